@@ -1,0 +1,266 @@
+"""The catalogue of facts. A fact is past tense: something that was seen, never an order.
+
+One class is one kind. `kind` is its name on the wire and never changes its meaning; fields are only added,
+with a default, so that an old line still reads. Attackers' text is `str` in which bytes that are no UTF-8
+stand as `\\xNN`; whatever must be byte-exact is an artefact, named by its SHA-256.
+The line after each field is its description in docs/events.md.
+"""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, ClassVar
+
+VERSION = 1  # of the envelope; goes up only when an old reader could misread a new line
+
+
+class Fact:
+    """What all facts share: a `kind`. Subclasses are frozen dataclasses."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+
+
+def said(description: str, default: Any = MISSING) -> Any:
+    """Declare a field of a fact: its description for docs/events.md, and its default."""
+    return field(default=default, metadata={"says": description})
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown(Fact):
+    """A fact of a kind that this version does not know: kept, stored and shown as it came."""
+
+    kind: ClassVar[str] = ""
+    name: str
+    values: dict[str, Any]
+
+
+# --- the sensor about itself -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SensorStarted(Fact):
+    """A sensor started and listens."""
+
+    kind: ClassVar[str] = "sensor.started"
+    version: str = said("version of the software")
+    listening: tuple[str, ...] = said("what listens where, as `room transport address:port`")
+
+
+@dataclass(frozen=True, slots=True)
+class SensorStopped(Fact):
+    """A sensor stopped in good order."""
+
+    kind: ClassVar[str] = "sensor.stopped"
+    uptime_s: float = said("how long it ran, seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class SensorFaulted(Fact):
+    """A fault of ours ended one session. The peer is not to blame; please report it."""
+
+    kind: ClassVar[str] = "sensor.faulted"
+    room: str = said("the room in which it happened")
+    error: str = said("the exception, one line")
+    where: str = said("file, line and function, innermost last", "")
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureStopped(Fact):
+    """Artefacts and conversations are no longer kept, because the disk or the quota is full. Sessions go on."""
+
+    kind: ClassVar[str] = "capture.stopped"
+    reason: str = said("why, in words")
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureResumed(Fact):
+    """There is room again; artefacts are kept again."""
+
+    kind: ClassVar[str] = "capture.resumed"
+    missed: int = said("how many artefacts were not kept meanwhile")
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolDropped(Fact):
+    """The spool's quota was reached while the farm was away: the oldest events were dropped."""
+
+    kind: ClassVar[str] = "spool.dropped"
+    events: int = said("how many events")
+    bytes: int = said("how many bytes")
+
+
+# --- sessions ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened(Fact):
+    """A peer connected, or sent its first datagram."""
+
+    kind: ClassVar[str] = "session.opened"
+    transport: str = said("`tcp` or `udp`")
+    room: str = said("the room that answers at first")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed(Fact):
+    """A session ended."""
+
+    kind: ClassVar[str] = "session.closed"
+    room: str = said("the room that answered last")
+    reason: str = said("`peer`, `room`, `idle`, `time`, `bytes`, `peer fault`, `our fault`, `reset` or `stop`")
+    duration_s: float = said("how long it lasted, seconds")
+    bytes_in: int = said("bytes received")
+    bytes_out: int = said("bytes sent")
+    conversation: str = said("SHA-256 of the recorded conversation, empty if none was kept", "")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsRefused(Fact):
+    """Connections that were closed at once, because a limit was reached. One fact for many."""
+
+    kind: ClassVar[str] = "session.refused"
+    limit: str = said("the limit's name in the settings")
+    count: int = said("how many connections since the last such fact")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFaulted(Fact):
+    """The peer broke its protocol or went past a limit. Evidence, and the end of its session."""
+
+    kind: ClassVar[str] = "peer.faulted"
+    room: str = said("the room that noticed")
+    reason: str = said("what it did, in words")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsAccepted(Fact):
+    """The peer opened with TLS, on whatever port, and the handshake was carried through."""
+
+    kind: ClassVar[str] = "tls.accepted"
+    version: str = said("TLS version")
+    cipher: str = said("cipher suite")
+    server_name: str = said("the name the peer asked for (SNI)", "")
+    ja4: str = said("JA4 fingerprint of the ClientHello", "")
+
+
+# --- what attackers do -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LoginTried(Fact):
+    """Somebody tried a user name and a password."""
+
+    kind: ClassVar[str] = "login.tried"
+    user: str = said("user name")
+    password: str = said("password")
+    accepted: bool = said("whether the pretended host let them in")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEntered(Fact):
+    """A line was given to the pretended shell. Nothing of it was executed."""
+
+    kind: ClassVar[str] = "command.entered"
+    line: str = said("the line as given, cut at the limit")
+    unknown: tuple[str, ...] = said("names of commands in it that the pretended shell does not know", ())
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceived(Fact):
+    """An HTTP request was received."""
+
+    kind: ClassVar[str] = "http.request"
+    method: str = said("method")
+    target: str = said("request target, cut at the limit")
+    host: str = said("Host header", "")
+    user_agent: str = said("User-Agent header", "")
+    body_bytes: int = said("size of the body in bytes", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ExploitRecognised(Fact):
+    """A known exploit was used."""
+
+    kind: ClassVar[str] = "exploit.recognised"
+    name: str = said("its name in our table")
+    reference: str = said("CVE or other public reference", "")
+    command: str = said("the command it carries, cut at the limit", "")
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadClassified(Fact):
+    """First bytes on a port where no room claims them, and what they look like."""
+
+    kind: ClassVar[str] = "payload.classified"
+    guess: str = said("the protocol or kind they look like, or `unknown`")
+    head: str = said("the first 64 bytes, hexadecimal")
+
+
+# --- what they bring ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ArtefactKept(Fact):
+    """Bytes were kept, once, under their SHA-256. The same bytes again are this fact again, and no second file."""
+
+    kind: ClassVar[str] = "artefact.kept"
+    sha256: str = said("SHA-256, hexadecimal")
+    size: int = said("size in bytes")
+    origin: str = said("`upload` (sent in the session), `download` (fetched), `payload` (raw bytes) or `script`")
+    name: str = said("path or name the attacker gave it", "")
+    url: str = said("where it was fetched from", "")
+    partial: bool = said("true if it is known to be incomplete", False)
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadWished(Fact):
+    """The attack tried to make the host download something."""
+
+    kind: ClassVar[str] = "download.wished"
+    url: str = said("what from where")
+    tool: str = said("the command or protocol used")
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadFinished(Fact):
+    """A download that an attack wished for was carried out, or was not, and why."""
+
+    kind: ClassVar[str] = "download.finished"
+    url: str = said("what from where")
+    outcome: str = said("`ok`, `partial`, `missing`, `failed` or `refused`")
+    reason: str = said("why it is not `ok`", "")
+    sha256: str = said("SHA-256 of what arrived, empty if nothing did", "")
+    size: int = said("bytes that arrived", 0)
+    peer: str = said("the address that answered", "")
+    duration_s: float = said("how long it took, seconds", 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleIdentified(Fact):
+    """The farm looked at an artefact's bytes and says what they are."""
+
+    kind: ClassVar[str] = "sample.identified"
+    sha256: str = said("SHA-256, hexadecimal")
+    size: int = said("size in bytes")
+    format: str = said("`elf`, `pe`, `script`, `text`, `html`, `archive`, … or `data`")
+    description: str = said("one line for people: format, word size, byte order, machine, linkage")
+    rules: tuple[str, ...] = said("names of the YARA rules that match", ())
+    fuzzy: str = said("ssdeep fuzzy hash", "")
+
+
+KINDS: dict[str, type[Fact]] = {
+    fact.kind: fact
+    for fact in (
+        SensorStarted, SensorStopped, SensorFaulted, CaptureStopped, CaptureResumed, SpoolDropped,
+        SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
+        LoginTried, CommandEntered, RequestReceived, ExploitRecognised, PayloadClassified,
+        ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
+    )
+}  # fmt: skip
+
+
+def fields_of(kind: type[Fact]) -> tuple[Field[Any], ...]:
+    """Return the fields of a kind, in the order in which they were declared."""
+    return fields(typing.cast("Any", kind))

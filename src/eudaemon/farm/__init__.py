@@ -1,0 +1,1 @@
+"""The centre: takes in events and samples, keeps them, shows them."""

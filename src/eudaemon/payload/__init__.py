@@ -1,0 +1,1 @@
+"""What ties sensor, farm and possession together: taking payloads apart, fetching what they name, saying what it is."""

@@ -1,0 +1,24 @@
+"""The rooms: what pretends to be a service. Sans-I/O: bytes and the time go in; bytes, facts and wishes come out.
+
+`ROOMS` is the one table of them. A room is loaded when a setting first names it, so that a router pays for
+no room that it does not open.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from eudaemon.protocols._base import Room
+
+ROOMS = {
+    "catchall": "eudaemon.protocols.catchall:CatchAll",
+    "http": "eudaemon.protocols.http:Http",
+    "telnet": "eudaemon.protocols.telnet:Telnet",
+}
+
+
+def load(name: str) -> type[Room]:
+    """Return the room of that name. Raises `KeyError` for a name that is not in `ROOMS`."""
+    module, _, attribute = ROOMS[name].partition(":")
+    room: type[Room] = getattr(import_module(module), attribute)
+    return room

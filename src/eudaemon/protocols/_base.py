@@ -1,0 +1,173 @@
+"""What a room is: a function of what it is told.
+
+    occasion --> Room.tell --> orders
+
+A room never reads a clock, rolls dice, or touches a socket, a file or another room. It is told of *occasions*,
+each with the time, and answers with *orders*, which the sensor's driver carries out one after the other.
+An occasion is past tense, an order is imperative. Because both are values, a conversation is a text that can be
+replayed, one byte at a time (see `eudaemon.testing.script`).
+
+Two kinds of wrong. The peer's: raise `PeerError`; the driver states a `PeerFaulted` and hangs up cleanly. Ours: any
+other exception; it ends that one session, loudly, and is counted.
+
+Whatever a room holds for its peer it takes from `Visit.purse` first; the driver returns it all at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar, TypeAlias
+
+from eudaemon.events import Endpoint, Fact
+from eudaemon.wire import Purse
+from eudaemon.world.host import Host
+from eudaemon.world.outside import Download, Downloaded
+from eudaemon.world.seed import Seed
+
+# --- occasions: what a room is told -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The session begins. Told once, first."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Bytes came: for TCP in any pieces, for UDP exactly one datagram."""
+
+    at_s: float
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HalfClosed:
+    """The peer will send nothing more; it may still listen. A room that says nothing more hangs up."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The time that the room's last `WakeAt` named has come."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came of the room's oldest `Fetch` that had no answer yet."""
+
+    at_s: float
+    downloaded: Downloaded
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The session is over, for whatever reason; nothing can be sent. The last chance to `Keep` and to `Saw`."""
+
+    at_s: float
+
+
+Occasion: TypeAlias = Opened | Received | HalfClosed | Woken | Answered | Ended
+
+# --- orders: what a room wants done --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send these bytes: for UDP exactly one datagram, and never more bytes than the peer has sent."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Send what is still to be sent, then close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saw:
+    """State a fact about this session."""
+
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Keep these bytes as an artefact. The driver states `ArtefactKept` with the hash.
+
+    `origin` as in `ArtefactKept`; `name` is the path or name the attacker gave it.
+    """
+
+    data: bytes
+    origin: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Get this from outside, if the policy allows; the room is told `Answered`, in the order of asking.
+
+    The driver states `DownloadWished` and `DownloadFinished`.
+    """
+
+    download: Download
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Tell the room `Woken` at this time. A later `WakeAt` replaces an earlier one."""
+
+    at_s: float
+
+
+Order: TypeAlias = Send | HangUp | Saw | Keep | Fetch | WakeAt
+
+# --- the room ------------------------------------------------------------------------------------
+
+
+class Claim(IntEnum):
+    """What a room says of a conversation's first bytes; the strongest claim on a shared port wins."""
+
+    NO = 0
+    UNSURE = 1
+    YES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a room may know of the session it is made for."""
+
+    host: Host  # the pretended host, shared by all sessions
+    attacker: Endpoint
+    local: Endpoint
+    transport: str  # "tcp" or "udp"
+    purse: Purse  # how many bytes this session may hold
+    seed: Seed  # the session's own: differs from session to session
+    tls: bool = False
+
+
+class Room:
+    """One pretended service, one instance a session."""
+
+    __slots__ = ("visit",)
+
+    name: ClassVar[str]  # as in ROOMS and in the settings
+    speaks_first: ClassVar[bool] = False  # whether the service sends before it receives
+
+    def __init__(self, visit: Visit) -> None:
+        self.visit = visit
+
+    @classmethod
+    def claim(cls, first: bytes) -> Claim:  # noqa: ARG003
+        """Say whether a conversation whose first bytes are `first` is for this room."""
+        return Claim.NO
+
+    def tell(self, occasion: Occasion) -> Iterable[Order]:
+        """Take one occasion and yield the orders that follow from it."""
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""Test doubles and scripts, shipped with the package so that nobody mocks. Nothing in `src` imports this."""

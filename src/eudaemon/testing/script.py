@@ -1,0 +1,228 @@
+"""Conversations are text. A script is read aloud, line by line, and holds a room to it:
+
+    < login:                      the room sends exactly this (successive `<` lines are one text)
+    > root\\r\\n                    the peer sends this
+    ! login.tried user='root'     the room states this fact (the fields named must be equal)
+    ^ upload /tmp/x 7f454c46      the room keeps these bytes (hexadecimal), under this origin and name
+    ? http://198.51.100.7/x       the room wishes this download; next line the answer:
+    = ok 23212f62696e2f7368       outcome and content (hexadecimal)
+    ~ 2.5                         so many seconds pass
+    / over                        the room hangs up
+    # a remark
+
+Text after the mark and one blank is taken as written, with Python's escapes. `play` plays the script whole, and
+`play(..., split=1)` one byte at a time: a room must not know the difference.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from eudaemon.events import Endpoint, Fact, Unknown, fields_of
+from eudaemon.protocols._base import (
+    Answered, Ended, Fetch, HangUp, Keep, Occasion, Opened, Order, Received, Room, Saw, Send, Visit, WakeAt, Woken,
+)  # fmt: skip
+from eudaemon.wire import PeerError, Purse
+from eudaemon.world.host import Host
+from eudaemon.world.outside import Downloaded
+from eudaemon.world.seed import Seed
+
+START_S = 1_700_000_000.0
+
+
+class ScriptError(AssertionError):
+    """The room departs from the script. The message shows the line and what came instead."""
+
+
+def visit(
+    *, host: Host | None = None, transport: str = "tcp", port: int = 23, purse: Purse | None = None, tls: bool = False
+) -> Visit:
+    """Return a visit for tests: attacker 198.51.100.7, host 192.0.2.1, everything drawn from a fixed seed."""
+    return Visit(
+        host=host or Host.from_seed(Seed(b"test")),
+        attacker=Endpoint("198.51.100.7", 40226),
+        local=Endpoint("192.0.2.1", port),
+        transport=transport,
+        purse=purse or Purse(32 * 1024 * 1024),
+        seed=Seed(b"test session"),
+        tls=tls,
+    )
+
+
+@dataclass
+class Table:
+    """One room being talked to, and all that it said so far. Also of use without a script."""
+
+    room: Room
+    at_s: float = START_S
+    sent: bytes = b""
+    facts: list[Fact] = field(default_factory=list)
+    kept: list[Keep] = field(default_factory=list)
+    wishes: list[Fetch] = field(default_factory=list)
+    wake_at_s: float | None = None
+    over: bool = False
+    fault: str = ""
+
+    def tell(self, occasion: Occasion) -> None:
+        """Tell the room, and note its orders. A `PeerError` ends the session as the driver would end it."""
+        if self.over and not isinstance(occasion, Ended):
+            return
+        try:
+            self._note(self.room.tell(occasion))
+        except PeerError as error:
+            self.fault, self.over = str(error), True
+
+    def open(self) -> Table:
+        """Tell `Opened`."""
+        self.tell(Opened(self.at_s))
+        return self
+
+    def say(self, data: bytes, split: int = 0) -> bytes:
+        """Send bytes to the room, in pieces of `split` bytes if given; return what it sent meanwhile."""
+        before = len(self.sent)
+        step = split or max(1, len(data))
+        for start in range(0, len(data), step):
+            self.tell(Received(self.at_s, data[start : start + step]))
+        return self.sent[before:]
+
+    def answer(self, outcome: str, content: bytes = b"") -> None:
+        """Answer the oldest wish."""
+        wish = self.wishes.pop(0).download
+        self.tell(Answered(self.at_s, Downloaded(wish.url, outcome, head=content, size=len(content))))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and wake the room whenever it asked to be."""
+        until_s = self.at_s + seconds
+        while self.wake_at_s is not None and self.wake_at_s <= until_s:
+            self.at_s, self.wake_at_s = max(self.at_s, self.wake_at_s), None
+            self.tell(Woken(self.at_s))
+        self.at_s = until_s
+
+    def end(self) -> None:
+        """Tell `Ended`."""
+        self.tell(Ended(self.at_s))
+
+    def _note(self, orders: Iterable[Order]) -> None:
+        for order in orders:
+            match order:
+                case Send(data):
+                    self.sent += data
+                case Saw(fact):
+                    self.facts.append(fact)
+                case Keep():
+                    self.kept.append(order)
+                case Fetch():
+                    self.wishes.append(order)
+                case WakeAt(at_s):
+                    self.wake_at_s = at_s
+                case HangUp():
+                    self.over = True
+
+
+def play(make: Callable[[Visit], Room], script: str, *, split: int = 0, given: Visit | None = None) -> Table:
+    """Play a script against a new room. Raises `ScriptError` at the first departure; returns the table afterwards.
+
+    Facts and kept artefacts that the script does not name are passed over, but those it names must come in order.
+    """
+    table = Table(make(given or visit())).open()
+    heard = 0
+    expected: list[bytes] = []
+    seen = kept = 0
+
+    def settle(where: str) -> None:
+        nonlocal heard
+        want, got = b"".join(expected), table.sent[heard:]
+        expected.clear()
+        if want != got:
+            raise ScriptError(f"{where}: the room should have sent\n    {want!r}\nbut sent\n    {got!r}")
+        heard = len(table.sent)
+
+    for number, raw in enumerate(script.splitlines(), 1):
+        line = raw.strip() if not raw.lstrip().startswith("<") else raw.lstrip()
+        if not line or line.startswith("#"):
+            continue
+        mark, text = line[0], line[2:]
+        where = f"line {number}: {line}"
+        if mark == "<":
+            expected.append(_bytes(text))
+            continue
+        settle(f"before {where}")
+        match mark:
+            case ">":
+                table.say(_bytes(text), split)
+            case "!":
+                seen = _find_fact(table.facts, seen, text, where)
+            case "^":
+                kept = _find_kept(table.kept, kept, text, where)
+            case "?":
+                if not table.wishes or table.wishes[0].download.url != text:
+                    raise ScriptError(f"{where}: wishes are {[w.download.url for w in table.wishes]}")
+            case "=":
+                outcome, _, content = text.partition(" ")
+                table.answer(outcome, bytes.fromhex(content))
+            case "~":
+                table.wait(float(text))
+            case "/":
+                if not table.over:
+                    raise ScriptError(f"{where}: the room did not hang up")
+            case _:
+                raise ScriptError(f"{where}: no such mark")
+    settle("at the end")
+    return table
+
+
+def _bytes(text: str) -> bytes:
+    quoted = text.replace('"', '\\"')
+    value = ast.literal_eval(f'"{quoted}"')
+    return "".join(c if ord(c) < 256 else c.encode().decode("latin-1") for c in value).encode("latin-1")
+
+
+def _find_fact(facts: list[Fact], start: int, text: str, where: str) -> int:
+    kind, _, rest = text.partition(" ")
+    call = ast.parse(f"f({', '.join(_split_fields(rest))})", mode="eval").body
+    assert isinstance(call, ast.Call)
+    wanted = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    for index in range(start, len(facts)):
+        fact = facts[index]
+        if fact.kind == kind and all(_field(fact, name) == value for name, value in wanted.items()):
+            return index + 1
+    raise ScriptError(f"{where}: not among {facts[start:]}")
+
+
+def _split_fields(text: str) -> list[str]:
+    """Split `a='x y' b=2` at the blanks that stand between two fields."""
+    found: list[str] = []
+    for piece in text.split(" "):
+        if found and not _whole(found[-1]):
+            found[-1] += " " + piece
+        elif piece:
+            found.append(piece)
+    return found
+
+
+def _whole(text: str) -> bool:
+    try:
+        ast.parse(f"f({text})")
+    except SyntaxError:
+        return False
+    return True
+
+
+def _field(fact: Fact, name: str | None) -> object:
+    if isinstance(fact, Unknown):
+        return fact.values.get(name or "")
+    if name not in {f.name for f in fields_of(type(fact))}:
+        raise ScriptError(f"{fact.kind} has no field {name}")
+    value: object = getattr(fact, name or "")
+    return value
+
+
+def _find_kept(kept: list[Keep], start: int, text: str, where: str) -> int:
+    origin, name, content = text.split(" ")
+    for index in range(start, len(kept)):
+        keep = kept[index]
+        if (keep.origin, keep.name, keep.data) == (origin, name, bytes.fromhex(content)):
+            return index + 1
+    raise ScriptError(f"{where}: not among {kept[start:]}")
