@@ -19,7 +19,7 @@ from eudaemon.events.envelope import Endpoint, Event, rfc3339
 
 _ENVELOPE = ("v", "id", "time", "sensor", "session", "attacker", "local", "kind")
 _SHAPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,),
-                                        "tuple[str, ...]": (list, tuple)}  # fmt: skip
+                                        "tuple[str, ...]": (list,)}  # fmt: skip
 _FIELDS = {kind: tuple((f.name, _SHAPES[str(f.type)], f.default) for f in fields_of(fact))
            for kind, fact in KINDS.items()}  # fmt: skip
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
@@ -86,7 +86,7 @@ def _fact(kind: str, values: dict[str, Any]) -> Fact:
             value = values[name]
             if not isinstance(value, shape) or (isinstance(value, bool) and bool not in shape):
                 raise CodecError(f"{kind}: {name} has the wrong type")
-            if list in shape:
+            if isinstance(value, list):
                 if not all(isinstance(item, str) for item in value):
                     raise CodecError(f"{kind}: {name} is not a list of text")
                 value = tuple(value)

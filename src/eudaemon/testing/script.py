@@ -22,7 +22,21 @@ from dataclasses import dataclass, field
 
 from eudaemon.events import Endpoint, Fact, Unknown, fields_of
 from eudaemon.protocols._base import (
-    Answered, Ended, Fetch, HangUp, Keep, Occasion, Opened, Order, Received, Room, Saw, Send, Visit, WakeAt, Woken,
+    Answered,
+    Ended,
+    Fetch,
+    HangUp,
+    Keep,
+    Occasion,
+    Opened,
+    Order,
+    Received,
+    Room,
+    Saw,
+    Send,
+    Visit,
+    WakeAt,
+    Woken,
 )  # fmt: skip
 from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
