@@ -1,0 +1,38 @@
+"""How a setting is declared: its default, what it means, and what it may be. Imports nothing of ours.
+
+A part's settings are one frozen dataclass in that part, its fields declared with `option`. `eudaemon.settings` puts
+the parts together, reads the one TOML file into them, and names the line that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What is known of one setting besides its type and default."""
+
+    says: str  # one sentence for people, for docs/settings.md
+    low: float | None = None
+    high: float | None = None
+    among: Collection[str] = ()
+    check: Callable[[Any], None] | None = None  # raises ValueError with what is wrong
+
+
+def option(
+    default: Any,
+    says: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    among: Collection[str] = (),
+    check: Callable[[Any], None] | None = None,
+) -> Any:
+    """Declare a setting. `default` may be a value, a tuple, or a dataclass type (a section of its own)."""
+    metadata = {"option": Option(says, low, high, among, check)}
+    if isinstance(default, type):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=MISSING if default is ... else default, metadata=metadata)
