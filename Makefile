@@ -1,0 +1,58 @@
+# Two commands: `make up` runs the honeynet on this machine, `make test` runs every check. Both set up what they need.
+.DELETE_ON_ERROR:
+.PHONY: help up demo test lint unit docs bench room clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+TESTED := $(VENV)/.tested
+ARGS   ?=
+
+help:  ## what there is to make
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(READY)  ## run sensor, farm and web page on this machine (ARGS="--data DIR --config FILE")
+	@exec $(BIN)/eudaemon up $(ARGS)
+
+demo: $(READY)  ## attack your own sensor, harmlessly, while `make up` runs
+	@$(BIN)/eudaemon demo $(ARGS)
+
+test: lint unit  ## every check: types, lint, tests (installs what they need)
+
+lint: $(TESTED)
+	@$(BIN)/ruff check src tests bench packaging
+	@$(BIN)/ruff format --check src tests bench packaging
+	@$(BIN)/mypy
+
+unit: $(TESTED)
+	@$(BIN)/pytest $(ARGS)
+
+docs: $(READY)  ## make the pages that are made from the code
+	$(BIN)/python packaging/make_docs.py
+
+bench: $(TESTED)  ## every number that the README states (takes long; `python bench/NAME.py --help` for one)
+	@for b in bench/*.py; do echo "== $$b"; $(BIN)/python $$b || exit 1; done
+
+room: $(TESTED)  ## begin a new protocol: make room NAME=x
+	@$(BIN)/python packaging/new_room.py $(NAME)
+
+clean:  ## remove what was set up
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not there; install Python 3.11 or newer, or say PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; say PYTHON=python3.12, say" >&2; exit 1; }
+	@echo "Setting up $(VENV) …"
+	@sh packaging/make_venv.sh $(PYTHON) $(VENV)
+
+$(READY): pyproject.toml | $(BIN)/python
+	@echo "Installing what the honeynet needs (about 200 MB the first time) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[farm]'
+	@touch $@
+
+$(TESTED): pyproject.toml packaging/debian-test-packages.txt $(READY)
+	@echo "Installing what the tests need …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --group dev
+	@sh packaging/install_test_packages.sh
+	@touch $@

@@ -1,0 +1,186 @@
+"""The composition root: settings in, running parts out. Only this file and `cli` know every part.
+
+A part's life:  preload -> hello -> bind -> confine -> ready -> run until stopped
+It binds while it may still be root and confines itself before the first byte of an attacker is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from eudaemon import confinement
+from eudaemon.settings import Document, GeneralSettings
+from eudaemon.supervisor import Channel
+
+log = logging.getLogger("eudaemon")
+
+SEED_BYTES = 32
+UNPRIVILEGED_PORT_OFFSET = 10_000
+
+
+class Serving(Protocol):
+    """What a sensor and a farm have in common."""
+
+    def preload(self) -> None:
+        """Import whatever running will need."""
+
+    def bind(self) -> Sequence[str]:
+        """Open the sockets; return what listens where, as people read it."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then end in good order."""
+
+
+def default_data() -> Path:
+    """Return where data lies if nothing else is said: for root the system's place, for others their own."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/eudaemon")
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "eudaemon"
+
+
+def serve_sensor(document: Document, data: Path, port_offset: int | None = None) -> None:
+    """Run a sensor until SIGTERM, SIGINT or the end of the supervisor."""
+    from eudaemon.payload.fetch.policy import FetchSettings
+    from eudaemon.sensor.runtime import Sensor
+    from eudaemon.sensor.settings import SensorSettings, Uplink
+
+    general = document.part("general", GeneralSettings)
+    channel = Channel()
+    settings = document.part("sensor", SensorSettings)
+    told = channel.hello()
+    if "uplink" in told:
+        settings = dataclasses.replace(settings, name=told["sensor"], uplink=Uplink(**told["uplink"]))
+    if port_offset is not None:
+        settings = dataclasses.replace(settings, port_offset=port_offset)
+    home = folder(data / "sensor")
+    sensor = Sensor(settings, document.part("fetch", FetchSettings), read_seed(data), home)
+    _serve(sensor, "sensor", general, channel, home, general.sensor_uid, {})
+
+
+def serve_farm(document: Document, data: Path) -> None:
+    """Run the farm until SIGTERM, SIGINT or the end of the supervisor."""
+    from eudaemon.farm.server import Farm
+    from eudaemon.farm.settings import FarmSettings
+
+    general = document.part("general", GeneralSettings)
+    channel = Channel()
+    told = channel.hello()
+    home = folder(data / "farm")
+    farm = Farm(document.part("farm", FarmSettings), home)
+    first_password = farm.prepare()
+    if "sensor" in told:
+        farm.admit(told["sensor"], told["secret"])
+    if first_password and not told:
+        print(f"The page's user is admin, the password {first_password} (shown this once).", flush=True)
+    ready = {"first_password": first_password, "fingerprint": farm.fingerprint,
+             "page": farm.page_url, "intake": farm.intake_url}  # fmt: skip
+    _serve(farm, "farm", general, channel, home, general.farm_uid, ready)
+
+
+def _serve(
+    part: Serving, name: str, general: GeneralSettings, channel: Channel, home: Path, uid: int, ready: dict[str, Any]
+) -> None:
+    configure_logging(general)
+    began_s = time.monotonic()
+    part.preload()
+    listening = part.bind()
+    confined = confine(uid, home)
+    log.info("%s: confined by %s", name, confined)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        channel.watch(stop.set)
+        channel.ready({**ready, "listening": list(listening)})
+        log.info("%s: up after %.2f s, listening on %s", name, time.monotonic() - began_s, ", ".join(listening))
+        await part.run(stop)
+        log.info("%s: stopped", name)
+
+    asyncio.run(serve())
+
+
+def confine(uid: int, home: Path) -> str:
+    """Give up whatever serving does not need; return what holds now, in words."""
+    held = []
+    if os.geteuid() == 0:
+        confinement.become(uid, [home])
+        held.append(f"uid {uid}")
+    if confinement.no_new_privileges():
+        held.append("no_new_privs")
+        if confinement.restrict_files(_readable(), [home, Path("/dev/null"), Path("/dev/shm")]):  # noqa: S108
+            held.append("Landlock")
+        if confinement.forbid_execution():
+            held.append("seccomp")
+    return ", ".join(held) or "nothing: this kernel offers none of no_new_privs, seccomp and Landlock"
+
+
+def _readable() -> list[Path]:
+    package = Path(__file__).resolve().parents[1]
+    system = [Path(p) for p in ("/usr", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run/systemd/resolve")]
+    return [*system, Path(sys.prefix), Path(sys.base_prefix), package]
+
+
+def folder(path: Path) -> Path:
+    """Make a folder that only its owner can enter; the ones above it can be passed through."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+    path.mkdir(exist_ok=True, mode=0o700)
+    return path
+
+
+def read_seed(data: Path) -> bytes:
+    """Return the installation's seed, drawn when it is first asked for."""
+    path = data / "sensor" / "seed"
+    try:
+        seed = path.read_bytes()
+    except FileNotFoundError:
+        seed = secrets.token_bytes(SEED_BYTES)
+        new = path.with_suffix(".new")
+        with new.open("wb") as file:
+            file.write(seed)
+            file.flush()
+            os.fsync(file.fileno())
+        new.chmod(0o600)
+        new.rename(path)
+    return seed
+
+
+def configure_logging(general: GeneralSettings) -> None:
+    """Log to standard error: text for people, or one JSON object a line."""
+    handler = logging.StreamHandler()
+    if general.log_format == "json":
+        handler.setFormatter(JsonLines())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(general.log_level.upper())
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and the traceback if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        values = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            values["error"] = self.formatException(record.exc_info)
+        return json.dumps(values)

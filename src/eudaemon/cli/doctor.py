@@ -1,0 +1,176 @@
+"""`eudaemon doctor`: what this machine allows, and what to do about what it does not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from eudaemon import settings
+from eudaemon.cli import DONE, FOUND
+from eudaemon.cli._common import add_place
+
+HELP = """\
+Look at this machine and say what Eudaemon can do on it, what it cannot, and what to do about that.
+
+The exit code is 1 if something is missing that a default installation needs."""
+
+DISK_BYTES_MIN = 2 * 1024**3
+FILES_MIN = 8192
+FARM_MODULES = ("chdb", "cryptography", "fastapi", "geoip2fast", "obstore", "ppdeep", "uvicorn", "yara_x")
+MARKS = {"good": "✓", "lacking": "!", "missing": "✗"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `state` is `good`, `lacking` (it works, but less well) or `missing`."""
+
+    what: str
+    state: str
+    says: str
+    do: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_place(parser)
+    parser.add_argument("--json", action="store_true", help="for machines: a list of findings")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Look, and tell."""
+    findings = [finding for check in CHECKS for finding in check(arguments)]
+    if arguments.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            print(f"{MARKS[finding.state]} {finding.what:<14} {finding.says}")
+            if finding.do:
+                print(f"  {'':<14} → {finding.do}")
+    return FOUND if any(finding.state == "missing" for finding in findings) else DONE
+
+
+def _python(_: argparse.Namespace) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("python", "good", f"{version}, {sys.executable}")
+    if os.geteuid() == 0 and not _all_may_enter(Path(sys.base_prefix)):
+        yield Finding("python", "lacking", f"{sys.base_prefix} cannot be entered without root",
+                      "it works, as all is loaded before root is given up; a system Python is better")  # fmt: skip
+
+
+def _farm(_: argparse.Namespace) -> Iterator[Finding]:
+    lacking = [name for name in FARM_MODULES if find_spec(name) is None]
+    if lacking:
+        yield Finding("farm", "missing", f"without {', '.join(lacking)}", "pip install 'eudaemon-honeynet[farm]'")
+    else:
+        yield Finding("farm", "good", "everything it needs is installed")
+
+
+def _settings(arguments: argparse.Namespace) -> Iterator[Finding]:
+    try:
+        settings.read(arguments.config)
+    except settings.SettingsError as error:
+        yield Finding("settings", "missing", str(error), "mend that line; `eudaemon settings` shows what there is")
+    else:
+        yield Finding("settings", "good", str(arguments.config or "the defaults"))
+
+
+def _power(_: argparse.Namespace) -> Iterator[Finding]:
+    if os.geteuid() == 0:
+        yield Finding("ports", "good", "root: the real ports are bound, then root is given up")
+    else:
+        yield Finding("ports", "lacking", "no root: ports are moved up by 10000",
+                      "run as root, or redirect the real ports with nftables")  # fmt: skip
+
+
+def _taken(arguments: argparse.Namespace) -> Iterator[Finding]:
+    from eudaemon.app import UNPRIVILEGED_PORT_OFFSET
+    from eudaemon.sensor.settings import Listener, SensorSettings
+
+    offset = 0 if os.geteuid() == 0 else UNPRIVILEGED_PORT_OFFSET
+    try:
+        wanted = settings.read(arguments.config).part("sensor", SensorSettings)
+    except settings.SettingsError:
+        return
+    taken = []
+    for entry in wanted.listen:
+        listener = Listener.parse(entry)
+        kind = socket.SOCK_STREAM if listener.transport == "tcp" else socket.SOCK_DGRAM
+        taken += [str(port + offset) for port in listener.ports if not _is_free(port + offset, kind)]
+    if taken:
+        yield Finding("ports", "lacking", f"in use by something else: {' '.join(taken[:20])}",
+                      "stop it (`ss -lntup`), or change sensor.listen; a running Eudaemon counts too")  # fmt: skip
+
+
+def _limits(_: argparse.Namespace) -> Iterator[Finding]:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < FILES_MIN:
+        yield Finding(
+            "open files", "lacking", f"at most {hard}", f"allow {FILES_MIN} or more: `ulimit -Hn {FILES_MIN}`"
+        )
+    else:
+        yield Finding("open files", "good", f"at most {'unlimited' if hard == resource.RLIM_INFINITY else hard}")
+
+
+def _disk(arguments: argparse.Namespace) -> Iterator[Finding]:
+    place = arguments.data
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    gib = free / 1024**3
+    if free < DISK_BYTES_MIN:
+        yield Finding(
+            "disk", "lacking", f"{gib:.1f} GiB free below {place}", "make room: below 2 GiB captures may stop"
+        )
+    else:
+        yield Finding("disk", "good", f"{gib:.0f} GiB free below {place}")
+
+
+def _kernel(_: argparse.Namespace) -> Iterator[Finding]:
+    status = Path("/proc/self/status").read_text()
+    offers = Path("/sys/kernel/security/lsm")
+    modules = offers.read_text().strip().split(",") if offers.exists() else []
+    have = [name for name, there in (("no_new_privs", "NoNewPrivs:" in status), ("seccomp", "Seccomp:" in status),
+                                     ("Landlock", "landlock" in modules)) if there]  # fmt: skip
+    lacking = [name for name in ("no_new_privs", "seccomp", "Landlock") if name not in have]
+    if lacking:
+        yield Finding("confinement", "lacking", f"this kernel has no {', '.join(lacking)}",
+                      "it works without; kernels from 5.13 on with Landlock switched on have all")  # fmt: skip
+    else:
+        yield Finding("confinement", "good", f"kernel offers {', '.join(have)}")
+
+
+def _ipv6(_: argparse.Namespace) -> Iterator[Finding]:
+    if _is_free(0, socket.SOCK_STREAM, socket.AF_INET6):
+        yield Finding("IPv6", "good", "there")
+    else:
+        yield Finding("IPv6", "lacking", "this machine has none", "sensors listen on IPv4 alone")
+
+
+CHECKS: tuple[Callable[[argparse.Namespace], Iterator[Finding]], ...] = (
+    _python, _farm, _settings, _power, _taken, _limits, _disk, _kernel, _ipv6,
+)  # fmt: skip
+
+
+def _is_free(port: int, kind: int, family: int = socket.AF_INET) -> bool:
+    try:
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("::1" if family == socket.AF_INET6 else "0.0.0.0", port))
+    except PermissionError:
+        return True  # it may be free; only root can tell
+    except OSError:
+        return False
+    return True
+
+
+def _all_may_enter(path: Path) -> bool:
+    return all(place.stat().st_mode & 0o001 for place in (path, *path.parents))

@@ -1,0 +1,265 @@
+"""The one settings file: TOML, read once at start, validated whole, every complaint with its line.
+
+Owns reading, checking and documenting. What may be set is declared by the parts themselves (`eudaemon.options`);
+`PARTS` is the table of them. A part that is not installed (a router has no farm) has no section.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from eudaemon.options import Option, option
+
+PARTS = {
+    "general": "eudaemon.settings:GeneralSettings",
+    "sensor": "eudaemon.sensor.settings:SensorSettings",
+    "fetch": "eudaemon.payload.fetch.policy:FetchSettings",
+    "farm": "eudaemon.farm.settings:FarmSettings",
+}
+FILE_BYTES_MAX = 1024 * 1024
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """A settings file that cannot be used. The message names file, line and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralSettings:
+    """What concerns every part."""
+
+    log_level: str = option("info", "How much is logged.", among=("debug", "info", "warning", "error"))
+    log_format: str = option(
+        "text", "`text` for people, `json` for machines, an object a line.", among=("text", "json")
+    )
+    sensor_uid: int = option(61880, "User id that the sensor changes to when started by root.", low=1, high=2**31)
+    farm_uid: int = option(61881, "User id that the farm changes to when started by root.", low=1, high=2**31)
+
+
+class Document:
+    """A settings file as read, with the line of everything in it. No file is a file with nothing in it."""
+
+    def __init__(self, text: str = "", name: str = "settings") -> None:
+        self.name = name
+        try:
+            self.values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            found = re.search(r"^(.*) \(at line (\d+), column \d+\)$", str(error))
+            line, what = (int(found[2]), found[1]) if found else (len(text.splitlines()), str(error))
+            raise SettingsError(f"{name}:{line}: no TOML: {what}") from None
+        self._lines = dict(_lines(text))
+        for part in self.values:
+            if part not in PARTS:
+                raise self.complaint((part,), f"there is no section [{part}]; there are {', '.join(PARTS)}")
+
+    def part(self, name: str, kind: type[T]) -> T:
+        """Return the settings of one part. Raises `SettingsError`."""
+        return self._section((name,), self.values.get(name, {}), kind)
+
+    def check(self) -> None:
+        """Validate every part that is installed. Raises `SettingsError` for the first thing that is wrong."""
+        for name in PARTS:
+            if is_installed(name):
+                self.part(name, kind_of(name))
+            elif name in self.values:
+                raise self.complaint((name,), f"[{name}] is set, but this installation has no {name}")
+
+    def complaint(self, key: tuple[str, ...], what: str) -> SettingsError:
+        """Return the error for a setting, with the line on which it (or its section) stands."""
+        for length in range(len(key), 0, -1):
+            if key[:length] in self._lines:
+                return SettingsError(f"{self.name}:{self._lines[key[:length]]}: {what}")
+        return SettingsError(f"{self.name}: {what}")
+
+    def _section(self, key: tuple[str, ...], values: object, kind: type[T]) -> T:
+        if not isinstance(values, dict):
+            raise self.complaint(key, f"{'.'.join(key)} must be a section")
+        declared = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+        for name in values:
+            if name not in declared:
+                near = _nearest(name, declared)
+                raise self.complaint((*key, name), f"there is no setting {'.'.join((*key, name))}{near}")
+        hints = get_type_hints(kind)
+        found: dict[str, Any] = {}
+        for name, declaration in declared.items():
+            if is_dataclass(hints[name]):
+                found[name] = self._section((*key, name), values.get(name, {}), hints[name])
+            elif name in values:
+                found[name] = self._value((*key, name), values[name], hints[name], _option(declaration))
+        return kind(**found)
+
+    def _value(self, key: tuple[str, ...], value: Any, hint: Any, known: Option) -> Any:
+        name = ".".join(key)
+        if hint is float and type(value) is int:
+            value = float(value)
+        if hint == tuple[str, ...]:
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise self.complaint(key, f"{name} must be a list of texts")
+            value = tuple(value)
+        elif type(value) is not hint:
+            raise self.complaint(key, f"{name} must be {_TYPES[hint]}, not {value!r}")
+        if known.low is not None and value < known.low:
+            raise self.complaint(key, f"{name} is {value}; it must be at least {_number(known.low)}")
+        if known.high is not None and value > known.high:
+            raise self.complaint(key, f"{name} is {value}; it must be at most {_number(known.high)}")
+        if known.among and value not in known.among:
+            raise self.complaint(key, f"{name} is {value!r}; it must be one of {', '.join(map(repr, known.among))}")
+        if known.check is not None:
+            try:
+                known.check(value)
+            except ValueError as error:
+                raise self.complaint(key, f"{name}: {error}") from None
+        return value
+
+
+def read(path: Path | None) -> Document:
+    """Read and validate a settings file; None gives the defaults. Raises `SettingsError`."""
+    if path is None:
+        return Document()
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(raw) > FILE_BYTES_MAX:
+        raise SettingsError(f"{path}: over {FILE_BYTES_MAX} bytes")
+    try:
+        document = Document(raw.decode("utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}:{raw[: error.start].count(10) + 1}: no UTF-8") from None
+    document.check()
+    return document
+
+
+def is_installed(part: str) -> bool:
+    """Say whether a part is there."""
+    module = PARTS[part].partition(":")[0]
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def kind_of(part: str) -> type[Any]:
+    """Return the dataclass of a part's settings."""
+    module, _, name = PARTS[part].partition(":")
+    kind: type[Any] = getattr(import_module(module), name)
+    return kind
+
+
+def declared(kind: type[Any], key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Field[Any], Any]]:
+    """Yield every setting below a section as (key, field, type), sections after the settings beside them."""
+    hints = get_type_hints(kind)
+    sections = []
+    for field in fields(kind):
+        if is_dataclass(hints[field.name]):
+            sections.append((hints[field.name], (*key, field.name)))
+        else:
+            yield (*key, field.name), field, hints[field.name]
+    for section, section_key in sections:
+        yield from declared(section, section_key)
+
+
+def example() -> str:
+    """Return a settings file with every setting at its default, commented out, and what each means."""
+    out = ["# Eudaemon's settings. Every line here is the default: remove the `#` to change it.", ""]
+    last: tuple[str, ...] = ()
+    for part in PARTS:
+        for key, field, hint in declared(kind_of(part), (part,)):
+            if key[:-1] != last:
+                last = key[:-1]
+                out += ["", f"[{'.'.join(last)}]"]
+            known = _option(field)
+            out += [f"# {known.says}{_bounds(known)}", f"#{key[-1]} = {_toml(field.default, hint)}"]
+    return "\n".join(out) + "\n"
+
+
+def document() -> str:
+    """Return docs/settings.md: every setting, its default and what it means."""
+    out = [
+        "# Settings",
+        "",
+        "One TOML file, named with `--config`; without one, these defaults hold. It is validated whole at start, and",
+        "what is wrong is named with its line. `eudaemon settings` prints a file with every default, and",
+        "`eudaemon settings --markdown` makes this page.",
+    ]
+    last: tuple[str, ...] = ()
+    for part in PARTS:
+        for key, field, hint in declared(kind_of(part), (part,)):
+            if key[:-1] != last:
+                last = key[:-1]
+                out += ["", f"## [{'.'.join(last)}]", "", "| setting | default | meaning |", "|---|---|---|"]
+            known = _option(field)
+            default = _toml(field.default, hint).replace("|", "\\|")
+            out.append(f"| `{key[-1]}` | `{default}` | {known.says}{_bounds(known)} |")
+    return "\n".join(out) + "\n"
+
+
+_TYPES = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
+_HEADER = re.compile(r"^\s*\[\[?\s*([A-Za-z0-9_.\- \"']+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY = re.compile(r"^\s*([A-Za-z0-9_.\-\"']+)\s*=")
+
+
+def _lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Yield where each key stands; good enough to point at it, as the file has already been read as TOML."""
+    section: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(line):
+            section = tuple(part.strip(" \"'") for part in header[1].split("."))
+            yield section, number
+        elif key := _KEY.match(line):
+            yield (*section, *(part.strip("\"'") for part in key[1].split("."))), number
+
+
+def _option(field: Field[Any]) -> Option:
+    known = field.metadata["option"]
+    if not isinstance(known, Option):
+        raise TypeError(f"{field.name} is not declared with option()")
+    return known
+
+
+def _nearest(name: str, names: dict[str, Any]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, names, 1)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(names)}"
+
+
+def _bounds(known: Option) -> str:
+    if known.among:
+        return f" One of {', '.join(known.among)}."
+    match known.low, known.high:
+        case None, None:
+            return ""
+        case low, None if low is not None:
+            return f" At least {_number(low)}."
+        case None, high if high is not None:
+            return f" At most {_number(high)}."
+        case low, high:
+            return f" From {_number(low or 0)} to {_number(high or 0)}."
+    return ""
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
+
+
+def _toml(value: Any, hint: Any) -> str:
+    import json
+
+    if value is MISSING:
+        return "(must be set)"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(json.dumps(item, ensure_ascii=False) for item in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return f"{float(value):g}" if hint is float else str(value)

@@ -1,0 +1,87 @@
+"""The settings file: every complaint names its line, every setting is documented, the example is the defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from eudaemon import settings
+from eudaemon.settings import Document, SettingsError, declared, is_installed, kind_of
+from tidy.tree import ROOT
+
+WRONG = [
+    ("[sensor\n", 1, "no TOML"),
+    ("x = 1\n", 1, "no section"),
+    ("[sensors]\n", 1, "no section"),
+    ("[general]\n\nlog_levle = 'info'\n", 3, "did you mean log_level"),
+    ("[general]\nlog_level = 'loud'\n", 2, "one of 'debug'"),
+    ("[general]\nlog_level = 7\n", 2, "text in quotes"),
+    ("[general]\nsensor_uid = 0\n", 2, "at least 1"),
+    ("[general]\nsensor_uid = true\n", 2, "a whole number"),
+    ("[general]\nsensor_uid = 9999999999\n", 2, "at most"),
+    ("[sensor]\nlisten = 'telnet tcp 23'\n", 2, "list of texts"),
+    ("[sensor]\nlisten = [\n  'telnet tcp 23',\n  'tea tcp 70000',\n]\n", 2, "sensor.listen"),
+    ("# a\n[sensor.limits]\nno_such = 1\n", 3, "no setting sensor.limits.no_such"),
+    ("sensor = 3\n", 1, "must be a section"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "complaint"), WRONG)
+def test_what_is_wrong_is_named_with_its_line(text: str, line: int, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "eudaemon.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as raised:
+        settings.read(path)
+    assert str(raised.value).startswith(f"{path}:{line}: ")
+    assert complaint in str(raised.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        settings.read(tmp_path / "none.toml")
+    (tmp_path / "big.toml").write_bytes(b"#" * (settings.FILE_BYTES_MAX + 1))
+    with pytest.raises(SettingsError, match="over 1048576 bytes"):
+        settings.read(tmp_path / "big.toml")
+    (tmp_path / "latin.toml").write_bytes(b"[general]\n# \xe4\n")
+    with pytest.raises(SettingsError, match=r"latin\.toml:2: no UTF-8"):
+        settings.read(tmp_path / "latin.toml")
+
+
+def test_every_part_can_be_left_at_its_defaults() -> None:
+    document = settings.read(None)
+    for name in settings.PARTS:
+        assert is_installed(name)
+        assert document.part(name, kind_of(name)) is not None
+
+
+def test_the_example_is_the_defaults() -> None:
+    """Uncommented, the example still reads, and says the same as no file at all."""
+    lines = [
+        line[1:] if line.startswith("#") and not line.startswith("# ") else line
+        for line in settings.example().splitlines()
+    ]
+    document = Document("\n".join(lines))
+    document.check()
+    for name in settings.PARTS:
+        assert document.part(name, kind_of(name)) == Document().part(name, kind_of(name))
+
+
+def test_every_setting_is_documented() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert page == settings.document(), "docs/settings.md is not up to date: make docs"
+    for name in settings.PARTS:
+        for key, field, _ in declared(kind_of(name), (name,)):
+            known = field.metadata["option"]
+            assert len(known.says) > 10, key
+            assert known.says.endswith("."), f"{'.'.join(key)} is explained in no sentence"
+
+
+def test_every_number_has_bounds() -> None:
+    for name in settings.PARTS:
+        for key, field, hint in declared(kind_of(name), (name,)):
+            known = field.metadata["option"]
+            if hint in (int, float):
+                assert known.low is not None, ".".join(key)
+                assert known.high is not None, ".".join(key)
+                assert known.low <= field.default <= known.high, ".".join(key)

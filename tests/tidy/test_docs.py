@@ -1,0 +1,56 @@
+"""The docs that are made from the code are up to date, and what the docs name is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from types import ModuleType
+
+import pytest
+
+from eudaemon.cli import COMMANDS
+from eudaemon.events import KINDS, fields_of
+from tidy.tree import ROOT
+
+
+def _maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_docs", ROOT / "packaging" / "make_docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_events_is_the_catalogue() -> None:
+    page = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+    assert page == _maker().events_page(), "docs/events.md is not up to date: make docs"
+
+
+def test_every_fact_and_field_is_described() -> None:
+    for kind, fact in KINDS.items():
+        assert re.fullmatch(r"[a-z]+\.[a-z]+", kind), kind
+        assert (fact.__doc__ or "").strip().endswith("."), kind
+        for field in fields_of(fact):
+            assert field.metadata.get("says"), f"{kind}.{field.name}"
+
+
+@pytest.mark.parametrize(
+    "page", sorted(p.relative_to(ROOT).as_posix() for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+)
+def test_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    wrong = []
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
+        if not re.match(r"[a-z]+:", target) and not (path.parent / target).exists():
+            wrong.append(target)
+    assert not wrong
+
+
+@pytest.mark.parametrize("page", ["README.md"])
+def test_commands_in_the_readme_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(
+        re.findall(r"\beudaemon ([a-z]+)", " ".join(re.findall(r"`[^`]+`|^    .*$|^\$ .*$", text, re.MULTILINE)))
+    )
+    assert named <= set(COMMANDS) | {"honeynet"}
