@@ -1,0 +1,179 @@
+"""The sensor's speed and memory, beside cowrie's in the same run.
+
+    python bench/sensor.py                    all of it (about three minutes)
+    python bench/sensor.py --only logins      telnet logins a second, ours and cowrie's in turn
+    python bench/sensor.py --only idle        start, and memory with 20 ports open and nobody there
+    python bench/sensor.py --only held        memory for each of 5,000 sessions that are held open
+
+Ratios matter, not the numbers: machines differ, and differ from hour to hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cowrie_peer import cowrie
+
+HERE = Path(__file__).resolve().parent
+PORTS_OPEN = 20
+HELD = 5_000
+ROUNDS = 3
+LOGIN_S = 6.0
+
+
+@contextmanager
+def sensor(listen: list[str], python: str = sys.executable, **limits: int) -> Iterator[tuple[int, float]]:
+    """Run a sensor without a farm; yield (process id, seconds until it listened)."""
+    with tempfile.TemporaryDirectory(prefix="eudaemon-") as place:
+        config = Path(place, "eudaemon.toml")
+        wanted = {"sessions_max": 20_000, "sessions_per_address_max": 20_000,
+                  "new_sessions_per_address_per_minute_max": 1_000_000, **limits}  # fmt: skip
+        config.write_text(
+            f"[general]\nlog_level = 'warning'\n[sensor]\naddresses = ['127.0.0.1']\nlisten = {json.dumps(listen)}\n"
+            "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items())
+        )
+        port = int(listen[0].split(" ")[2].split(",")[0].split("-")[0])
+        began_s = time.monotonic()
+        process = subprocess.Popen(
+            [python, "-m", "eudaemon", "sensor", "--config", config, "--data", Path(place, "data")],
+            env={**os.environ, "PYTHONPATH": str(HERE.parent / "src")},
+        )
+        try:
+            while not _answers(port):
+                if process.poll() is not None:
+                    raise SystemExit("the sensor did not start; its words are above")
+                time.sleep(0.005)
+            yield process.pid, time.monotonic() - began_s
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def memory_kib(pid: int) -> int:
+    """Return a process's resident memory in KiB."""
+    found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) if found else 0
+
+
+def idle() -> None:
+    """Start time and memory with 20 ports open, for each Python at hand."""
+    first = _free_ports(1)[0]
+    for python in dict.fromkeys((sys.executable, "/usr/bin/python3")):
+        if not Path(python).exists():
+            continue
+        bare = subprocess.run(
+            [python, "-c", "import asyncio,os;print(open('/proc/self/status').read())"], capture_output=True, text=True
+        ).stdout
+        with sensor([f"telnet tcp {first}", f"catchall tcp {first + 1}-{first + PORTS_OPEN - 1}"], python) as (
+            pid,
+            start_s,
+        ):
+            time.sleep(2)
+            alone = int(re.findall(r"VmRSS:\s+(\d+)", bare)[0])
+            print(f"idle, {PORTS_OPEN} ports   {memory_kib(pid) / 1024:6.1f} MiB resident, up after {start_s:.2f} s"
+                  f"   ({python}; `import asyncio` alone: {alone / 1024:.1f} MiB)")  # fmt: skip
+
+
+def held() -> None:
+    """Memory for each session held open, logged in and silent."""
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (HELD + 1000, max(HELD + 1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    )
+    port = _free_ports(1)[0]
+    with sensor([f"telnet tcp {port}"]) as (pid, _):
+        before = memory_kib(pid)
+        peers = []
+        for number in range(HELD):
+            # Many loopback addresses, as many attackers would have.
+            source = (f"127.0.{1 + number // 250}.{1 + number % 250}", 0)
+            peers.append(socket.create_connection(("127.0.0.1", port), 10, source))
+        for peer in peers:
+            _log_in(peer)
+        time.sleep(1)
+        each = (memory_kib(pid) - before) * 1024 / HELD
+        print(f"held, {HELD} sessions  {each / 1000:6.2f} KB each, logged in ({memory_kib(pid) / 1024:.0f} MiB in all)")
+        for peer in peers:
+            peer.close()
+
+
+def logins() -> None:
+    """Telnet logins a second, ours and cowrie's in turn; the ratio pair by pair."""
+    port = _free_ports(1)[0]
+    with sensor([f"telnet tcp {port}"]) as (pid, _), cowrie() as (cowrie_port, cowrie_pid):
+        idle_kib = memory_kib(pid), memory_kib(cowrie_pid)
+        ratios, ours, theirs = [], [], []
+        for number in range(ROUNDS + 1):
+            pair = [_rate(port), _rate(cowrie_port)]
+            if number:  # the first round warms up
+                ours.append(pair[0])
+                theirs.append(pair[1])
+                ratios.append(pair[0] / pair[1])
+        print(f"telnet logins      ours {statistics.median(ours):7.0f}/s   cowrie {statistics.median(theirs):7.0f}/s   "
+              f"ratio {statistics.median(ratios):.1f} (from {min(ratios):.1f} to {max(ratios):.1f})")  # fmt: skip
+        print(f"memory before      ours {idle_kib[0] / 1024:7.1f} MiB   cowrie {idle_kib[1] / 1024:5.1f} MiB")
+
+
+def _rate(port: int) -> float:
+    done = subprocess.run(
+        [sys.executable, HERE / "telnet_load.py", "127.0.0.1", str(port), "--seconds", str(LOGIN_S)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    counts = json.loads(done.stdout)
+    if counts["failed"] > counts["sessions"] / 100 or not counts["sessions"]:
+        raise SystemExit(f"port {port}: {counts}")
+    return float(counts["sessions"] / counts["seconds"])
+
+
+def _log_in(peer: socket.socket) -> None:
+    for mark, word in ((b"ogin:", b"root\r\n"), (b"assword:", b"admin\r\n"), (b"#", b"")):
+        heard = b""
+        while mark not in heard:
+            piece = peer.recv(4096)
+            if not piece:
+                raise SystemExit("a held session was closed")
+            heard += piece
+        peer.sendall(word)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parts = {"idle": idle, "held": held, "logins": logins}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=parts)
+    chosen = parser.parse_args().only
+    for name, part in parts.items():
+        if chosen in (None, name):
+            part()
+
+
+if __name__ == "__main__":
+    main()
