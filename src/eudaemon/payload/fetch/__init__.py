@@ -1,0 +1,5 @@
+"""Getting what payloads name: http, https, ftp, tftp and plain TCP, within the operator's policy and limits.
+
+The pieces, in the order in which a download meets them: `service` (turns, rates, sharing), `target` (resolve once,
+judge, pin), one of `http`, `ftp`, `tftp`, `raw` (the protocol), and `transfer` (what it may cost and what it brought).
+"""

@@ -1,0 +1,15 @@
+"""Fetching over plain TCP: connect, say nothing, take what comes until the other side closes (`nc H P > file`)."""
+
+from __future__ import annotations
+
+from eudaemon.payload.fetch.target import Target, connect, hang_up
+from eudaemon.payload.fetch.transfer import Transfer
+
+
+async def fetch(target: Target, transfer: Transfer) -> None:
+    """Get what the target sends. Raises `FetchError`, `OSError`, or `NoRoomError` from the sink."""
+    reader, writer, transfer.peer = await connect(target, transfer.settings)
+    try:
+        await transfer.take_to_the_end(reader)
+    finally:
+        await hang_up(writer)

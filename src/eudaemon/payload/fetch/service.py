@@ -1,0 +1,158 @@
+"""The one door to the outside: `Fetcher.fetch` takes a wish and says what came of it, whatever the peer does.
+
+Owns turns, rates and sharing: the same URL asked for by a thousand bots is one download, and its answer serves
+them all. A download that somebody waits for goes on when that session ends: it is the binary that we want.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from eudaemon.payload.fetch import ftp, http, raw, tftp
+from eudaemon.payload.fetch.agents import agent_of
+from eudaemon.payload.fetch.memory import Memory, Rates
+from eudaemon.payload.fetch.outcome import FetchError, Refused
+from eudaemon.payload.fetch.policy import FetchSettings, is_private
+from eudaemon.payload.fetch.target import Resolve, SystemResolver, Target, aim, words
+from eudaemon.payload.fetch.transfer import NoRoomError, Sink, Transfer
+from eudaemon.payload.url import Url, parse
+from eudaemon.world.outside import Download, Downloaded
+from eudaemon.world.seed import Seed
+
+log = logging.getLogger("eudaemon.fetch")
+SCHEMES = ("http", "https", "ftp", "tftp", "nc", "tcp")
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """What came of a download: as in `Downloaded`, and who answered, and how long it took."""
+
+    url: str
+    outcome: str
+    reason: str = ""
+    head: bytes = b""
+    size: int = 0
+    sha256: str = ""
+    peer: str = ""
+    duration_s: float = 0.0
+
+    @property
+    def downloaded(self) -> Downloaded:
+        """The answer as a room is told it."""
+        return Downloaded(self.url, self.outcome, self.reason, self.head, self.size, self.sha256)
+
+
+class Fetcher:
+    """Fetches within the settings. `new_sink` gives one new sink for each download; `resolve` defaults to the system's.
+
+    To be made and used within a running loop.
+    """
+
+    def __init__(
+        self, settings: FetchSettings, new_sink: Callable[[], Sink], seed: Seed, *, resolve: Resolve | None = None
+    ) -> None:
+        self.settings = settings
+        self._new_sink = new_sink
+        self._seed = seed
+        self._resolve = resolve or SystemResolver()
+        self._turns = asyncio.Semaphore(settings.concurrent_max)
+        self._under_way: dict[tuple[str, str, str], asyncio.Task[FetchResult]] = {}
+        self._memory = Memory(settings)
+        self._rates = Rates()
+
+    async def fetch(self, download: Download, attacker_ip: str) -> FetchResult:
+        """Carry out a wish of a session with this attacker, or say why not. Cancelling the caller leaves it going."""
+        try:
+            url = parse(download.url)
+        except ValueError as error:
+            return FetchResult(download.url, "refused", str(error))
+        if url.scheme not in SCHEMES:
+            return FetchResult(download.url, "refused", f"scheme {url.scheme}")
+        if self.settings.policy == "off":
+            return FetchResult(download.url, "refused", "policy")
+        # What an attacker may reach depends on who it is only where its own address matters.
+        whose = attacker_ip if self.settings.policy == "attacker" or is_private(url.host) else ""
+        key = (whose, agent_of(download.tool), str(url))
+        loop = asyncio.get_running_loop()
+        known = self._memory.recall(key, loop.time())
+        if known is not None:
+            return replace(known, url=download.url, duration_s=0.0)
+        task = self._under_way.get(key)
+        if task is None:
+            if len(self._under_way) >= self.settings.concurrent_max + self.settings.waiting_max:
+                return FetchResult(download.url, "refused", "too many downloads waiting")
+            if not self._rates.may_start("", loop.time(), self.settings.starts_per_minute_max):
+                return FetchResult(download.url, "refused", "too many downloads in a minute")
+            task = asyncio.create_task(self._carry_out(key, url, download, attacker_ip))
+            self._under_way[key] = task
+        result = await asyncio.shield(task)
+        return replace(result, url=download.url)
+
+    async def close(self) -> None:
+        """Give up all that is under way."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _carry_out(self, key: tuple[str, str, str], url: Url, wish: Download, attacker_ip: str) -> FetchResult:
+        loop = asyncio.get_running_loop()
+        try:
+            async with self._turns:
+                began_s = loop.time()
+                result = await self._into_sink(url, wish, attacker_ip)
+                result = replace(result, duration_s=loop.time() - began_s)
+            if result.outcome != "refused":
+                self._memory.remember(key, result, loop.time())
+            log.info("%s: %s %s (%d bytes)", url, result.outcome, result.reason, result.size)
+            return result
+        finally:
+            del self._under_way[key]
+
+    async def _into_sink(self, url: Url, wish: Download, attacker_ip: str) -> FetchResult:
+        sink = self._new_sink()
+        transfer = Transfer(self.settings, sink)
+        outcome, reason, settled = "ok", "", False
+        try:
+            try:
+                async with asyncio.timeout(self.settings.total_s_max) as clock:
+                    await self._speak(url, wish, attacker_ip, transfer)
+            except FetchError as error:
+                outcome, reason = error.outcome, str(error)
+            except OSError as error:
+                timed_out = isinstance(error, TimeoutError) and clock.expired()
+                outcome = "failed"
+                reason = f"over {self.settings.total_s_max:g} s" if timed_out else words(error)
+            sha256 = ""
+            if transfer.size or outcome == "ok":
+                outcome, settled = "ok" if outcome == "ok" else "partial", True
+                sha256, _ = sink.commit()
+        except NoRoomError as error:
+            return FetchResult(wish.url, "failed", str(error) or "no room to keep it", peer=transfer.peer)
+        finally:
+            if not settled:
+                sink.abort()
+        return FetchResult(wish.url, outcome, reason, bytes(transfer.head), transfer.size, sha256, transfer.peer)
+
+    async def _speak(self, url: Url, wish: Download, attacker_ip: str, transfer: Transfer) -> None:
+        async def aimed(url: Url) -> Target:
+            return await self._aim(url, attacker_ip)
+
+        if url.scheme in ("http", "https"):
+            await http.fetch(url, wish.tool, transfer, aimed, self._seed)
+        elif url.scheme == "ftp":
+            await ftp.fetch(await aimed(url), wish.tool, transfer, self._seed)
+        elif url.scheme == "tftp":
+            await tftp.fetch(await aimed(url), transfer)
+        else:
+            await raw.fetch(await aimed(url), transfer)
+
+    async def _aim(self, url: Url, attacker_ip: str) -> Target:
+        target = await aim(url, attacker_ip, self.settings, self._resolve)
+        now_s, count_max = asyncio.get_running_loop().time(), self.settings.starts_per_host_minute_max
+        if not self._rates.may_start(target.addresses[0], now_s, count_max):
+            raise Refused("too many downloads from this address in a minute")
+        return target
