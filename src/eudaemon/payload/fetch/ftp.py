@@ -54,7 +54,7 @@ class _Control:
 
 
 async def fetch(target: Target, tool: str, transfer: Transfer, seed: Seed) -> None:
-    """Get the target's file. Raises `FetchError`, `OSError`, or `NoRoomError` from the sink."""
+    """Get the target's file. Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink."""
     reader, writer, transfer.peer = await connect(target, transfer.settings)
     control = _Control(reader, writer, transfer)
     try:
@@ -72,10 +72,10 @@ async def fetch(target: Target, tool: str, transfer: Transfer, seed: Seed) -> No
         try:
             await transfer.take_to_the_end(data[0])
         finally:
-            await hang_up(data[1])
+            hang_up(data[1])
         await _check_end(control, size)
     finally:
-        await hang_up(writer)
+        hang_up(writer)
 
 
 async def _log_in(control: _Control, target: Target, mail_address: str) -> None:
@@ -107,7 +107,7 @@ async def _passive(control: _Control, target: Target, path: str) -> _Streams | N
     try:
         await _retrieve(control, path)
     except BaseException:
-        await hang_up(writer)
+        hang_up(writer)
         raise
     return reader, writer
 

@@ -38,7 +38,7 @@ async def fetch(
 ) -> None:  # fmt: skip
     """Get the URL into the transfer, through redirects, each of which is aimed anew.
 
-    Raises `FetchError`, `OSError`, or `NoRoomError` from the sink.
+    Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink.
     """
     settings = transfer.settings
     for _ in range(settings.redirects_max + 1):
@@ -75,7 +75,7 @@ async def _ask(target: Target, tool: str, transfer: Transfer, seed: Seed) -> str
         await _body(reader, answer, transfer)
         return None
     finally:
-        await hang_up(writer)
+        hang_up(writer)
 
 
 async def _start_tls(writer: asyncio.StreamWriter, host: str, settings: FetchSettings) -> None:
@@ -87,7 +87,7 @@ async def _start_tls(writer: asyncio.StreamWriter, host: str, settings: FetchSet
     # Who serves malware needs no valid certificate; nothing that we send is secret.
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     # Bytes, for text goes through the `idna` codec, which routers lack. (typeshed knows only text.)
     name: str = host.encode("ascii")  # type: ignore[assignment]

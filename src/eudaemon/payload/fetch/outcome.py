@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 
-class FetchError(Exception):
+class NotFetched(Exception):  # noqa: N818 (an outcome is no error of ours)
     """A download that did not end well. `outcome` is as in `Downloaded`; the message is the reason, in words."""
 
     outcome = "failed"
 
 
-class Failed(FetchError):
+class Failed(NotFetched):
     """No answer, a reset, or nonsense."""
 
 
-class Missing(FetchError):
+class Missing(NotFetched):
     """The server says that it has no such file."""
 
     outcome = "missing"
 
 
-class Refused(FetchError):
+class Refused(NotFetched):
     """Our policy or a limit of ours forbids it."""
 
     outcome = "refused"

@@ -7,9 +7,9 @@ from eudaemon.payload.fetch.transfer import Transfer
 
 
 async def fetch(target: Target, transfer: Transfer) -> None:
-    """Get what the target sends. Raises `FetchError`, `OSError`, or `NoRoomError` from the sink."""
+    """Get what the target sends. Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink."""
     reader, writer, transfer.peer = await connect(target, transfer.settings)
     try:
         await transfer.take_to_the_end(reader)
     finally:
-        await hang_up(writer)
+        hang_up(writer)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from eudaemon.payload.fetch import ftp, http, raw, tftp
 from eudaemon.payload.fetch.agents import agent_of
 from eudaemon.payload.fetch.memory import Memory, Rates
-from eudaemon.payload.fetch.outcome import FetchError, Refused
+from eudaemon.payload.fetch.outcome import NotFetched, Refused
 from eudaemon.payload.fetch.policy import FetchSettings, is_private
 from eudaemon.payload.fetch.target import Resolve, SystemResolver, Target, aim, words
 from eudaemon.payload.fetch.transfer import NoRoomError, Sink, Transfer
@@ -120,7 +120,7 @@ class Fetcher:
             try:
                 async with asyncio.timeout(self.settings.total_s_max) as clock:
                     await self._speak(url, wish, attacker_ip, transfer)
-            except FetchError as error:
+            except NotFetched as error:
                 outcome, reason = error.outcome, str(error)
             except OSError as error:
                 timed_out = isinstance(error, TimeoutError) and clock.expired()

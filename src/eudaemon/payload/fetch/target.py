@@ -91,11 +91,9 @@ async def connect(
     raise Failed(f"connect: {why}")
 
 
-async def hang_up(writer: asyncio.StreamWriter) -> None:
-    """Close at once; nothing that is unsent matters."""
+def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close at once; nothing that is unsent matters. (`wait_closed` never ends after a failed handshake.)"""
     writer.transport.abort()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
 
 
 class SystemResolver:

@@ -48,7 +48,7 @@ class _Line(asyncio.DatagramProtocol):
 
 
 async def fetch(target: Target, transfer: Transfer) -> None:
-    """Get the target's file. Raises `FetchError`, `OSError`, or `NoRoomError` from the sink."""
+    """Get the target's file. Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink."""
     name = unquoted(target.url.path.removeprefix("/")).encode("latin-1")
     if b"\0" in name or not name:
         raise Failed("no file name")
