@@ -42,7 +42,7 @@ class Lab:
     async def content(self, url: str, tool: str = "wget") -> bytes:
         """Fetch, and return what was kept. It must have ended well, and the result must say the truth about it."""
         result = await self.fetch(url, tool)
-        assert (result.outcome, result.reason) == ("ok", "")
+        assert (result.outcome, result.reason) == ("ok", ""), result
         data = self.kept[result.sha256]
         assert result.size == len(data)
         assert result.head == data[: 256 * 1024]

@@ -108,7 +108,7 @@ class _Exchange:
 
 async def _receive(exchange: _Exchange, *, offered: bool) -> bool:
     transfer, loop = exchange.transfer, asyncio.get_running_loop()
-    block, block_bytes, size = 0, _BLOCK_BYTES, None
+    block, block_bytes, size, agreed = 0, _BLOCK_BYTES, None, False
     until_s = loop.time() + transfer.settings.idle_s_max
     while True:
         operation, number, rest = await exchange.next(until_s)
@@ -117,7 +117,8 @@ async def _receive(exchange: _Exchange, *, offered: bool) -> bool:
                 return False
             kind = Missing if number in (_NOT_FOUND, _DENIED) and not block else Failed
             raise kind(f"TFTP error {number}")
-        if operation == _OACK and offered and not block:
+        if operation == _OACK and offered and not agreed:
+            agreed = True
             block_bytes, size = _options(struct.pack("!H", number) + rest)
             exchange.send(struct.pack("!HH", _ACK, 0))
             until_s = loop.time() + transfer.settings.idle_s_max
@@ -130,7 +131,7 @@ async def _receive(exchange: _Exchange, *, offered: bool) -> bool:
             if len(rest) < block_bytes:
                 break
             until_s = loop.time() + transfer.settings.idle_s_max
-        elif operation == _DATA and number == block & 0xFFFF:
+        elif operation == _OACK or (operation == _DATA and number == block & 0xFFFF):
             exchange.send(exchange.last)  # our acknowledgement was lost, or the server repeats itself
         # Anything else is out of its turn, and ignored.
     if size is not None and size != transfer.size:
