@@ -46,8 +46,8 @@ def adapted(data: bytes, name: str) -> bytes:
     if not name.endswith(".mjs"):
         return data
     text = data.decode().replace('from"preact"', 'from"./preact.mjs"')
-    lines = [line for line in text.splitlines() if not line.startswith("//# sourceMappingURL=")]
-    return ("\n".join(lines) + "\n").encode()
+    lines = [line for line in text.split("\n") if not line.startswith("//# sourceMappingURL=")]
+    return "\n".join(lines).encode()
 
 
 def main() -> None:

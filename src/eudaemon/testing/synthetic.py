@@ -100,7 +100,7 @@ class Synthetic:
 
     def events(self, count: int) -> Iterator[Seen]:
         """Yield exactly `count` events, oldest session first."""
-        left, sessions = count, max(1, count // 7)
+        left, sessions = count, max(1, int(count / 5.64))
         for number in range(10**12):
             share = min(1.0, number / sessions)
             wave = 0.02 * math.sin(share * self._span_s / 86_400 * 2 * math.pi)  # by day and by night

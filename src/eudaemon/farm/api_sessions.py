@@ -1,0 +1,189 @@
+"""The API's routes for sessions: the list and its filters, one session, its recording, and exports."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi.responses import StreamingResponse
+
+from eudaemon.farm import api_models as models
+from eudaemon.farm import queries
+from eudaemon.farm.api_common import (
+    FAILURES,
+    NOT_FOUND,
+    Limit,
+    Parts,
+    PartsHere,
+    SessionHere,
+    Text,
+    WindowHere,
+    event_shown,
+    fields_of,
+)
+from eudaemon.farm.queries import SessionFilter
+from eudaemon.wire import conversation as recording
+
+router = APIRouter(prefix="/api", tags=["sessions"], responses=FAILURES)
+
+CONVERSATION_BYTES_MAX = 4 * 1024 * 1024
+EXPORT_ROWS_MAX = 100_000
+
+
+def filter_of(
+    window: WindowHere,
+    country: Annotated[str, Query(pattern="^([A-Za-z]{2})?$", description="two letters")] = "",
+    network: Annotated[str, Query(max_length=49, description="an address, or a block such as 198.51.100.0/24")] = "",
+    sensor: Annotated[str, Query(max_length=128)] = "",
+    room: Annotated[str, Query(max_length=64, description="the room that answered at first, such as `telnet`")] = "",
+    port: Annotated[int, Query(ge=0, le=65535, description="the port that was attacked; 0 is any")] = 0,
+    asn: Annotated[int, Query(ge=0, le=4_294_967_295, description="autonomous system; 0 is any")] = 0,
+    with_sample: Annotated[bool, Query(description="only sessions that brought a sample")] = False,
+    with_login: Annotated[bool, Query(description="only sessions that were let in")] = False,
+    text: Text = "",
+) -> SessionFilter:
+    """Return which sessions a request asks for."""
+    if network:
+        try:
+            queries.address_range(network)
+        except ValueError:
+            raise HTTPException(
+                422, f"network: {network!r} is no address and no block such as 198.51.100.0/24 or 2001:db8::/32."
+            ) from None
+    return SessionFilter(window, country, network, sensor, room, port, asn, with_sample, with_login, text)
+
+
+Filter = Annotated[SessionFilter, Depends(filter_of)]
+
+
+def _cursor(row: dict[str, Any]) -> str:
+    return f"{row['opened']}~{row['session']}"
+
+
+def _before(cursor: str) -> tuple[str, str] | None:
+    if not cursor:
+        return None
+    opened, _, session = cursor.partition("~")
+    return opened, session
+
+
+@router.get("/sessions", summary="Sessions, the newest first")
+async def sessions(
+    parts: PartsHere,
+    wanted: Filter,
+    limit: Limit = 50,
+    before: Annotated[
+        str,
+        Query(pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z~[0-9a-f-]{1,64})?$", description="a former `next`"),
+    ] = "",
+) -> models.Sessions:
+    """Return a page of sessions that fit the filters."""
+    try:
+        rows = await queries.sessions(parts.store, wanted, limit=limit, before=_before(before))
+    except ValueError:
+        raise HTTPException(422, "before: pass the `next` of a former answer as it was.") from None
+    following = _cursor(rows[-1]) if len(rows) == limit else None
+    return models.Sessions(sessions=[models.Session(**row) for row in rows], next=following)
+
+
+@router.get(
+    "/export/sessions",
+    summary="All sessions that fit the filters, as a file",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/csv": {}, "application/x-ndjson": {}}}},
+)
+async def export(
+    parts: PartsHere,
+    wanted: Filter,
+    form: Annotated[Literal["csv", "json"], Query(alias="format", description="`json` is one object a line")] = "csv",
+) -> StreamingResponse:
+    """Stream up to 100,000 sessions, the newest first."""
+    lines = _csv(parts, wanted) if form == "csv" else _ndjson(parts, wanted)
+    name, media_type = ("sessions.csv", "text/csv") if form == "csv" else ("sessions.ndjson", "application/x-ndjson")
+    return StreamingResponse(
+        lines, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+async def _pages(parts: Parts, wanted: SessionFilter) -> AsyncIterator[list[dict[str, Any]]]:
+    before, left = None, EXPORT_ROWS_MAX
+    while left > 0:
+        rows = await queries.sessions(parts.store, wanted, limit=min(queries.ROWS_MAX, left), before=before)
+        yield rows
+        if len(rows) < queries.ROWS_MAX:
+            return
+        left -= len(rows)
+        before = _before(_cursor(rows[-1]))
+
+
+async def _ndjson(parts: Parts, wanted: SessionFilter) -> AsyncIterator[bytes]:
+    async for rows in _pages(parts, wanted):
+        yield b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+async def _csv(parts: Parts, wanted: SessionFilter) -> AsyncIterator[bytes]:
+    columns = tuple(models.Session.model_fields)
+    yield (",".join(columns) + "\r\n").encode()
+    async for rows in _pages(parts, wanted):
+        page = io.StringIO()
+        writer = csv.writer(page)
+        writer.writerows([_cell(row[column]) for column in columns] for row in rows)
+        yield page.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    """Return a cell that no spreadsheet takes for a formula, whatever an attacker called himself."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+@router.get("/sessions/{session}", summary="One session and its facts", responses=NOT_FOUND)
+async def session(parts: PartsHere, session: SessionHere) -> models.SessionDetail:
+    """Return all facts of a session in order."""
+    rows = await _events(parts, session)
+    events = [event_shown(row, session) for row in rows]
+    sha256 = next((str(e.fields.get("conversation", "")) for e in events if e.kind == "session.closed"), "")
+    return models.SessionDetail(
+        session=session, events=events, truncated=len(events) == queries.SESSION_EVENTS_MAX, conversation=sha256
+    )
+
+
+async def _events(parts: Parts, session: str) -> list[dict[str, Any]]:
+    try:
+        rows = await queries.session_events(parts.store, session)
+    except (ValueError, OverflowError):
+        rows = []
+    if not rows:
+        raise HTTPException(404, "There is no such session. What has just happened may take some seconds to show.")
+    return rows
+
+
+@router.get("/sessions/{session}/conversation", summary="What both sides sent, and when", responses=NOT_FOUND)
+async def conversation(parts: PartsHere, session: SessionHere) -> models.Conversation:
+    """Return the recorded conversation of a session, up to 4 MiB of it."""
+    closed = [row for row in await _events(parts, session) if row["kind"] == "session.closed"]
+    if not closed:
+        raise HTTPException(404, "The session still lasts. Its recording arrives when it ends.")
+    sha256 = str(fields_of(closed[-1]["fields"]).get("conversation", ""))
+    size = await parts.samples.size(sha256) if sha256 else None
+    if size is None:
+        raise HTTPException(404, "No recording of this session was kept.")
+    data = await parts.samples.read(sha256, 0, CONVERSATION_BYTES_MAX)
+    try:
+        pieces = [
+            models.Piece(
+                ms=piece.ms,
+                side="host" if piece.side == recording.HOST else "attacker",
+                data=base64.b64encode(piece.data).decode(),
+            )
+            for piece in recording.decode(data)
+        ]
+    except ValueError as error:
+        raise HTTPException(404, f"The recording cannot be read: {error}.") from None
+    return models.Conversation(sha256=sha256, pieces=pieces, truncated=size > len(data))

@@ -1,0 +1,89 @@
+// How things are said: times, numbers, sizes, countries, and attackers' text made visible. Pure functions.
+
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const exact = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
+const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const whole = new Intl.NumberFormat("en");
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const regions = new Intl.DisplayNames(["en"], { type: "region", fallback: "none" });
+
+const STEPS = [["year", 31_536_000], ["month", 2_592_000], ["week", 604_800], ["day", 86_400], ["hour", 3600], ["minute", 60]];
+
+export function ago(time, now = Date.now()) {
+  const seconds = (now - Date.parse(time)) / 1000;
+  if (Math.abs(seconds) < 10) return "just now";
+  for (const [unit, size] of STEPS) if (Math.abs(seconds) >= size) return relative.format(-Math.floor(seconds / size), unit);
+  return relative.format(-Math.floor(seconds), "second");
+}
+
+export const exactly = (time) => exact.format(new Date(time));
+export const clockTime = (time) => clock.format(new Date(time));
+export const number = (value) => whole.format(value);
+export const short = (value) => (value < 10_000 ? whole.format(value) : compact.format(value));
+export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
+
+export function bytes(count) {
+  if (count < 1024) return `${count} B`;
+  const step = Math.min(4, Math.floor(Math.log2(count) / 10));
+  const value = count / 1024 ** step;
+  return `${value.toFixed(value < 10 ? 1 : 0)} ${["B", "KiB", "MiB", "GiB", "TiB"][step]}`;
+}
+
+export function span(seconds) {
+  if (seconds == null) return "";
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+  return `${Math.floor(seconds / 86_400)} d ${Math.round((seconds % 86_400) / 3600)} h`;
+}
+
+export function countryName(code) {
+  if (!code) return "unknown";
+  try { return regions.of(code) ?? code; } catch { return code; }
+}
+
+// Characters that would steer a terminal or turn the reading direction, or that nobody can see.
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb]|[\u{e0000}-\u{e0fff}]|\p{Cs}/gu;
+const NAMED = { "\n": "\\n", "\r": "\\r", "\t": "\\t", "\u001b": "\\e", "\0": "\\0" };
+
+// Splits text into [visible, escape, visible, escape, …].
+export function visibly(text) {
+  const parts = [];
+  let end = 0;
+  for (const match of String(text).matchAll(UNSEEN)) {
+    const code = match[0].codePointAt(0);
+    const shown = NAMED[match[0]] ?? (code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`);
+    parts.push(text.slice(end, match.index), shown);
+    end = match.index + match[0].length;
+  }
+  parts.push(String(text).slice(end));
+  return parts;
+}
+
+// What a fact says, in a few words: [what happened, what the attacker wrote, tone].
+export function says(kind, f = {}) {
+  switch (kind) {
+    case "session.opened": return [`connected to ${f.room} over ${f.transport}`, "", ""];
+    case "session.closed": return [`ended (${f.reason}) after ${span(f.duration_s)}, ${bytes(f.bytes_in ?? 0)} in, ${bytes(f.bytes_out ?? 0)} out`, "", ""];
+    case "login.tried": return [f.accepted ? "logged in as" : "tried", `${f.user} / ${f.password}`, f.accepted ? "hot" : ""];
+    case "command.entered": return ["entered", f.line, ""];
+    case "http.request": return ["requested", `${f.method} ${f.target}`, ""];
+    case "exploit.recognised": return [`used ${f.name}${f.reference ? ` (${f.reference})` : ""}`, f.command, "hot"];
+    case "payload.classified": return [`sent what looks like ${f.guess}`, f.head, ""];
+    case "artefact.kept": return [`brought ${f.name ? "" : "a "}sample, ${bytes(f.size ?? 0)}`, f.name || f.sha256?.slice(0, 16), "hot"];
+    case "download.wished": return [`wanted (${f.tool})`, f.url, ""];
+    case "download.finished": return [f.outcome === "ok" ? `fetched ${bytes(f.size ?? 0)} from` : `could not fetch (${f.reason || f.outcome})`, f.url, ""];
+    case "sample.identified": return ["sample identified:", f.description, ""];
+    case "peer.faulted": return ["broke the protocol:", f.reason, "warn"];
+    case "tls.accepted": return [`spoke ${f.version}`, f.server_name || f.ja4, ""];
+    case "sensor.started": return [`sensor started, version ${f.version}`, "", ""];
+    case "sensor.stopped": return [`sensor stopped after ${span(f.uptime_s)}`, "", ""];
+    case "sensor.faulted": return ["a fault of ours:", f.error, "warn"];
+    case "capture.stopped": return ["capture stopped:", f.reason, "warn"];
+    case "capture.resumed": return [`capture resumed, ${plural(f.missed ?? 0, "artefact")} missed`, "", ""];
+    case "spool.dropped": return [`spool full: ${plural(f.events ?? 0, "event")} dropped`, "", "warn"];
+    case "session.refused": return [`${plural(f.count ?? 0, "connection")} refused (${f.limit})`, "", "warn"];
+    default: return [kind, JSON.stringify(f), ""];
+  }
+}

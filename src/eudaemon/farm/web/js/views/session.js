@@ -1,0 +1,52 @@
+// One session: who, what in which order, and the replay.
+import { exactly, bytes, plural, says, span } from "../format.js";
+import { html } from "../lib.js";
+import { Copy, Country, Empty, Hash, Loaded, Panel, Problem, Raw, Waiting } from "../parts.js";
+import { Replay } from "../replay.js";
+import { path } from "../route.js";
+import { useData } from "../state.js";
+
+export function Session({ id }) {
+  const session = useData(`/api/sessions/${id}`, {});
+  const lasts = session.data && !session.data.events.some((e) => e.kind === "session.closed");
+  const talk = useData(session.data?.conversation ? `/api/sessions/${id}/conversation` : null);
+  return html`<${Loaded} from=${session} rows="8">${(data) => html`<${Shown} id=${id} data=${data} talk=${talk} lasts=${lasts} reload=${session.reload} />`}<//>
+    ${session.error && !session.data && html`<h1 tabindex="-1" class="sr">Session</h1>`}`;
+}
+
+function Shown({ id, data, talk, lasts, reload }) {
+  const first = data.events[0];
+  const opened = data.events.find((e) => e.kind === "session.opened") ?? first;
+  const closed = data.events.find((e) => e.kind === "session.closed")?.fields;
+  const room = opened.fields.room ?? "";
+  const samples = [...new Set(data.events.filter((e) => e.kind === "artefact.kept").map((e) => e.fields.sha256))];
+  return html`
+    <div class="view-head"><h1 tabindex="-1">Session <span class="muted">from</span> <span class="mono">${first.ip}</span></h1>
+      ${lasts && html`<button type="button" class="button" onClick=${reload}>Still open. Look again</button>`}</div>
+    <dl class="facts">
+      <div><dt>Opened</dt><dd><time datetime=${first.time}>${exactly(first.time)}</time></dd></div>
+      <div><dt>Attacker</dt><dd><a class="mono" href=${path("/sessions", { network: first.ip, span: "all" })}>${first.ip}</a><span class="muted">:${first.attacker_port}</span> <${Copy} text=${first.ip} what="address" /></dd></div>
+      <div><dt>From</dt><dd><${Country} code=${first.country} />${first.asn ? html`, <a href=${path("/sessions", { asn: first.asn, span: "all" })}><${Raw} text=${first.as_name || `AS${first.asn}`} /></a>` : ""}</dd></div>
+      <div><dt>To</dt><dd>${first.sensor}, port ${first.port}${room && `, ${room}`}</dd></div>
+      ${closed && html`<div><dt>Lasted</dt><dd>${span(closed.duration_s)}, ended: ${closed.reason}</dd></div><div><dt>Traffic</dt><dd>${bytes(closed.bytes_in)} in, ${bytes(closed.bytes_out)} out</dd></div>`}
+      ${samples.length > 0 && html`<div><dt>Brought</dt><dd>${samples.map((s) => html`<${Hash} key=${s} sha256=${s} /> `)}</dd></div>`}
+    </dl>
+    <div class="grid-session">
+      <${Panel} title="Replay" className="replay-panel">${
+        talk.error && !talk.data ? html`<${Problem} error=${talk.error} retry=${talk.reload} />`
+        : talk.data ? html`<${Replay} conversation=${talk.data} room=${room} />`
+        : data.conversation ? html`<${Waiting} />`
+        : html`<${Empty} title=${lasts ? "The session still lasts" : "No recording was kept"}>${lasts ? "Its recording arrives when it ends." : "The sensor had no room for it, or neither side sent anything."}<//>`}<//>
+      <${Panel} title="What happened" actions=${html`<span class="muted">${plural(data.events.length, "fact")}</span>`}>
+        <ol class="facts-line">${data.events.map((event) => html`<${Fact} key=${event.id} event=${event} begun=${Date.parse(first.time)} />`)}</ol>
+        ${data.truncated && html`<p class="note">Only the first 5,000 facts are shown.</p>`}<//>
+    </div>`;
+}
+
+function Fact({ event, begun }) {
+  const [what, text, tone] = says(event.kind, event.fields);
+  const hash = event.fields.sha256;
+  return html`<li class=${`fact ${tone}`}><time datetime=${event.time} title=${exactly(event.time)}>+${((Date.parse(event.time) - begun) / 1000).toFixed(1)} s</time>
+    <div><span class="fact-what">${what}</span> ${text && html`<${Raw} text=${text} />`} ${hash && html`<${Hash} sha256=${hash} />`}
+    <details><summary>${event.kind}</summary><dl class="fields">${Object.entries(event.fields).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><${Raw} text=${typeof value === "object" ? JSON.stringify(value) : String(value)} /></dd></div>`)}</dl></details></div></li>`;
+}

@@ -1,0 +1,91 @@
+// The list of sessions and its filters; all of it is in the address, so that it can be passed on.
+import { exactly, span as lasting } from "../format.js";
+import { html, useEffect, useRef, useState } from "../lib.js";
+import { get } from "../api.js";
+import { Country, Empty, Icon, Loaded, Problem, Raw, Time } from "../parts.js";
+import { go, path, useRoute } from "../route.js";
+import { SpanChooser } from "../span.js";
+import { useData, useSpan } from "../state.js";
+
+const FIELDS = ["since", "until", "country", "network", "asn", "port", "sensor", "room", "with_sample", "with_login", "text"];
+
+function Filters({ wanted, sensors }) {
+  const form = useRef(null);
+  const change = (event) => {
+    event?.preventDefault();
+    const data = new FormData(form.current);
+    go(path("/sessions", Object.fromEntries([...data].map(([k, v]) => [k, String(v).trim()]))));
+  };
+  const field = (name, label, extra = {}) => html`<label class="field"><span>${label}</span><input name=${name} value=${wanted[name] ?? ""} ...${extra} /></label>`;
+  const key = JSON.stringify(wanted);
+  return html`<form class="filters" ref=${form} key=${key} onSubmit=${change} aria-label="Filters">
+    ${field("text", "Holds text", { type: "search", placeholder: "user, command, URL …" })}
+    ${field("network", "Address or block", { placeholder: "198.51.100.0/24", class: "mono", spellcheck: false })}
+    ${field("country", "Country", { placeholder: "DE", size: 4, maxlength: 2, pattern: "[A-Za-z]{2}", title: "two letters" })}
+    ${field("port", "Port", { inputmode: "numeric", size: 6, pattern: "[0-9]{1,5}", placeholder: "23" })}
+    ${field("asn", "AS number", { inputmode: "numeric", size: 8, pattern: "[0-9]{1,10}" })}
+    <label class="field"><span>Room</span><select name="room" onChange=${change}>${["", "telnet", "http", "catchall"].map((room) => html`<option key=${room} value=${room} selected=${room === (wanted.room ?? "")}>${room || "any"}</option>`)}</select></label>
+    <label class="field"><span>Sensor</span><select name="sensor" onChange=${change}>${["", ...new Set([...sensors, wanted.sensor].filter(Boolean))].map((sensor) => html`<option key=${sensor} value=${sensor} selected=${sensor === (wanted.sensor ?? "")}>${sensor || "any"}</option>`)}</select></label>
+    <label class="inline check"><input type="checkbox" name="with_login" value="true" checked=${wanted.with_login === "true"} onChange=${change} /> let in</label>
+    <label class="inline check"><input type="checkbox" name="with_sample" value="true" checked=${wanted.with_sample === "true"} onChange=${change} /> brought a sample</label>
+    ${wanted.since && html`<input type="hidden" name="since" value=${wanted.since} />`}${wanted.until && html`<input type="hidden" name="until" value=${wanted.until} />`}
+    <span class="filter-buttons"><button class="button primary">Filter</button> ${Object.keys(wanted).length > 0 && html`<a class="button" href="/sessions">Clear</a>`}</span>
+  </form>`;
+}
+
+export function Sessions() {
+  const { query } = useRoute();
+  const [span] = useSpan();
+  const wanted = Object.fromEntries(FIELDS.map((name) => [name, query.get(name)]).filter(([, value]) => value));
+  const asked = { ...wanted, ...(wanted.since ? {} : { span }), limit: 50 };
+  const key = JSON.stringify(asked);
+  const first = useData("/api/sessions", asked);
+  const fleet = useData("/api/sensors");
+  const [more, setMore] = useState({ key, rows: [], next: null, error: null });
+  useEffect(() => setMore({ key, rows: [], next: null, error: null }), [key]);
+  const rows = first.data ? [...first.data.sessions, ...(more.key === key ? more.rows : [])] : [];
+  const next = more.key === key && more.rows.length ? more.next : first.data?.next;
+  const older = async () => {
+    try {
+      const page = await get("/api/sessions", { ...asked, before: next });
+      setMore((m) => (m.key === key ? { ...m, rows: [...m.rows, ...page.sessions], next: page.next, error: null } : m));
+    } catch (error) { setMore((m) => ({ ...m, error })); }
+  };
+  const exported = (format) => path("/api/export/sessions", { ...asked, limit: "", format });
+  const open = Object.keys(wanted).some((name) => name !== "since" && name !== "until");
+  return html`
+    <div class="view-head"><h1 tabindex="-1">Sessions</h1>
+      ${wanted.since ? html`<span class="chip">${exactly(wanted.since)} – ${wanted.until ? exactly(wanted.until) : "now"} <a href=${path("/sessions", { ...wanted, since: "", until: "" })} aria-label="Remove this span">×</a></span>` : html`<${SpanChooser} />`}</div>
+    <details class="filter-box" open=${open || matchMedia("(min-width: 60rem)").matches}><summary><${Icon} name="filter" size="16" /> Filters</summary>
+      <${Filters} wanted=${wanted} sensors=${(fleet.data?.sensors ?? []).map((s) => s.name)} /></details>
+    <${Loaded} from=${first} rows="10">${() => (rows.length
+      ? html`<${SessionTable} rows=${rows} stale=${first.stale} />
+        <div class="after">${more.error && html`<${Problem} error=${more.error} retry=${older} />`}
+          ${next && html`<button type="button" class="button" onClick=${older}>Older sessions</button>`}
+          <span class="exports">Export: <a href=${exported("csv")} download>CSV</a> <a href=${exported("json")} download>JSON lines</a></span></div>`
+      : html`<${Empty} title="No sessions fit">${open ? html`Loosen the filters or choose a longer span. <a href="/sessions?span=all">Show all sessions</a>` : "Nobody has attacked in this span yet. Check under Sensors that a sensor is connected."}<//>`)}<//>`;
+}
+
+export function SessionTable({ rows, stale = false }) {
+  return html`<table class=${stale ? "rows stale" : "rows"}><caption class="sr">Sessions, the newest first</caption>
+    <thead><tr><th scope="col">When</th><th scope="col">Attacker</th><th scope="col">From</th><th scope="col">To</th><th scope="col">What happened</th><th scope="col" class="num">Lasted</th></tr></thead>
+    <tbody>${rows.map((s) => html`<tr key=${s.session}>
+      <td data-label="When"><a class="row-link" href=${`/sessions/${s.session}`}><${Time} at=${s.opened} /></a></td>
+      <td data-label="Attacker" class="mono">${s.ip}</td>
+      <td data-label="From"><${Country} code=${s.country} brief /> <span class="as-name"><${Raw} text=${s.as_name || countryName(s)} max="28" /></span></td>
+      <td data-label="To"><span class="mono">${s.port}</span> ${s.room} <span class="muted">${s.sensor}</span></td>
+      <td data-label="What happened"><${Happened} session=${s} /></td>
+      <td data-label="Lasted" class="num">${s.closed ? lasting(s.duration_s) : html`<span class="chip live">open</span>`}</td></tr>`)}</tbody></table>`;
+}
+
+const countryName = (s) => (s.asn ? `AS${s.asn}` : "unknown network");
+
+function Happened({ session: s }) {
+  const chips = [];
+  if (s.samples) chips.push(html`<span class="chip hot" key="s"><${Icon} name="samples" size="14" /> ${s.samples === 1 ? "sample" : `${s.samples} samples`}</span>`);
+  if (s.exploit) chips.push(html`<span class="chip hot" key="e"><${Raw} text=${s.exploit} max="40" /></span>`);
+  if (s.credential) chips.push(html`<span class="chip" key="c">let in as <${Raw} text=${s.credential} max="40" /></span>`);
+  else if (s.logins) chips.push(html`<span class="plain" key="l">${s.logins} ${s.logins === 1 ? "login" : "logins"}</span>`);
+  if (s.commands) chips.push(html`<span class="plain" key="k">${s.commands} ${s.commands === 1 ? "command" : "commands"}</span>`);
+  return chips.length ? html`<span class="chips">${chips}</span>` : html`<span class="muted">only connected</span>`;
+}
