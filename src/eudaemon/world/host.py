@@ -1,20 +1,169 @@
-"""The pretended host: one per sensor, shared by all sessions, never changed by any."""
+"""The pretended host: one per sensor, shared by all sessions, never changed by any.
+
+All that a scanner could key on is drawn from the seed: which device it is, its name, kernel, addresses, uptime,
+which users it lets in. What is large (the file tree, the BusyBox image) is built when it is first asked for.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
 
+from eudaemon.world import rootfs
+from eudaemon.world.files import Directory
+from eudaemon.world.machines import MACHINES, Machine, program
+from eudaemon.world.personas import (
+    APPLETS,
+    BY_NAME,
+    DOWNLOADERS,
+    DOWNLOADING_PROGRAMS,
+    DRAWN,
+    PERSONAS,
+    PROGRAMS,
+    Persona,
+)
 from eudaemon.world.seed import Seed
+from eudaemon.world.users import accepts
+
+_EPOCH_S = 1_464_739_200  # 2016-06-01: after the newest kernel among the personas
+BUSYBOX_BYTES_MIN = 80 * 1024  # enough to look like a program, little enough to be shown in a loop
 
 
-@dataclass(frozen=True, slots=True)
 class Host:
-    """Who the sensor pretends to be. All that a scanner could key on is drawn from the seed."""
+    """Who the sensor pretends to be.
 
-    seed: Seed
-    name: str  # host name
+    `name` is its host name; `downloads` says whether it has wget, tftp, curl and their like: without them a loader
+    uploads what it brings through the session itself.
+    """
+
+    def __init__(self, seed: Seed, persona: Persona, *, downloads: bool = True) -> None:
+        self.seed = seed
+        self.persona = persona
+        self.downloads = downloads
+        self.machine: Machine = MACHINES[persona.machine]
+        digits = seed.bytes("host name", 2).hex().upper()
+        self.name: str = seed.choice("host name pattern", persona.names).replace("{}", digits)
+        self.kernel: str = seed.choice("kernel", persona.kernels)
+        self.memory_kb: int = seed.choice("memory", persona.memory_kb) - 4 * seed.number("memory reserved", 64)
+        self.busybox_version: str = seed.choice("busybox", persona.busybox)
+        self.built_s = float(_EPOCH_S + seed.number("built", 900 * 86_400))
+        octets = seed.bytes("mac", 3)
+        self.mac: str = seed.choice("oui", persona.ouis) + "".join(f":{octet:02x}" for octet in octets)
+        network = seed.choice("network", ("192.168.0", "192.168.1", "192.168.2", "10.0.0", "192.168.100"))
+        self.gateway = f"{network}.1"
+        self.address = f"{network}.{2 + seed.number('address', 250)}"
+        self.bogomips = f"{180 + seed.number('bogomips', 800)}.{seed.number('bogomips fraction', 100):02d}"
+        self.serial = seed.bytes("serial", 8).hex()
+        self.prompt: bytes = seed.choice("prompt", (b"# ", b"~ # ", b"[root@%s]# " % self.name.encode(), b"$ "))
 
     @classmethod
-    def from_seed(cls, seed: Seed) -> Host:
-        """Return the host that this seed gives."""
-        return cls(seed=seed, name=f"router{seed.number('host name', 10_000):04d}")
+    def from_seed(cls, seed: Seed, *, downloads: bool = True, persona: str = "") -> Host:
+        """Return the host that this seed gives; `persona` names one of `PERSONAS` instead of drawing it.
+
+        Raises `KeyError` for a persona that is not there.
+        """
+        chosen = BY_NAME[persona] if persona else seed.choice("persona", PERSONAS[:DRAWN])
+        return cls(seed, chosen, downloads=downloads)
+
+    # --- time --------------------------------------------------------------------------------------
+
+    @cached_property
+    def booted_s(self) -> int:
+        """When it was started: at a fixed moment of each period of 20 to 90 days, so that a restart changes nothing."""
+        return self.seed.number("boot", self._period_s)
+
+    @cached_property
+    def _period_s(self) -> int:
+        return (20 + self.seed.number("boot period", 70)) * 86_400
+
+    def uptime_s(self, at_s: float) -> float:
+        """Return the seconds since the pretended start."""
+        return (at_s - self.booted_s) % self._period_s + 60.0
+
+    def pid_at(self, at_s: float) -> int:
+        """Return a process id that a shell started now would have; ids grow with the uptime."""
+        return 400 + int(self.uptime_s(at_s) // 13) % 31_000
+
+    # --- text --------------------------------------------------------------------------------------
+
+    @cached_property
+    def build_line(self) -> str:
+        """The part of the kernel's version that tells when it was built."""
+        built = datetime.fromtimestamp(self.built_s, UTC)
+        serial = 1 + self.seed.number("kernel build", 40)
+        zone = self.seed.choice("zone", ("CST", "UTC", "CST"))
+        return f"#{serial} {built:%a %b} {built.day:>2} {built:%H:%M:%S} {zone} {built.year}"
+
+    @cached_property
+    def version_line(self) -> str:
+        """The first line of /proc/version."""
+        builder = self.seed.choice(
+            "builder", ("root@localhost.localdomain", "build@ubuntu", "jenkins@build01", "root@vm")
+        )
+        compiler = self.seed.choice("compiler", self.persona.compilers)
+        return f"Linux version {self.kernel} ({builder}) (gcc version {compiler} ) {self.build_line}"
+
+    @cached_property
+    def busybox_line(self) -> str:
+        """How its BusyBox names itself."""
+        built = datetime.fromtimestamp(self.built_s + 3_000, UTC)
+        return f"BusyBox v{self.busybox_version} ({built:%Y-%m-%d %H:%M:%S} {self.seed.choice('zone', ('CST', 'UTC', 'CST'))})"
+
+    @cached_property
+    def mounts(self) -> tuple[str, ...]:
+        """The lines of /proc/mounts."""
+        shared = (
+            "proc /proc proc rw,relatime 0 0",
+            "sysfs /sys sysfs rw,relatime 0 0",
+            "tmpfs /dev tmpfs rw,relatime,size=512k,mode=755 0 0",
+            "devpts /dev/pts devpts rw,relatime,mode=600 0 0",
+            "tmpfs /dev/shm tmpfs rw,relatime 0 0",
+            "tmpfs /tmp tmpfs rw,relatime 0 0",
+            "tmpfs /var tmpfs rw,relatime 0 0",
+            "tmpfs /var/run tmpfs rw,nosuid,nodev 0 0",
+            "tmpfs /root tmpfs rw,relatime 0 0",
+        )
+        root = self.seed.choice("root", ("rootfs / rootfs rw 0 0", "/dev/root / squashfs ro,relatime 0 0"))
+        first = (root,) if root.startswith("/dev") else (root, "/dev/root / squashfs ro,relatime 0 0")
+        return (*first, *shared, *self.persona.storage)
+
+    @cached_property
+    def writable(self) -> frozenset[bytes]:
+        """The mount points that are mounted rw, and are no view of the kernel."""
+        rows = [line.split(" ") for line in self.mounts]
+        return frozenset(
+            row[1].encode()
+            for row in rows
+            if row[3].startswith("rw") and row[2] not in ("proc", "sysfs", "devpts", "rootfs")
+        )
+
+    # --- programs ----------------------------------------------------------------------------------
+
+    @cached_property
+    def applets(self) -> frozenset[str]:
+        """The applets of its BusyBox."""
+        return frozenset(APPLETS + (DOWNLOADERS if self.downloads else ()))
+
+    @cached_property
+    def programs(self) -> frozenset[str]:
+        """The programs that are none of BusyBox's applets."""
+        return frozenset(PROGRAMS + (DOWNLOADING_PROGRAMS[:2] if self.downloads else ()))
+
+    @cached_property
+    def busybox(self) -> bytes:
+        """The content of /bin/busybox: an ELF header that is right, and bytes that run nowhere."""
+        seed = self.seed.child("busybox image")
+        size = BUSYBOX_BYTES_MIN + 16 * seed.number("size", 3000)
+        names = b"\0".join(applet.encode() for applet in sorted(self.applets))
+        return program(self.machine, size, seed, self.busybox_line.encode() + b"\0multi-call binary\0" + names + b"\0")
+
+    @cached_property
+    def tree(self) -> Directory:
+        """The root of its file tree."""
+        return rootfs.build(self)
+
+    # --- people ------------------------------------------------------------------------------------
+
+    def accepts(self, user: bytes, password: bytes) -> bool:
+        """Say whether this user gets in with this password. The same pair always gets the same answer."""
+        return accepts(self.seed, user, password)

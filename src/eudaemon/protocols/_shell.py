@@ -1,0 +1,158 @@
+"""The shell as rooms use it: lines in, orders out; one download at a time, and a queue for what is typed meanwhile.
+
+Shared by every room in which an attacker gets commands to run. The room says what its terminal does to the text
+(`shown`) and hears when the shell has been left (`over`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+from eudaemon.events.catalogue import CommandEntered
+from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send, Visit
+from eudaemon.wire import PeerError, printable
+from eudaemon.world.outside import Download, Downloaded
+from eudaemon.world.shell import Act, Kept, Print, Shell
+
+QUEUED_LINES_MAX = 1024
+QUEUED_BYTES_MAX = 256 * 1024
+_LINE_CHARS_MAX = 4096
+
+
+class ShellDialogue:
+    """One attacker at the shell of the pretended host. `muted` keeps the output back, for commands that nobody sees.
+
+    Override `shown` and `before_line` where a terminal stands between.
+    """
+
+    __slots__ = ("_line", "_queue", "_queued_bytes", "_running", "_shell", "_user", "muted", "visit")
+
+    def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False) -> None:
+        self.visit = visit
+        self.muted = muted
+        self._user = user
+        self._shell: Shell | None = None
+        self._running: Generator[Act, Downloaded | None, int] | None = None
+        self._queue: list[bytes] | None = None
+        self._queued_bytes = 0
+        self._line: bytes | None = None
+
+    # --- what a room asks --------------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether a download is awaited; lines entered now wait too."""
+        return self._running is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether the shell was left, by `exit`."""
+        return self._shell is not None and self._shell.exited
+
+    @property
+    def prompt(self) -> bytes:
+        """The prompt that stands before the next line."""
+        return self._shell.prompt() if self._shell is not None else self.visit.host.prompt
+
+    def enter(self, line: bytes, at_s: float) -> Iterator[Order]:
+        """Run a line, or queue it while busy. Raises `PeerError` past a limit."""
+        if self.busy:
+            if self._queue is None:
+                self._queue = []
+            self._queued_bytes += len(line)
+            if len(self._queue) >= QUEUED_LINES_MAX or self._queued_bytes > QUEUED_BYTES_MAX:
+                raise PeerError("too many lines while a download is awaited")
+            if not self.visit.purse.take(len(line)):
+                raise PeerError("the session holds too many bytes")
+            self._queue.append(line)
+            return
+        yield from self._start(line, at_s)
+
+    def answered(self, occasion: Answered) -> Iterator[Order]:
+        """Go on with what a download brought, then with the lines that waited."""
+        if self._running is None:
+            return
+        yield from self._go_on(occasion.downloaded)
+        while self._queue and not self.busy and not self.over:
+            line = self._queue.pop(0)
+            self._queued_bytes -= len(line)
+            self.visit.purse.give_back(len(line))
+            yield from self._start(line, occasion.at_s)
+
+    def interrupt(self) -> None:
+        """Ctrl-C: forget the unfinished line, what is awaited and what waits."""
+        self._running = None
+        self._queue = None
+        self.visit.purse.give_back(self._queued_bytes)
+        self._queued_bytes = 0
+        if self._shell is not None:
+            self._shell.interrupt()
+
+    def ended(self) -> Iterator[Order]:
+        """The session is over: keep what was written and not kept."""
+        self._running = None
+        if self._line is not None:
+            yield self._entered()
+        if self._shell is not None:
+            for kept in self._shell.finish():
+                yield Keep(kept.data, kept.origin, kept.path)
+
+    # --- what a terminal changes -------------------------------------------------------------------
+
+    def shown(self, data: bytes) -> bytes:
+        """Return output as the peer gets it."""
+        return data
+
+    def before_line(self, line: bytes) -> bytes:  # noqa: ARG002
+        """Return what is sent before a line is run: its echo."""
+        return b""
+
+    def after_line(self) -> bytes:
+        """Return what is sent after a line was run: the prompt."""
+        return b""
+
+    # --- the run -----------------------------------------------------------------------------------
+
+    def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
+        if self._shell is None:
+            visit = self.visit
+            self._shell = Shell(visit.host, purse=visit.purse, seed=visit.seed, user=self._user)
+        if echo := self.before_line(line):
+            yield from self._send(echo)
+        self._line = line if line.strip() else None
+        self._running = self._shell.run(line, at_s)
+        yield from self._go_on(None)
+
+    def _go_on(self, answer: Downloaded | None) -> Iterator[Order]:
+        running = self._running
+        while running is not None:
+            try:
+                act = running.send(answer)
+            except StopIteration:
+                running = None
+                break
+            finally:
+                # Stated first: what follows in the record follows from it.
+                if self._line is not None:
+                    fact, self._line = self._entered(), None
+                    yield fact
+            answer = None
+            match act:
+                case Print(data):
+                    yield from self._send(self.shown(data))
+                case Kept(path, data, origin):
+                    yield Keep(data, origin, path)
+                case Download():
+                    yield Fetch(act)
+                    return
+        self._running = None
+        if not self.over and (prompt := self.after_line()):
+            yield from self._send(prompt)
+
+    def _entered(self) -> Saw:
+        unknown = self._shell.unknown if self._shell is not None else ()
+        return Saw(CommandEntered(printable(self._line or b"", _LINE_CHARS_MAX), unknown))
+
+    def _send(self, data: bytes) -> Iterator[Order]:
+        if not self.muted:
+            yield Send(data)

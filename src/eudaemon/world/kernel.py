@@ -1,0 +1,90 @@
+"""What the pretended kernel says: /proc, uptime, memory, processes. Figures move with the time that is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eudaemon.world.host import Host
+
+
+def files(host: Host) -> dict[str, bytes | Callable[[float], bytes]]:
+    """Return /proc and /sys as path and content."""
+    cpuinfo = host.persona.cpuinfo.replace("{bogomips}", host.bogomips).replace("{serial}", host.serial)
+    mac = host.mac
+    traffic = host.seed.number("traffic", 3_000_000_000) + 100_000_000
+    return {
+        "/proc/cpuinfo": cpuinfo.encode(),
+        "/proc/version": f"{host.version_line}\n".encode(),
+        "/proc/uptime": lambda at_s: b"%.2f %.2f\n" % (host.uptime_s(at_s), host.uptime_s(at_s) * 0.93),
+        "/proc/meminfo": lambda at_s: meminfo(host, at_s),
+        "/proc/loadavg": lambda at_s: b"%s 1/%d %d\n" % (load(host, at_s), 40 + len(host.persona.services),
+                                                         host.pid_at(at_s)),
+        "/proc/cmdline": b"console=ttyS0,115200 root=/dev/mtdblock2 rootfstype=squashfs noinitrd\n",
+        "/proc/filesystems": b"nodev\tsysfs\nnodev\trootfs\nnodev\tproc\nnodev\ttmpfs\nnodev\tdevpts\n\tsquashfs\n\tjffs2\n",
+        "/proc/mtd": b'dev:    size   erasesize  name\nmtd0: 00040000 00010000 "boot"\nmtd1: 00180000 00010000 "kernel"\n'
+                     b'mtd2: 00580000 00010000 "rootfs"\nmtd3: 00010000 00010000 "factory"\n'
+                     b'mtd4: 00020000 00010000 "config"\nmtd5: 00080000 00010000 "user"\n',
+        "/proc/self/cmdline": b"-sh\0",
+        "/proc/self/status": b"Name:\tsh\nState:\tR (running)\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n",
+        "/proc/self/environ": b"USER=root\0HOME=/root\0SHELL=/bin/sh\0",
+        "/proc/1/cmdline": b"init\0",
+        "/proc/stat": lambda at_s: b"cpu  %d 0 %d %d 0 0 12 0\nbtime %d\n" % (
+            host.uptime_s(at_s) * 2, host.uptime_s(at_s) * 4, host.uptime_s(at_s) * 93, host.booted_s),
+        "/proc/net/dev": f"Inter-|   Receive                                                |  Transmit\n"
+                         f" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop "
+                         f"fifo colls carrier compressed\n"
+                         f"    lo:   81204     904    0    0    0     0          0         0    81204     904    0    0"
+                         f"    0     0       0          0\n"
+                         f"  eth0:{traffic:>10} {traffic // 700:>7}    0    0    0     0          0         0 "
+                         f"{traffic // 5:>8} {traffic // 900:>7}    0    0    0     0       0          0\n".encode(),
+        "/proc/net/route": b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n",
+        "/proc/net/tcp": b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+                         b"   0: 00000000:0017 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 312\n"
+                         b"   1: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 345\n",
+        "/proc/net/arp": f"IP address       HW type     Flags       HW address            Mask     Device\n"
+                         f"{host.gateway:<16} 0x1         0x2         {mac[:8]}:{mac[12:]}:01     *        eth0\n".encode(),
+        "/proc/sys/kernel/hostname": f"{host.name}\n".encode(),
+        "/proc/sys/kernel/osrelease": f"{host.kernel}\n".encode(),
+        "/sys/class/net/eth0/address": f"{mac}\n".encode(),
+    }  # fmt: skip
+
+
+def load(host: Host, at_s: float) -> bytes:
+    """Return the three load averages, which wander with the minute."""
+    minute = int(at_s // 60)
+    now = (host.seed.number(f"load {minute}", 40) + 5) / 100
+    return b"%.2f %.2f %.2f" % (now, (now + 0.14) / 2, (now + 0.3) / 3)
+
+
+def memory(host: Host, at_s: float) -> tuple[int, int, int, int]:
+    """Return total, free, buffers and cached, in KiB."""
+    total = host.memory_kb
+    free = total // 4 + host.seed.number(f"free {int(at_s // 30)}", total // 20)
+    return total, free, total // 30, total // 5
+
+
+def meminfo(host: Host, at_s: float) -> bytes:
+    """Return /proc/meminfo."""
+    total, free, buffers, cached = memory(host, at_s)
+    rows = (("MemTotal", total), ("MemFree", free), ("Buffers", buffers), ("Cached", cached), ("SwapCached", 0),
+            ("Active", total // 5), ("Inactive", total // 7), ("SwapTotal", 0), ("SwapFree", 0), ("Dirty", 0),
+            ("AnonPages", total // 12), ("Mapped", total // 25), ("Slab", total // 9), ("PageTables", total // 200),
+            ("VmallocTotal", 1048372), ("VmallocUsed", 932), ("VmallocChunk", 1041788))  # fmt: skip
+    return b"".join(b"%-15s %8d kB\n" % (name.encode() + b":", value) for name, value in rows)
+
+
+def processes(host: Host, at_s: float) -> list[tuple[int, int, str, str]]:
+    """Return what `ps` lists: pid, VSZ in KiB, state, command."""
+    threads = ("kthreadd", "ksoftirqd/0", "kworker/0:0", "khelper", "sync_supers", "bdi-default", "kblockd", "kswapd0",
+               "mtdblockd")  # fmt: skip
+    found = [(1, 1512, "S", "init")]
+    found += [(number, 0, "SW", f"[{name}]") for number, name in enumerate(threads, 2)]
+    pid = 60
+    for command in ("/sbin/syslogd -n", "/sbin/klogd -n", *host.persona.services, "telnetd"):
+        pid += 7 + host.seed.number(f"pid {command}", 23)
+        found.append((pid, 1100 + host.seed.number(f"vsz {command}", 4000), "S", command))
+    shell = host.pid_at(at_s)
+    found += [(shell, 1520, "S", "-sh"), (shell + 3, 1516, "R", "ps")]
+    return found

@@ -1,0 +1,166 @@
+"""Who the sensor can pretend to be, as data: one row a device family. What differs within a family is drawn from the seed.
+
+Refuses to know how anything is shown; `rootfs` turns a persona into files, `host` into answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """A family of devices. Tuples hold the plausible values of which one is drawn."""
+
+    name: str
+    machine: str  # key of MACHINES
+    names: tuple[str, ...]  # host names; `{}` stands for hexadecimal digits
+    kernels: tuple[str, ...]
+    compilers: tuple[str, ...]
+    busybox: tuple[str, ...]
+    cpuinfo: str  # `{bogomips}` and `{serial}` are drawn
+    memory_kb: tuple[int, ...]
+    ouis: tuple[str, ...]  # first three octets of its MAC address
+    storage: tuple[str, ...]  # lines of /proc/mounts besides what all have
+    services: tuple[str, ...]  # what `ps` shows besides what all have
+    banner: str = ""  # before the login prompt
+
+
+_MTD = ("/dev/mtdblock4 /etc jffs2 rw,relatime 0 0", "/dev/mtdblock5 /mnt/mtd jffs2 rw,relatime 0 0")
+_UBI = ("ubi0:config /etc ubifs rw,sync,relatime 0 0", "ubi0:data /data ubifs rw,relatime 0 0")
+_DISK = ("/dev/sda1 /etc ext4 rw,noatime,data=ordered 0 0", "/dev/sda2 /mnt/data ext4 rw,noatime,data=ordered 0 0")
+_ROUTER = ("/usr/sbin/httpd", "/usr/sbin/dnsmasq -C /etc/dnsmasq.conf", "/usr/sbin/ntpclient -s -h pool.ntp.org",
+           "/usr/sbin/upnpd ppp0 br0", "/sbin/udhcpc -i eth1 -p /var/run/udhcpc.pid", "/usr/sbin/igmpproxy")  # fmt: skip
+_RECORDER = ("/usr/bin/dvr_app", "/usr/bin/rtsp_server -p 554", "/usr/sbin/onvifd", "/sbin/watchdog -t 10 /dev/watchdog",
+             "/sbin/udhcpc -i eth0 -p /var/run/udhcpc.pid", "/usr/bin/cloud_client")  # fmt: skip
+
+_MIPS_CPU = """system type\t\t: {system}
+machine\t\t\t: Unknown
+processor\t\t: 0
+cpu model\t\t: {model}
+BogoMIPS\t\t: {bogomips}
+wait instruction\t: yes
+microsecond timers\t: yes
+tlb_entries\t\t: 32
+extra interrupt vector\t: yes
+hardware watchpoint\t: yes, count: 4, address/irw mask: [0x0ffc, 0x0ffc, 0x0ffb, 0x0ffb]
+isa\t\t\t: mips1 mips2 mips32r1 mips32r2
+ASEs implemented\t: mips16 dsp
+shadow register sets\t: 1
+kscratch registers\t: 0
+package\t\t\t: 0
+core\t\t\t: 0
+VCED exceptions\t\t: not available
+VCEI exceptions\t\t: not available
+
+"""
+_ARM_CPU = """{top}
+BogoMIPS\t: {bogomips}
+Features\t: {features}
+CPU implementer\t: 0x41
+CPU architecture: {architecture}
+CPU variant\t: 0x0
+CPU part\t: {part}
+CPU revision\t: 5
+
+Hardware\t: {hardware}
+Revision\t: 0000
+Serial\t\t: {serial}
+"""
+_X86_CPU = """processor\t: 0
+vendor_id\t: GenuineIntel
+cpu family\t: 6
+model\t\t: 55
+model name\t: Intel(R) Celeron(R) CPU  J1800  @ 2.41GHz
+stepping\t: 8
+microcode\t: 0x838
+cpu MHz\t\t: 2408.000
+cache size\t: 1024 KB
+fpu\t\t: yes
+cpuid level\t: 11
+wp\t\t: yes
+flags\t\t: fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 ss ht tm pbe nx
+bogomips\t: {bogomips}
+clflush size\t: 64
+address sizes\t: 36 bits physical, 48 bits virtual
+
+"""
+_PLAIN_CPU = """processor\t: 0
+cpu\t\t: {model}
+clock\t\t: {clock}
+revision\t: 2.1
+bogomips\t: {bogomips}
+
+"""
+_BUSYBOX = ("1.16.1", "1.17.4", "1.18.4", "1.19.4", "1.20.2", "1.22.1", "1.23.2")
+_GCC = ("4.3.3 (GCC)", "4.4.1 (Hisilicon_v100(gcc4.4-290+uclibc_0.9.32.1+eabi+linuxpthread))", "4.5.2 (GCC)",
+        "4.6.4 (GCC)", "4.8.3 (OpenWrt/Linaro GCC 4.8-2014.04)")  # fmt: skip
+
+
+def _mips(system: str, model: str) -> str:
+    return _MIPS_CPU.replace("{system}", system).replace("{model}", model)
+
+
+def _arm(top: str, features: str, architecture: str, part: str, hardware: str) -> str:
+    text = _ARM_CPU.replace("{top}", top).replace("{features}", features).replace("{architecture}", architecture)
+    return text.replace("{part}", part).replace("{hardware}", hardware)
+
+
+def _plain(model: str, clock: str) -> str:
+    return _PLAIN_CPU.replace("{model}", model).replace("{clock}", clock)
+
+
+# The first rows are what the seed draws from; the others are for who asks for them by name.
+DRAWN = 4
+PERSONAS = (
+    Persona("router", "mips", ("RT-{}", "gw{}", "BCM963{}", "router{}"),
+            ("2.6.30.9", "2.6.31", "2.6.36", "3.3.8", "3.10.49"), _GCC, _BUSYBOX,
+            _mips("Atheros AR9344 rev 2", "MIPS 74Kc V4.12"), (28_148, 61_128, 124_908),
+            ("c0:4a:00", "e8:94:f6", "14:cc:20", "a0:f3:c1"), _MTD, _ROUTER),
+    Persona("router-le", "mipsel", ("RTL{}", "wr{}", "MT{}", "AP-{}"),
+            ("2.6.21", "2.6.36", "3.10.14", "3.18.29"), _GCC, _BUSYBOX,
+            _mips("MediaTek MT7620N ver:2 eco:6", "MIPS 24KEc V5.0"), (28_660, 60_872, 125_364),
+            ("00:0c:43", "78:44:76", "04:8d:38", "b0:48:7a"), _MTD, _ROUTER),
+    Persona("recorder", "arm7", ("LocalHost", "dvrdvs", "hi{}", "NVR{}"),
+            ("3.0.8", "3.4.35", "3.10.0_hi3520d"), _GCC, _BUSYBOX,
+            _arm("Processor\t: ARMv7 Processor rev 1 (v7l)\nprocessor\t: 0",
+                 "swp half thumb fastmult vfp edsp neon vfpv3 tls", "7", "0xc09", "hi3520d"), (58_432, 122_968, 251_904),
+            ("00:12:16", "00:0b:3f", "bc:ad:28", "4c:11:bf"), _MTD, _RECORDER),
+    Persona("camera", "arm", ("IPCamera", "ipc{}", "hisi{}", "GK{}"),
+            ("2.6.24-rt1", "3.0.8", "3.4.43-gk"), _GCC, _BUSYBOX,
+            _arm("Processor\t: ARM926EJ-S rev 5 (v5l)", "swp half thumb fastmult edsp java", "5TEJ", "0x926", "hi3518"),
+            (37_996, 42_084, 59_108), ("00:12:17", "e0:62:90", "9c:8e:cd", "3c:ef:8c"), _MTD, _RECORDER),
+    Persona("storage", "x86_64", ("NAS{}", "storage-{}"), ("3.2.40", "3.10.77", "4.4.59"), ("4.7.3 (GCC)", "5.4.0 (GCC)"),
+            _BUSYBOX, _X86_CPU, (1_024_328, 2_051_884), ("00:11:32", "00:08:9b"), _DISK, _ROUTER),
+    Persona("firewall", "x86", ("fw{}", "gateway{}"), ("2.6.39.4", "3.2.40"), ("4.6.4 (GCC)",),
+            _BUSYBOX, _X86_CPU, (253_128, 510_212), ("00:0d:b9", "00:90:0b"), _DISK, _ROUTER),
+    Persona("access-point", "ppc", ("ap{}", "AIR{}"), ("2.6.35", "3.2.54"), _GCC, _BUSYBOX,
+            _plain("e500v2", "800.000000MHz"), (125_204, 254_112), ("00:1a:1e", "00:24:6c"), _UBI, _ROUTER),
+    Persona("set-top-box", "sh4", ("stb{}", "spark{}"), ("2.6.32.59_stm24",), _GCC, _BUSYBOX,
+            _plain("sh4, ST40-300", "450.00MHz"), (124_416, 188_928), ("00:1e:b8", "00:c0:95"), _UBI, _RECORDER),
+    Persona("workstation", "sparc", ("sun{}",), ("2.6.32.71",), _GCC, _BUSYBOX,
+            _plain("Fujitsu MB86904", "110 MHz"), (61_440, 94_208), ("08:00:20", "00:03:ba"), _DISK, _ROUTER),
+    Persona("controller", "m68k", ("mcf{}", "coldfire{}"), ("2.6.38",), _GCC, _BUSYBOX,
+            _plain("m68k, MCF5475", "266.0MHz"), (30_720, 62_464), ("00:cf:54", "00:40:43"), _MTD, _ROUTER),
+    Persona("gateway", "aarch64", ("ONT-{}", "hgw{}"), ("4.1.16", "4.1.27", "4.4.11"), ("5.3.0 (Buildroot 2016.08)",),
+            ("1.22.1", "1.24.1", "1.25.1"),
+            _arm("processor\t: 0", "fp asimd evtstrm aes pmull sha1 sha2 crc32", "8", "0xd03", "Broadcom BCM94908"),
+            (252_160, 508_416), ("18:e8:29", "a4:91:b1"), _UBI, _ROUTER),
+)  # fmt: skip
+BY_NAME = {persona.name: persona for persona in PERSONAS}
+
+# What every persona's BusyBox has; the downloaders come on top, unless the host is to do without.
+APPLETS = tuple(
+    "[ [[ arp ash awk base64 basename bunzip2 bzcat cat chgrp chmod chown chpasswd chroot clear cmp cp crond crontab "
+    "cut date dd df diff dirname dmesg du echo egrep env expr false fdisk fgrep find free fuser getty grep gunzip gzip "
+    "halt head hexdump hostname hwclock id ifconfig init insmod ip iptables kill killall klogd less ln logger login "
+    "logread ls lsmod md5sum mkdir mkfifo mknod modprobe more mount mv netstat nice nohup nproc nslookup od passwd "
+    "pidof ping pivot_root poweroff printf ps pwd readlink realpath reboot renice reset rm rmdir rmmod route sed seq "
+    "sh sha1sum sha256sum sleep sort stat strings stty su sync sysctl syslogd tail tar tee telnet telnetd test time "
+    "timeout top touch tr traceroute true tty udhcpc udhcpd umount uname uniq unzip uptime usleep uuencode vi w watch "
+    "watchdog wc which who whoami xargs yes zcat".split()
+)
+DOWNLOADERS = ("ftpget", "ftpput", "nc", "tftp", "wget")
+# Programs of their own, not of BusyBox.
+PROGRAMS = ("nvram", "dropbear", "sudo")
+DOWNLOADING_PROGRAMS = ("curl", "ftp", "lwp-download", "python")

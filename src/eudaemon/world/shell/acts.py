@@ -1,0 +1,27 @@
+"""What a running line wants done, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from eudaemon.world.outside import Download
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """Show these bytes, with bare LF at the line ends: a terminal makes CR LF of them."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A file that the attacker made is finished. `origin` is `upload` or `script`."""
+
+    path: str
+    data: bytes
+    origin: str
+
+
+Act: TypeAlias = Print | Download | Kept

@@ -1,0 +1,24 @@
+"""The applet table: name to function, one file a family. An applet takes a `Call` and returns its exit status.
+
+One that may wish a download, or run commands, is a generator and returns its status at the end. Whether the host has
+an applet is the persona's business; builtins are always there.
+"""
+
+from __future__ import annotations
+
+from eudaemon.world.shell.applets import builtins, downloads, files, filters, listing, network, output, system, texts
+from eudaemon.world.shell.call import Applet
+
+BUILTINS = builtins.TABLE.keys() | {"echo", "test", "[", "[[", "kill", "history", "bash"}
+APPLETS: dict[str, Applet] = {
+    **builtins.TABLE,
+    **builtins.PREFIXES,
+    **output.TABLE,
+    **files.TABLE,
+    **listing.TABLE,
+    **texts.TABLE,
+    **filters.TABLE,
+    **downloads.TABLE,
+    **network.TABLE,
+    **system.TABLE,
+}

@@ -1,0 +1,418 @@
+"""What the shell does itself: directories, variables, jumps, and starting other shells."""
+
+from __future__ import annotations
+
+from eudaemon.world.files import Device, Directory, FileError, Written
+from eudaemon.world.shell.applets.output import printed
+from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
+from eudaemon.world.shell.evaluator import Break, Continue, Exit, Return, looks_like_script
+from eudaemon.world.shell.streams import Stream, Terminal
+from eudaemon.world.shell.words import NAME
+
+
+def cd(call: Call) -> int:
+    """Change the directory."""
+    target = call.args[0] if call.args else call.scope.variables.get(b"HOME", b"/")
+    if target == b"-":
+        target = call.scope.variables.get(b"OLDPWD", call.scope.cwd)
+    try:
+        path = call.resolve(target or b".")
+        node = call.files.get(path)
+    except FileError as error:
+        return _failed(call, f"can't cd to {text(target)}: {error}")
+    if not isinstance(node, Directory):
+        return _failed(call, f"can't cd to {text(target)}: Not a directory")
+    call.scope.set(b"OLDPWD", call.scope.cwd)
+    call.scope.cwd = path
+    call.scope.set(b"PWD", path)
+    return 0
+
+
+def _failed(call: Call, message: str, status: int = 1) -> int:
+    call.say(
+        f"{text(call.scope.name)}: {call.name}: {message}\n"
+        if call.name != "cd"
+        else f"{text(call.scope.name)}: cd: {message}\n"
+    )
+    return status
+
+
+def pwd(call: Call) -> int:
+    """Print the directory."""
+    call.out(call.scope.cwd + b"\n")
+    return 0
+
+
+def leave(call: Call) -> int:
+    """`exit`."""
+    call.scope.status = number(call.args[0], 2) & 0xFF if call.args else call.scope.status
+    raise Exit
+
+
+def come_back(call: Call) -> int:
+    """`return`."""
+    call.scope.status = number(call.args[0], 2) & 0xFF if call.args else call.scope.status
+    raise Return
+
+
+def break_loop(call: Call) -> int:
+    """`break`."""
+    raise Break(max(1, number(call.args[0], 1)) if call.args else 1)
+
+
+def continue_loop(call: Call) -> int:
+    """`continue`."""
+    raise Continue(max(1, number(call.args[0], 1)) if call.args else 1)
+
+
+def nothing(call: Call) -> int:  # noqa: ARG001
+    """Succeed."""
+    return 0
+
+
+def fail(call: Call) -> int:  # noqa: ARG001
+    """Fail."""
+    return 1
+
+
+def export(call: Call) -> int:
+    """`export`, `readonly`, `local`, `declare`."""
+    for argument in call.args:
+        name, equals, value = argument.partition(b"=")
+        if argument[:1] == b"-":
+            continue
+        if not NAME.fullmatch(name):
+            return _failed(call, f"{text(name)}: bad variable name", 2)
+        if equals:
+            call.scope.set(name, value)
+        call.scope.export(name)
+    if not call.args or call.args == [b"-p"]:
+        for name in sorted(call.scope.exported):
+            call.out(b"export %s='%s'\n" % (name, call.scope.variables.get(name, b"")))
+    return 0
+
+
+def unset(call: Call) -> int:
+    """Forget variables or functions."""
+    for name in call.args:
+        if name[:1] == b"-":
+            continue
+        call.scope.unset(name)
+        if call.scope.functions:
+            call.scope.functions.pop(name, None)
+    return 0
+
+
+def set_(call: Call) -> int:
+    """Show variables, or set the positional parameters."""
+    args = call.args
+    if not args:
+        for name, value in sorted(call.scope.variables.items()):
+            call.out(b"%s='%s'\n" % (name, value))
+        return 0
+    if args[0] == b"--":
+        call.scope.parameters = tuple(args[1:])
+    elif args[0][:1] not in (b"-", b"+"):
+        call.scope.parameters = tuple(args)
+    return 0
+
+
+def shift(call: Call) -> int:
+    """Drop positional parameters."""
+    count = number(call.args[0], 1) if call.args else 1
+    if count < 0 or count > len(call.scope.parameters):
+        return 1
+    call.scope.parameters = call.scope.parameters[count:]
+    return 0
+
+
+def read(call: Call) -> int:
+    """Read a line into variables."""
+    given, names = options(call.args, "nptdu")
+    names = names or [b"REPLY"]
+    stream = call.streams.get(0, Stream())
+    if "p" in given:
+        call.say(text(given["p"]))
+    line = stream.read(number(given["n"], 1)) if "n" in given else stream.read_line()
+    call.shell.budget.work(len(line) + 16)
+    ended = line.endswith(b"\n") or "n" in given
+    line = line.rstrip(b"\n").replace(b"\0", b"")
+    if "r" not in given:
+        line = line.replace(b"\\\\", b"\0").replace(b"\\", b"").replace(b"\0", b"\\")
+    rest = line.strip(b" \t")
+    for index, name in enumerate(names):
+        if not NAME.fullmatch(name):
+            return _failed(call, f"{text(name)}: bad variable name", 2)
+        if index == len(names) - 1:
+            call.scope.set(name, rest)
+        else:
+            first, _, rest = rest.replace(b"\t", b" ").partition(b" ")
+            rest = rest.lstrip(b" ")
+            call.scope.set(name, first)
+    return 0 if ended else 1
+
+
+def evaluate(call: Call) -> Run:
+    """`eval`."""
+    yield from _nested(call, b" ".join(call.args))
+    return call.scope.status
+
+
+def source(call: Call) -> Run:
+    """`. file`: run a file in this shell."""
+    if not call.args:
+        return _failed(call, "filename argument required", 2)
+    try:
+        data = call.read(call.args[0])
+        node = call.files.find(call.args[0], call.scope.cwd)
+    except FileError:
+        return _failed(call, f"can't open '{text(call.args[0])}'", 2)
+    if isinstance(node, Written):
+        yield from call.shell.keep(call.resolve(call.args[0]), node, script=looks_like_script(data))
+    yield from _nested(call, data)
+    return call.scope.status
+
+
+def _nested(call: Call, data: bytes) -> Run:
+    outer, call.scope.streams = call.scope.streams, call.streams
+    name = call.scope.name
+    call.shell.budget.enter()
+    try:
+        yield from call.shell.evaluate(data, call.scope, name)
+    finally:
+        call.scope.streams = outer
+        call.shell.budget.leave()
+    return call.scope.status
+
+
+def execute(call: Call) -> Run:
+    """`exec command`: the command, and then the shell is gone."""
+    if call.args:
+        call.scope.status = yield from call.shell.evaluator.call(call.args, call.scope, call.streams)
+        raise Exit
+    return 0
+
+
+def command(call: Call) -> Run:
+    """`command [-v] name`."""
+    given, rest = options(call.args) if call.args and call.args[0][:1] == b"-" else ({}, call.args)
+    if not rest:
+        return 0
+    if "v" in given or "V" in given:
+        return kind(Call(call.shell, call.scope, call.streams, "command", rest))
+    return (yield from call.shell.evaluator.call(rest, call.scope, call.streams))
+
+
+def kind(call: Call) -> int:
+    """`type` and `command -v`."""
+    status = 0
+    for name in call.args:
+        path = call.shell.which(name)
+        quiet = call.name == "command"
+        if call.shell.applet(name) is not None and text(name) in TABLE:
+            call.out(name + b"\n" if quiet else name + b" is a shell builtin\n")
+        elif path is not None:
+            call.out(path + b"\n" if quiet else name + b" is " + path + b"\n")
+        else:
+            if not quiet:
+                call.out(name + b": not found\n")
+            status = 127
+    return status
+
+
+def shell(call: Call) -> Run:
+    """`sh`, `ash`, `bash`: with `-c`, with a script, from a pipe, or interactively."""
+    given, rest = options(call.args[:1]) if call.args and call.args[0][:1] == b"-" else ({}, call.args)
+    if given:
+        rest = call.args[1:]
+    if "c" in given:
+        if not rest:
+            return call.error("-c requires an argument", 2)
+        return (yield from call.shell.evaluator.script(rest[0], [rest[1] if len(rest) > 1 else b"sh", *rest[2:]], call.scope,
+                                                       call.streams))  # fmt: skip
+    if rest and rest[0] != b"-" and "s" not in given:
+        return (yield from _script_file(call, rest))
+    stream = call.streams.get(0, Stream())
+    data = stream.read()
+    if data:
+        return (yield from call.shell.evaluator.script(data, [b"sh"], call.scope, call.streams))
+    if isinstance(call.streams.get(1), Terminal):
+        call.line(f"\n\n{call.host.busybox_line} built-in shell (ash)\nEnter 'help' for a list of built-in commands.\n")
+        call.shell.nest()
+    return 0
+
+
+def _script_file(call: Call, rest: list[bytes]) -> Run:
+    path = rest[0]
+    node = call.files.find(path, call.scope.cwd)
+    try:
+        data = call.read(path)
+    except FileError:
+        return call.error(f"can't open '{text(path)}'", 2)
+    if isinstance(node, Written):
+        yield from call.shell.keep(call.resolve(path), node, script=looks_like_script(data))
+    if isinstance(node, Device) or data[:4] == b"\x7fELF":
+        return call.error(f'{text(path)}: line 1: syntax error: unexpected "("', 2)
+    return (yield from call.shell.evaluator.script(data, rest, call.scope, call.streams))
+
+
+def busybox(call: Call) -> Run:
+    """`busybox applet …`: its own list without one."""
+    args = call.args
+    if not args or args[0] in (b"--help", b"-h"):
+        call.out(_busybox_help(call))
+        return 0
+    if args[0] == b"--list":
+        for listed in sorted(call.host.applets):
+            call.line(listed)
+        return 0
+    name = args[0].rpartition(b"/")[2]
+    if text(name) not in call.host.applets and name != b"busybox":
+        call.say(f"{text(args[0])}: applet not found\n")
+        return 127
+    return (yield from call.shell.evaluator.call_applet(text(name), [name, *args[1:]], call.scope, call.streams))
+
+
+def _busybox_help(call: Call) -> bytes:
+    names = ", ".join(sorted((*call.host.applets, "busybox")))
+    lines: list[str] = []
+    line = ""
+    for name in names.split(" "):
+        if len(line) + len(name) > 70:
+            lines.append(line)
+            line = ""
+        line += f" {name}" if line else name
+    lines.append(line)
+    listed = "".join(f"\t{line}\n" for line in lines)
+    return (
+        f"{call.host.busybox_line} multi-call binary.\n"
+        "BusyBox is copyrighted by many authors between 1998-2012.\nLicensed under GPLv2. See source distribution for "
+        "detailed\ncopyright notices.\n\nUsage: busybox [function] [arguments]...\n   or: busybox --list[-full]\n   or: function "
+        "[arguments]...\n\n\tBusyBox is a multi-call binary that combines many common Unix\n\tutilities into a single "
+        "executable.  Most people will create a\n\tlink to busybox for each function they wish to use and BusyBox\n\twill act "
+        f"like whatever it was invoked as.\n\nCurrently defined functions:\n{listed}\n"
+    ).encode()
+
+
+def privileged(call: Call) -> Run:
+    """`su`, `sudo`, `nohup`, `nice`, `time`, `timeout`, `setsid`, `chroot`: the command after the options."""
+    args = list(call.args)
+    with_value = {b"-u", b"-n", b"-s", b"-t", b"-k"}
+    while args and args[0][:1] == b"-":
+        option = args.pop(0)
+        if option == b"-c" and args:
+            return (yield from call.shell.evaluator.script(args[0], [b"sh"], call.scope, call.streams))
+        if option in with_value and args:
+            args.pop(0)
+    if call.name in ("timeout", "chroot") and args:
+        args.pop(0)
+    if call.name == "su":
+        if args:
+            args.pop(0)
+        if args[:1] == [b"-c"] and len(args) > 1:
+            return (yield from call.shell.evaluator.script(args[1], [b"sh"], call.scope, call.streams))
+        call.shell.nest()
+        return 0
+    if not args:
+        return 0
+    return (yield from call.shell.evaluator.call(args, call.scope, call.streams))
+
+
+def env(call: Call) -> Run:
+    """Show the environment, or run a command in it."""
+    args = [argument for argument in call.args if argument not in (b"-i", b"-")]
+    while args and b"=" in args[0]:
+        name, _, value = args.pop(0).partition(b"=")
+        call.scope.set(name, value)
+    if args:
+        return (yield from call.shell.evaluator.call(args, call.scope, call.streams))
+    for name in sorted(call.scope.exported):
+        if name in call.scope.variables:
+            call.out(name + b"=" + call.scope.variables[name] + b"\n")
+    return 0
+
+
+def xargs(call: Call) -> Run:
+    """Run a command with the words of standard input."""
+    given, rest = options(call.args, "nIPLs") if call.args and call.args[0][:1] == b"-" else ({}, call.args)
+    words = call.input().split()[:1024]
+    base = rest or [b"echo"]
+    if "I" in given:
+        status = 0
+        for word in words:
+            call.shell.budget.step()
+            filled = [part.replace(given["I"] or b"{}", word) for part in base]
+            status = yield from call.shell.evaluator.call(filled, call.scope, call.streams)
+        return status
+    size = max(1, number(given.get("n", b""), len(words) or 1))
+    status = 0
+    for start in range(0, max(1, len(words)), size):
+        call.shell.budget.step()
+        status = yield from call.shell.evaluator.call(base + words[start : start + size], call.scope, call.streams)
+    return status
+
+
+def umask(call: Call) -> int:
+    """Show the mask."""
+    if not call.args:
+        call.line("0022")
+    return 0
+
+
+def ulimit(call: Call) -> int:
+    """Show a limit; setting one always works."""
+    given, rest = options(call.args)
+    if not rest:
+        call.line("1024" if "n" in given else "unlimited")
+    return 0
+
+
+def help_(call: Call) -> int:
+    """List the builtins."""
+    call.line("Built-in commands:\n------------------")
+    call.line("\t. : [ [[ alias bg break cd chdir command continue echo eval exec\n\texit export false fg hash help history jobs "
+              "kill let local\n\tprintf pwd read readonly return set shift source test times\n\ttrap true type ulimit umask "
+              "unalias unset wait")  # fmt: skip
+    return 0
+
+
+def let(call: Call) -> int:
+    """`let expression`."""
+    value = b"0"
+    for argument in call.args:
+        value = call.shell.evaluator.expander.arithmetic(argument, call.scope)
+    return int(value == b"0")
+
+
+def getopts(call: Call) -> int:
+    """Nothing is left to parse."""
+    if len(call.args) > 1:
+        call.scope.set(call.args[1], b"?")
+    return 1
+
+
+def printf_to(call: Call) -> int:
+    """`printf`, of which `-v name` sets a variable."""
+    args = call.args
+    if args[:1] == [b"-v"] and len(args) > 2:
+        call.scope.set(args[1], printed(args[2], args[3:], call.shell.budget))
+        return 0
+    if not args:
+        return call.error("usage: printf FORMAT [ARG]...", 2)
+    call.out(printed(args[0], args[1:], call.shell.budget))
+    return 0
+
+
+TABLE: dict[str, Applet] = {
+    "cd": cd, "chdir": cd, "pwd": pwd, "exit": leave, "logout": leave, "return": come_back, "break": break_loop,
+    "continue": continue_loop, ":": nothing, "true": nothing, "false": fail, "export": export, "readonly": export,
+    "local": export, "declare": export, "typeset": export, "unset": unset, "set": set_, "shift": shift, "read": read,
+    "eval": evaluate, ".": source, "source": source, "exec": execute, "command": command, "type": kind,
+    "sh": shell, "ash": shell, "bash": shell, "busybox": busybox, "umask": umask, "ulimit": ulimit, "help": help_,
+    "let": let, "getopts": getopts, "trap": nothing, "wait": nothing, "jobs": nothing, "fg": nothing, "bg": nothing,
+    "hash": nothing, "alias": nothing, "unalias": nothing, "times": nothing, "printf": printf_to,
+}  # fmt: skip
+PREFIXES: dict[str, Applet] = {
+    "su": privileged, "sudo": privileged, "nohup": privileged, "nice": privileged, "renice": nothing, "time": privileged,
+    "timeout": privileged, "chroot": privileged, "watch": privileged, "env": env, "xargs": xargs,
+}  # fmt: skip

@@ -1,0 +1,220 @@
+"""What brings files from outside: `wget`, `curl`, `tftp`, `ftpget`, `ftp`, `nc`. Each only wishes; messages are BusyBox's."""
+
+from __future__ import annotations
+
+from eudaemon.world.files import FileError
+from eudaemon.world.outside import Downloaded
+from eudaemon.world.shell.call import Applet, Call, Run, options, text
+from eudaemon.world.shell.streams import Buffered
+
+_URL_CHARS_MAX = 4096
+_BROUGHT = frozenset(("ok", "partial"))
+
+
+def _absolute(target: bytes, scheme: str) -> str:
+    url = text(target[:_URL_CHARS_MAX]).replace("http:\\/\\/", "http://")
+    return url if "://" in url else f"{scheme}://{url}"
+
+
+def _host_of(url: str) -> str:
+    authority = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return authority
+
+
+def _file_of(url: str) -> bytes:
+    path = url.partition("://")[2].partition("/")[2].partition("?")[0]
+    return path.rpartition("/")[2].encode("latin-1", "replace") or b"index.html"
+
+
+def _usage(call: Call, lines: str) -> int:
+    call.say(f"{call.host.busybox_line} multi-call binary.\n\nUsage: {lines}\n")
+    return 1
+
+
+def wget(call: Call) -> Run:
+    """Retrieve files by HTTP, HTTPS or FTP."""
+    given, urls = options(call.args, "OPUTYtoAe")
+    if not urls:
+        return _usage(
+            call,
+            "wget [-c|--continue] [-s|--spider] [-q|--quiet] [-O|--output-document FILE]\n"
+            "\t[--header 'header: value'] [-Y|--proxy on/off] [-P DIR]\n\t[-U|--user-agent AGENT] URL...\n\n"
+            "Retrieve files via HTTP or FTP\n\nOptions:\n\t-s\tSpider mode - only check file existence\n"
+            "\t-c\tContinue retrieval of aborted transfer\n\t-q\tQuiet\n\t-P DIR\tSave to DIR (default .)\n"
+            "\t-O FILE\tSave to FILE ('-' for stdout)\n\t-U STR\tUse STR for User-Agent header\n\t-Y\tUse proxy ('on' or 'off')\n",
+        )
+    status = 0
+    for target in urls[:16]:
+        url = _absolute(target, "http")
+        name = given.get("O", given.get("output-document", b"")) or _file_of(url)
+        if "P" in given and "O" not in given:
+            name = given["P"].rstrip(b"/") + b"/" + name
+        quiet = bool(given.keys() & {"q", "quiet"})
+        host = _host_of(url)
+        if not quiet:
+            call.say(f"Connecting to {host if ':' in host else f'{host}:80'}\n")
+        got = yield from call.shell.download(url, "wget", name)
+        failed = yield from _wget_done(call, got, name, host, quiet=quiet)
+        status = failed or status
+    return status
+
+
+def _wget_done(call: Call, got: Downloaded, name: bytes, host: str, *, quiet: bool) -> Run:
+    if got.outcome == "missing":
+        return call.error("server returned error: HTTP/1.1 404 Not Found")
+    if got.outcome not in _BROUGHT:
+        address, _, port = host.partition(":")
+        return call.error(f"can't connect to remote host ({address}): Connection refused" if address[:1].isdigit()
+                          else f"bad address '{address}'" if not port else f"bad address '{address}'")  # fmt: skip
+    status = yield from _deliver(call, got, name, "wget")
+    if status == 0 and not quiet:
+        shown = text(name.rpartition(b"/")[2])[:20]
+        call.say(f"{shown:<20} 100% |{'*' * 31}| {_short(got.size):>5}  0:00:00 ETA\n")
+    return status
+
+
+def _short(size: int) -> str:
+    return str(size) if size < 10_000 else f"{size // 1024}k" if size < 10_240_000 else f"{size // 1024**2}M"
+
+
+def _deliver(call: Call, got: Downloaded, name: bytes, tool: str) -> Run:
+    """Put what was brought where it belongs."""
+    if name in (b"-", b"/dev/stdout"):
+        call.shell.budget.work(len(got.head))
+        call.out(got.head)
+        return 0
+    try:
+        yield from call.shell.store(call.resolve(name), got, tool)
+    except FileError as error:
+        return call.error(f"can't open '{text(name)}': {error}")
+    return 0
+
+
+def curl(call: Call) -> Run:
+    """Retrieve files, to standard output unless `-o` or `-O`."""
+    given, urls = options(call.args, "oAHdXmuebxTwFrCKc")
+    if not urls:
+        call.say("curl: try 'curl --help' or 'curl --manual' for more information\n")
+        return 2
+    if "output" in given:  # `--output FILE`: the name stands among the rest
+        urls, given["o"] = urls[1:] or urls, given["output"] or urls[0]
+    status = 0
+    for target in urls[:16]:
+        url = _absolute(target, "http")
+        name = given.get("o") or (_file_of(url) if given.keys() & {"O", "remote-name"} else b"-")
+        got = yield from call.shell.download(url, "curl", name)
+        if got.outcome == "missing":
+            got = Downloaded(url, "ok", head=b"<html><head><title>404 Not Found</title></head></html>\n", size=55)
+            if given.keys() & {"f", "fail"}:
+                call.say("curl: (22) The requested URL returned error: 404 Not Found\n")
+                status = 22
+                continue
+        if got.outcome not in _BROUGHT:
+            host, _, port = _host_of(url).partition(":")
+            call.say(f"curl: (7) Failed to connect to {host} port {port or 80}: Connection refused\n")
+            status = 7
+            continue
+        status = yield from _deliver(call, got, name, "curl")
+    return status
+
+
+def tftp(call: Call) -> Run:
+    """BusyBox's `tftp -g -r remote -l local host [port]`, and the other one's `tftp host [port] -c get remote [local]`."""
+    args = call.args
+    given, rest = options(args, "lrbmB")
+    if "c" in given and b"get" in rest:
+        verb = rest.index(b"get")
+        where, files = rest[:verb], rest[verb + 1 :]
+        remote = files[0] if files else b""
+        local = files[1] if len(files) > 1 else remote.rpartition(b"/")[2]
+    else:
+        where, remote = rest, given.get("r") or given.get("l", b"")
+        local = given.get("l") or remote.rpartition(b"/")[2]
+    if not where or not remote or ("p" in given and "g" not in given):
+        return _usage(call, "tftp [OPTIONS] HOST [PORT]\n\nTransfer a file from/to tftp server\n\nOptions:\n\t-l FILE\tLocal "
+                            "FILE\n\t-r FILE\tRemote FILE\n\t-g\tGet file\n\t-p\tPut file\n\t-b SIZE\tTransfer blocks of SIZE octets\n")  # fmt: skip
+    url = _url("tftp", where[0], where[1] if len(where) > 1 else b"", remote)
+    got = yield from call.shell.download(url, "tftp", local)
+    if got.outcome == "missing":
+        return call.error("server error: (1) File not found")
+    if got.outcome not in _BROUGHT:
+        return call.error("timeout")
+    return (yield from _deliver(call, got, local, "tftp"))
+
+
+def _url(scheme: str, host: bytes, port: bytes, path: bytes, user: str = "") -> str:
+    name = text(host[:255])
+    authority = f"[{name}]" if name.count(":") > 1 else name
+    authority += f":{text(port)}" if port.isdigit() and len(port) < 6 else ""
+    return f"{scheme}://{user}{authority}/{text(path[:_URL_CHARS_MAX]).lstrip('/')}"
+
+
+def ftpget(call: Call) -> Run:
+    """`ftpget [-cv] [-u user] [-p password] [-P port] host local [remote]`."""
+    given, rest = options(call.args, "upP")
+    if len(rest) < 2:
+        return _usage(call, "ftpget [OPTIONS] HOST [LOCAL_FILE] REMOTE_FILE\n\nDownload a file via FTP\n\nOptions:\n\t-c\tContinue "
+                            "previous transfer\n\t-v\tVerbose\n\t-u USER\tUsername\n\t-p PASS\tPassword\n\t-P NUM\tPort\n")  # fmt: skip
+    local, remote = rest[1], rest[2] if len(rest) > 2 else rest[1]
+    user = f"{text(given['u'])}:{text(given.get('p', b''))}@" if given.get("u") else ""
+    got = yield from call.shell.download(_url("ftp", rest[0], given.get("P", b""), remote, user), "ftpget", local)
+    if got.outcome == "missing":
+        return call.error("cmd RETR: server returned error: 550 Failed to open file.")
+    if got.outcome not in _BROUGHT:
+        return call.error(f"can't connect to remote host ({text(rest[0])}): Connection refused")
+    return (yield from _deliver(call, got, local, "ftpget"))
+
+
+def ftp(call: Call) -> Run:
+    """The interactive client, driven by what is piped into it: `open`, `user`, `get`."""
+    _, rest = options(call.args, "A")
+    host, port = (rest + [b"", b""])[:2]
+    user = ""
+    for line in call.input(16 * 1024).split(b"\n")[:64]:
+        words = line.split()
+        if not words:
+            continue
+        match words[0].lower(), words[1:]:
+            case b"open", [where, *more]:
+                host, port = where, more[0] if more else b""
+            case b"user", [name, *more]:
+                user = f"{text(name)}:{text(more[0]) if more else ''}@"
+            case b"get" | b"recv" | b"mget", [remote, *more]:
+                local = more[0] if more else remote.rpartition(b"/")[2]
+                got = yield from call.shell.download(_url("ftp", host, port, remote, user), "ftp", local)
+                if got.outcome in _BROUGHT:
+                    yield from _deliver(call, got, local, "ftp")
+                else:
+                    call.line("550 Failed to open file.")
+            case b"bye" | b"quit" | b"exit", _:
+                break
+    return 0
+
+
+def netcat(call: Call) -> Run:
+    """`nc host port`: what comes goes to standard output. Listening and programs for the other side are not for us."""
+    given, rest = options(call.args, "wpise")
+    if "l" in given:
+        return 0
+    if len(rest) < 2:
+        return _usage(call, "nc [-iN] [-wN] [-l] [-p PORT] [-f FILE|IPADDR PORT] [-e PROG]\n")
+    url = _url("tcp", rest[0], rest[1], b"")
+    got = yield from call.shell.download(url, "nc", b"")
+    if got.outcome not in _BROUGHT:
+        return call.error(f"can't connect to remote host ({text(rest[0])}): Connection refused")
+    if "e" in given:
+        return 0
+    call.streams.get(1, Buffered()).write(got.head)
+    return 0
+
+
+def ftpput(call: Call) -> int:
+    """Nothing leaves this host."""
+    _, rest = options(call.args, "upP")
+    return call.error(f"can't connect to remote host ({text(rest[0]) if rest else ''}): Connection refused")
+
+
+TABLE: dict[str, Applet] = {
+    "wget": wget, "curl": curl, "lwp-download": curl, "tftp": tftp, "ftpget": ftpget, "ftp": ftp, "nc": netcat,
+    "ftpput": ftpput,
+}  # fmt: skip

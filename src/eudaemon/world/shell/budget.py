@@ -1,0 +1,53 @@
+"""What one line may still do. Whoever runs out is stopped as if killed; nobody else notices."""
+
+from __future__ import annotations
+
+from eudaemon.world.shell.limits import CALL_LEVELS_MAX, OUTPUT_BYTES_MAX, STEPS_MAX, WORK_BYTES_MAX
+
+
+class Exhausted(Exception):
+    """The line ran into a limit."""
+
+
+class Budget:
+    """Steps, bytes worked on, bytes printed and levels of one line."""
+
+    __slots__ = ("levels", "output_bytes", "steps", "work_bytes")
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self, share: int = 1) -> None:
+        """Start a new line, with the whole or the `share`-th part of what a line may."""
+        self.steps = STEPS_MAX // share
+        self.work_bytes = WORK_BYTES_MAX // share
+        self.output_bytes = OUTPUT_BYTES_MAX // share
+        self.levels = CALL_LEVELS_MAX
+
+    def step(self, count: int = 1) -> None:
+        """One command, loop turn or expansion."""
+        self.steps -= count
+        if self.steps < 0:
+            raise Exhausted("steps")
+
+    def work(self, count: int) -> None:
+        """So many bytes were read, written or compared."""
+        self.work_bytes -= count
+        if self.work_bytes < 0:
+            raise Exhausted("work")
+
+    def output(self, count: int) -> None:
+        """So many bytes were printed."""
+        self.output_bytes -= count
+        if self.output_bytes < 0:
+            raise Exhausted("output")
+
+    def enter(self) -> None:
+        """One level deeper; pair it with `leave`."""
+        if self.levels <= 0:
+            raise Exhausted("levels")
+        self.levels -= 1
+
+    def leave(self) -> None:
+        """One level back."""
+        self.levels += 1

@@ -1,0 +1,177 @@
+"""One call of an applet: its arguments, its streams, and what it may ask of the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, TypeAlias
+
+from eudaemon.world.files import Device, Directory, FileError, Files, Fixed, Written
+from eudaemon.world.outside import Downloaded
+from eudaemon.world.shell.acts import Act
+from eudaemon.world.shell.streams import content
+
+if TYPE_CHECKING:
+    from eudaemon.world.host import Host
+    from eudaemon.world.shell.engine import Shell
+    from eudaemon.world.shell.scope import Scope
+    from eudaemon.world.shell.streams import Stream
+
+Run: TypeAlias = Generator[Act, Downloaded | None, int]
+Applet: TypeAlias = "Callable[[Call], int | Run]"
+
+
+class Call:
+    """What an applet gets. `name` is how it was called, `args` the arguments after it."""
+
+    __slots__ = ("args", "name", "scope", "shell", "streams")
+
+    def __init__(self, shell: Shell, scope: Scope, streams: dict[int, Stream], name: str, args: list[bytes]) -> None:
+        self.shell = shell
+        self.scope = scope
+        self.streams = streams
+        self.name = name
+        self.args = args
+
+    @property
+    def host(self) -> Host:
+        """The pretended host."""
+        return self.shell.host
+
+    @property
+    def files(self) -> Files:
+        """The session's file system."""
+        return self.shell.files
+
+    @property
+    def at_s(self) -> float:
+        """The time."""
+        return self.shell.at_s
+
+    # --- output ------------------------------------------------------------------------------------
+
+    def out(self, data: bytes) -> None:
+        """Write to standard output."""
+        if 1 in self.streams:
+            self.streams[1].write(data)
+
+    def line(self, text: str) -> None:
+        """Write a line of text to standard output."""
+        self.out(text.encode("latin-1", "replace") + b"\n")
+
+    def error(self, message: str, status: int = 1) -> int:
+        """Write `name: message` to standard error, as BusyBox does; return the status."""
+        if 2 in self.streams:
+            self.streams[2].write(f"{self.name}: {message}\n".encode("latin-1", "replace"))
+        return status
+
+    def say(self, text: str) -> None:
+        """Write text to standard error as it is."""
+        if 2 in self.streams:
+            self.streams[2].write(text.encode("latin-1", "replace"))
+
+    # --- input -------------------------------------------------------------------------------------
+
+    def input(self, count: int = -1) -> bytes:
+        """Read from standard input."""
+        data = self.streams[0].read(count) if 0 in self.streams else b""
+        self.shell.budget.work(len(data))
+        return data
+
+    def read(self, path: bytes, count: int = -1) -> bytes:
+        """Return a file's content, or standard input's for `-`. Raises `FileError`."""
+        if path == b"-":
+            return self.input(count)
+        node = self.files.get(path, self.scope.cwd)
+        if isinstance(node, Directory):
+            raise FileError("Is a directory")
+        if isinstance(node, Fixed | Written):
+            data = content(node, self.at_s)
+            data = data if count < 0 else data[:count]
+        elif isinstance(node, Device):
+            data = self.shell.device(node).read(count)
+        else:
+            data = b""
+        self.shell.budget.work(len(data))
+        return data
+
+    def sources(self, paths: list[bytes]) -> list[tuple[bytes, bytes]]:
+        """Return name and content of the files, of standard input if there are none; complain about the missing."""
+        found: list[tuple[bytes, bytes]] = []
+        for path in paths or [b"-"]:
+            try:
+                found.append((path, self.read(path)))
+            except FileError as error:
+                self.error(f"{text(path)}: {error}" if str(error) == "Is a directory" else cannot_open(path, error))
+        return found
+
+    # --- files -------------------------------------------------------------------------------------
+
+    def resolve(self, path: bytes, *, follow: bool = True) -> bytes:
+        """Return the resolved path. Raises `FileError`."""
+        return self.files.resolve(path, self.scope.cwd, follow=follow)
+
+    def write(self, path: bytes, data: bytes) -> Written:
+        """Make or overwrite a file. What it held before is kept. Raises `FileError`."""
+        file = self.shell.open_for_writing(self.resolve(path))
+        if file is not None:
+            self.files.append(file, data, self.at_s)
+            self.shell.budget.work(len(data))
+            return file
+        return Written(0o644, self.at_s)
+
+
+def text(data: bytes) -> str:
+    """Return attackers' bytes one to one as text, for messages that go back to them."""
+    return data.decode("latin-1")
+
+
+def cannot_open(path: bytes, error: FileError) -> str:
+    """Return BusyBox's words for a file that it cannot read."""
+    return f"can't open '{text(path)}': {error}"
+
+
+def options(args: list[bytes], with_value: str = "") -> tuple[dict[str, bytes], list[bytes]]:
+    """Split arguments into options and the rest, as getopt does: `-abc value`, `-ovalue`, `--long[=value]`, `--`.
+
+    `with_value` lists the letters that take a value. Long options stand under their whole name.
+    """
+    found: dict[str, bytes] = {}
+    rest: list[bytes] = []
+    at = 0
+    while at < len(args):
+        argument = args[at]
+        at += 1
+        if argument == b"--":
+            rest += args[at:]
+            break
+        if argument[:2] == b"--":
+            name, _, value = argument[2:].partition(b"=")
+            found[text(name)] = value
+        elif argument[:1] == b"-" and len(argument) > 1:
+            for index in range(1, len(argument)):
+                letter = chr(argument[index])
+                if letter in with_value:
+                    value = argument[index + 1 :]
+                    if not value and at < len(args):
+                        value = args[at]
+                        at += 1
+                    found[letter] = value
+                    break
+                found[letter] = b""
+        else:
+            rest.append(argument)
+    return found, rest
+
+
+def number(data: bytes, default: int = 0, at_most: int = 2**40) -> int:
+    """Return a decimal number as C's strtol reads it, within bounds; `default` if none stands there."""
+    digits = data.strip(b" \t\n")
+    negative = digits[:1] == b"-"
+    digits = digits.lstrip(b"+-")[:18]
+    end = 0
+    while end < len(digits) and digits[end] in b"0123456789":
+        end += 1
+    if not end:
+        return default
+    value = min(int(digits[:end]), at_most)
+    return -value if negative else value

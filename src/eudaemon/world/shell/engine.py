@@ -1,0 +1,313 @@
+"""One session's shell: takes lines, gives acts. Holds what lasts from line to line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+from eudaemon.wire import PeerError, Purse, printable
+from eudaemon.world.files import Device, FileError, Files, Fixed, Written
+from eudaemon.world.host import Host
+from eudaemon.world.outside import Download, Downloaded
+from eudaemon.world.rootfs import path_of
+from eudaemon.world.seed import Seed
+from eudaemon.world.shell.acts import Act, Kept, Print
+from eudaemon.world.shell.applets import APPLETS, BUILTINS
+from eudaemon.world.shell.budget import Budget, Exhausted
+from eudaemon.world.shell.evaluator import Break, Evaluator, Exit, Return, looks_like_script
+from eudaemon.world.shell.expansion import ExpansionError
+from eudaemon.world.shell.limits import (
+    CONTINUATION_LINES_MAX,
+    EXHAUSTED_LINES_MAX,
+    KEPT_MAX,
+    LINE_BYTES_MAX,
+    SCRIPT_BYTES_MAX,
+)
+from eudaemon.world.shell.parser import Parser
+from eudaemon.world.shell.scope import Scope
+from eudaemon.world.shell.streams import Endless, Full, PipeFull, Stream, Terminal
+from eudaemon.world.shell.survey import unknown_commands
+from eudaemon.world.shell.words import Incomplete, ShellSyntaxError
+
+if TYPE_CHECKING:
+    from eudaemon.world.shell.call import Applet
+
+
+class Shell:
+    """A login shell of `user` on `host`.
+
+    What its files hold is taken from `purse`. `unknown` names the commands of the last line that the host does not
+    have; `exited` is true after `exit`.
+    """
+
+    __slots__ = ("_exhausted", "_kept", "_levels", "_pending", "_pending_lines", "_screen", "_scope", "_wanted", "at_s",
+                 "budget", "evaluator", "exited", "files", "host", "pid", "ran_program", "seed", "unknown", "user",
+                 "_draws")  # fmt: skip
+
+    def __init__(self, host: Host, *, purse: Purse, seed: Seed, user: str = "root") -> None:
+        self.host = host
+        self.seed = seed
+        self.user = user
+        self.files = Files(host.tree, host.writable, purse)
+        self.budget = Budget()
+        self.evaluator = Evaluator(self)
+        self.exited = False
+        self.ran_program = False
+        self.unknown: tuple[str, ...] = ()
+        self.pid = 0
+        self.at_s = 0.0
+        self._screen = bytearray()
+        self._pending = b""
+        self._pending_lines = 0
+        self._wanted = b""
+        self._exhausted = 0
+        self._draws = 0
+        self._levels = 0
+        self._kept: set[bytes] | None = None
+        terminal = Terminal(self._screen, self.budget)
+        self._scope = Scope(
+            b"/root" if user == "root" else b"/", self._environment(), {0: Stream(), 1: terminal, 2: terminal}
+        )
+
+    def _environment(self) -> dict[bytes, bytes]:
+        name = self.user.encode("latin-1", "replace")
+        return {b"HOME": b"/root" if self.user == "root" else b"/", b"PATH": b"/bin:/sbin:/usr/bin:/usr/sbin",
+                b"USER": name, b"LOGNAME": name, b"SHELL": b"/bin/sh", b"TERM": b"vt102", b"PWD": b"/root"}  # fmt: skip
+
+    # --- lines in, acts out ------------------------------------------------------------------------
+
+    def prompt(self) -> bytes:
+        """Return the prompt that stands before the next line."""
+        return b"> " if self._pending else self.host.prompt
+
+    def run(self, line: bytes, at_s: float) -> Generator[Act, Downloaded | None, int]:
+        """Run one line, without its line end. Each `Download` is to be answered by `send`; returns the exit status.
+
+        Raises `PeerError` if the line, or what it continues, is over a limit.
+        """
+        self.at_s = at_s
+        self.unknown = ()
+        if not self.pid:
+            self.pid = self.host.pid_at(at_s)
+        if len(self._pending) + len(line) > LINE_BYTES_MAX:
+            raise PeerError(f"shell line over {LINE_BYTES_MAX} bytes")
+        whole = self._with_pending(line)
+        if whole is None:
+            return 0
+        self.budget.renew()
+        walk = self._evaluate_guarded(whole)
+        answer: Downloaded | None = None
+        while True:
+            try:
+                act = walk.send(answer)
+            except StopIteration:
+                break
+            if self._screen:
+                yield self._shown()
+            answer = yield act
+        if self._screen:
+            yield self._shown()
+        return self._scope.status
+
+    def interrupt(self) -> None:
+        """Forget an unfinished line, as Ctrl-C does."""
+        self._pending, self._pending_lines, self._wanted = b"", 0, b""
+
+    def finish(self) -> Iterator[Kept]:
+        """Yield what was written and not kept yet. Call it when the session is over."""
+        for path, file in list(self.files.written()):
+            yield from self.keep(path, file)
+
+    def _shown(self) -> Print:
+        data = bytes(self._screen)
+        self._screen.clear()
+        return Print(data)
+
+    def _with_pending(self, line: bytes) -> bytes | None:
+        """Return the line with what it continues, or None while it surely ends nothing."""
+        if not self._pending:
+            return line
+        self._pending_lines += 1
+        if self._pending_lines > CONTINUATION_LINES_MAX:
+            raise PeerError(f"shell command over {CONTINUATION_LINES_MAX} lines")
+        whole = self._pending + b"\n" + line
+        if self._wanted not in line:
+            self._pending = whole
+            return None
+        return whole
+
+    def _evaluate_guarded(self, line: bytes) -> Generator[Act, Downloaded | None, None]:
+        self._pending = b""
+        try:
+            yield from self._read_and_run(line, self._scope)
+            self._pending_lines = 0
+        except Incomplete as error:
+            self._pending, self._wanted = line, error.wanted
+        except ShellSyntaxError as error:
+            self._screen += f"-sh: {error}\n".encode("latin-1", "replace")
+            self._scope.status = 2
+        except ExpansionError as error:
+            self._screen += f"-sh: {error}\n".encode("latin-1", "replace")
+            self._scope.status = 2
+        except (Break, Return, PipeFull):
+            self._scope.status = 1
+        except Exit:
+            self._levels -= 1
+            self.exited = self._levels < 0
+        except Exhausted:
+            self.count_exhausted()
+            self._screen += b"Killed\n"
+            self._scope.status = 137
+
+    def _read_and_run(self, text: bytes, scope: Scope) -> Generator[Act, Downloaded | None, None]:
+        # All of a typed line is read before any of it runs: a line that is not finished must not run twice.
+        parser = Parser(text)
+        lines = []
+        while (commands := parser.next_line()) is not None:
+            lines.append(commands)
+        self.unknown = unknown_commands(lines, self, scope)
+        for commands in lines:
+            yield from self.evaluator.commands(commands, scope, scope.streams)
+
+    def evaluate(self, text: bytes, scope: Scope, name: bytes) -> Generator[Act, Downloaded | None, None]:
+        """Run a script's text in a scope; what is wrong in it ends it there."""
+        scope.name = name
+        parser = Parser(text[:SCRIPT_BYTES_MAX].replace(b"\r\n", b"\n"))
+        try:
+            while True:
+                self.budget.work(1)
+                start = parser.at
+                try:
+                    commands = parser.next_line()
+                except ShellSyntaxError as error:
+                    scope.streams.get(2, Stream()).write(
+                        f"{name.decode('latin-1')}: line {parser.line_number}: {error}\n".encode("latin-1", "replace")
+                    )
+                    scope.status = 2
+                    return
+                if commands is None:
+                    return
+                scope.script_line += text.count(b"\n", start, parser.at)
+                yield from self.evaluator.subshell_line(commands, scope)
+        except Exit:
+            return
+
+    # --- what the evaluator and the applets ask ------------------------------------------------------
+
+    def applet(self, name: bytes) -> Applet | None:
+        """Return the builtin or applet of that name, if the host has it."""
+        try:
+            known = name.decode("ascii")
+        except UnicodeDecodeError:
+            return None
+        if known in BUILTINS or known in self.host.applets or known in self.host.programs:
+            return APPLETS.get(known)
+        return None
+
+    def program_path(self, name: bytes, scope: Scope) -> bytes | None:
+        """Return the path of the file that a command name means, or None."""
+        if b"/" in name:
+            return name
+        for directory in scope.variables.get(b"PATH", b"").split(b":")[:16]:
+            path = directory + b"/" + name
+            if self.files.find(path, scope.cwd) is not None:
+                return path
+        return None
+
+    def device(self, node: Device) -> Stream:
+        """Return the stream that a device is."""
+        match node.name:
+            case b"zero":
+                return Endless(b"\0")
+            case b"random":
+                return Endless(self.seed.bytes("random", 251))
+            case b"full":
+                return Full()
+            case b"tty" | b"console":
+                return self._scope.streams[1]
+        return Stream()
+
+    def random(self, below: int) -> int:
+        """Return a number that differs from call to call."""
+        self._draws += 1
+        return self.seed.number(f"draw {self._draws}", below)
+
+    def nest(self) -> None:
+        """A shell was started in the shell: one more `exit` is needed to leave."""
+        self._levels = min(self._levels + 1, 64)
+
+    def count_exhausted(self) -> None:
+        """Note that a line ran into a limit. Raises `PeerError` when it happens too often."""
+        self._exhausted += 1
+        if self._exhausted > EXHAUSTED_LINES_MAX:
+            raise PeerError(f"more than {EXHAUSTED_LINES_MAX} shell lines that do not end")
+
+    def open_for_writing(self, path: bytes) -> Written | None:
+        """Return the emptied file at a resolved path, None if a device swallows it. Raises `FileError`.
+
+        For applets that overwrite; what was there and is the attacker's has to be kept before, by `keep_before`.
+        """
+        node = self.files.find(path)
+        if isinstance(node, Device):
+            return None
+        file = self.files.create(path, self.at_s)
+        self.files.truncate(file)
+        return file
+
+    # --- artefacts ---------------------------------------------------------------------------------
+
+    def keep(self, path: bytes, file: Written, *, script: bool | None = None) -> Iterator[Kept]:
+        """Yield a file's content, if it is the attacker's and was not kept before."""
+        if file.kept or file.missing or not file.data:
+            return
+        file.kept = True
+        if len(file.data) == len(self.host.busybox) and file.data == self.host.busybox:
+            return
+        if self._kept is None:
+            self._kept = set()
+        digest = hashlib.sha256(file.data).digest()
+        if digest in self._kept or len(self._kept) >= KEPT_MAX:
+            return
+        self._kept.add(digest)
+        data = bytes(file.data)
+        is_script = data[:2] == b"#!" if script is None else script
+        yield Kept(printable(path, 1024), data, "script" if is_script else "upload")
+
+    def keep_before(self, path: bytes) -> Iterator[Kept]:
+        """Yield what stands at a resolved path, before it is overwritten or removed."""
+        node = self.files.find(path, follow=False)
+        if isinstance(node, Written):
+            yield from self.keep(path, node)
+
+    def download(self, url: str, tool: str, name: bytes) -> Generator[Act, Downloaded | None, Downloaded]:
+        """Wish a download, and return the answer."""
+        answer = yield Download(url, tool, printable(name, 256))
+        return answer if answer is not None else Downloaded(url, "failed")
+
+    def store(self, path: bytes, got: Downloaded, tool: str) -> Generator[Act, Downloaded | None, None]:
+        """Put what a download brought at a resolved path. Raises `FileError`."""
+        yield from self.keep_before(path)
+        file = self.open_for_writing(path)
+        if file is None:
+            return
+        self.files.append(file, got.head, self.at_s)
+        file.kept = True
+        file.missing = max(0, got.size - len(got.head))
+        file.tool = tool
+
+    def which(self, name: bytes) -> bytes | None:
+        """Return where a program stands, None if the host does not have it."""
+        known = name.decode("latin-1")
+        if known in self.host.applets or known in self.host.programs or known == "busybox":
+            return path_of(known).encode()
+        return None
+
+    def text_of(self, path: bytes, cwd: bytes) -> bytes:
+        """Return a file's bytes. Raises `FileError`."""
+        node = self.files.get(path, cwd)
+        if isinstance(node, Written):
+            return bytes(node.data)
+        if isinstance(node, Fixed):
+            return node.content if isinstance(node.content, bytes) else node.content(self.at_s)
+        raise FileError("Is a directory")

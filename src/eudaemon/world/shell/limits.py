@@ -1,0 +1,17 @@
+"""What a line of shell may cost. All numbers of the engine stand here, so that a test can go one past each."""
+
+LINE_BYTES_MAX = 64 * 1024  # one line as given, and what an unfinished one may grow to
+SCRIPT_BYTES_MAX = 256 * 1024  # a script file; what a download's head may hold
+CONTINUATION_LINES_MAX = 4096  # lines of one unfinished command or here-document
+NESTING_LEVELS_MAX = 32  # brackets, quotes and compound commands in the text
+CALL_LEVELS_MAX = 64  # compound commands, functions, substitutions and scripts that are being evaluated
+STEPS_MAX = 20_000  # commands, loop turns and expansions of one line
+WORK_BYTES_MAX = 16 * 1024 * 1024  # bytes that one line reads, writes and compares
+OUTPUT_BYTES_MAX = 1024 * 1024  # what one line prints
+PIPE_BYTES_MAX = 1024 * 1024  # what one command hands to the next, or to a substitution
+WORD_BYTES_MAX = 128 * 1024  # one word after expansion
+WORDS_MAX = 4096  # words of one command after expansion
+VARIABLES_MAX = 512
+FUNCTIONS_MAX = 128
+EXHAUSTED_LINES_MAX = 16  # lines of one session that may run into a limit, before the session ends
+KEPT_MAX = 512  # artefacts of one session

@@ -1,0 +1,70 @@
+"""What one shell process knows: where it is, its variables, functions and parameters. A subshell gets a copy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eudaemon.world.shell.budget import Exhausted
+from eudaemon.world.shell.limits import FUNCTIONS_MAX, VARIABLES_MAX, WORD_BYTES_MAX
+
+if TYPE_CHECKING:
+    from eudaemon.world.shell.streams import Stream
+    from eudaemon.world.shell.syntax import Command
+
+
+class Scope:
+    """One shell process. `streams` maps file descriptors to streams."""
+
+    __slots__ = ("cwd", "exported", "functions", "name", "parameters", "script_line", "status", "streams", "variables")
+
+    def __init__(self, cwd: bytes, variables: dict[bytes, bytes], streams: dict[int, Stream]) -> None:
+        self.cwd = cwd
+        self.variables = variables
+        self.exported = frozenset(variables)
+        self.functions: dict[bytes, Command] | None = None
+        self.parameters: tuple[bytes, ...] = ()
+        self.name = b"-sh"
+        self.status = 0
+        self.script_line = 0
+        self.streams = streams
+
+    def copy(self) -> Scope:
+        """Return what a forked child starts with."""
+        child = Scope(self.cwd, dict(self.variables), dict(self.streams))
+        child.exported = self.exported
+        child.functions = dict(self.functions) if self.functions else None
+        child.parameters = self.parameters
+        child.name = self.name
+        child.status = self.status
+        child.script_line = self.script_line
+        return child
+
+    def fresh(self, name: bytes, parameters: tuple[bytes, ...] = ()) -> Scope:
+        """Return what a new `sh` starts with: the exported variables only."""
+        known = {key: value for key, value in self.variables.items() if key in self.exported}
+        child = Scope(self.cwd, known, dict(self.streams))
+        child.name = name
+        child.parameters = parameters
+        return child
+
+    def set(self, name: bytes, value: bytes) -> None:
+        """Set a variable."""
+        if len(value) > WORD_BYTES_MAX or (name not in self.variables and len(self.variables) >= VARIABLES_MAX):
+            raise Exhausted("variables")
+        self.variables[name] = value
+
+    def unset(self, name: bytes) -> None:
+        """Forget a variable."""
+        self.variables.pop(name, None)
+
+    def export(self, name: bytes) -> None:
+        """Hand a variable on to what is started."""
+        self.exported |= {name}
+
+    def define(self, name: bytes, body: Command) -> None:
+        """Define a function."""
+        if self.functions is None:
+            self.functions = {}
+        if name not in self.functions and len(self.functions) >= FUNCTIONS_MAX:
+            raise Exhausted("functions")
+        self.functions[name] = body

@@ -1,0 +1,140 @@
+"""What a command reads from and writes to: the terminal, a pipe, a file, a device."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eudaemon.world.files import FileError, Files, Fixed, Written
+from eudaemon.world.shell.limits import PIPE_BYTES_MAX
+
+if TYPE_CHECKING:
+    from eudaemon.world.shell.budget import Budget
+
+_ENDLESS_BYTES_MAX = 64 * 1024  # what one read of /dev/zero gives, if nobody says how much
+
+
+class PipeFull(Exception):
+    """Nobody reads so much: the writer gets SIGPIPE."""
+
+
+class Stream:
+    """Reads as empty, and swallows what is written."""
+
+    __slots__ = ()
+
+    def read(self, count: int = -1) -> bytes:  # noqa: ARG002
+        """Return at most `count` bytes, all that is left if negative; empty at the end."""
+        return b""
+
+    def read_line(self) -> bytes:
+        """Return the next line with its LF; without one only at the end; empty after it."""
+        return b""
+
+    def write(self, data: bytes) -> None:
+        """Take bytes. Raises `FileError`, or `PipeFull`."""
+
+
+class Terminal(Stream):
+    """The attacker's screen. There is nothing to read: what is typed next is the next command."""
+
+    __slots__ = ("_budget", "_screen")
+
+    def __init__(self, screen: bytearray, budget: Budget) -> None:
+        self._screen = screen
+        self._budget = budget
+
+    def write(self, data: bytes) -> None:
+        """Show bytes."""
+        self._budget.output(len(data))
+        self._screen += data
+
+
+class Buffered(Stream):
+    """Bytes that lie ready, from a position on."""
+
+    __slots__ = ("_at", "data")
+
+    def __init__(self, data: bytes | bytearray = b"") -> None:
+        self.data = data
+        self._at = 0
+
+    def read(self, count: int = -1) -> bytes:
+        """See `Stream`."""
+        end = len(self.data) if count < 0 else self._at + count
+        found = bytes(self.data[self._at : end])
+        self._at += len(found)
+        return found
+
+    def read_line(self) -> bytes:
+        """See `Stream`."""
+        end = self.data.find(b"\n", self._at)
+        return self.read(-1 if end < 0 else end + 1 - self._at)
+
+
+class Pipe(Buffered):
+    """What one command writes and the next reads afterwards."""
+
+    __slots__ = ("_budget",)
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__(bytearray())
+        self._budget = budget
+
+    def write(self, data: bytes) -> None:
+        """See `Stream`."""
+        self._budget.work(len(data))
+        if len(self.data) + len(data) > PIPE_BYTES_MAX:
+            raise PipeFull
+        self.data += data  # type: ignore[operator]
+
+
+class Endless(Stream):
+    """/dev/zero and /dev/urandom; the dice are a fixed pattern, for nobody can tell."""
+
+    __slots__ = ("_pattern",)
+
+    def __init__(self, pattern: bytes) -> None:
+        self._pattern = pattern
+
+    def read(self, count: int = -1) -> bytes:
+        """See `Stream`."""
+        count = _ENDLESS_BYTES_MAX if count < 0 else min(count, _ENDLESS_BYTES_MAX)
+        return (self._pattern * (count // len(self._pattern) + 1))[:count]
+
+    def read_line(self) -> bytes:
+        """See `Stream`."""
+        return self.read(256)
+
+
+class Output(Stream):
+    """A file that was opened for writing; every write goes to its end."""
+
+    __slots__ = ("_at_s", "_budget", "_file", "_files")
+
+    def __init__(self, files: Files, file: Written, at_s: float, budget: Budget) -> None:
+        self._files = files
+        self._file = file
+        self._at_s = at_s
+        self._budget = budget
+
+    def write(self, data: bytes) -> None:
+        """See `Stream`."""
+        self._budget.work(len(data))
+        self._files.append(self._file, data, self._at_s)
+
+
+class Full(Stream):
+    """/dev/full."""
+
+    __slots__ = ()
+
+    def write(self, data: bytes) -> None:  # noqa: ARG002
+        """See `Stream`."""
+        raise FileError("No space left on device")
+
+
+def content(node: Fixed | Written, at_s: float) -> bytes:
+    """Return a file's bytes."""
+    if isinstance(node, Written):
+        return bytes(node.data)
+    return node.content if isinstance(node.content, bytes) else node.content(at_s)
