@@ -6,6 +6,7 @@
     ^ upload /tmp/x 7f454c46      the room keeps these bytes (hexadecimal), under this origin and name
     ? http://198.51.100.7/x       the room wishes this download; next line the answer:
     = ok 23212f62696e2f7368       outcome and content (hexadecimal)
+    *                             the room sends something that this script is not about
     ~ 2.5                         so many seconds pass
     / over                        the room hangs up
     # a remark
@@ -161,6 +162,11 @@ def play(make: Callable[[Visit], Room], script: str, *, split: int = 0, given: V
         where = f"line {number}: {line}"
         if mark == "<":
             expected.append(_bytes(text))
+            continue
+        if mark == "*":
+            if heard == len(table.sent):
+                raise ScriptError(f"{where}: the room sent nothing")
+            heard = len(table.sent)
             continue
         settle(f"before {where}")
         match mark:

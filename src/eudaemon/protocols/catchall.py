@@ -1,0 +1,156 @@
+"""The catch-all: takes whatever comes, says what it looks like, keeps it, and answers nothing.
+
+Silent over UDP, so that nobody is flooded through it, and over TCP, so that there is nothing to recognise. What reads
+as commands for a shell is given to the pretended one, whose output is not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from eudaemon.events.catalogue import ExploitRecognised, PayloadClassified
+from eudaemon.protocols._base import (
+    Answered,
+    Claim,
+    Ended,
+    HalfClosed,
+    HangUp,
+    Keep,
+    Occasion,
+    Opened,
+    Order,
+    Received,
+    Room,
+    Saw,
+    Visit,
+    WakeAt,
+    Woken,
+)  # fmt: skip
+from eudaemon.protocols._shell import ShellDialogue
+from eudaemon.protocols._signatures import HEAD_BYTES, looks_like
+from eudaemon.wire import LineReader, PeerError, printable
+
+PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
+LINE_BYTES_MAX = 8192  # of what goes to the shell
+SILENCE_S_MAX = 2.0  # then the first bytes are all the first bytes there will be
+DATAGRAMS_MAX = 64  # of one peer that are looked at; the rest is only kept
+_JUNGLE = b"orf;"  # Realtek Jungle's UDPServer on 9034, CVE-2021-35394
+
+
+class CatchAll(Room):
+    """One conversation that no room claims."""
+
+    name: ClassVar[str] = "catchall"
+
+    __slots__ = ("_guess", "_kept", "_leaves", "_lines", "_looked", "_payload", "_shell")
+
+    def __init__(self, visit: Visit) -> None:
+        super().__init__(visit)
+        self._payload = bytearray()
+        self._kept = False
+        self._guess = ""
+        self._looked = 0  # at how many datagrams
+        self._lines = LineReader(LINE_BYTES_MAX)
+        self._shell: ShellDialogue | None = None
+        self._leaves = False
+
+    @classmethod
+    def claim(cls, first: bytes) -> Claim:  # noqa: ARG003
+        """Claims nothing: it is asked when no other room claims."""
+        return Claim.NO
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        """Take one occasion and yield the orders that follow from it."""
+        match occasion:
+            case Received(at_s, data) if self.visit.transport == "udp":
+                yield from self._datagram(data, at_s)
+            case Received(at_s, data):
+                yield from self._stream(data, at_s)
+            case Woken(at_s):
+                yield from self._classify(at_s)
+            case HalfClosed(at_s):
+                yield from self._finish(at_s)
+                self._leaves = True
+                if not (self._shell and self._shell.busy):
+                    yield HangUp()
+            case Answered(at_s) if self._shell:
+                yield from self._shell.answered(occasion)
+                if self._leaves and not self._shell.busy:
+                    yield HangUp()
+            case Ended(at_s):
+                yield from (order for order in self._finish(at_s) if isinstance(order, Saw | Keep))
+                if self._shell:
+                    yield from (order for order in self._shell.ended() if isinstance(order, Saw | Keep))
+            case Opened() | Answered():
+                return
+
+    def _stream(self, data: bytes, at_s: float) -> Iterator[Order]:
+        yield from self._take(data)
+        if self._guess:
+            yield from self._commands(data, at_s)
+        elif len(self._payload) >= HEAD_BYTES:
+            yield from self._classify(at_s)
+        else:
+            yield WakeAt(at_s + SILENCE_S_MAX)
+        if len(self._payload) == PAYLOAD_BYTES_MAX:
+            yield from self._keep()
+
+    def _classify(self, at_s: float) -> Iterator[Order]:
+        """State what the first bytes look like, once."""
+        if self._guess or not self._payload:
+            return
+        head = bytes(self._payload[:HEAD_BYTES])
+        self._guess = looks_like(head, self.visit.transport)
+        yield Saw(PayloadClassified(self._guess, head.hex()))
+        yield from self._commands(bytes(self._payload), at_s)
+
+    def _commands(self, data: bytes, at_s: float) -> Iterator[Order]:
+        if self._guess == "shell":
+            for line in self._lines.feed(data):
+                yield from self._command(line, at_s)
+
+    def _command(self, line: bytes, at_s: float) -> Iterator[Order]:
+        if line.strip():
+            self._shell = self._shell or ShellDialogue(self.visit, muted=True)
+            yield from self._shell.enter(line, at_s)
+
+    def _datagram(self, data: bytes, at_s: float) -> Iterator[Order]:
+        yield from self._take(data)
+        if self._looked >= DATAGRAMS_MAX:
+            return
+        self._looked += 1
+        if not self._guess:
+            self._guess = looks_like(data, "udp")
+            yield Saw(PayloadClassified(self._guess, data[:HEAD_BYTES].hex()))
+        if data.startswith(_JUNGLE):
+            command = data[len(_JUNGLE) :].strip(b" \r\n\0")
+            yield Saw(ExploitRecognised("realtek-jungle", "CVE-2021-35394", printable(command, 2048)))
+            yield from self._command(command[:LINE_BYTES_MAX], at_s)
+        elif looks_like(data, "udp") == "shell":
+            for line in data[:LINE_BYTES_MAX].splitlines():
+                yield from self._command(line, at_s)
+
+    def _take(self, data: bytes) -> Iterator[Order]:
+        """Hold what still fits."""
+        if self._kept:
+            return
+        part = data[: PAYLOAD_BYTES_MAX - len(self._payload)]
+        if not self.visit.purse.take(len(part)):
+            yield from self._keep()
+            raise PeerError("more bytes held than this session may")
+        self._payload += part
+
+    def _keep(self) -> Iterator[Order]:
+        payload, self._payload, self._kept = bytes(self._payload), bytearray(), True
+        if payload:
+            yield Keep(payload, "payload")
+            self.visit.purse.give_back(len(payload))
+
+    def _finish(self, at_s: float) -> Iterator[Order]:
+        """No more will come: the last line needs no end, and the payload is whole."""
+        yield from self._classify(at_s)
+        if self._guess == "shell" and self.visit.transport == "tcp":
+            last, self._lines = self._lines.unfinished(), LineReader(LINE_BYTES_MAX)
+            yield from self._command(last, at_s)
+        yield from self._keep()

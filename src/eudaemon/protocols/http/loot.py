@@ -1,0 +1,268 @@
+"""How a command is taken out of the value that carries it: one function for each language of injections.
+
+Each takes a decoded value and returns its `Loot`, or None if the value carries nothing. Nothing is executed; what PHP
+or Java would have made of a text is read off its literals. Linear in the value's length, which its reader bounds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeAlias
+
+from eudaemon.wire import decode
+
+
+@dataclass(frozen=True, slots=True)
+class Loot:
+    """What a value carries."""
+
+    command: bytes = b""  # for the shell
+    script: bytes = b""  # a program in another language, kept as it is
+    shows: bytes = b""  # what the product would have shown, where that is no shell's output
+    urls: tuple[str, ...] = ()  # what it would have fetched by itself
+
+
+Taker: TypeAlias = Callable[[bytes], Loot | None]
+
+URLS_MAX = 4
+_LOOKUPS_MAX = 24  # levels of `${…${…}…}`
+_CALLS_MAX = 16  # of Java methods looked at
+_CALL_BYTES_MAX = 8192
+_SUBSTITUTIONS = (re.compile(rb"`([^`]+)`"), re.compile(rb"\$\(((?:[^()]|\([^()]*\))+)\)"))
+_SEPARATOR = re.compile(rb"\|\||&&|[;|&\n]")
+_QUOTE = re.compile(rb"[\"']")
+_LITERAL = re.compile(rb"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'", re.DOTALL)
+_PHP_CALL = re.compile(rb"\b(?:system|shell_exec|passthru|exec|popen|proc_open)\s*\(\s*", re.IGNORECASE)
+_PHP_BASE64 = re.compile(rb"base64_decode\s*\(\s*", re.IGNORECASE)
+_PHP_MD5 = re.compile(rb"\bmd5\s*\(\s*['\"]?([\w. -]{1,100})['\"]?\s*\)", re.IGNORECASE)
+_PHP_ECHO = re.compile(rb"\b(?:echo|print|die)\b[\s(]*['\"]([^'\"]{1,200})['\"]", re.IGNORECASE)
+_JAVA_CALL = re.compile(rb"(?:\bexec|\bProcessBuilder|\bcommand)\s*\(")
+_OGNL_CMD = re.compile(rb"#(?:cmd|command|a|s|q|x)\s*=\s*")
+_GROOVY_CALL = re.compile(rb"[\"'\])]\s*\.\s*execute\s*\(")
+_LOOKUP = re.compile(rb"\$\{([^${}]{0,2000})\}")
+_JNDI = re.compile(
+    rb"^jndi:/{0,2}(ldaps?|rmi|dns|iiop|corba|nis|nds|https?):/{0,2}([^\s\"'<>\\]{1,1000})$", re.IGNORECASE
+)
+_JNDI_COMMAND = re.compile(r"/Base64/([A-Za-z0-9+/=_%-]{8,})", re.IGNORECASE)
+_FUNCTION = re.compile(rb"\(\s*\)\s*\{.*?\}\s*;?\s*(.+)", re.DOTALL)
+_SHELLS = (b"sh", b"bash", b"ash", b"cmd", b"cmd.exe", b"powershell", b"powershell.exe")
+# What an attacker's line begins with; a text in which one of these follows a separator is a command and no accident.
+_COMMANDS = frozenset(
+    b"wget curl tftp ftpget ftp nc ncat busybox cd sh bash ash chmod rm cat echo printf id uname whoami ls ps ping "
+    b"sleep mkdir mount kill killall pkill export python python3 perl php telnetd nohup cp mv touch reboot "
+    b"iptables cmd powershell certutil bitsadmin set env ifconfig nslookup dd head base64 openssl sudo ulimit".split()
+)
+
+
+def whole(value: bytes) -> Loot | None:
+    """The value is the command."""
+    return Loot(value.strip()) if value.strip() else None
+
+
+def injected(value: bytes) -> Loot | None:
+    """The value is put into a command line: what stands in backticks or `$(…)`, or after `;`, `|`, `&`, a line end."""
+    return next((Loot(command) for command in _injections(value)), None)
+
+
+def anything(value: bytes) -> Loot | None:
+    """The value is the command, or has one injected into it."""
+    return injected(value) if value[:1] in (b"`", b"$", b";", b"|", b"&") else whole(value)
+
+
+def plausible(value: bytes) -> Loot | None:
+    """Like `injected`, where nothing but the command itself tells an attack from an odd text."""
+    return next((Loot(command) for command in _injections(value) if _is_command(command)), None)
+
+
+def program(value: bytes) -> Loot | None:
+    """The value is a program in another language."""
+    return Loot(script=value) if value.strip() else None
+
+
+def argument(value: bytes) -> Loot | None:
+    """The value is what follows the shell's name: `-c 'command'`."""
+    option, _, command = value.strip().partition(b" ")
+    return whole(command.strip().strip(b"'\"")) if option == b"-c" else None
+
+
+def spelt_out(value: bytes) -> Loot | None:
+    """The value is a whole command line, where nothing else tells: it begins with a command and goes on."""
+    return Loot(value.strip()) if b" " in value.strip() and _is_command(decode.ifs(value.strip())) else None
+
+
+def base64ed(value: bytes) -> Loot | None:
+    """The value is base64 of the command."""
+    return whole(decode.base64_text(value.replace(b" ", b"+")) or b"")  # `+` became a blank on its way
+
+
+def php(value: bytes) -> Loot | None:
+    """The value is PHP: `system('…')` and its sisters, with `base64_decode` around the text; else the script itself."""
+    if b"<?" not in value and not _PHP_CALL.search(value):
+        return None
+    script = value.strip()
+    for call in _PHP_CALL.finditer(value):
+        at, unwrap = call.end(), _PHP_BASE64.match(value, call.end())
+        literal = _LITERAL.match(value, unwrap.end() if unwrap else at)
+        if literal:
+            text = _text_of(literal)
+            return Loot((decode.base64_text(text) or b"") if unwrap else text, script)
+    ticks = _SUBSTITUTIONS[0].search(value)
+    if ticks:
+        return Loot(ticks[1], script)
+    hashed, said = _PHP_MD5.search(value), _PHP_ECHO.search(value)
+    if hashed:  # the usual probe: does it answer with the hash of a word?
+        return Loot(script=script, shows=_md5(hashed[1]))
+    return Loot(script=script, shows=said[1] if said else b"")
+
+
+def php_call(value: bytes) -> Loot | None:
+    """The value is a PHP function's name and its argument, with `(` between them and nothing after."""
+    name, _, argument = value.partition(b"(")
+    name = name.strip().lower()
+    if name in (b"system", b"shell_exec", b"passthru", b"exec", b"popen"):
+        return whole(argument)
+    if name == b"md5":
+        return Loot(shows=_md5(argument))
+    if name == b"phpinfo":
+        return Loot(shows=b'<h1 class="p">PHP Version 5.6.40</h1><h2>PHP Credits</h2>')
+    return php(argument) if name in (b"assert", b"eval", b"file_put_contents") else None
+
+
+def java(value: bytes) -> Loot | None:
+    """The value is Java, OGNL, SpEL or MVEL: the literals of `exec(…)`, `ProcessBuilder(…)` or `#cmd=…`."""
+    for place, arguments in ((_OGNL_CMD, _first_literal), (_JAVA_CALL, _arguments)):
+        for call in islice(place.finditer(value), _CALLS_MAX):
+            command = _command_line(arguments(value, call.end(), call.end() + _CALL_BYTES_MAX))
+            if command:
+                return Loot(command)
+    return None
+
+
+def groovy(value: bytes) -> Loot | None:
+    """The value is Groovy: `"…".execute()`, `["sh","-c","…"].execute()`, or Java."""
+    call = _GROOVY_CALL.search(value)
+    if call:
+        before = value[max(0, call.start() - _CALL_BYTES_MAX) : call.start() + 1]
+        bracket = before.rfind(b"[") if before.endswith(b"]") else -1
+        words = [text for text, _, _ in _literals(before, max(bracket, 0), len(before))]
+        return whole(_command_line(words if bracket >= 0 else words[-1:]))
+    return java(value) or (Loot(script=value.strip()) if value.strip() else None)
+
+
+def xml_strings(value: bytes) -> Loot | None:
+    """The value is a serialised `ProcessBuilder`: its words stand in `<string>` elements."""
+    if b"ProcessBuilder" not in value and b"Runtime" not in value:
+        return None
+    elements = (part.partition(b"</string>") for part in value.split(b"<string>")[1:])
+    words = [decode.html_entities(text).strip() for text, end, _ in elements if end]
+    return whole(_command_line(words))
+
+
+def bash_function(value: bytes) -> Loot | None:
+    """Shellshock: what follows `() { :; };` in an environment variable."""
+    if not value.lstrip().startswith(b"("):
+        return None
+    found = _FUNCTION.match(value.lstrip())
+    return whole(found[1]) if found else None
+
+
+def jndi(value: bytes) -> Loot | None:
+    """Log4j lookups, resolved to what they hide: `${${lower:j}ndi:${::-l}dap://…}`. Gives the URLs asked for."""
+    if b"${" not in value:
+        return None
+    urls: list[str] = []
+
+    def resolved(lookup: re.Match[bytes]) -> bytes:
+        text = lookup[1]
+        asked = _JNDI.match(text)
+        if asked:
+            url = f"{asked[1].decode().lower()}://{asked[2].decode('ascii', 'replace')}"
+            if url not in urls and len(urls) < URLS_MAX:
+                urls.append(url)
+            return b""
+        name, colon, argument = text.partition(b":")
+        if name.lower() in (b"lower", b"upper"):
+            return argument.lower() if name.lower() == b"lower" else argument.upper()
+        if colon and name == b"date":
+            return argument.replace(b"'", b"")
+        _, default, fallback = text.partition(b":-")
+        return fallback if default else b""
+
+    for _ in range(_LOOKUPS_MAX):
+        made = _LOOKUP.sub(resolved, value)
+        if made == value:
+            break
+        value = made
+    if not urls:
+        return None
+    # Exploit servers of the day take the command in the URL: /Basic/Command/Base64/…
+    command = _JNDI_COMMAND.search(urls[0])
+    text = decode.base64_text(decode.percent(command[1].encode())) if command else None
+    return Loot(text or b"", urls=tuple(urls))
+
+
+def _injections(value: bytes) -> Iterator[bytes]:
+    value = decode.ifs(value)
+    for substitution in _SUBSTITUTIONS:
+        found = substitution.search(value)
+        if found and found[1].strip():
+            yield found[1].strip()
+    cut = _SEPARATOR.search(value)
+    if cut:
+        command = value[cut.end() :].strip(b" \t\r\n;|&`'\"")
+        # What follows `#` only hides the rest of the product's own command line.
+        command = command.removesuffix(b"#").rstrip(b" ;")
+        if command:
+            yield command
+
+
+def _is_command(text: bytes) -> bool:
+    word = text.split(None, 1)[0] if text.split(None, 1) else b""
+    name = word.rpartition(b"/")[2].rstrip(b";|&>")
+    return name in _COMMANDS or word.startswith((b"./", b"/bin/", b"/tmp/", b"/usr/", b"/var/"))
+
+
+def _literals(text: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the quoted texts and where they begin and end; a quote that is never closed ends it."""
+    while (quote := _QUOTE.search(text, start, end)) and (found := _LITERAL.match(text, quote.start(), end)):
+        yield _text_of(found), found.start(), found.end()
+        start = found.end()
+
+
+def _arguments(text: bytes, start: int, end: int) -> list[bytes]:
+    """Return the quoted texts up to the parenthesis that closes the call."""
+    words: list[bytes] = []
+    for word, begins, ends in _literals(text, start, end):
+        if words and b")" in text[start:begins]:
+            break
+        words.append(word)
+        start = ends
+    return words
+
+
+def _first_literal(text: bytes, start: int, end: int) -> list[bytes]:
+    """Return the quoted text that stands right here, if one does."""
+    return [word for word, begins, _ in islice(_literals(text, start, end), 1) if not text[start:begins].strip(b"{( ")]
+
+
+def _command_line(words: list[bytes]) -> bytes:
+    """Return the command line that a list of arguments is; of `sh -c X` it is X."""
+    if len(words) >= 3 and words[0].rpartition(b"/")[2] in _SHELLS and words[1].lower() in (b"-c", b"/c", b"-lc"):
+        return words[2]
+    line = b" ".join(words)
+    for shell in (b"/bin/bash -c ", b"/bin/sh -c ", b"bash -c ", b"sh -c ", b"cmd /c ", b"cmd.exe /c "):
+        if line.startswith(shell):
+            return decode.braces(line[len(shell) :])
+    return decode.braces(line)
+
+
+def _text_of(literal: re.Match[bytes]) -> bytes:
+    return decode.backslashes(literal[1] if literal[1] is not None else literal[2])
+
+
+def _md5(text: bytes) -> bytes:
+    return hashlib.md5(text, usedforsecurity=False).hexdigest().encode()
