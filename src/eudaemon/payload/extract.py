@@ -1,0 +1,170 @@
+"""The one extractor: from whatever an attack brought to the list of what it would fetch. Executes and fetches nothing.
+
+    bytes -> layers of decoding -> fragments that may be commands -> the one shell engine -> downloads
+                               \\-> URLs that stand there plainly -----------------------------^
+
+Each fragment is run twice, once in a world where every download works and once where none does, so that both sides of
+`&&` and of `||` show. Everything is bounded: layers, bytes, fragments, shell steps and results.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+
+from eudaemon.payload import fragments, url
+from eudaemon.payload.fetch.policy import is_private
+from eudaemon.wire import PeerError, Purse, decode, printable
+from eudaemon.world.host import Host
+from eudaemon.world.outside import Download, Downloaded
+from eudaemon.world.shell import Act, Shell
+from eudaemon.world.shell.limits import STEPS_MAX as LINE_STEPS_MAX
+
+PAYLOAD_BYTES_MAX = 1024 * 1024  # more of a payload is not looked at
+TEXTS_MAX = 24
+DECODED_BYTES_MAX = 4 * 1024 * 1024
+DOWNLOADS_MAX = 128
+COMMANDS_MAX = 64
+RUNS_MAX = 96
+STEPS_MAX = 60_000  # shell steps in all
+_FILES_BYTES_MAX = 1024 * 1024
+_LINES_MAX = 2000
+# Log4j's lookups that yield plain text: `${lower:J}`, `${::-j}`, `${env:NOTHING:-j}`.
+_LOOKUP = re.compile(rb"\$\{(?:(lower|upper):([^${}]{0,64})|[^${}]{0,64}?:-([^${}]{0,64}))\}")
+_LOOKUPS_NESTED_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What a payload would do, as far as it shows."""
+
+    downloads: tuple[Download, ...] = ()  # in the order found, each URL once
+    commands: tuple[str, ...] = ()  # the fragments that are shell commands, as text
+    layers: tuple[bytes, ...] = ()  # the payload, and what undoing its wrappings gave
+    private: tuple[str, ...] = ()  # URLs that name an address which means nothing here (RFC 1918)
+
+
+def extract(payload: bytes, host: Host, *, attacker_ip: str = "") -> Extraction:
+    """Take a payload apart as `host` would. With `attacker_ip`, that stands where a URL names a private address."""
+    search = _Search(host, attacker_ip)
+    for text in _layers(payload[:PAYLOAD_BYTES_MAX]):
+        search.look_at(text)
+    return Extraction(
+        tuple(search.downloads.values()), tuple(search.commands), tuple(search.layers), tuple(search.private)
+    )
+
+
+@dataclass(slots=True)
+class _Search:
+    host: Host
+    attacker_ip: str
+    downloads: dict[str, Download] = field(default_factory=dict)
+    commands: dict[str, None] = field(default_factory=dict)
+    private: dict[str, None] = field(default_factory=dict)
+    layers: list[bytes] = field(default_factory=list)
+    ran: set[bytes] = field(default_factory=set)
+    steps: int = STEPS_MAX
+
+    def look_at(self, text: bytes) -> None:
+        """Find what this layer holds."""
+        self.layers.append(text)
+        if fragments.is_script(text):
+            self.run(text)
+        for fragment in fragments.fragments(text):
+            self.run(fragment)
+        for where, tool in fragments.urls(text):
+            self.found(Download(where, tool))
+
+    def found(self, download: Download) -> bool:
+        """Note a download; False if it is none that anybody could carry out."""
+        try:
+            where = url.parse(download.url)
+        except ValueError:
+            return False
+        if is_private(where.host):
+            self.private[str(where)] = None
+            if self.attacker_ip:
+                where = replace(where, host=self.attacker_ip)
+        if len(self.downloads) < DOWNLOADS_MAX:
+            self.downloads.setdefault(str(where), replace(download, url=str(where)))
+        return True
+
+    def run(self, text: bytes) -> None:
+        """Run a fragment in the pretended shell, in a world where downloads work and in one where they do not."""
+        if text in self.ran or len(self.ran) >= RUNS_MAX:
+            return
+        self.ran.add(text)
+        meant = False
+        for outcome in ("ok", "failed"):
+            meant |= self._run_in(text, outcome)
+        if meant and len(self.commands) < COMMANDS_MAX:
+            self.commands[printable(text)] = None
+
+    def _run_in(self, text: bytes, outcome: str) -> bool:
+        purse = Purse(_FILES_BYTES_MAX)
+        shell = Shell(self.host, purse=purse, seed=self.host.seed.child("extract"))
+        meant = False
+        try:
+            for line in text.replace(b"\r\n", b"\n").split(b"\n")[:_LINES_MAX]:
+                if self.steps <= 0 or shell.exited:
+                    break
+                acts, answer = shell.run(line, 0.0), None
+                while (act := _next(acts, answer)) is not None:
+                    answer = None
+                    if isinstance(act, Download):
+                        meant |= self.found(act)
+                        answer = Downloaded(act.url, outcome)
+                self.steps -= 1 + LINE_STEPS_MAX - max(0, shell.budget.steps)
+        except PeerError:
+            pass  # a limit of the shell's: what it did until then stands
+        return meant
+
+
+def _next(acts: Generator[Act, Downloaded | None, int], answer: Downloaded | None) -> Act | None:
+    try:
+        return acts.send(answer)
+    except StopIteration:
+        return None
+
+
+def _layers(payload: bytes) -> Iterator[bytes]:
+    """Yield the payload and what undoing its wrappings gives, within limits; none twice."""
+    seen: set[bytes] = set()
+    room = DECODED_BYTES_MAX
+    starts = [payload]
+    while starts:
+        for text in decode.layers(starts.pop(0), texts_max=TEXTS_MAX, bytes_max=PAYLOAD_BYTES_MAX):
+            if text in seen or len(text) > room or len(seen) >= TEXTS_MAX:
+                continue
+            seen.add(text)
+            room -= len(text)
+            yield text
+            starts.extend(inner for inner in (_unzipped(text), _narrow(text), _looked_up(text)) if inner)
+
+
+def _unzipped(text: bytes) -> bytes:
+    return decode.inflated(text, PAYLOAD_BYTES_MAX)[0] if text[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\xda") else b""
+
+
+def _narrow(text: bytes) -> bytes:
+    """Return UTF-16LE text (`powershell -enc`) as bytes of one each, or nothing if it is none."""
+    sample = text[:256]
+    is_wide = len(sample) >= 16 and sample[1::2].count(0) * 10 >= len(sample[1::2]) * 9
+    return text.decode("utf-16-le", "replace").encode("utf-8", "replace") if is_wide else b""
+
+
+def _looked_up(text: bytes) -> bytes:
+    """Return the text with Log4j's plain lookups resolved, or nothing if there are none (CVE-2021-44228)."""
+    whole = text
+    for _ in range(_LOOKUPS_NESTED_MAX):
+        text, count = _LOOKUP.subn(_value, text)
+        if not count:
+            break
+    return text if text != whole else b""
+
+
+def _value(found: re.Match[bytes]) -> bytes:
+    if found[1] is None:
+        return found[3]
+    return found[2].lower() if found[1] == b"lower" else found[2].upper()

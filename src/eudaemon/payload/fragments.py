@@ -1,0 +1,115 @@
+"""Where in a text a command may stand, and the URLs that stand in it. Looks only; decodes and runs nothing.
+
+A payload seldom is a command: it holds one, in a query, an XML tag, a JSON text, a class file. A word that only
+commands use (`wget`) is looked for, and the text around it, up to the marks that enclose it, is a fragment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from eudaemon.payload.url import URL_CHARS_MAX
+from eudaemon.wire import decode
+
+FRAGMENTS_MAX = 32  # of one text
+URLS_MAX = 128  # of one text
+LINE_BYTES_MAX = 16 * 1024  # of a line that is looked at
+_HINT = re.compile(
+    rb"(?<![\w.-])(?:wget|curl|tftp|ftpget|lwp-download|aria2c|axel|nc|ncat|netcat|scp|sftp|base64|openssl|xxd|eval)(?![\w.-])"
+    rb"|/dev/(?:tcp|udp)/",
+)
+_REQUEST = re.compile(
+    rb"\A(?:GET|POST|PUT|HEAD|DELETE|OPTIONS|PATCH|PROPFIND|SEARCH) (\S+(?: [^\r\n]*?)??) ?(?:HTTP/\d|$|\r|\n)"
+)
+_TEXT_RUN = re.compile(rb"[\t\x20-\x7e\x80-\xff]{8,}")
+_PARTNERS = {
+    ord('"'): b'"',
+    ord("'"): b"'",
+    ord("`"): b"`",
+    ord("("): b")",
+    ord(">"): b"<",
+    ord("="): b"&",
+    ord("["): b"]",
+}
+_URL = re.compile(
+    rb"(?i)(?<![a-z0-9])(?:https?|s?ftp|tftp|ldaps?|rmi|dns|iiop|nc|tcp|smb)://[^\s\x00-\x20\"'<>`|;(){}\\^*,$\x7f-\xff]{1,2048}"
+)
+_DEV_TCP = re.compile(rb"/dev/tcp/([\w.:-]{1,253})/(\d{1,5})")
+# Headers that name pages which the client saw or made up; a JNDI lookup in them is meant, a web page is not.
+_TALK = re.compile(rb"(?im)^(?:user-agent|referer|origin|soapaction):[^\r\n]*")
+# Names of formats, not places: they stand in every SOAP, XML and XHTML request.
+_NAMESPACE_HOSTS = (b"www.w3.org", b"schemas.", b"purenetworks.com", b"xml.apache.org", b"www.oasis-open.org",
+                    b"docs.oasis-open.org", b"java.sun.com", b"xmlns.", b"www.springframework.org", b"tempuri.org",
+                    )  # fmt: skip
+_TOOLS = ((b"certutil", "certutil"), (b"powershell", "powershell"), (b"webclient", "powershell"),
+          (b"invoke-webrequest", "powershell"), (b"bitsadmin", "powershell"), (b"jndi:", "class loading"),
+          (b"python", "python"), (b"curl", "curl"))  # fmt: skip
+
+
+def is_script(text: bytes) -> bool:
+    """Say whether the text as a whole is to be read as shell: text of lines, and a word that only commands use."""
+    return b"\0" not in text and not _REQUEST.match(text) and (text[:2] == b"#!" or _HINT.search(text) is not None)
+
+
+def fragments(text: bytes) -> Iterator[bytes]:
+    """Yield the pieces that may be commands, at most `FRAGMENTS_MAX`, none twice."""
+    seen: set[bytes] = set()
+    for piece in _pieces(text):
+        piece = piece.strip()
+        if piece and piece not in seen:
+            seen.add(piece)
+            yield piece
+            if len(seen) == FRAGMENTS_MAX:
+                return
+
+
+def urls(text: bytes) -> Iterator[tuple[str, str]]:
+    """Yield the URLs that stand in the text, each with the tool that seems to be meant; at most `URLS_MAX`."""
+    lower = text.lower()
+    tool = next((tool for mark, tool in _TOOLS if mark in lower), "url")
+    plain = _TALK.sub(lambda found: found[0] if b"jndi:" in found[0] else b"", text)
+    count = 0
+    for found in _URL.finditer(plain):
+        url = found[0].rstrip(b".,:!?]&#=")
+        host = url.partition(b"://")[2]
+        if not host or host.startswith(_NAMESPACE_HOSTS) or len(url) > URL_CHARS_MAX:
+            continue
+        yield url.decode("latin-1"), tool
+        count += 1
+        if count == URLS_MAX:
+            return
+    for found in _DEV_TCP.finditer(plain):
+        yield f"tcp://{found[1].decode('ascii', 'replace')}:{int(found[2])}/", "/dev/tcp"
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    request = _REQUEST.match(text)
+    if request:
+        yield from _values(request[1].partition(b"?")[2])
+        yield from _around(request[1])
+    for run in _TEXT_RUN.finditer(text, request.end(1) if request else 0):
+        line = run[0][:LINE_BYTES_MAX]
+        if b" " not in line and b"=" in line:
+            yield from _values(line)
+        yield from _around(line)
+
+
+def _values(query: bytes) -> Iterator[bytes]:
+    """Yield the values of a query or form that may be commands."""
+    for pair in query[:LINE_BYTES_MAX].split(b"&")[:FRAGMENTS_MAX]:
+        value = decode.percent(pair.partition(b"=")[2] or pair, plus=True)
+        if _HINT.search(value):
+            yield value
+
+
+def _around(line: bytes) -> Iterator[bytes]:
+    for found, _ in zip(_HINT.finditer(line), range(FRAGMENTS_MAX), strict=False):
+        start = found.start()
+        while start and line[start - 1] not in _PARTNERS:
+            start -= 1
+        partner = _PARTNERS[line[start - 1]] if start else b""
+        end = line.find(partner, found.end()) if partner else -1
+        yield line[start : end if end >= 0 else len(line)]
+    if _HINT.search(line):
+        yield line
