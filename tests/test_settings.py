@@ -77,11 +77,11 @@ def test_every_setting_is_documented() -> None:
             assert known.says.endswith("."), f"{'.'.join(key)} is explained in no sentence"
 
 
-def test_every_number_has_bounds() -> None:
+def test_every_number_has_a_bound() -> None:
     for name in settings.PARTS:
         for key, field, hint in declared(kind_of(name), (name,)):
             known = field.metadata["option"]
             if hint in (int, float):
                 assert known.low is not None, ".".join(key)
-                assert known.high is not None, ".".join(key)
-                assert known.low <= field.default <= known.high, ".".join(key)
+                assert known.low <= field.default, ".".join(key)
+                assert known.high is None or field.default <= known.high, ".".join(key)
