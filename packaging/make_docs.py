@@ -15,7 +15,7 @@ def events_page() -> str:
     out = [
         "# Events",
         "",
-        "Everything that any part of the honeynet states, it states as one of these facts: one JSON object on one line.",
+        "Everything that any part of the honeynet states, it states as one of these facts: one JSON object on a line.",
         "This page is made from the catalogue (`make docs`).",
         "",
         "Every event has `v` (version of the envelope, 1), `id` (UUIDv7: sorting by it is sorting by time), `time`",
