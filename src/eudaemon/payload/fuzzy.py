@@ -13,7 +13,7 @@ BYTES_MAX = 2 * 1024 * 1024
 
 
 def fuzzy_hash(data: bytes) -> str:
-    """Return `block size:hash:hash of twice that block size`, or nothing for a file that is empty or over `BYTES_MAX`."""
+    """Return `block size:hash:hash of twice that block size`; empty for no file or one over `BYTES_MAX`."""
     if not data or len(data) > BYTES_MAX:
         return ""
     return str(ppdeep.hash(data))

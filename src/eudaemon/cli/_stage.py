@@ -1,0 +1,171 @@
+"""A room played to by a recording: no network, no clock, no disk. What the sensor's driver does, done at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from eudaemon.cli._recordings import Recording
+from eudaemon.events import Endpoint, Fact
+from eudaemon.events.catalogue import CommandEntered, PayloadClassified
+from eudaemon.protocols import ROOMS, load
+from eudaemon.protocols._base import (
+    Answered,
+    Claim,
+    Ended,
+    Fetch,
+    HalfClosed,
+    HangUp,
+    Keep,
+    Occasion,
+    Opened,
+    Order,
+    Received,
+    Room,
+    Saw,
+    Visit,
+    WakeAt,
+    Woken,
+)  # fmt: skip
+from eudaemon.wire import PeerError, Purse
+from eudaemon.world.host import Host
+from eudaemon.world.outside import Download, Downloaded
+from eudaemon.world.seed import Seed
+
+START_S = 1_700_000_000.0
+HELD_BYTES_MAX = 32 * 1024 * 1024
+RECEIVED_BYTES = 64 * 1024  # what a socket gives at a time
+AFTERMATH_S_MAX = 600.0  # how long a room is woken after the last word
+WAKES_MAX = 1000
+_PORTS = {"telnet": 23, "http": 80}
+
+
+@dataclass(slots=True)
+class Played:
+    """What a room understood of a recording, and what nobody did."""
+
+    recording: Recording
+    room: str
+    facts: list[Fact] = field(default_factory=list)
+    wishes: list[Download] = field(default_factory=list)
+    kept: list[Keep] = field(default_factory=list)
+    fault: str = ""
+
+    @property
+    def not_understood(self) -> list[str]:
+        """What was not understood, in words, each once."""
+        found: dict[str, None] = {}
+        for fact in self.facts:
+            if isinstance(fact, CommandEntered):
+                found.update(dict.fromkeys(f"unknown command: {name}" for name in fact.unknown))
+            elif isinstance(fact, PayloadClassified) and fact.guess == "unknown":
+                found[f"unclaimed bytes: {fact.head}"] = None
+        if self.fault:
+            found[f"broken off: {self.fault}"] = None
+        wished = {download.url for download in self.wishes}
+        found.update(
+            dict.fromkeys(f"recorded but not wished here: {u}" for u in self.recording.urls if u not in wished)
+        )
+        if not (self.facts or self.wishes or self.kept):
+            found["nothing was understood"] = None
+        return list(found)
+
+    @property
+    def artefacts(self) -> list[dict[str, str | int]]:
+        """What was kept: origin, name, size and SHA-256."""
+        return [
+            {"origin": k.origin, "name": k.name, "size": len(k.data), "sha256": hashlib.sha256(k.data).hexdigest()}
+            for k in self.kept
+        ]
+
+
+def play(recording: Recording, host: Host, room_name: str = "") -> Played:
+    """Play a recording to the room of that name, or to the one that fits it best."""
+    name = room_name or choose(recording)
+    played = Played(recording, name)
+    visit = Visit(
+        host=host,
+        attacker=Endpoint("198.51.100.7", 40000),
+        local=Endpoint("192.0.2.1", _PORTS.get(name, 4444)),
+        transport="tcp",
+        purse=Purse(HELD_BYTES_MAX),
+        seed=Seed(b"replay").child(recording.name),
+    )
+    _Stage(load(name)(visit), played).play()
+    return played
+
+
+def choose(recording: Recording) -> str:
+    """Return the name of the room whose claim on the first bytes is strongest."""
+    first = recording.pieces[0][1][:RECEIVED_BYTES] if recording.pieces else b""
+    rooms = {name: load(name) for name in ROOMS}
+    claims = {name: room.claim(first) for name, room in rooms.items()}
+    if recording.host_spoke_first:
+        claims = {name: claim for name, claim in claims.items() if rooms[name].speaks_first} or claims
+    else:
+        claims = {name: claim for name, claim in claims.items() if claim > Claim.NO} or {"catchall": Claim.NO}
+    return max(claims, key=lambda name: claims[name])
+
+
+class _Stage:
+    """The driver's part: tells the room, and does what it orders."""
+
+    def __init__(self, room: Room, played: Played) -> None:
+        self.room = room
+        self.played = played
+        self.at_s = START_S
+        self.wake_at_s: float | None = None
+        self.over = False
+        self.unanswered: list[Download] = []
+
+    def play(self) -> None:
+        """Play the whole recording."""
+        self.tell(Opened(self.at_s))
+        for after_s, data in self.played.recording.pieces:
+            self.wait_until(START_S + after_s)
+            for start in range(0, len(data), RECEIVED_BYTES):
+                self.tell(Received(self.at_s, data[start : start + RECEIVED_BYTES]))
+        self.tell(HalfClosed(self.at_s))
+        self.wait_until(self.at_s + AFTERMATH_S_MAX)
+        self.over = False  # the end is told to those that left, too
+        self.tell(Ended(self.at_s))
+
+    def wait_until(self, until_s: float) -> None:
+        """Let time pass, and wake the room whenever it asked to be."""
+        for _ in range(WAKES_MAX):
+            if self.wake_at_s is None or self.wake_at_s > until_s or self.over:
+                break
+            self.at_s, self.wake_at_s = max(self.at_s, self.wake_at_s), None
+            self.tell(Woken(self.at_s))
+        self.at_s = max(self.at_s, until_s)
+
+    def tell(self, occasion: Occasion) -> None:
+        """Tell the room, and answer at once that nothing can be fetched."""
+        if self.over:
+            return
+        try:
+            self._obey(self.room.tell(occasion))
+            while self.unanswered and not isinstance(occasion, Ended):
+                wish = self.unanswered.pop(0)
+                answer = Downloaded(wish.url, "failed", "replayed without a network")
+                self._obey(self.room.tell(Answered(self.at_s, answer)))
+        except PeerError as error:
+            self.played.fault, self.over = str(error), True
+
+    def _obey(self, orders: Iterable[Order]) -> None:
+        for order in orders:
+            match order:
+                case Saw(fact):
+                    self.played.facts.append(fact)
+                case Keep():
+                    self.played.kept.append(order)
+                case Fetch(download):
+                    self.played.wishes.append(download)
+                    self.unanswered.append(download)
+                case WakeAt(at_s):
+                    self.wake_at_s = at_s
+                case HangUp():
+                    self.over = True
+                case _:
+                    pass  # what the room sends, nobody hears

@@ -1,0 +1,118 @@
+"""`eudaemon analyze FILE`: what a file is, what stands in it, and what it would fetch. Runs and fetches nothing."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from eudaemon.cli import DONE, WRONG_USE
+from eudaemon.cli._files import UnreadableError, read
+from eudaemon.payload.extract import extract
+from eudaemon.payload.identify import identify
+from eudaemon.payload.strings import strings
+from eudaemon.wire import printable
+from eudaemon.world.host import Host
+from eudaemon.world.seed import Seed
+
+HELP = """\
+Take a file apart by hand: what it is, its hashes, the texts in it that say something, its layers of decoding,
+the commands in them, and what those would download. Nothing of it is run, and nothing is fetched."""
+
+TEXTS_SHOWN_MAX = 60
+LAYER_CHARS_MAX = 2000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="a sample, a script, or a request's bytes")
+    parser.add_argument("--json", action="store_true", help="for machines: one object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Analyse, and tell."""
+    return analyze(arguments.file, as_json=arguments.json)
+
+
+def analyze(path: Path, *, as_json: bool) -> int:
+    """Print what is found in a file; return the exit code: 2 if it cannot be read."""
+    try:
+        data = read(path)
+    except UnreadableError as error:
+        print(f"eudaemon: {error}", file=sys.stderr)
+        return WRONG_USE
+    findings = examine(data)
+    if as_json:
+        print(json.dumps({"file": str(path), **findings}, indent=1))
+    else:
+        print("\n".join(_lines(findings)))
+    return DONE
+
+
+def examine(data: bytes) -> dict[str, Any]:
+    """Return all that is found in the bytes, as `--json` prints it."""
+    identity = identify(data)
+    found = extract(data, Host.from_seed(Seed(b"analyze")))
+    telling: dict[str, None] = {}
+    for text in strings(data):
+        if text.telling and len(telling) < TEXTS_SHOWN_MAX:
+            telling[text.text[:LAYER_CHARS_MAX]] = None
+    return {
+        "format": identity.format,
+        "description": identity.description,
+        "size": len(data),
+        "md5": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        "sha1": hashlib.sha1(data, usedforsecurity=False).hexdigest(),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "fuzzy": _fuzzy(data),
+        "rules": _rules(data),
+        "downloads": [{"url": d.url, "tool": d.tool, "name": d.name} for d in found.downloads],
+        "private": list(found.private),
+        "commands": list(found.commands),
+        "layers": [printable(layer, LAYER_CHARS_MAX) for layer in found.layers[1:]],
+        "strings": list(telling),
+    }
+
+
+def _rules(data: bytes) -> list[str] | None:
+    """Return the rules that match, or None where YARA-X is not installed."""
+    if find_spec("yara_x") is None:
+        return None
+    from eudaemon.payload.yara import Yara
+
+    return list(Yara().matches(data))
+
+
+def _fuzzy(data: bytes) -> str:
+    if find_spec("ppdeep") is None:
+        return ""
+    from eudaemon.payload.fuzzy import fuzzy_hash
+
+    return fuzzy_hash(data)
+
+
+def _lines(findings: dict[str, Any]) -> Iterator[str]:
+    yield f"{findings['description']}"
+    yield f"  size     {findings['size']} bytes"
+    for name in ("md5", "sha1", "sha256"):
+        yield f"  {name:<8} {findings[name]}"
+    if findings["fuzzy"]:
+        yield f"  ssdeep   {findings['fuzzy']}"
+    rules = findings["rules"]
+    yield f"  rules    {'(YARA-X is not installed)' if rules is None else ', '.join(rules) or 'none match'}"
+    downloads = [f"{d['url']}  ({d['tool']}{', as ' + d['name'] if d['name'] else ''})" for d in findings["downloads"]]
+    for title, entries in (
+        ("would download", downloads),
+        ("names a private address", findings["private"]),
+        ("commands", findings["commands"]),
+        ("decoded", findings["layers"]),
+        ("strings that say something", findings["strings"]),
+    ):
+        if entries:
+            yield f"{title}:"
+            yield from ("  " + printable(entry.encode()).replace("\n", "\n    ") for entry in entries)
