@@ -14,6 +14,8 @@ ROWS: tuple[Row, ...] = (
     ("tls", "t", 0, b"\x16\x03"),  # RFC 8446 section 5.1: handshake record
     ("dtls", "u", 0, b"\x16\xfe"),  # RFC 9147 section 4
     ("ssh", "t", 0, b"SSH-"),  # RFC 4253 section 4.2
+    ("s7", "t", 11, b"\xc0\x01\x0a"),  # ISO 8073 connection request with TPDU size 1024, as Siemens' S7 sends it
+    ("s7", "t", 11, b"\xc1\x02"),  # the same, calling TSAP first
     ("rdp", "t", 5, b"\xe0\x00\x00"),  # MS-RDPBCGR 2.2.1.1: X.224 connection request in TPKT
     ("vnc", "t", 0, b"RFB 0"),  # RFC 6143 section 7.1.1
     ("adb", "t", 0, b"CNXN"),  # AOSP adb/protocol.txt: A_CNXN
@@ -64,7 +66,6 @@ ROWS: tuple[Row, ...] = (
     ("ssdp", "u", 0, b"M-SEARCH"),  # UPnP Device Architecture 1.1 section 1.3.2
     ("coap", "u", 0, b"\x40\x01"),  # RFC 7252 section 3: confirmable GET
     ("modbus", "t", 2, b"\x00\x00\x00\x06"),  # Modbus TCP: protocol 0, six bytes follow
-    ("s7", "t", 5, b"\xe0\x00\x00\x00"),  # ISO 8073 connection request, as Siemens' S7 uses it
     ("bacnet", "u", 0, b"\x81\x0a\x00"),  # ASHRAE 135 annex J
     ("dahua", "t", 0, b"\xa0\x01\x00\x00"),  # Dahua's login on 37777 (CVE-2013-6117)
     ("xmeye", "t", 0, b"\xff\x00\x00\x00\x00\x00\x00\x00"),  # Xiongmai's NetIP on 34567

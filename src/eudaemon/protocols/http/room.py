@@ -174,8 +174,8 @@ class Http(Room):
                 raise BadRequestError(413, f"compressed body over {INFLATED_BYTES_MAX} bytes")
         look = Look(request, body)
         self._last = request if 0 < len(body) <= OVERFLOW_BYTES_MAX and body is request.body else None
-        yield from _uploads(look)
         found = recognised(look)
+        yield from _uploads(look, found[1].script if found else b"")
         if found:
             yield from self._exploited(look, *found, at_s, answers=True)
         else:
@@ -253,11 +253,11 @@ class Http(Room):
         self._leaves = self._leaves or not stays
 
 
-def _uploads(look: Look) -> Iterator[Order]:
-    """Keep what a request uploads: the files of a form, what is PUT, and bodies that are payloads."""
+def _uploads(look: Look, script: bytes) -> Iterator[Order]:
+    """Keep what a request uploads: the files of a form, what is PUT, bodies that are payloads and no `script`."""
     for part in look.parts:
         if part.filename and part.content:
             yield Keep(part.content, "upload", printable(part.filename, 256))
     binary = look.request.header(b"content-type").lower().startswith(b"application/octet-stream")
-    if look.body and (look.request.method == "PUT" or binary or look.body.startswith(_PAYLOADS)):
+    if look.body.strip() != script and (look.request.method == "PUT" or binary or look.body.startswith(_PAYLOADS)):
         yield Keep(look.body, "upload", printable(look.path, 256))

