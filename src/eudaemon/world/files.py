@@ -193,9 +193,7 @@ class Files:
     def writable(self, path: bytes) -> bool:
         """Say whether the mount on which a resolved path lies is mounted rw."""
         while path not in self._writable:
-            if path == b"/":
-                return False
-            if path in _READ_ONLY_ISLANDS:
+            if path == b"/" or path in _ISLANDS:
                 return False
             path = path.rpartition(b"/")[0] or b"/"
         return True
@@ -310,10 +308,11 @@ class Files:
             raise FileError("No such file or directory")
         if not isinstance(above, Directory):
             raise FileError("Not a directory")
+        island = _ISLANDS.get(b"/" + path.split(b"/", 2)[1]) or _ISLANDS.get(parent)
+        if island is not None:
+            raise FileError(island)
         if not self.writable(path):
             raise FileError("Read-only file system")
-        if parent in _READ_ONLY_ISLANDS:
-            raise FileError("Permission denied")
 
     def _put(self, path: bytes, node: Node | None) -> None:
         changed = self._changed
@@ -331,4 +330,5 @@ class Files:
             self._purse.give_back(NODE_BYTES + len(path))
 
 
-_READ_ONLY_ISLANDS = frozenset((b"/proc", b"/sys", b"/dev/pts"))
+# Mounted rw, and yet nobody can make a file there: what the kernel answers who tries.
+_ISLANDS = {b"/proc": "No such file or directory", b"/sys": "Permission denied", b"/dev/pts": "Permission denied"}

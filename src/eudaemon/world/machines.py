@@ -97,6 +97,6 @@ def runs_on(machine: Machine, content: bytes) -> bool:
     found = machine_of(content)
     if found is None or all(found[2] != known.number for known in MACHINES.values()):
         return content[:4] == b"\x7fELF"
-    if machine.name == "x86_64" and found[2] == 3:
+    if machine.bits == 64 and found == (1, LITTLE, {"x86_64": 3, "aarch64": 40}[machine.name]):
         return True
     return found == (machine.bits // 32, machine.data, machine.number)

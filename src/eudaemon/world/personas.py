@@ -149,16 +149,22 @@ PERSONAS = (
 )  # fmt: skip
 BY_NAME = {persona.name: persona for persona in PERSONAS}
 
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a text."""
+    return tuple(text.split())
+
+
 # What every persona's BusyBox has; the downloaders come on top, unless the host is to do without.
-APPLETS = tuple(
-    "[ [[ arp ash awk base64 basename bunzip2 bzcat cat chgrp chmod chown chpasswd chroot clear cmp cp crond crontab "
-    "cut date dd df diff dirname dmesg du echo egrep env expr false fdisk fgrep find free fuser getty grep gunzip gzip "
-    "halt head hexdump hostname hwclock id ifconfig init insmod ip iptables kill killall klogd less ln logger login "
-    "logread ls lsmod md5sum mkdir mkfifo mknod modprobe more mount mv netstat nice nohup nproc nslookup od passwd "
-    "pidof ping pivot_root poweroff printf ps pwd readlink realpath reboot renice reset rm rmdir rmmod route sed seq "
-    "sh sha1sum sha256sum sleep sort stat strings stty su sync sysctl syslogd tail tar tee telnet telnetd test time "
-    "timeout top touch tr traceroute true tty udhcpc udhcpd umount uname uniq unzip uptime usleep uuencode vi w watch "
-    "watchdog wc which who whoami xargs yes zcat".split()
+APPLETS = words(
+    "[ [[ arp ash awk base64 basename bunzip2 bzcat cat chgrp chmod chown chpasswd chroot clear cmp cp crond "
+    "crontab cut date dd df diff dirname dmesg du echo egrep env expr false fdisk fgrep find free fuser getty "
+    "grep gunzip gzip halt head hexdump hostname hwclock id ifconfig init insmod ip iptables kill killall klogd "
+    "less ln logger login logread ls lsmod md5sum mkdir mkfifo mknod modprobe more mount mv netstat nice nohup "
+    "nproc nslookup od passwd pidof ping pivot_root poweroff printf ps pwd readlink realpath reboot renice reset "
+    "rm rmdir rmmod route sed seq sh sha1sum sha256sum sleep sort stat strings stty su sync sysctl syslogd tail "
+    "tar tee telnet telnetd test time timeout top touch tr traceroute true tty udhcpc udhcpd umount uname uniq "
+    "unzip uptime usleep uuencode vi w watch watchdog wc which who whoami xargs yes zcat"
 )
 DOWNLOADERS = ("ftpget", "ftpput", "nc", "tftp", "wget")
 # Programs of their own, not of BusyBox.

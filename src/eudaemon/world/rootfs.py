@@ -6,19 +6,24 @@ from typing import TYPE_CHECKING
 
 from eudaemon.world import kernel
 from eudaemon.world.files import Device, Directory, Fixed, Link, Node
+from eudaemon.world.personas import words
 
 if TYPE_CHECKING:
     from eudaemon.world.host import Host
 
 _SBIN = frozenset(
-    "arp crond fdisk getty halt hwclock ifconfig init insmod ip iptables klogd logread lsmod modprobe pivot_root "
-    "poweroff reboot rmmod route sysctl syslogd udhcpc udhcpd watchdog".split()
+    words(
+        "arp crond fdisk getty halt hwclock ifconfig init insmod ip iptables klogd logread lsmod modprobe pivot_root "
+        "poweroff reboot rmmod route sysctl syslogd udhcpc udhcpd watchdog"
+    )
 )
 _USR_BIN = frozenset(
-    "[ [[ awk base64 basename bunzip2 bzcat chpasswd clear cmp crontab cut diff dirname du env expr find free ftpget ftpput "
-    "fuser head hexdump id killall less logger md5sum mkfifo nc nohup nproc nslookup od passwd printf readlink realpath "
-    "renice reset seq sha1sum sha256sum sort stat strings tail tee telnet test tftp time timeout top tr traceroute tty uniq "
-    "unzip uptime uuencode w wc wget which who whoami xargs yes curl ftp sudo".split()
+    words(
+        "[ [[ awk base64 basename bunzip2 bzcat chpasswd clear cmp crontab cut diff dirname du env expr find free "
+        "ftpget ftpput fuser head hexdump id killall less logger md5sum mkfifo nc nohup nproc nslookup od passwd "
+        "printf readlink realpath renice reset seq sha1sum sha256sum sort stat strings tail tee telnet test tftp time "
+        "timeout top tr traceroute tty uniq unzip uptime uuencode w wc wget which who whoami xargs yes curl ftp sudo"
+    )
 )
 _USR_SBIN = frozenset(("chroot", "telnetd", "dropbear", "nvram"))
 

@@ -7,7 +7,19 @@ from typing import ClassVar
 
 from eudaemon.events.catalogue import LoginTried
 from eudaemon.protocols._base import (
-    Answered, Claim, Ended, HalfClosed, HangUp, Occasion, Opened, Order, Received, Room, Saw, Send, Visit,
+    Answered,
+    Claim,
+    Ended,
+    HalfClosed,
+    HangUp,
+    Occasion,
+    Opened,
+    Order,
+    Received,
+    Room,
+    Saw,
+    Send,
+    Visit,
 )  # fmt: skip
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols.telnet.iac import IAC, OPENING, IacReader
@@ -59,7 +71,7 @@ class Telnet(Room):
         if first[:1] == bytes((IAC,)):
             return Claim.YES if len(first) < 2 or first[1] in _COMMANDS else Claim.NO
         line = first.partition(b"\r")[0].partition(b"\n")[0]
-        typed = len(line) < len(first) and len(line) <= 64 and line.isascii() and b" HTTP/" not in line
+        typed = len(line) <= 64 and line.isascii() and b" HTTP/" not in line
         return Claim.UNSURE if typed and printable(line).isprintable() else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterable[Order]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from eudaemon.world.files import Device, Directory, FileError, Files, Fixed, Written
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.acts import Act
-from eudaemon.world.shell.streams import content
+from eudaemon.world.shell.streams import Output, Terminal, content
 
 if TYPE_CHECKING:
     from eudaemon.world.host import Host
@@ -47,12 +47,26 @@ class Call:
         """The time."""
         return self.shell.at_s
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether standard output is the attacker's screen."""
+        return isinstance(self.streams.get(1), Terminal)
+
     # --- output ------------------------------------------------------------------------------------
 
     def out(self, data: bytes) -> None:
         """Write to standard output."""
         if 1 in self.streams:
             self.streams[1].write(data)
+
+    def put(self, got: Downloaded) -> None:
+        """Write what a download brought to standard output."""
+        self.shell.budget.work(len(got.head))
+        stream = self.streams.get(1)
+        if isinstance(stream, Output):
+            stream.take_download(got)
+        elif stream is not None:
+            stream.write(got.head)
 
     def line(self, text: str) -> None:
         """Write a line of text to standard output."""

@@ -15,7 +15,7 @@ from eudaemon.world.seed import Seed
 from eudaemon.world.shell.acts import Act, Kept, Print
 from eudaemon.world.shell.applets import APPLETS, BUILTINS
 from eudaemon.world.shell.budget import Budget, Exhausted
-from eudaemon.world.shell.evaluator import Break, Evaluator, Exit, Return, looks_like_script
+from eudaemon.world.shell.evaluator import Break, Evaluator, Exit, Return
 from eudaemon.world.shell.expansion import ExpansionError
 from eudaemon.world.shell.limits import (
     CONTINUATION_LINES_MAX,
@@ -41,9 +41,28 @@ class Shell:
     have; `exited` is true after `exit`.
     """
 
-    __slots__ = ("_exhausted", "_kept", "_levels", "_pending", "_pending_lines", "_screen", "_scope", "_wanted", "at_s",
-                 "budget", "evaluator", "exited", "files", "host", "pid", "ran_program", "seed", "unknown", "user",
-                 "_draws")  # fmt: skip
+    __slots__ = (
+        "_draws",
+        "_exhausted",
+        "_kept",
+        "_levels",
+        "_pending",
+        "_pending_lines",
+        "_scope",
+        "_screen",
+        "_wanted",
+        "at_s",
+        "budget",
+        "evaluator",
+        "exited",
+        "files",
+        "host",
+        "pid",
+        "ran_program",
+        "seed",
+        "unknown",
+        "user",
+    )  # fmt: skip
 
     def __init__(self, host: Host, *, purse: Purse, seed: Seed, user: str = "root") -> None:
         self.host = host
@@ -264,15 +283,20 @@ class Shell:
         file.kept = True
         if len(file.data) == len(self.host.busybox) and file.data == self.host.busybox:
             return
-        if self._kept is None:
-            self._kept = set()
-        digest = hashlib.sha256(file.data).digest()
-        if digest in self._kept or len(self._kept) >= KEPT_MAX:
+        if not self._note_kept(hashlib.sha256(file.data).digest()):
             return
-        self._kept.add(digest)
         data = bytes(file.data)
         is_script = data[:2] == b"#!" if script is None else script
         yield Kept(printable(path, 1024), data, "script" if is_script else "upload")
+
+    def _note_kept(self, digest: bytes) -> bool:
+        """Note that this content is kept; false if it was before, or if there are too many."""
+        if self._kept is None:
+            self._kept = set()
+        if digest in self._kept or len(self._kept) >= KEPT_MAX:
+            return False
+        self._kept.add(digest)
+        return True
 
     def keep_before(self, path: bytes) -> Iterator[Kept]:
         """Yield what stands at a resolved path, before it is overwritten or removed."""
@@ -283,7 +307,11 @@ class Shell:
     def download(self, url: str, tool: str, name: bytes) -> Generator[Act, Downloaded | None, Downloaded]:
         """Wish a download, and return the answer."""
         answer = yield Download(url, tool, printable(name, 256))
-        return answer if answer is not None else Downloaded(url, "failed")
+        if answer is None:
+            return Downloaded(url, "failed")
+        if answer.head and answer.size == len(answer.head):
+            self._note_kept(hashlib.sha256(answer.head).digest())
+        return answer
 
     def store(self, path: bytes, got: Downloaded, tool: str) -> Generator[Act, Downloaded | None, None]:
         """Put what a download brought at a resolved path. Raises `FileError`."""

@@ -108,7 +108,7 @@ class Expander:
             return [word.plain]
         shell = self._evaluator.shell
         shell.budget.step()
-        fields = _Fields(scope.variables.get(b"IFS", b" \t\n"))
+        fields = _Fields(scope.variables.get(b"IFS", _IFS))
         for index, part in enumerate(word.parts):
             if isinstance(part, Text):
                 self._text(part, fields, scope, first=index == 0)
@@ -226,7 +226,7 @@ class Expander:
                 return b"smi"
             case b"RANDOM":
                 return b"%d" % self._evaluator.shell.random(32_768)
-        return scope.variables.get(name)
+        return scope.variables.get(name, _IFS if name == b"IFS" else None)
 
     def _parameter(self, part: Parameter, scope: Scope) -> Bytes:
         value = self.value_of(part.name, scope)
@@ -297,4 +297,5 @@ class Expander:
         return bytes(out)
 
 
+_IFS = b" \t\n"
 _DEFAULTS = frozenset((b":-", b"-", b":=", b"=", b":?", b"?", b":+", b"+"))

@@ -9,8 +9,20 @@ Every construct that can hold another goes through `_Words.deeper`, which refuse
 
 from __future__ import annotations
 
-from eudaemon.world.shell.syntax import AndOr, Case, Command, For, Function, Group, If, Pipeline, Redirect, Simple
-from eudaemon.world.shell.syntax import While, Word
+from eudaemon.world.shell.syntax import (
+    AndOr,
+    Case,
+    Command,
+    For,
+    Function,
+    Group,
+    If,
+    Pipeline,
+    Redirect,
+    Simple,
+    While,
+    Word,
+)
 from eudaemon.world.shell.words import NAME, Incomplete, ShellSyntaxError, Words, assignment
 
 _OPERATORS = (b"<<<", b"<<-", b"&&", b"||", b";;", b"<<", b">>", b"<&", b">&", b"<>", b">|", b"&>",
@@ -71,9 +83,9 @@ class Parser(Words):
                 and_or.background = True
             elif operator == b";":
                 self.at += 1
-            elif operator and operator not in (b")", b";;"):
-                raise self._unexpected()
-            elif not operator and self.at < len(self.text) and self.text[self.at] != 10 and not self._closes():
+            elif (operator and operator not in (b")", b";;")) or (
+                not operator and self.at < len(self.text) and self.text[self.at] != 10 and not self._closes()
+            ):
                 raise self._unexpected()
         if self._pending_documents and self.at >= len(self.text):
             raise Incomplete(self._pending_documents[0][1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eudaemon.world.files import FileError, Files, Fixed, Written
+from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.limits import PIPE_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Pipe(Buffered):
         self._budget.work(len(data))
         if len(self.data) + len(data) > PIPE_BYTES_MAX:
             raise PipeFull
-        self.data += data  # type: ignore[operator]
+        self.data += data
 
 
 class Endless(Stream):
@@ -121,6 +122,13 @@ class Output(Stream):
         """See `Stream`."""
         self._budget.work(len(data))
         self._files.append(self._file, data, self._at_s)
+
+    def take_download(self, got: Downloaded) -> None:
+        """Take what a download brought: it is kept already, and what is not here lies on disk."""
+        fresh = not self._file.data
+        self.write(got.head)
+        self._file.kept = fresh
+        self._file.missing = max(0, got.size - len(got.head))
 
 
 class Full(Stream):

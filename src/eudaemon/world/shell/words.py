@@ -334,7 +334,8 @@ def assignment(word: Word) -> tuple[bytes, Word] | None:
     return found.group(1), _finished([*parts, *word.parts[1:]])
 
 
-_ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{1,2}|0[0-7]{0,3}|[0-7]{1,3}|.)", re.DOTALL)
+# The first alternative takes whole runs of `\\xNN` at once: that is how loaders write their binaries.
+_ESCAPE = re.compile(rb"((?:\\x[0-9A-Fa-f]{2})+)|\\(x[0-9A-Fa-f]{1,2}|0[0-7]{0,3}|[0-7]{1,3}|.)", re.DOTALL)
 _LETTERS = {b"a": b"\a", b"b": b"\b", b"e": b"\x1b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v",
             b"\\": b"\\"}  # fmt: skip
 
@@ -350,7 +351,9 @@ def unescape(text: bytes) -> tuple[bytes, bool]:
         text = text[:ended]
 
     def replace(found: re.Match[bytes]) -> bytes:
-        code = found.group(1)
+        if found.lastindex == 1:
+            return bytes.fromhex(found.group().replace(b"\\x", b"").decode("ascii"))
+        code = found.group(2)
         if code[:1] == b"x" and len(code) > 1:
             return bytes((int(code[1:], 16),))
         if code[:1].isdigit() and code[:1] < b"8":

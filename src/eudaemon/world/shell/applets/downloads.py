@@ -5,7 +5,6 @@ from __future__ import annotations
 from eudaemon.world.files import FileError
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.call import Applet, Call, Run, options, text
-from eudaemon.world.shell.streams import Buffered
 
 _URL_CHARS_MAX = 4096
 _BROUGHT = frozenset(("ok", "partial"))
@@ -52,20 +51,32 @@ def wget(call: Call) -> Run:
         quiet = bool(given.keys() & {"q", "quiet"})
         host = _host_of(url)
         if not quiet:
-            call.say(f"Connecting to {host if ':' in host else f'{host}:80'}\n")
+            call.say(_connecting(url, host))
         got = yield from call.shell.download(url, "wget", name)
         failed = yield from _wget_done(call, got, name, host, quiet=quiet)
         status = failed or status
     return status
 
 
+def _connecting(url: str, host: str) -> str:
+    name, port = _host_and_port(host)
+    default = {"https": "443", "ftp": "21"}.get(url.partition(":")[0], "80")
+    return f"Connecting to {name} ({name}:{port or default})\n"
+
+
+def _host_and_port(authority: str) -> tuple[str, str]:
+    name, colon, port = authority.rpartition(":")
+    return (name, port) if colon and port.isdigit() else (authority, "")
+
+
 def _wget_done(call: Call, got: Downloaded, name: bytes, host: str, *, quiet: bool) -> Run:
     if got.outcome == "missing":
         return call.error("server returned error: HTTP/1.1 404 Not Found")
     if got.outcome not in _BROUGHT:
-        address, _, port = host.partition(":")
-        return call.error(f"can't connect to remote host ({address}): Connection refused" if address[:1].isdigit()
-                          else f"bad address '{address}'" if not port else f"bad address '{address}'")  # fmt: skip
+        address, _ = _host_and_port(host)
+        if not address[:1].isdigit() and "[" not in address:
+            return call.error(f"bad address '{address}'")
+        return call.error(f"can't connect to remote host ({address}): Connection refused")
     status = yield from _deliver(call, got, name, "wget")
     if status == 0 and not quiet:
         shown = text(name.rpartition(b"/")[2])[:20]
@@ -80,8 +91,7 @@ def _short(size: int) -> str:
 def _deliver(call: Call, got: Downloaded, name: bytes, tool: str) -> Run:
     """Put what was brought where it belongs."""
     if name in (b"-", b"/dev/stdout"):
-        call.shell.budget.work(len(got.head))
-        call.out(got.head)
+        call.put(got)
         return 0
     try:
         yield from call.shell.store(call.resolve(name), got, tool)
@@ -204,8 +214,16 @@ def netcat(call: Call) -> Run:
         return call.error(f"can't connect to remote host ({text(rest[0])}): Connection refused")
     if "e" in given:
         return 0
-    call.streams.get(1, Buffered()).write(got.head)
+    call.put(got)
     return 0
+
+
+def telnet(call: Call) -> int:
+    """Nobody answers."""
+    _, rest = options(call.args, "l")
+    if not rest:
+        return _usage(call, "telnet [-a] [-l USER] HOST [PORT]\n")
+    return call.error(f"can't connect to remote host ({text(rest[0])}): Connection refused")
 
 
 def ftpput(call: Call) -> int:
@@ -216,5 +234,5 @@ def ftpput(call: Call) -> int:
 
 TABLE: dict[str, Applet] = {
     "wget": wget, "curl": curl, "lwp-download": curl, "tftp": tftp, "ftpget": ftpget, "ftp": ftp, "nc": netcat,
-    "ftpput": ftpput,
+    "ftpput": ftpput, "telnet": telnet,
 }  # fmt: skip

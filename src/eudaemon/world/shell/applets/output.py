@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from eudaemon.world.files import Device, Directory, Link, content_size
 from eudaemon.world.shell.call import Applet, Call, number, text
+from eudaemon.world.shell.expansion import ExpansionError
 from eudaemon.world.shell.limits import WORD_BYTES_MAX
 from eudaemon.world.shell.words import unescape
 
@@ -239,4 +240,20 @@ def _about(call: Call, letter: bytes, operand: bytes) -> bool:
     return True
 
 
-TABLE: dict[str, Applet] = {"echo": echo, "test": test, "[": test, "[[": test}
+def expression(call: Call) -> int:
+    """`expr`: arithmetic, comparison, and `length`."""
+    args = call.args
+    if args[:1] == [b"length"] and len(args) == 2:
+        value = b"%d" % len(args[1])
+    elif len(args) == 3 and args[1] in (b"=", b"!="):
+        value = b"%d" % ((args[0] == args[2]) == (args[1] == b"="))
+    else:
+        try:
+            value = call.shell.evaluator.expander.arithmetic(b" ".join(args), call.scope)
+        except ExpansionError:
+            return call.error("syntax error", 2)
+    call.out(value + b"\n")
+    return int(value in (b"0", b""))
+
+
+TABLE: dict[str, Applet] = {"expr": expression, "echo": echo, "test": test, "[": test, "[[": test}
