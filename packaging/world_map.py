@@ -17,6 +17,8 @@ RING_AREA_MIN = 60.0  # smaller islands of a country that has larger parts are l
 
 Point = tuple[float, float]
 _A1, _A2, _A3, _A4 = 1.340264, -0.081106, 0.000893, 0.003796
+# The map is cut where it hurts nobody: through the Bering Strait instead of through Chukotka.
+CENTRE_LONGITUDE = 11.0
 # Natural Earth has no number for these; they have no code of their own in ISO 3166 or are drawn with their neighbour.
 _NAMED = {"Kosovo": "XK", "Somaliland": "SO", "N. Cyprus": "CY"}
 
@@ -56,6 +58,17 @@ def simplify(line: list[Point], tolerance: float) -> list[Point]:
     return [line[i] for i in sorted(keep)]
 
 
+def unwrapped(line: list[Point]) -> list[Point]:
+    """Return longitudes without jumps, the middle of the line between -180 and 180."""
+    out = [line[0]]
+    for longitude, latitude in line[1:]:
+        before = out[-1][0]
+        out.append((before + (longitude - before + 180) % 360 - 180, latitude))
+    middle = (min(x for x, _ in out) + max(x for x, _ in out)) / 2
+    turn = (middle + 180) % 360 - 180 - middle
+    return [(x + turn, y) for x, y in out]
+
+
 def area(ring: list[Point]) -> float:
     """Return the area that a ring encloses."""
     return abs(sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True))) / 2
@@ -82,14 +95,19 @@ def build(topology: dict[str, Any], alpha2_of: dict[str, str]) -> dict[str, Any]
     sx, sy = topology["transform"]["scale"]
     tx, ty = topology["transform"]["translate"]
 
+    def placed(point: Point) -> Point:
+        x, y = project(*point)
+        return (x + half_width) * scale, (top - y) * scale
+
     def unpack(arc: list[list[int]]) -> list[Point]:
         x = y = 0
-        points = []
+        points: list[Point] = []
         for dx, dy in arc:
             x, y = x + dx, y + dy
-            px, py = project(x * sx + tx, y * sy + ty)
-            points.append(((px + half_width) * scale, (top - py) * scale))
-        return simplify(points, TOLERANCE)
+            points.append((x * sx + tx - CENTRE_LONGITUDE, y * sy + ty))
+        points = unwrapped(points)
+        where = {placed(point): point for point in points}
+        return [where[place] for place in simplify([placed(point) for point in points], TOLERANCE)]
 
     arcs = [unpack(arc) for arc in topology["arcs"]]
 
@@ -98,7 +116,7 @@ def build(topology: dict[str, Any], alpha2_of: dict[str, str]) -> dict[str, Any]
         for number in numbers:
             part = arcs[number] if number >= 0 else arcs[~number][::-1]
             points += part[1:] if points else part
-        return points
+        return [placed(point) for point in unwrapped(points)]
 
     rings_of: dict[str, list[list[Point]]] = {}
     for geometry in topology["objects"]["countries"]["geometries"]:

@@ -50,7 +50,7 @@ def create_app(parts: Parts, *, hosts: Collection[str] = ()) -> ASGIApp:
         return JSONResponse({"error": "The farm failed at this request; its log says why."}, 500)
 
     @app.api_route("/api/{rest:path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH"], include_in_schema=False)
-    async def nothing_here(rest: str) -> Response:
+    async def nothing_here() -> Response:
         raise HTTPException(404, "There is no such endpoint; /api/openapi.json lists them.")
 
     @app.get("/{path:path}", include_in_schema=False)

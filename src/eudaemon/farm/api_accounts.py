@@ -44,9 +44,9 @@ async def logout(parts: PartsHere, request: Request, response: Response) -> None
     response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=parts.secure, path="/")
 
 
-@router.get("/me", summary="Who is logged in")
+@router.get("/me", summary="Who is logged in, if anybody")
 async def me(user: User) -> models.Me:
-    """Return the user."""
+    """Return the user, or none: the page asks this to know whether it must ask for a login."""
     return models.Me(user=user)
 
 

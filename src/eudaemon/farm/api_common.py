@@ -68,7 +68,7 @@ def parts_of(request: Request) -> Parts:
 
 
 def user_of(request: Request) -> str:
-    """Return who asks. The guard has let nobody else through."""
+    """Return who asks. The guard lets nobody through without, but to /api/me."""
     user: str = request.state.user
     return user
 

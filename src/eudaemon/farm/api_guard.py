@@ -1,8 +1,8 @@
 """What stands before every request: the host's name, the origin, who asks, and the headers of every answer.
 
 One plain ASGI layer around the application, so that no route can forget it: everything under /api needs a login or a
-token unless it is in `OPEN`. Refuses: names the page is not served under (DNS rebinding), changes that another site's page
-asks for (CSRF), bodies larger than `BODY_BYTES_MAX`.
+token unless it is in `OPEN`. Refuses: names the page is not served under (DNS rebinding), changes that another site's
+page asks for (CSRF), bodies larger than `BODY_BYTES_MAX`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from eudaemon.farm.accounts import Accounts
 
 COOKIE = "eudaemon"
-OPEN = frozenset({"/api/login", "/api/health"})
+OPEN = frozenset({"/api/login", "/api/health", "/api/me"})
 BODY_BYTES_MAX = 65_536
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS = {
@@ -38,7 +38,7 @@ _HEADERS = {
 
 
 class Guard:
-    """Wraps the application. `hosts` are names, besides localhost and plain addresses, that the page is served under."""
+    """Wraps the application. `hosts` are the names that it is served under, besides localhost and plain addresses."""
 
     def __init__(self, app: ASGIApp, *, accounts: Accounts, hosts: Collection[str] = ()) -> None:
         self._app = app
@@ -64,9 +64,9 @@ class Guard:
 
         headers = Headers(scope=scope)
         refusal = self._refusal(scope, headers)
-        if refusal is None and api and scope["path"] not in OPEN:
+        if refusal is None and api:
             user = await self._user(headers)
-            if user is None:
+            if user is None and scope["path"] not in OPEN:
                 refusal = 401, "Log in first, or send a token in the header `Authorization: Bearer …`."
             scope.setdefault("state", {})["user"] = user
         if refusal is not None:

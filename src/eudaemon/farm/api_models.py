@@ -52,7 +52,7 @@ class PasswordChange(Model):
 class Me(Model):
     """Who is logged in."""
 
-    user: str
+    user: str | None
 
 
 class TokenWish(Model):
@@ -142,6 +142,8 @@ class Session(Model):
     commands: int
     samples: int
     exploit: str
+    request: str = Field(description="method and target of an HTTP request in it, or empty")
+    guess: str = Field(description="what the first bytes look like where no room claims them, or empty")
     closed: str = Field(description="why it ended; empty while it lasts")
     duration_s: float | None
     conversation: str = Field(description="SHA-256 of the recording, empty if there is none")

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from eudaemon.events import rfc3339
 from eudaemon.farm import api_models as models
-from eudaemon.farm import queries
+from eudaemon.farm import queries, queries_samples
 from eudaemon.farm.api_common import FAILURES, Limit, Parts, PartsHere, Text, WindowHere, event_shown
 from eudaemon.farm.queries import Window
 
@@ -68,7 +68,7 @@ async def search(
     limit: Annotated[int, Query(ge=1, le=50)] = 10,
 ) -> models.SearchResult:
     """Return what holds the text: an address, a block, a hash or its beginning, a session's id, or any text."""
-    return models.SearchResult(query=q, **await queries.search(parts.store, q, window, limit=limit))
+    return models.SearchResult(query=q, **await queries_samples.search(parts.store, q, window, limit=limit))
 
 
 @router.get("/sensors", summary="Sensors and their health", tags=["sensors"])

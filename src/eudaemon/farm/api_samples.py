@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from eudaemon.farm import api_models as models
-from eudaemon.farm import queries
+from eudaemon.farm import queries_samples as queries
 from eudaemon.farm.api_common import FAILURES, NOT_FOUND, Limit, Parts, PartsHere, Sha256Here, Text, WindowHere
 
 router = APIRouter(prefix="/api/samples", tags=["samples"], responses=FAILURES)

@@ -9,15 +9,17 @@ bounded. Times in answers are RFC 3339 text; addresses are plain, IPv4 never map
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 ROWS_MAX = 500
 TEXT_CHARS_MAX = 200
 SESSION_EVENTS_MAX = 5_000
+_FIRST_SLICE = timedelta(hours=6)
 _SESSION_S_MAX = 86_400  # a session's facts lie within this of its beginning
 
 Row = dict[str, Any]
@@ -30,15 +32,17 @@ class Answers(Protocol):
         """Return the rows that a query selects."""
 
 
-def _time(column: str) -> str:
+def said_time(column: str) -> str:
+    """Return the expression that says a time as RFC 3339."""
     return f"formatDateTime({column}, '%Y-%m-%dT%H:%i:%S.%fZ', 'UTC')"
 
 
-def _address(column: str) -> str:
+def said_address(column: str) -> str:
+    """Return the expression that says an address plainly."""
     return f"if({column} = toIPv6('::'), '', replaceOne(toString({column}), '::ffff:', ''))"
 
 
-async def _rows(store: Answers, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+async def ask(store: Answers, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
     """Return the rows of a query. A name that ends in `_` loses that: in the engine an alias would hide the column."""
     rows = await store.query(sql, parameters)
     return [{name.removesuffix("_"): value for name, value in row.items()} for row in rows]
@@ -58,11 +62,22 @@ class Window:
         return cls(until - span, until)
 
     def parameters(self) -> dict[str, Any]:
-        """Return what `_WITHIN` needs."""
+        """Return what `WITHIN` needs."""
         return {"since": _engine_time(self.since), "until": _engine_time(self.until)}
 
+    def slices(self, first: timedelta) -> Iterator[Window]:
+        """Yield the window in parts, the newest first and each four times as long as the one before.
 
-_WITHIN = "time >= {since:DateTime64(6, 'UTC')} AND time < {until:DateTime64(6, 'UTC')}"
+        What is asked for newest first is mostly found in the first part; only a rare find costs a look at all.
+        """
+        until, span = self.until, first
+        while until > self.since:
+            since = max(self.since, until - span)
+            yield Window(since, until)
+            until, span = since, span * 4
+
+
+WITHIN = "time >= {since:DateTime64(6, 'UTC')} AND time < {until:DateTime64(6, 'UTC')}"
 
 
 def _engine_time(moment: datetime) -> str:
@@ -72,20 +87,35 @@ def _engine_time(moment: datetime) -> str:
 # --- the overview --------------------------------------------------------------------------------
 
 
+_COUNTED = {
+    "attacks": "session.opened", "logins": "login.tried", "commands": "command.entered",
+    "exploits": "exploit.recognised", "captures": "artefact.kept",
+}  # fmt: skip
+
+
 async def totals(store: Answers, window: Window) -> Row:
     """Return how many attacks, attackers, logins, commands, exploits, downloads and samples there were."""
-    rows = await _rows(
-        store,
-        f"""SELECT countIf(kind = 'session.opened') AS attacks,
-                   uniqCombined64If(attacker_ip, kind = 'session.opened') AS attackers,
-                   countIf(kind = 'login.tried') AS logins, countIf(kind = 'command.entered') AS commands,
-                   countIf(kind = 'exploit.recognised') AS exploits, countIf(kind = 'artefact.kept') AS captures,
-                   uniqCombined64If(sha256, kind = 'artefact.kept') AS samples
-            FROM events WHERE {_WITHIN} AND kind IN ('session.opened', 'login.tried', 'command.entered',
-                   'exploit.recognised', 'artefact.kept')""",
-        window.parameters(),
+    counted, attackers, samples = await asyncio.gather(
+        ask(
+            store,
+            f"""SELECT kind, count() AS count FROM events WHERE {WITHIN} AND kind IN {{kinds:Array(String)}}
+                GROUP BY kind""",
+            {**window.parameters(), "kinds": list(_COUNTED.values())},
+        ),
+        ask(
+            store,
+            f"SELECT uniqCombined64(attacker_ip) AS count FROM events WHERE kind = 'session.opened' AND {WITHIN}",
+            window.parameters(),
+        ),
+        ask(
+            store,
+            f"SELECT uniqCombined64(sha256) AS count FROM events WHERE kind = 'artefact.kept' AND {WITHIN}",
+            window.parameters(),
+        ),
     )
-    return dict(rows[0])
+    count_of = {row["kind"]: row["count"] for row in counted}
+    counts = {name: count_of.get(kind, 0) for name, kind in _COUNTED.items()}
+    return {**counts, "attackers": attackers[0]["count"], "samples": samples[0]["count"]}
 
 
 BUCKETS_S = (60, 300, 900, 3600, 10_800, 21_600, 86_400, 604_800)
@@ -100,12 +130,12 @@ def bucket_s(window: Window) -> int:
 
 async def over_time(store: Answers, window: Window) -> list[Row]:
     """Return attacks, logins and captured samples per bucket of `bucket_s`, empty buckets left out."""
-    rows = await _rows(
+    rows = await ask(
         store,
         f"""SELECT intDiv(toUnixTimestamp(time), {{size:UInt32}}) * {{size:UInt32}} AS at_s,
                    countIf(kind = 'session.opened') AS attacks, countIf(kind = 'login.tried') AS logins,
                    countIf(kind = 'artefact.kept') AS captures
-            FROM events WHERE {_WITHIN} AND kind IN ('session.opened', 'login.tried', 'artefact.kept')
+            FROM events WHERE {WITHIN} AND kind IN ('session.opened', 'login.tried', 'artefact.kept')
             GROUP BY at_s ORDER BY at_s LIMIT 2000""",
         {**window.parameters(), "size": bucket_s(window)},
     )
@@ -117,14 +147,17 @@ class Ranking:
     """One way to rank attacks: the kind of fact that counts, and the columns that make up one entry."""
 
     kind: str
-    columns: Mapping[str, str]  # name in the answer -> expression
+    columns: Mapping[str, str]  # name in the answer -> column
     keep: str = "1"
+    carried: Mapping[str, str] = field(default_factory=dict)  # columns that follow from those, and need no grouping
 
 
 RANKINGS: dict[str, Ranking] = {
     "countries": Ranking("session.opened", {"country": "country"}, "country != ''"),
     "networks": Ranking("session.opened", {"asn": "asn", "as_name": "as_name"}, "asn != 0"),
-    "attackers": Ranking("session.opened", {"ip": "attacker_ip", "country": "country", "as_name": "as_name"}),
+    "attackers": Ranking(
+        "session.opened", {"ip": "attacker_ip"}, carried={"country": "any(country)", "as_name": "any(as_name)"}
+    ),
     "ports": Ranking("session.opened", {"port": "local_port", "room": "room"}),
     "sensors": Ranking("session.opened", {"sensor": "sensor"}),
     "credentials": Ranking("login.tried", {"user": "user", "password": "password"}),
@@ -139,12 +172,14 @@ RANKINGS: dict[str, Ranking] = {
 async def ranked(store: Answers, what: str, window: Window, *, limit: int = 10, contains: str = "") -> list[Row]:
     """Return the most frequent entries of a ranking: its columns, `count`, `attackers` and `last`.
 
-    `contains` keeps entries of which a text column holds the text, in any case. Raises `KeyError` for an unknown ranking.
+    `contains` keeps entries of which a text column holds the text, in any case. Raises `KeyError` for another ranking.
     """
     ranking = RANKINGS[what]
     limit = min(max(limit, 1), ROWS_MAX)
     groups = list(ranking.columns.values())
-    shown = [f"{_address(e) if e == 'attacker_ip' else e} AS {n}_" for n, e in ranking.columns.items()]
+    shown = [f"{said_address(e) if e == 'attacker_ip' else e} AS {n}_" for n, e in ranking.columns.items()]
+    shown += [f"{e} AS {n}_" for n, e in ranking.carried.items()]
+    attackers = "1" if groups == ["attacker_ip"] else "uniqCombined64(attacker_ip)"
     matches = ""
     parameters = {**window.parameters(), "limit": limit, "kind": ranking.kind}
     if contains:
@@ -153,14 +188,14 @@ async def ranked(store: Answers, what: str, window: Window, *, limit: int = 10, 
             "AND (" + " OR ".join(f"positionCaseInsensitiveUTF8({e}, {{contains:String}}) > 0" for e in texts) + ")"
         )
         parameters["contains"] = contains[:TEXT_CHARS_MAX]
-    rows = await _rows(
+    return await ask(
         store,
-        f"""SELECT {", ".join(shown)}, count() AS count, uniqCombined64(attacker_ip) AS attackers, {_time("max(time)")} AS last
-            FROM events WHERE kind = {{kind:String}} AND {_WITHIN} AND {ranking.keep} {matches}
+        f"""SELECT {", ".join(shown)}, count() AS count, {attackers} AS attackers,
+                   {said_time("max(time)")} AS last
+            FROM events WHERE kind = {{kind:String}} AND {WITHIN} AND {ranking.keep} {matches}
             GROUP BY {", ".join(groups)} ORDER BY count DESC, {", ".join(groups)} LIMIT {{limit:UInt32}}""",
         parameters,
     )
-    return rows
 
 
 # --- sessions ------------------------------------------------------------------------------------
@@ -191,14 +226,16 @@ def address_range(network: str) -> tuple[str, str]:
 
 # Sessions in which something of the kind happened and a column holds the text.
 _TEXT_COLUMNS = ("user", "password", "command", "url", "name")
-_SESSIONS_WITH = "session IN (SELECT session FROM events WHERE {condition} AND {within} AND session != '')"
+_SESSIONS_WITH = """session IN (SELECT session FROM events WHERE {condition} AND session != ''
+    AND time >= {{since:DateTime64(6, 'UTC')}} AND time < {{until_closed:DateTime64(6, 'UTC')}})"""
 
 
 def _session_conditions(wanted: SessionFilter) -> tuple[list[str], dict[str, Any]]:
-    conditions, parameters = [_WITHIN], wanted.window.parameters()
+    conditions, parameters = [WITHIN], wanted.window.parameters()
+    parameters["until_closed"] = _engine_time(wanted.window.until + timedelta(seconds=_SESSION_S_MAX))
     for column, type_, value in (
-        ("country", "String", wanted.country.upper()), ("sensor", "String", wanted.sensor), ("room", "String", wanted.room),
-        ("local_port", "UInt16", wanted.port), ("asn", "UInt32", wanted.asn),
+        ("country", "String", wanted.country.upper()), ("sensor", "String", wanted.sensor),
+        ("room", "String", wanted.room), ("local_port", "UInt16", wanted.port), ("asn", "UInt32", wanted.asn),
     ):  # fmt: skip
         if value:
             conditions.append(f"{column} = {{{column}:{type_}}}")
@@ -207,13 +244,13 @@ def _session_conditions(wanted: SessionFilter) -> tuple[list[str], dict[str, Any
         parameters["first_ip"], parameters["last_ip"] = address_range(wanted.network)
         conditions.append("attacker_ip BETWEEN toIPv6({first_ip:String}) AND toIPv6({last_ip:String})")
     if wanted.with_sample:
-        conditions.append(_SESSIONS_WITH.format(condition="kind = 'artefact.kept'", within=_WITHIN))
+        conditions.append(_SESSIONS_WITH.format(condition="kind = 'artefact.kept'"))
     if wanted.with_login:
-        conditions.append(_SESSIONS_WITH.format(condition="kind = 'login.tried' AND accepted", within=_WITHIN))
+        conditions.append(_SESSIONS_WITH.format(condition="kind = 'login.tried' AND accepted"))
     if wanted.text:
         found = " OR ".join(f"positionCaseInsensitiveUTF8({c}, {{text:String}}) > 0" for c in _TEXT_COLUMNS)
         kinds = "kind IN ('login.tried', 'command.entered', 'exploit.recognised', 'download.wished', 'artefact.kept')"
-        conditions.append(_SESSIONS_WITH.format(condition=f"{kinds} AND ({found})", within=_WITHIN))
+        conditions.append(_SESSIONS_WITH.format(condition=f"{kinds} AND ({found})"))
         parameters["text"] = wanted.text[:TEXT_CHARS_MAX]
     return conditions, parameters
 
@@ -225,40 +262,55 @@ async def sessions(
 
     `before` is the (`opened`, `session`) of the last row seen: the page that follows it is returned.
     """
+    limit = min(max(limit, 1), ROWS_MAX)
+    window = wanted.window
+    if before:
+        window = Window(window.since, min(window.until, datetime.fromisoformat(before[0]) + timedelta(microseconds=1)))
+    opened: list[Row] = []
+    for part in window.slices(_FIRST_SLICE):
+        opened += await _opened(store, replace(wanted, window=part), limit - len(opened), before)
+        if len(opened) == limit:
+            break
+    if not opened:
+        return []
+    happened = await _happened(store, opened)
+    nothing = {"logins": 0, "credential": "", "commands": 0, "samples": 0, "exploit": "", "request": "", "guess": "",
+               "closed": "", "duration_s": None, "conversation": ""}  # fmt: skip
+    return [{**row, **nothing, **happened.get(row["session"], {})} for row in opened]
+
+
+async def _opened(store: Answers, wanted: SessionFilter, limit: int, before: tuple[str, str] | None) -> Sequence[Row]:
     conditions, parameters = _session_conditions(wanted)
-    parameters["limit"] = min(max(limit, 1), ROWS_MAX)
+    parameters["limit"] = limit
     if before:
         conditions.append("(time, session) < ({before_time:DateTime64(6, 'UTC')}, {before_session:String})")
         parameters["before_time"] = _engine_time(datetime.fromisoformat(before[0]))
         parameters["before_session"] = before[1]
-    opened = await _rows(
+    return await ask(
         store,
-        f"""SELECT session, {_time("time")} AS opened, sensor, room, {_address("attacker_ip")} AS ip, attacker_port,
-                   local_port AS port, country, asn, as_name
+        f"""SELECT session, {said_time("time")} AS opened, sensor, room, {said_address("attacker_ip")} AS ip,
+                   attacker_port, local_port AS port, country, asn, as_name
             FROM events WHERE kind = 'session.opened' AND {" AND ".join(conditions)}
             ORDER BY time DESC, session DESC LIMIT {{limit:UInt32}}""",
         parameters,
     )
-    if not opened:
-        return []
-    happened = await _happened(store, opened)
-    nothing = {"logins": 0, "credential": "", "commands": 0, "samples": 0, "exploit": "", "closed": "",
-               "duration_s": None, "conversation": ""}  # fmt: skip
-    return [{**row, **nothing, **happened.get(row["session"], {})} for row in opened]
 
 
 async def _happened(store: Answers, opened: Sequence[Row]) -> dict[str, Row]:
     first, last = opened[-1]["opened"], opened[0]["opened"]
-    rows = await _rows(
+    rows = await ask(
         store,
         f"""SELECT session, countIf(kind = 'login.tried') AS logins,
                    anyIf(concat(user, ' / ', password), kind = 'login.tried' AND accepted) AS credential,
-                   countIf(kind = 'command.entered') AS commands, uniqExactIf(sha256, kind = 'artefact.kept') AS samples,
+                   countIf(kind = 'command.entered') AS commands,
+                   uniqExactIf(sha256, kind = 'artefact.kept') AS samples,
                    anyIf(name, kind = 'exploit.recognised') AS exploit,
+                   anyIf(concat(name, ' ', url), kind = 'http.request') AS request,
+                   anyIf(name, kind = 'payload.classified') AS guess,
                    anyIf(JSONExtractString(fields, 'reason'), kind = 'session.closed') AS closed,
                    anyIf(toNullable(JSONExtractFloat(fields, 'duration_s')), kind = 'session.closed') AS duration_s,
                    anyIf(JSONExtractString(fields, 'conversation'), kind = 'session.closed') AS conversation
-            FROM events WHERE {_WITHIN} AND session IN {{sessions:Array(String)}} GROUP BY session""",
+            FROM events WHERE {WITHIN} AND session IN {{sessions:Array(String)}} GROUP BY session""",
         {
             "since": _engine_time(datetime.fromisoformat(first)),
             "until": _engine_time(datetime.fromisoformat(last) + timedelta(seconds=_SESSION_S_MAX)),
@@ -274,15 +326,15 @@ def session_window(session: str) -> Window:
     return Window(begun - timedelta(minutes=5), begun + timedelta(seconds=_SESSION_S_MAX))
 
 
-_EVENT = f"""{_time("time")} AS time_, sensor, kind, {_address("attacker_ip")} AS ip, attacker_port,
-             {_address("local_ip")} AS local_ip_, local_port AS port, country, asn, as_name, fields"""
+_EVENT = f"""{said_time("time")} AS time_, sensor, kind, {said_address("attacker_ip")} AS ip, attacker_port,
+             {said_address("local_ip")} AS local_ip_, local_port AS port, country, asn, as_name, fields"""
 
 
 async def session_events(store: Answers, session: str) -> list[Row]:
     """Return one session's facts in order, at most `SESSION_EVENTS_MAX`. Raises `ValueError` if it is no session id."""
-    rows = await _rows(
+    rows = await ask(
         store,
-        f"""SELECT toString(id) AS id_, {_EVENT} FROM events WHERE {_WITHIN} AND session = {{session:String}}
+        f"""SELECT toString(id) AS id_, {_EVENT} FROM events WHERE {WITHIN} AND session = {{session:String}}
             ORDER BY time, id LIMIT {SESSION_EVENTS_MAX}""",
         {**session_window(session).parameters(), "session": session},
     )
@@ -291,149 +343,15 @@ async def session_events(store: Answers, session: str) -> list[Row]:
 
 async def recent(store: Answers, *, limit: int = 60) -> list[Row]:
     """Return the newest facts, whatever they are, the newest first. Shape as `session_events`, with `session`."""
-    rows = await _rows(
-        store,
-        f"""SELECT toString(id) AS id_, session, {_EVENT} FROM events
-            WHERE time >= {{since:DateTime64(6, 'UTC')}} ORDER BY time DESC, id DESC LIMIT {{limit:UInt32}}""",
-        {"since": _engine_time(datetime.now(UTC) - timedelta(days=30)), "limit": min(max(limit, 1), ROWS_MAX)},
-    )
-    return list(rows)
-
-
-# --- samples -------------------------------------------------------------------------------------
-
-_SAMPLE_ORDERS = {"last": "last_time", "first": "first_time", "count": "count", "size": "size_"}
-
-
-async def samples(
-    store: Answers, window: Window, *, order: str = "last", limit: int = 50, offset: int = 0, contains: str = ""
-) -> list[Row]:
-    """Return samples that arrived in the window, with how often, from how many attackers, and what they are.
-
-    `contains` looks into names, URLs, descriptions and the hash's beginning.
-    """
-    parameters = {**window.parameters(), "limit": min(max(limit, 1), ROWS_MAX), "offset": min(max(offset, 0), 100_000)}
-    matches = ""
-    if contains:
-        parameters["contains"] = contains[:TEXT_CHARS_MAX]
-        matches = """AND (startsWith(sha256, lower({contains:String}))
-                     OR positionCaseInsensitiveUTF8(name, {contains:String}) > 0
-                     OR positionCaseInsensitiveUTF8(url, {contains:String}) > 0)"""
-    rows = await _rows(
-        store,
-        f"""SELECT sha256, any(size) AS size_, argMax(name, time) AS name_, argMax(url, time) AS url_, count() AS count,
-                   uniqCombined64(attacker_ip) AS attackers, min(time) AS first_time, max(time) AS last_time,
-                   {_time("first_time")} AS first, {_time("last_time")} AS last
-            FROM events WHERE kind = 'artefact.kept' AND {_WITHIN} {matches}
-            GROUP BY sha256 ORDER BY {_SAMPLE_ORDERS[order]} DESC, sha256 LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}""",
-        parameters,
-    )
-    known = await identities(store, [row["sha256"] for row in rows])
-    unknown = {"format": "", "description": "", "rules": [], "fuzzy": ""}
-    return [
-        {**{k: v for k, v in row.items() if not k.endswith("_time")}, **known.get(row["sha256"], unknown)}
-        for row in rows
-    ]
-
-
-async def identities(store: Answers, hashes: Sequence[str]) -> dict[str, Row]:
-    """Return what the farm says each sample is, for those it has looked at."""
-    if not hashes:
-        return {}
-    rows = await _rows(
-        store,
-        """SELECT sha256, argMax(fields, time) AS fact FROM events
-           WHERE kind = 'sample.identified' AND sha256 IN {hashes:Array(String)} GROUP BY sha256""",
-        {"hashes": list(hashes)[:ROWS_MAX]},
-    )
-    return {row["sha256"]: _identity(row["fact"]) for row in rows}
-
-
-def _identity(fact: Any) -> Row:
-    import json
-
-    values = fact if isinstance(fact, dict) else json.loads(fact)
-    return {
-        "format": str(values.get("format", "")),
-        "description": str(values.get("description", "")),
-        "rules": [str(rule) for rule in values.get("rules", ())],
-        "fuzzy": str(values.get("fuzzy", "")),
-    }
-
-
-async def sample(store: Answers, sha256: str) -> Row | None:
-    """Return when, how often and by whom one sample was brought, or `None` if no event names it."""
-    rows = await _rows(
-        store,
-        f"""SELECT count() AS count, max(size) AS size_, uniqExact(attacker_ip) AS attackers, {_time("min(time)")} AS first,
-                   {_time("max(time)")} AS last, groupUniqArray(50)(name) AS names, groupUniqArray(20)(sensor) AS sensors,
-                   groupUniqArrayIf(60)(country, country != '') AS countries,
-                   groupUniqArray(5)(JSONExtractString(fields, 'origin')) AS origins
-            FROM events WHERE kind = 'artefact.kept' AND sha256 = {{sha256:String}}""",
-        {"sha256": sha256},
-    )
-    return dict(rows[0]) if rows and rows[0]["count"] else None
-
-
-async def sample_relations(store: Answers, sha256: str) -> dict[str, list[Row]]:
-    """Return what brought a sample: `attackers`, `urls` and the newest `sessions`, 50 of each at most."""
-    condition = "kind = 'artefact.kept' AND sha256 = {sha256:String}"
-    parameters = {"sha256": sha256}
-    attackers = await _rows(
-        store,
-        f"""SELECT {_address("attacker_ip")} AS ip, any(country) AS country_, any(as_name) AS as_name_, count() AS count,
-                   {_time("max(time)")} AS last
-            FROM events WHERE {condition} GROUP BY attacker_ip ORDER BY count DESC, attacker_ip LIMIT 50""",
-        parameters,
-    )
-    urls = await _rows(
-        store,
-        f"""SELECT url, count() AS count, {_time("max(time)")} AS last FROM events WHERE {condition} AND url != ''
-            GROUP BY url ORDER BY count DESC, url LIMIT 50""",
-        parameters,
-    )
-    latest = await _rows(
-        store,
-        f"""SELECT session, {_time("max(time)")} AS time_, any(sensor) AS sensor_,
-                   {_address("any(attacker_ip)")} AS ip, any(country) AS country_
-            FROM events WHERE {condition} AND session != '' GROUP BY session ORDER BY max(time) DESC, session LIMIT 50""",
-        parameters,
-    )
-    return {"attackers": list(attackers), "urls": list(urls), "sessions": list(latest)}
-
-
-# --- search --------------------------------------------------------------------------------------
-
-
-async def search(store: Answers, text: str, window: Window, *, limit: int = 10) -> dict[str, list[Row]]:
-    """Return what holds the text: sessions by id, attackers by address or block, samples, and ranked texts.
-
-    The groups are `sessions`, `attackers`, `samples`, `credentials`, `commands`, `urls` and `exploits`.
-    """
-    text = text.strip()[:TEXT_CHARS_MAX]
-    found: dict[str, list[Row]] = {}
-    if len(text) == 36 and text.count("-") == 4:
-        try:
-            if events := await session_events(store, text.lower()):
-                return {"sessions": [{"session": text.lower(), **{k: events[0][k] for k in ("time", "sensor", "ip")}}]}
-        except ValueError:
-            pass
-    try:
-        first, last = address_range(text)
-    except ValueError:
-        pass
-    else:
-        rows = await _rows(
+    limit = min(max(limit, 1), ROWS_MAX)
+    rows: list[Row] = []
+    for part in Window.last(timedelta(days=30)).slices(timedelta(minutes=10)):
+        rows += await ask(
             store,
-            f"""SELECT {_address("attacker_ip")} AS ip, any(country) AS country_, any(as_name) AS as_name_, count() AS count,
-                       {_time("max(time)")} AS last
-                FROM events WHERE kind = 'session.opened' AND {_WITHIN}
-                      AND attacker_ip BETWEEN toIPv6({{first_ip:String}}) AND toIPv6({{last_ip:String}})
-                GROUP BY attacker_ip ORDER BY count DESC, attacker_ip LIMIT {{limit:UInt32}}""",
-            {**window.parameters(), "first_ip": first, "last_ip": last, "limit": limit},
+            f"""SELECT toString(id) AS id_, session, {_EVENT} FROM events WHERE {WITHIN}
+                ORDER BY time DESC, id DESC LIMIT {{limit:UInt32}}""",
+            {**part.parameters(), "limit": limit - len(rows)},
         )
-        found["attackers"] = list(rows)
-    found["samples"] = await samples(store, window, limit=limit, contains=text)
-    for group in ("credentials", "commands", "urls", "exploits"):
-        found[group] = await ranked(store, group, window, limit=limit, contains=text)
-    return found
+        if len(rows) == limit:
+            break
+    return rows

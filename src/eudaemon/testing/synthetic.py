@@ -8,6 +8,7 @@ nobody real is accused; their countries are therefore stated here and do not com
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -100,12 +101,12 @@ class Synthetic:
 
     def events(self, count: int) -> Iterator[Seen]:
         """Yield exactly `count` events, oldest session first."""
-        left, sessions = count, max(1, int(count / 5.64))
-        for number in range(10**12):
-            share = min(1.0, number / sessions)
+        left, attackers = count, max(20, count // 70)
+        while True:
+            share = 1 - left / count
             wave = 0.02 * math.sin(share * self._span_s / 86_400 * 2 * math.pi)  # by day and by night
             at_s = self._end_s - self._span_s * (1 - min(1.0, max(0.0, share + wave * share * (1 - share))))
-            for seen in self._session(at_s, max(20, sessions // 12)):
+            for seen in self._session(at_s, attackers):
                 if left == 0:
                     return
                 left -= 1
@@ -130,11 +131,8 @@ class Synthetic:
             _Talk(self._keep is not None),
         )
         transport = "udp" if port == 5060 else "tcp"
-        for wait_s, fact in (
-            (0.0, facts.SessionOpened(transport, room)),
-            *story(talk),
-            (0.4, None),
-        ):
+        begin = (0.0, facts.SessionOpened(transport, room))
+        for wait_s, fact in itertools.chain((begin,), story(talk), ((0.4, None),)):
             now_s += wait_s * (0.5 + dice.random())
             talk.ms = int((now_s - at_s) * 1000)
             if fact is None:

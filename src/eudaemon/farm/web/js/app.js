@@ -36,7 +36,7 @@ function App() {
   const [user, setUser] = useState(undefined); // undefined: not known yet, null: nobody
   const [problem, setProblem] = useState(null);
   const loggedOut = () => { live.stop(); setUser(null); };
-  const find = () => get("/api/me").then((me) => { setProblem(null); setUser(me.user); }, (error) => (error.status === 401 ? setUser(null) : setProblem(error)));
+  const find = () => get("/api/me").then((me) => { setProblem(null); setUser(me.user); }, setProblem);
   useEffect(() => { onLoggedOut(loggedOut); find(); }, []);
   useEffect(() => { if (user) live.start(); }, [user]);
   useEffect(() => { if (user === null) document.title = "Log in · Eudaemon"; }, [user]);

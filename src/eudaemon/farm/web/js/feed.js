@@ -53,6 +53,6 @@ function Line({ event }) {
   const [what, text, tone] = says(event.kind, event.fields);
   return html`<li class=${`feed-line ${tone}`}>
     <time datetime=${event.time} title=${exactly(event.time)}>${clockTime(event.time)}</time>
-    <${Country} code=${event.country} brief />
+    ${event.ip ? html`<${Country} code=${event.country} brief />` : html`<span></span>`}
     <span class="feed-what">${event.session ? html`<a href=${`/sessions/${event.session}`}>${event.ip}</a>` : html`<b>${event.sensor}</b>`} ${what} ${text && html`<${Raw} text=${text} max="120" />`}</span></li>`;
 }

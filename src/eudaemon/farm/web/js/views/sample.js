@@ -3,7 +3,6 @@ import { bytes, exactly, number, plural } from "../format.js";
 import { html, useState } from "../lib.js";
 import { HexView, StringsView } from "../hex.js";
 import { Copy, Country, Empty, Icon, Loaded, Panel, Raw, Time } from "../parts.js";
-import { path } from "../route.js";
 import { useData } from "../state.js";
 import { Relations } from "../relations.js";
 import { Rules } from "./samples.js";
@@ -23,21 +22,18 @@ export function Sample({ sha256 }) {
       ${s.first && html`<div><dt>First seen</dt><dd>${exactly(s.first)}</dd></div><div><dt>Last seen</dt><dd>${exactly(s.last)}</dd></div>`}
       ${s.names.length > 0 && html`<div><dt>Names</dt><dd>${s.names.slice(0, 12).map((n, i) => html`${i > 0 && ", "}<${Raw} text=${n} max="60" />`)}</dd></div>`}
       ${s.sensors.length > 0 && html`<div><dt>Sensors</dt><dd>${s.sensors.join(", ")}</dd></div>`}
-      ${[["SHA-256", sha256], ["SHA-1", s.sha1], ["MD5", s.md5], ["ssdeep", s.fuzzy]].filter(([, v]) => v).map(([name, value]) => html`<div class="wide" key=${name}><dt>${name}</dt><dd class="hash-line"><span class="mono">${value}</span> <${Copy} text=${value} what=${name} /></dd></div>`)}
+      ${[["SHA-256", sha256], ["SHA-1", s.sha1], ["MD5", s.md5], ["ssdeep", s.fuzzy]].filter(([, v]) => v).map(([name, value]) => html`<div class=${name === "SHA-256" ? "span2" : name === "MD5" ? "" : "span2"} key=${name}><dt>${name}</dt><dd class="hash-line"><span class="mono">${value}</span> <${Copy} text=${value} what=${name} /></dd></div>`)}
     </dl>
     <div class="grid-sample">
-      <${Panel} title="Content" className="wide" actions=${html`<div class="segments" role="group" aria-label="Show as"><button type="button" aria-pressed=${tab === "hex"} onClick=${() => setTab("hex")}>Bytes</button><button type="button" aria-pressed=${tab === "strings"} onClick=${() => setTab("strings")}>Texts</button></div>`}>
+      <${Panel} title="Content" className="content" actions=${html`<div class="segments" role="group" aria-label="Show as"><button type="button" aria-pressed=${tab === "hex"} onClick=${() => setTab("hex")}>Bytes</button><button type="button" aria-pressed=${tab === "strings"} onClick=${() => setTab("strings")}>Texts</button></div>`}>
         ${!s.kept ? html`<${Empty} title="The farm does not have these bytes">The sensor named them, but they have not arrived; they may still be on their way.<//>`
           : tab === "hex" ? html`<${HexView} sha256=${sha256} size=${s.size} at=${at} setAt=${setAt} />` : html`<${StringsView} sha256=${sha256} show=${show} />`}<//>
-      <${Panel} title="What brought it" className="wide"><${Relations} relations=${s.relations} /><//>
-      <${Panel} title="Sessions"><${Sessions} rows=${s.relations.sessions} /><//>
-      <${Panel} title="Addresses"><${Addresses} rows=${s.relations.attackers} /><//>
+      <${Panel} title="What brought it"><${Relations} relations=${s.relations} /><//>
+      <${Panel} title="Newest sessions"><${Sessions} rows=${s.relations.sessions} /><//>
     </div>`}<//>
     ${sample.error && !sample.data && html`<h1 tabindex="-1" class="sr">Sample</h1>`}`;
 }
 
 const none = html`<${Empty} title="Nothing known">No event names this sample.<//>`;
 
-const Sessions = ({ rows }) => (rows.length ? html`<ul class="plain-list">${rows.slice(0, 20).map((r) => html`<li key=${r.session}><a href=${`/sessions/${r.session}`}><${Time} at=${r.time} /></a> <${Country} code=${r.country} brief /> <span class="mono">${r.ip}</span> <span class="muted">${r.sensor}</span></li>`)}</ul>` : none);
-
-const Addresses = ({ rows }) => (rows.length ? html`<ul class="plain-list">${rows.slice(0, 20).map((r) => html`<li key=${r.ip}><${Country} code=${r.country} brief /> <a class="mono" href=${path("/sessions", { network: r.ip, span: "all" })}>${r.ip}</a> <span class="muted"><${Raw} text=${r.as_name} max="30" /></span> <span class="num">${number(r.count)}×</span></li>`)}</ul>` : none);
+const Sessions = ({ rows }) => (rows.length ? html`<ul class="plain-list">${rows.slice(0, 12).map((r) => html`<li key=${r.session}><a href=${`/sessions/${r.session}`}><${Time} at=${r.time} /></a> <${Country} code=${r.country} brief /> <span class="mono">${r.ip}</span> <span class="muted">${r.sensor}</span></li>`)}</ul>` : none);

@@ -21,7 +21,7 @@ export function Sensors() {
 const Warning = ({ warning }) => html`<div class=${`warning ${warning.severity}`} role="alert"><${Icon} name="alert" /><p>${warning.text}</p></div>`;
 
 function Sensor({ sensor }) {
-  return html`<${Panel} title=${sensor.name} id=${`sensor-${sensor.name}`} className=${`card ${sensor.status}`} actions=${html`<span class=${`status ${sensor.status}`}>${STATUS[sensor.status] ?? sensor.status}</span>`}>
+  return html`<${Panel} title=${sensor.name} id=${`sensor-${sensor.name}`} className=${`card is-${sensor.status}`} actions=${html`<span class=${`status ${sensor.status}`}>${STATUS[sensor.status] ?? sensor.status}</span>`}>
     <p class="seen">${sensor.last_seen ? html`Last heard <${Time} at=${sensor.last_seen} />` : "Not heard of yet"} · <a href=${`/sessions?sensor=${encodeURIComponent(sensor.name)}`}>its sessions</a></p>
     ${sensor.warnings.map((w, i) => html`<${Warning} key=${i} warning=${w} />`)}
     <${Health} health=${sensor.health} /><//>`;

@@ -47,6 +47,7 @@ function Fact({ event, begun }) {
   const [what, text, tone] = says(event.kind, event.fields);
   const hash = event.fields.sha256;
   return html`<li class=${`fact ${tone}`}><time datetime=${event.time} title=${exactly(event.time)}>+${((Date.parse(event.time) - begun) / 1000).toFixed(1)} s</time>
-    <div><span class="fact-what">${what}</span> ${text && html`<${Raw} text=${text} />`} ${hash && html`<${Hash} sha256=${hash} />`}
-    <details><summary>${event.kind}</summary><dl class="fields">${Object.entries(event.fields).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><${Raw} text=${typeof value === "object" ? JSON.stringify(value) : String(value)} /></dd></div>`)}</dl></details></div></li>`;
+    <div><details><summary><span class="fact-what">${what}</span> ${text && html`<${Raw} text=${text} />`}</summary>
+      <dl class="fields"><div><dt>kind</dt><dd class="mono">${event.kind}</dd></div>${Object.entries(event.fields).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><${Raw} text=${typeof value === "object" ? JSON.stringify(value) : String(value)} /></dd></div>`)}</dl></details>
+      ${hash && html`<${Hash} sha256=${hash} chars="24" />`}</div></li>`;
 }

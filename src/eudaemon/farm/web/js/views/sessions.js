@@ -72,13 +72,13 @@ export function SessionTable({ rows, stale = false }) {
     <tbody>${rows.map((s) => html`<tr key=${s.session}>
       <td data-label="When"><a class="row-link" href=${`/sessions/${s.session}`}><${Time} at=${s.opened} /></a></td>
       <td data-label="Attacker" class="mono">${s.ip}</td>
-      <td data-label="From"><${Country} code=${s.country} brief /> <span class="as-name"><${Raw} text=${s.as_name || countryName(s)} max="28" /></span></td>
+      <td data-label="From"><${Country} code=${s.country} brief /> <span class="as-name"><${Raw} text=${networkName(s)} max="28" /></span></td>
       <td data-label="To"><span class="mono">${s.port}</span> ${s.room} <span class="muted">${s.sensor}</span></td>
       <td data-label="What happened"><${Happened} session=${s} /></td>
       <td data-label="Lasted" class="num">${s.closed ? lasting(s.duration_s) : html`<span class="chip live">open</span>`}</td></tr>`)}</tbody></table>`;
 }
 
-const countryName = (s) => (s.asn ? `AS${s.asn}` : "unknown network");
+const networkName = (s) => s.as_name || (s.asn ? `AS${s.asn}` : "unknown network");
 
 function Happened({ session: s }) {
   const chips = [];
@@ -87,5 +87,7 @@ function Happened({ session: s }) {
   if (s.credential) chips.push(html`<span class="chip" key="c">let in as <${Raw} text=${s.credential} max="40" /></span>`);
   else if (s.logins) chips.push(html`<span class="plain" key="l">${s.logins} ${s.logins === 1 ? "login" : "logins"}</span>`);
   if (s.commands) chips.push(html`<span class="plain" key="k">${s.commands} ${s.commands === 1 ? "command" : "commands"}</span>`);
+  if (s.request && !s.exploit) chips.push(html`<span class="plain" key="r"><${Raw} text=${s.request} max="60" /></span>`);
+  if (s.guess) chips.push(html`<span class="plain" key="g">${s.guess === "unknown" ? "unknown bytes" : `looks like ${s.guess}`}</span>`);
   return chips.length ? html`<span class="chips">${chips}</span>` : html`<span class="muted">only connected</span>`;
 }
