@@ -168,7 +168,7 @@ def _percent_at(data: bytes, at: int) -> tuple[bytes, int] | None:
     if data[at + 1 : at + 2] in (b"u", b"U"):
         digits = _digits(data, at + 2, 4)
         made = _character(int(digits, 16)) if len(digits) == 4 else None
-        return made and (made, at + 6)
+        return None if made is None else (made, at + 6)
     digits = _digits(data, at + 1, 2)
     return (bytes((int(digits, 16),)), at + 3) if len(digits) == 2 else None
 
@@ -185,7 +185,7 @@ def _entity_at(data: bytes, at: int) -> tuple[bytes, int] | None:
         made = _character(int(name[1:]))
     else:
         made = _ENTITIES.get(name)
-    return made and (made, end + 1)
+    return None if made is None else (made, end + 1)
 
 
 def _backslash_at(data: bytes, at: int) -> tuple[bytes, int] | None:
@@ -205,9 +205,9 @@ def _backslash_at(data: bytes, at: int) -> tuple[bytes, int] | None:
         if not digits or (data[end : end + 1] != b"}" if curly else len(digits) < 4):
             return None
         made = _character(int(digits, 16))
-        return made and (made, end + curly)
+        return None if made is None else (made, end + curly)
     known = _BACKSLASHED.get(letter)
-    return known and (known, at + 2)
+    return None if known is None else (known, at + 2)
 
 
 def _inflated(data: bytes, window_bits: int, bytes_max: int) -> tuple[bytes, bool]:
