@@ -1,1 +1,1 @@
-"""The collector's runtime: asyncio for attackers. Standard library alone, so that it runs on a router."""
+"""Serving attackers: listening, the one driver of all rooms, limits, captures, the spool and the way to the farm."""

@@ -1,0 +1,70 @@
+"""Opening the sockets, while the process may still be root. Nothing is accepted here."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+
+from eudaemon.sensor.settings import Listener, SensorSettings
+from eudaemon.sensor.tcp import BACKLOG
+from eudaemon.sensor.udp import open_udp
+
+log = logging.getLogger("eudaemon.sensor")
+
+_NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+
+
+class BindError(Exception):
+    """Nothing could be listened on. The message says what was tried last, and why it failed."""
+
+
+def bind(settings: SensorSettings) -> list[tuple[socket.socket, Listener]]:
+    """Open all sockets of the settings. A port that another program has is logged and passed over.
+
+    Raises `BindError` if nothing is left.
+    """
+    found: list[tuple[socket.socket, Listener]] = []
+    why = "no address"
+    only_6 = any(":" not in address for address in settings.addresses)
+    for listener in settings.listeners:
+        for port in listener.ports:
+            for address in settings.addresses:
+                try:
+                    found.append((_open(listener.transport, address, port + settings.port_offset, only_6), listener))
+                except (OSError, OverflowError) as error:
+                    number = error.errno if isinstance(error, OSError) else errno.EINVAL
+                    if address == "::" and number in _NO_SUCH_FAMILY:
+                        continue  # a machine without IPv6
+                    why = f"{listener.transport} {address} port {port + settings.port_offset}: {error}"
+                    log.warning("not listening on %s", why)
+    if not found:
+        raise BindError(f"nothing can be listened on; the last try was {why}")
+    return found
+
+
+def described(sock: socket.socket, listener: Listener) -> str:
+    """Return what listens where, as `room transport address:port`."""
+    ip, port = sock.getsockname()[:2]
+    where = f"[{ip}]" if ":" in ip else ip
+    return f"{'+'.join(listener.rooms)} {listener.transport} {where}:{port}"
+
+
+def _open(transport: str, address: str, port: int, only_6: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
+    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_6)
+        if transport == "tcp":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        else:
+            open_udp(sock)
+        sock.bind((address, port))
+        if transport == "tcp":
+            sock.listen(BACKLOG)
+    except (OSError, OverflowError):
+        sock.close()
+        raise
+    return sock

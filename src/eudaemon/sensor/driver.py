@@ -1,0 +1,492 @@
+"""The one connection driver of all rooms: tells them what happens, carries out what they order, holds peers to limits.
+
+    channel (tcp, udp) --> Session.received --> [TLS] --> Room.tell --> orders --> Session --> channel, spool, fetching
+
+Here, and nowhere else, whatever goes wrong in a session is caught: the peer's fault becomes `PeerFaulted`, ours becomes
+`SensorFaulted` with a traceback in the log; either ends that one session, and the others go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from eudaemon.events import Endpoint, Event, Fact, IdSource, to_json
+from eudaemon.events.catalogue import (
+    ArtefactKept,
+    PeerFaulted,
+    SensorFaulted,
+    SessionClosed,
+    SessionOpened,
+    TlsAccepted,
+)  # fmt: skip
+from eudaemon.protocols._base import (
+    Answered,
+    Ended,
+    Fetch,
+    HalfClosed,
+    HangUp,
+    Keep,
+    Occasion,
+    Opened,
+    Order,
+    Received,
+    Room,
+    Saw,
+    Send,
+    Visit,
+    WakeAt,
+    Woken,
+)  # fmt: skip
+from eudaemon.protocols._front import Front
+from eudaemon.sensor.artefacts import ArtefactStore
+from eudaemon.sensor.recorder import Recorder
+from eudaemon.sensor.segments import RECORD_BYTES_MAX
+from eudaemon.sensor.settings import SensorSettings
+from eudaemon.sensor.spool import Spool
+from eudaemon.sensor.wheel import Wheel
+from eudaemon.wire import PeerError, Purse, clipped
+from eudaemon.wire.conversation import ATTACKER, HOST
+from eudaemon.world.host import Host
+from eudaemon.world.outside import Download, Downloaded
+from eudaemon.world.seed import Seed
+
+log = logging.getLogger("eudaemon.sensor")
+
+FETCHES_MAX = 32  # of one session that have no answer yet
+_ERROR_CHARS_MAX = 300
+_FRAMES_MAX = 6
+NEVER_S = float("inf")
+
+
+class Channel(Protocol):
+    """The way to one peer, as the driver uses it."""
+
+    unsent_bytes: int
+
+    def send(self, data: bytes) -> None:
+        """Send, or hold what cannot be sent yet."""
+
+    def close(self) -> None:
+        """Send what is still to be sent, then close; `Session.released` follows."""
+
+    def abort(self) -> None:
+        """Close at once; `Session.released` follows."""
+
+
+class Outside(Protocol):
+    """Who carries out a room's `Fetch`, and looks into what is kept for more."""
+
+    def wish(self, session: Session, download: Download, answer: Callable[[Downloaded], None]) -> None:
+        """State and carry out a wish; `answer` is called once, later, also after the session."""
+
+    def look_into(self, session: Session, data: bytes) -> None:
+        """Fetch what a kept payload or script would fetch."""
+
+
+class TlsLayer(Protocol):
+    """TLS between a channel and a room: bytes in, bytes out."""
+
+    accepted: TlsAccepted | None
+
+    def received(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take the peer's bytes; return what they mean and what is to be sent. Raises `PeerError`."""
+
+    def wrap(self, data: bytes) -> bytes:
+        """Return what is to be sent for this."""
+
+    def closing(self) -> bytes:
+        """Return what is to be sent last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What answers on a port."""
+
+    name: str
+    make: Callable[[Visit], Room]
+
+
+class Driver:
+    """What all sessions share. Made and used in the loop's thread."""
+
+    def __init__(
+        self,
+        settings: SensorSettings,
+        host: Host,
+        seed: Seed,
+        spool: Spool,
+        *,
+        wheel: Wheel,
+        ids: IdSource,
+        clock: Callable[[], float],
+        ticks: Callable[[], float],
+    ) -> None:
+        self.settings = settings
+        self.limits = settings.limits
+        self.host = host
+        self.seed = seed
+        self.spool = spool
+        self.wheel = wheel
+        self.clock = clock  # seconds since the epoch, for facts
+        self.ticks = ticks  # the loop's time, for deadlines
+        self.ids = ids
+        self.purse = Purse(settings.limits.held_bytes_max)
+        self.artefacts: ArtefactStore
+        self.outside: Outside
+        self.new_tls: Callable[[], TlsLayer]
+        self.sessions: set[Session] = set()
+        self.sessions_total = 0
+        self.events_total = 0
+        self.faults = 0
+
+    def state(self, fact: Fact, session: Session | None = None) -> None:
+        """State a fact, about a session or about the sensor itself."""
+        now_s = self.clock()
+        name = self.settings.name
+        if session is None:
+            event = Event(self.ids.new(now_s), now_s, name, fact)
+        else:
+            event = Event(self.ids.new(now_s), now_s, name, fact, session.id, session.attacker, session.local)
+        line = to_json(event).encode("ascii")
+        if len(line) > RECORD_BYTES_MAX:
+            self.faults += 1
+            log.error("a %s of %d bytes is not stated", fact.kind, len(line))
+            return
+        self.events_total += 1
+        self.spool.append(line)
+
+    def faulted(self, where: str, error: BaseException, session: Session | None = None) -> None:
+        """State, count and log a fault of ours. `where` is the room or part in which it happened."""
+        self.faults += 1
+        log.error("a fault of ours in %s, session %s", where, session.id if session else "none", exc_info=error)
+        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_MAX:]
+        places = " > ".join(
+            f"{frame.filename.rpartition('eudaemon/')[2]}:{frame.lineno} {frame.name}" for frame in frames
+        )
+        text = clipped(f"{type(error).__name__}: {error}", _ERROR_CHARS_MAX)
+        self.state(SensorFaulted(where, text, clipped(places, 4 * _ERROR_CHARS_MAX)), session)
+
+    def stop(self) -> None:
+        """End all sessions."""
+        for session in list(self.sessions):
+            session.end("stop")
+
+
+class Session:
+    """One conversation. Small, for thousands are held: what is rarely needed is made when it is."""
+
+    __slots__ = (
+        "_answers", "_began_s", "_bytes_in", "_bytes_out", "_channel", "_driver", "_faulted", "_heard_s", "_held",
+        "_leaving", "_opened_s", "_over", "_peer_left", "_purse", "_recorder", "_room", "_service", "_tls",
+        "_transport", "_unsent_taken", "_wake_s", "attacker", "id", "local", "tick",
+    )  # fmt: skip
+
+    def __init__(
+        self, driver: Driver, service: Service, channel: Channel, attacker: Endpoint, local: Endpoint, transport: str
+    ) -> None:
+        self._driver = driver
+        self._service = service
+        self._channel = channel
+        self._transport = transport
+        self._opened_s = driver.clock()
+        self._began_s = self._heard_s = driver.ticks()
+        self._wake_s = NEVER_S
+        self._bytes_in = self._bytes_out = 0
+        self._recorder = Recorder(driver.artefacts, driver.settings.capture.conversation_bytes_max)
+        self._purse = Purse(driver.limits.session_held_bytes_max, driver.purse)
+        self._unsent_taken = 0
+        self._answers: deque[list[Downloaded]] | None = None
+        self._held = b""  # the start of what may become a ClientHello
+        self._tls: TlsLayer | None = None
+        self._over = self._leaving = self._faulted = self._peer_left = False
+        self.attacker = attacker
+        self.local = local
+        self.id = driver.ids.new(self._opened_s)
+        self.tick = 0
+        self._room: Room | None = None
+
+    @property
+    def room(self) -> str:
+        """The name of the room that answers."""
+        if isinstance(self._room, Front):
+            return self._room.answering
+        return self._room.name if self._room is not None else self._service.name
+
+    # --- what the channel says ----------------------------------------------------------------------
+
+    def open(self) -> None:
+        """The session begins."""
+        driver = self._driver
+        driver.sessions.add(self)
+        driver.sessions_total += 1
+        driver.state(SessionOpened(self._transport, self._service.name), self)
+        driver.wheel.put(self, self._deadline_s())
+        self._enter_room(tls=False)
+
+    def received(self, data: bytes) -> None:
+        """The peer sent bytes: any of a stream, or one datagram."""
+        if self._over:
+            return
+        self._heard_s = self._driver.ticks()
+        self._bytes_in += len(data)
+        if self._bytes_in > self._driver.limits.received_bytes_max:
+            self.end("bytes")
+        elif self._tls is not None:
+            self._through_tls(self._tls, data)
+        elif not self._bytes_out and self._may_be_tls(data):
+            self._held += data
+            self._peek()
+        else:
+            self._hear(data)
+
+    def half_closed(self) -> None:
+        """The peer will send nothing more."""
+        if self._over:
+            return
+        self._peer_left = True
+        self._hear_held()
+        self._tell(HalfClosed(self._driver.clock()))
+        if not self._answers and self._wake_s == NEVER_S:
+            self.end("peer")
+
+    def lost(self) -> None:
+        """The peer is gone, and with it the channel."""
+        self._hear_held()
+        self.end("peer" if self._peer_left else "reset")
+
+    def drained(self) -> None:
+        """The channel has less unsent than before."""
+        self._account_for_unsent()
+
+    def released(self) -> None:
+        """The channel is closed: nothing is held for this peer any more."""
+        self.end("reset")
+        self._purse.close()
+
+    def due(self, now_s: float) -> None:
+        """A deadline may have come; see `Wheel`."""
+        if self._over:
+            return
+        limits = self._driver.limits
+        if now_s - self._began_s >= limits.total_s_max:
+            self.end("time")
+            return
+        if not self._answers and now_s - self._heard_s >= self._idle_s_max():
+            self.end("idle")
+            return
+        if now_s >= self._wake_s:
+            self._wake_s = NEVER_S
+            self._tell(Woken(self._driver.clock()))
+        self._look_again()
+
+    def end(self, reason: str) -> None:
+        """The session is over: once, whoever says so first."""
+        if self._over:
+            return
+        self._hear_held()
+        if not self._over:  # what was held may have ended it
+            self._finish(reason)
+
+    def _finish(self, reason: str) -> None:
+        self._over = True
+        driver = self._driver
+        self._tell(Ended(driver.clock()))
+        if not self._bytes_in:
+            self._recorder.forget()
+        conversation = self._recorder.finish(driver.spool)
+        duration_s = round(max(0.0, driver.ticks() - self._began_s), 3)
+        driver.state(SessionClosed(self.room, reason, duration_s, self._bytes_in, self._bytes_out, conversation), self)
+        driver.wheel.drop(self)
+        driver.sessions.discard(self)
+        self._room = None
+        if self._tls is not None and reason not in ("reset", "our fault"):
+            self._channel.send(self._tls.closing())
+        self._tls = None
+        if reason in ("reset", "our fault", "bytes"):
+            self._channel.abort()
+        else:
+            self._channel.close()
+
+    # --- what the room says -------------------------------------------------------------------------
+
+    def _enter_room(self, *, tls: bool) -> None:
+        driver = self._driver
+        visit = Visit(
+            driver.host, self.attacker, self.local, self._transport, self._purse, driver.seed.child(self.id), tls
+        )
+        self._wake_s = NEVER_S
+        self._room = None
+        try:
+            self._room = self._service.make(visit)
+        except Exception as error:  # noqa: BLE001 (see `_tell`)
+            self._we_faulted(error)
+        self._tell(Opened(driver.clock()))
+
+    def _tell(self, occasion: Occasion) -> None:
+        if self._room is None:
+            return
+        try:
+            for order in self._room.tell(occasion):
+                self._carry_out(order)
+        except PeerError as error:
+            self._peer_faulted(error)
+        except Exception as error:  # noqa: BLE001 (the one place: see the module)
+            self._we_faulted(error)
+        if self._leaving:
+            self.end("peer" if self._peer_left else "room")
+
+    def _carry_out(self, order: Order) -> None:
+        if isinstance(order, Send):
+            self._send(order.data)
+        elif isinstance(order, Saw):
+            self._driver.state(order.fact, self)
+        elif isinstance(order, HangUp):
+            self._leaving = True  # carried out when the room has said all that it has to say
+        elif isinstance(order, WakeAt):
+            self._wake_s = self._driver.ticks() + max(0.0, order.at_s - self._driver.clock())
+            self._look_again()
+        elif isinstance(order, Keep):
+            self._keep(order)
+        elif isinstance(order, Fetch):
+            self._fetch(order.download)
+
+    def _send(self, data: bytes) -> None:
+        if self._over or self._leaving or not data:
+            return
+        if self._transport == "udp" and self._bytes_out + len(data) > self._bytes_in:
+            return  # its address may be forged: whoever really lives there is never sent more than it seemed to send
+        self._recorder.note(HOST, self._ms(), data)
+        if self._tls is not None:
+            data = self._tls.wrap(data)
+        self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        self._bytes_out += len(data)
+        self._channel.send(data)
+        if self._channel.unsent_bytes > self._driver.limits.unsent_bytes_max:
+            raise PeerError(f"does not read: {self._driver.limits.unsent_bytes_max} bytes unsent")
+        if not self._account_for_unsent():
+            raise PeerError("does not read: more bytes held than this session may")
+
+    def _account_for_unsent(self) -> bool:
+        more = self._channel.unsent_bytes - self._unsent_taken
+        if more > 0 and not self._purse.take(more):
+            return False
+        if more < 0:
+            self._purse.give_back(-more)
+        self._unsent_taken += more
+        return True
+
+    def _keep(self, keep: Keep) -> None:
+        driver = self._driver
+        largest = driver.settings.capture.artefact_bytes_max
+        data = keep.data[:largest]
+        sha256 = driver.artefacts.keep(data)
+        if sha256:
+            fact = ArtefactKept(sha256, len(data), keep.origin, keep.name, "", len(data) < len(keep.data))
+            driver.state(fact, self)
+        if keep.origin in ("payload", "script"):
+            driver.outside.look_into(self, data)
+
+    def _fetch(self, download: Download) -> None:
+        if self._answers is None:
+            self._answers = deque()
+        if len(self._answers) >= FETCHES_MAX:
+            raise PeerError(f"more than {FETCHES_MAX} downloads at once")
+        slot: list[Downloaded] = []
+        self._answers.append(slot)
+
+        def answered(downloaded: Downloaded) -> None:
+            slot.append(downloaded)
+            self._tell_answers()
+
+        self._driver.outside.wish(self, download, answered)
+
+    def _tell_answers(self) -> None:
+        """Tell the room the answers that have come, in the order of asking."""
+        while self._answers and self._answers[0]:
+            downloaded = self._answers.popleft()[0]
+            if not self._over:
+                self._heard_s = self._driver.ticks()
+                self._tell(Answered(self._driver.clock(), downloaded))
+        if self._peer_left and not self._answers and self._wake_s == NEVER_S:
+            self.end("peer")
+
+    # --- bytes --------------------------------------------------------------------------------------
+
+    def _hear(self, data: bytes) -> None:
+        self._recorder.note(ATTACKER, self._ms(), data)
+        self._tell(Received(self._driver.clock(), data))
+
+    def _may_be_tls(self, data: bytes) -> bool:
+        if not self._driver.settings.tls or self._transport != "tcp":
+            return False
+        return bool(self._held) or (self._bytes_in == len(data) and data[:1] == b"\x16")
+
+    def _peek(self) -> None:
+        """Decide whether the first bytes are a ClientHello (RFC 8446, 5.1 and 4): type 22, version 3.x, message 1."""
+        head = self._held[:6]
+        if (len(head) > 1 and head[1] != 3) or (len(head) > 5 and head[5] != 1):
+            self._hear_held()
+        elif len(head) == 6:
+            data, self._held = self._held, b""
+            try:
+                self._tls = self._driver.new_tls()
+            except Exception as error:  # noqa: BLE001 (no certificate is our fault, and ends this session alone)
+                self._we_faulted(error)
+            else:
+                self._through_tls(self._tls, data)
+
+    def _hear_held(self) -> None:
+        if self._held:
+            data, self._held = self._held, b""
+            self._hear(data)
+
+    def _through_tls(self, tls: TlsLayer, data: bytes) -> None:
+        was_accepted = tls.accepted is not None
+        try:
+            plain, answer = tls.received(data)
+            if answer:
+                self._pass_on(answer)
+        except PeerError as error:
+            self._peer_faulted(error)
+            return
+        if not was_accepted and tls.accepted is not None:
+            self._driver.state(tls.accepted, self)
+            self._tell(Ended(self._driver.clock()))  # to the room that waited for plain bytes, and has seen none
+            if not self._over:
+                self._enter_room(tls=True)
+        if plain and not self._over:
+            self._hear(plain)
+
+    # --- faults and time ----------------------------------------------------------------------------
+
+    def _peer_faulted(self, error: PeerError) -> None:
+        self._driver.state(PeerFaulted(self.room, clipped(str(error), _ERROR_CHARS_MAX)), self)
+        self.end("peer fault")
+
+    def _we_faulted(self, error: Exception) -> None:
+        if not self._faulted:  # what a broken room does on its way out is no news
+            self._faulted = True
+            self._driver.faulted(self.room, error, self)
+        self.end("our fault")
+
+    def _ms(self) -> int:
+        return int((self._driver.ticks() - self._began_s) * 1000)
+
+    def _look_again(self) -> None:
+        if not self._over:
+            self._driver.wheel.put(self, self._deadline_s())
+
+    def _idle_s_max(self) -> float:
+        limits = self._driver.limits
+        return limits.udp_idle_s_max if self._transport == "udp" else limits.idle_s_max
+
+    def _deadline_s(self) -> float:
+        idle_at_s = NEVER_S if self._answers else self._heard_s + self._idle_s_max()
+        return min(self._began_s + self._driver.limits.total_s_max, idle_at_s, self._wake_s)

@@ -1,0 +1,189 @@
+"""A whole sensor: its parts put together, started in order, stopped in order.
+
+preload -> bind (may be root) -> run(stop): spool, artefacts, listeners, uplink ... -> sessions end -> spool flushed
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from eudaemon import __version__
+from eudaemon.events import IdSource
+from eudaemon.events.catalogue import SensorStarted, SensorStopped, SessionsRefused
+from eudaemon.events.envelope import rfc3339
+from eudaemon.payload.fetch.policy import FetchSettings
+from eudaemon.protocols import load
+from eudaemon.protocols._base import Room, Visit
+from eudaemon.protocols._front import Front
+from eudaemon.sensor import binding
+from eudaemon.sensor.artefacts import ArtefactStore, free_bytes
+from eudaemon.sensor.driver import Driver, Service
+from eudaemon.sensor.durable import Committer
+from eudaemon.sensor.fetching import Fetching
+from eudaemon.sensor.limits import Doorkeeper
+from eudaemon.sensor.settings import Listener, SensorSettings
+from eudaemon.sensor.spool import Spool
+from eudaemon.sensor.tcp import Spare, TcpListener
+from eudaemon.sensor.udp import UdpListener
+from eudaemon.sensor.wheel import Wheel
+from eudaemon.world.host import Host
+from eudaemon.world.seed import Seed
+
+log = logging.getLogger("eudaemon.sensor")
+
+REFUSED_EVERY_S = 10.0
+LAST_DELIVERY_S_MAX = 5.0
+
+
+class Sensor:
+    """`seed` is the installation's, `home` a folder that is the sensor's alone."""
+
+    def __init__(self, settings: SensorSettings, fetch: FetchSettings, seed: bytes, home: Path) -> None:
+        self.settings = settings
+        self.listening: tuple[str, ...] = ()
+        self._fetch = fetch
+        self._seed = Seed(seed)
+        self._home = home
+        self._sockets: list[tuple[socket.socket, Listener]] = []
+        self._started_s = time.time()
+        self._began_s = time.monotonic()
+        self._driver: Driver | None = None
+
+    # --- starting -----------------------------------------------------------------------------------
+
+    def preload(self) -> None:
+        """Import whatever running will need: after `bind` the interpreter's files may be out of reach."""
+        for listener in self.settings.listeners:
+            for room in listener.rooms:
+                load(room)
+            if len(listener.rooms) > 1:
+                load("catchall")
+        for name in ("idna", "utf-16-le", "latin-1"):
+            name.encode(name)
+
+    def bind(self) -> Sequence[str]:
+        """Open the sockets; return what listens where. Raises `binding.BindError`."""
+        self._sockets = binding.bind(self.settings)
+        self.listening = tuple(binding.described(*entry) for entry in self._sockets)
+        return self.listening
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then end in good order."""
+        loop = asyncio.get_running_loop()
+        spool = Spool(self._home / "spool", self.settings.spool, os.urandom)
+        spool.open()
+        host = Host.from_seed(self._seed, downloads=self.settings.downloads, persona=self.settings.persona)
+        wheel = Wheel(loop)
+        driver = Driver(self.settings, host, self._seed.child("sessions"), spool, wheel=wheel,
+                        ids=IdSource(os.urandom), clock=time.time, ticks=loop.time)  # fmt: skip
+        driver.artefacts = ArtefactStore(self._home / "artefacts", self.settings.capture, driver.state)
+        driver.artefacts.open()
+        fetching = Fetching(driver, self._fetch, self._seed.child("fetch"), driver.artefacts)
+        driver.outside = fetching
+        self._driver = driver
+        committer = Committer(driver, lambda: None)
+        doors = (Doorkeeper(self.settings.limits), Doorkeeper(self.settings.limits, "udp_sessions_max"))
+        spare = Spare()
+        gc.collect()
+        gc.freeze()  # what is there now stays: it need not be looked through again
+        driver.state(SensorStarted(__version__, self.listening))
+        listeners = [self._listen(sock, listener, driver, doors, spare) for sock, listener in self._sockets]
+        tasks = [loop.create_task(committer.run()), loop.create_task(_state_refused(driver, doors))]
+        try:
+            await _until(stop, tasks)
+        finally:
+            for listener in listeners:
+                listener.close()
+            driver.stop()
+            await fetching.close()
+            driver.state(SensorStopped(round(time.monotonic() - self._began_s, 3)))
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await committer.commit()
+            committer.close()
+            spool.close()
+            spare.close()
+            wheel.close()
+
+    def _listen(
+        self,
+        sock: socket.socket,
+        listener: Listener,
+        driver: Driver,
+        doors: tuple[Doorkeeper, Doorkeeper],
+        spare: Spare,
+    ) -> TcpListener | UdpListener:
+        service = Service("+".join(listener.rooms), _maker(listener))
+        if listener.transport == "udp":
+            return UdpListener(sock, service, driver, doors[1])
+        return TcpListener(sock, service, driver, doors[0], spare)
+
+    # --- health -------------------------------------------------------------------------------------
+
+    def health(self) -> dict[str, Any]:
+        """Return how the sensor does, as the farm is told it."""
+        if self._driver is None:
+            raise RuntimeError("the sensor does not run")
+        driver, spool = self._driver, self._driver.spool
+        return {
+            "version": __version__,
+            "started_at": rfc3339(self._started_s),
+            "uptime_s": round(time.monotonic() - self._began_s, 1),
+            "rss_bytes": rss_bytes(),
+            "sessions": len(driver.sessions),
+            "sessions_total": driver.sessions_total,
+            "events_total": driver.events_total,
+            "spool_events": spool.waiting_events,
+            "spool_bytes": spool.bytes_on_disk,
+            "spool_bytes_max": self.settings.spool.bytes_max,
+            "spool": spool.trouble or "ok",
+            "dropped_events": spool.dropped_events,
+            "capture": driver.artefacts.stopped or "ok",
+            "disk_free_bytes": free_bytes(self._home),
+            "listening": list(self.listening),
+            "faults": driver.faults,
+        }
+
+
+def rss_bytes() -> int:
+    """Return the memory that this process has in use, bytes; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _maker(listener: Listener) -> Callable[[Visit], Room]:
+    rooms = [load(name) for name in listener.rooms]
+    if len(rooms) == 1:
+        return rooms[0]
+    otherwise = load("catchall")
+    return lambda visit: Front(visit, rooms, otherwise)
+
+
+async def _state_refused(driver: Driver, doors: Sequence[Doorkeeper]) -> None:
+    while True:
+        await asyncio.sleep(REFUSED_EVERY_S)
+        for door in doors:
+            for limit, count in door.take_refused().items():
+                driver.state(SessionsRefused(limit, count))
+
+
+async def _until(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for `stop`; raise what ends one of the tasks before, for none of them ends by itself."""
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((stopping, *tasks), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in tasks:
+        if task.done():
+            task.result()
