@@ -68,7 +68,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The session is over, for whatever reason; nothing can be sent. The last chance to `Keep`, to `Saw` and to `Fetch`.
+    """The session is over; nothing can be sent. The last chance to `Keep`, to `Saw` and to `Fetch`.
 
     Of that fetch no answer will be told; but an attacker that strikes and is gone has still said what it wanted.
     """
