@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import secrets
 import sqlite3
 import threading
@@ -190,7 +191,7 @@ class Accounts:
             for key in whom:
                 recent = [at_s for at_s in self._failures.get(key, ()) if at_s > now_s - FAILURE_WINDOW_S]
                 if len(recent) >= FAILURES_MAX:
-                    raise TooManyAttemptsError(int(recent[-FAILURES_MAX] + FAILURE_WINDOW_S - now_s) + 1)
+                    raise TooManyAttemptsError(math.ceil(recent[-FAILURES_MAX] + FAILURE_WINDOW_S - now_s))
 
     def _failed(self, *whom: str) -> None:
         now_s = self._clock()

@@ -19,6 +19,7 @@ from eudaemon.farm import api_accounts, api_overview, api_samples, api_sessions
 from eudaemon.farm.api_assets import Assets
 from eudaemon.farm.api_common import Parts
 from eudaemon.farm.api_guard import Guard
+from eudaemon.farm.store.engine import QueryTooLargeError
 
 __all__ = ["Parts", "create_app"]
 
@@ -44,6 +45,10 @@ def create_app(parts: Parts, *, hosts: Collection[str] = ()) -> ASGIApp:
     @app.exception_handler(PlainHTTPException)
     async def refused(_: Request, error: PlainHTTPException) -> JSONResponse:
         return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+    @app.exception_handler(QueryTooLargeError)
+    async def too_large(_: Request, __: QueryTooLargeError) -> JSONResponse:
+        return JSONResponse({"error": "This question takes too long. Choose a shorter span, or ask for less."}, 503)
 
     @app.exception_handler(Exception)
     async def failed(_: Request, __: Exception) -> JSONResponse:

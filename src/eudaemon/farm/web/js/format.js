@@ -84,6 +84,7 @@ export function says(kind, f = {}) {
     case "capture.resumed": return [`capture resumed, ${plural(f.missed ?? 0, "artefact")} missed`, "", ""];
     case "spool.dropped": return [`spool full: ${plural(f.events ?? 0, "event")} dropped`, "", "warn"];
     case "session.refused": return [`${plural(f.count ?? 0, "connection")} refused (${f.limit})`, "", "warn"];
+    case "feed.missed": return [`${plural(f.events ?? 0, "event")} went by too fast to show`, "", "warn"];
     default: return [kind, JSON.stringify(f), ""];
   }
 }

@@ -25,6 +25,7 @@ export function start() {
   });
   source.addEventListener("event", (message) => {
     const event = JSON.parse(message.data);
+    event.id ||= `${event.kind} ${event.time}`;
     for (const listener of listeners) listener(event);
   });
 }
