@@ -47,6 +47,7 @@ class Intake:
     line_bytes_max: int = option(256 * KIB, "Largest single event.", low=4 * KIB, high=16 * MIB)
     artefact_bytes_max: int = option(64 * MIB, "Largest artefact.", low=1 * KIB, high=4 * GIB)
     body_s_max: float = option(300.0, "Longest time that an upload may take, seconds.", low=1.0)
+    in_flight_bytes_max: int = option(64 * MIB, "Most that batches on their way in may take together.", low=MIB)
     concurrent_max: int = option(64, "Most uploads at a time; further ones wait at the sensor.", low=1, high=10_000)
     failed_logins_max: int = option(20, "Wrong credentials from an address within a minute, then it waits.", low=1)
 

@@ -86,6 +86,10 @@ class Store:
         self._waiting.put((Batch(sensor, spool, first, lines), done))
         return await asyncio.wrap_future(done)
 
+    async def mark(self, sensor: str, spool: str) -> int:
+        """Return the number of the next event that is wanted of a spool."""
+        return await asyncio.to_thread(self._queue.mark, sensor, spool)
+
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Return the rows of a SELECT with `{name:Type}` parameters, within the limits of the settings.
 
