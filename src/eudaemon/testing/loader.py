@@ -57,7 +57,7 @@ async def attack(
     payload: Payload = b"",
     method: str = "auto",
     user: str = "root",
-    password: str = "xc3511",
+    password: str = "xc3511",  # noqa: S107
     http: str = "",
     tftp: str = "",
     architecture: str = "",
@@ -261,7 +261,7 @@ class _Attack:
         return heard
 
     def _negotiated(self, piece: bytes) -> bytes:
-        """Answer telnet's commands as the loader does: window size yes, the rest no. They come at the beginning only."""
+        """Answer telnet's commands as the loader does: window size yes, the rest no. They come first only."""
         if self._outcome.stage != "login":
             return piece
         while piece[:1] == b"\xff" and len(piece) >= 3:

@@ -47,6 +47,7 @@ class Host:
         self.memory_kb: int = seed.choice("memory", persona.memory_kb) - 4 * seed.number("memory reserved", 64)
         self.busybox_version: str = seed.choice("busybox", persona.busybox)
         self.built_s = float(_EPOCH_S + seed.number("built", 900 * 86_400))
+        self.zone: str = seed.choice("zone", ("CST", "CST", "UTC"))
         octets = seed.bytes("mac", 3)
         self.mac: str = seed.choice("oui", persona.ouis) + "".join(f":{octet:02x}" for octet in octets)
         network = seed.choice("network", ("192.168.0", "192.168.1", "192.168.2", "10.0.0", "192.168.100"))
@@ -91,8 +92,7 @@ class Host:
         """The part of the kernel's version that tells when it was built."""
         built = datetime.fromtimestamp(self.built_s, UTC)
         serial = 1 + self.seed.number("kernel build", 40)
-        zone = self.seed.choice("zone", ("CST", "UTC", "CST"))
-        return f"#{serial} {built:%a %b} {built.day:>2} {built:%H:%M:%S} {zone} {built.year}"
+        return f"#{serial} {built:%a %b} {built.day:>2} {built:%H:%M:%S} {self.zone} {built.year}"
 
     @cached_property
     def version_line(self) -> str:
@@ -107,7 +107,7 @@ class Host:
     def busybox_line(self) -> str:
         """How its BusyBox names itself."""
         built = datetime.fromtimestamp(self.built_s + 3_000, UTC)
-        return f"BusyBox v{self.busybox_version} ({built:%Y-%m-%d %H:%M:%S} {self.seed.choice('zone', ('CST', 'UTC', 'CST'))})"
+        return f"BusyBox v{self.busybox_version} ({built:%Y-%m-%d %H:%M:%S} {self.zone})"
 
     @cached_property
     def mounts(self) -> tuple[str, ...]:

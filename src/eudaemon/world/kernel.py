@@ -22,8 +22,10 @@ def files(host: Host) -> dict[str, bytes | Callable[[float], bytes]]:
         "/proc/loadavg": lambda at_s: b"%s 1/%d %d\n" % (load(host, at_s), 40 + len(host.persona.services),
                                                          host.pid_at(at_s)),
         "/proc/cmdline": b"console=ttyS0,115200 root=/dev/mtdblock2 rootfstype=squashfs noinitrd\n",
-        "/proc/filesystems": b"nodev\tsysfs\nnodev\trootfs\nnodev\tproc\nnodev\ttmpfs\nnodev\tdevpts\n\tsquashfs\n\tjffs2\n",
-        "/proc/mtd": b'dev:    size   erasesize  name\nmtd0: 00040000 00010000 "boot"\nmtd1: 00180000 00010000 "kernel"\n'
+        "/proc/filesystems": b"nodev\tsysfs\nnodev\trootfs\nnodev\tproc\nnodev\ttmpfs\n"
+                             b"nodev\tdevpts\n\tsquashfs\n\tjffs2\n",
+        "/proc/mtd": b'dev:    size   erasesize  name\nmtd0: 00040000 00010000 "boot"\nmtd1: 00180000 00010000 '
+                     b'"kernel"\n'
                      b'mtd2: 00580000 00010000 "rootfs"\nmtd3: 00010000 00010000 "factory"\n'
                      b'mtd4: 00020000 00010000 "config"\nmtd5: 00080000 00010000 "user"\n',
         "/proc/self/cmdline": b"-sh\0",
@@ -33,18 +35,23 @@ def files(host: Host) -> dict[str, bytes | Callable[[float], bytes]]:
         "/proc/stat": lambda at_s: b"cpu  %d 0 %d %d 0 0 12 0\nbtime %d\n" % (
             host.uptime_s(at_s) * 2, host.uptime_s(at_s) * 4, host.uptime_s(at_s) * 93, host.booted_s),
         "/proc/net/dev": f"Inter-|   Receive                                                |  Transmit\n"
-                         f" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop "
+                         f" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
+                         f"drop "
                          f"fifo colls carrier compressed\n"
                          f"    lo:   81204     904    0    0    0     0          0         0    81204     904    0    0"
                          f"    0     0       0          0\n"
                          f"  eth0:{traffic:>10} {traffic // 700:>7}    0    0    0     0          0         0 "
                          f"{traffic // 5:>8} {traffic // 900:>7}    0    0    0     0       0          0\n".encode(),
         "/proc/net/route": b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n",
-        "/proc/net/tcp": b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-                         b"   0: 00000000:0017 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 312\n"
-                         b"   1: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 345\n",
+        "/proc/net/tcp": b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+                         b"inode\n"
+                         b"   0: 00000000:0017 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
+                         b"312\n"
+                         b"   1: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
+                         b"345\n",
         "/proc/net/arp": f"IP address       HW type     Flags       HW address            Mask     Device\n"
-                         f"{host.gateway:<16} 0x1         0x2         {mac[:8]}:{mac[12:]}:01     *        eth0\n".encode(),
+                         f"{host.gateway:<16} 0x1         0x2         {mac[:8]}:{mac[12:]}:01     *        "
+                         f"eth0\n".encode(),
         "/proc/sys/kernel/hostname": f"{host.name}\n".encode(),
         "/proc/sys/kernel/osrelease": f"{host.kernel}\n".encode(),
         "/sys/class/net/eth0/address": f"{mac}\n".encode(),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Download:
     """A wish: get this. `url` is absolute: `scheme://[user:password@]host[:port]/path`, the host in brackets if IPv6.
 
-    `tool` is the command or protocol that wished (`wget`, `tftp`, `class loading`), `name` the local name it was to get.
+    `tool` is the command or protocol that wished (`wget`, `tftp`, `class loading`), `name` the name it was to get.
     """
 
     url: str

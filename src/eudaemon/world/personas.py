@@ -1,5 +1,6 @@
-"""Who the sensor can pretend to be, as data: one row a device family. What differs within a family is drawn from the seed.
+"""Who the sensor can pretend to be, as data: one row a device family.
 
+What differs within a family is drawn from the seed.
 Refuses to know how anything is shown; `rootfs` turns a persona into files, `host` into answers.
 """
 
@@ -30,9 +31,11 @@ _MTD = ("/dev/mtdblock4 /etc jffs2 rw,relatime 0 0", "/dev/mtdblock5 /mnt/mtd jf
 _UBI = ("ubi0:config /etc ubifs rw,sync,relatime 0 0", "ubi0:data /data ubifs rw,relatime 0 0")
 _DISK = ("/dev/sda1 /etc ext4 rw,noatime,data=ordered 0 0", "/dev/sda2 /mnt/data ext4 rw,noatime,data=ordered 0 0")
 _ROUTER = ("/usr/sbin/httpd", "/usr/sbin/dnsmasq -C /etc/dnsmasq.conf", "/usr/sbin/ntpclient -s -h pool.ntp.org",
-           "/usr/sbin/upnpd ppp0 br0", "/sbin/udhcpc -i eth1 -p /var/run/udhcpc.pid", "/usr/sbin/igmpproxy")  # fmt: skip
-_RECORDER = ("/usr/bin/dvr_app", "/usr/bin/rtsp_server -p 554", "/usr/sbin/onvifd", "/sbin/watchdog -t 10 /dev/watchdog",
-             "/sbin/udhcpc -i eth0 -p /var/run/udhcpc.pid", "/usr/bin/cloud_client")  # fmt: skip
+           "/usr/sbin/upnpd ppp0 br0", "/sbin/udhcpc -i eth1 -p /var/run/udhcpc.pid",
+           "/usr/sbin/igmpproxy")  # fmt: skip
+_RECORDER = ("/usr/bin/dvr_app", "/usr/bin/rtsp_server -p 554", "/usr/sbin/onvifd",
+             "/sbin/watchdog -t 10 /dev/watchdog", "/sbin/udhcpc -i eth0 -p /var/run/udhcpc.pid",
+             "/usr/bin/cloud_client")  # fmt: skip
 
 _MIPS_CPU = """system type\t\t: {system}
 machine\t\t\t: Unknown
@@ -79,7 +82,7 @@ cache size\t: 1024 KB
 fpu\t\t: yes
 cpuid level\t: 11
 wp\t\t: yes
-flags\t\t: fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 ss ht tm pbe nx
+flags\t\t: fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 nx
 bogomips\t: {bogomips}
 clflush size\t: 64
 address sizes\t: 36 bits physical, 48 bits virtual
@@ -124,14 +127,15 @@ PERSONAS = (
     Persona("recorder", "arm7", ("LocalHost", "dvrdvs", "hi{}", "NVR{}"),
             ("3.0.8", "3.4.35", "3.10.0_hi3520d"), _GCC, _BUSYBOX,
             _arm("Processor\t: ARMv7 Processor rev 1 (v7l)\nprocessor\t: 0",
-                 "swp half thumb fastmult vfp edsp neon vfpv3 tls", "7", "0xc09", "hi3520d"), (58_432, 122_968, 251_904),
-            ("00:12:16", "00:0b:3f", "bc:ad:28", "4c:11:bf"), _MTD, _RECORDER),
+                 "swp half thumb fastmult vfp edsp neon vfpv3 tls", "7", "0xc09", "hi3520d"),
+            (58_432, 122_968, 251_904), ("00:12:16", "00:0b:3f", "bc:ad:28", "4c:11:bf"), _MTD, _RECORDER),
     Persona("camera", "arm", ("IPCamera", "ipc{}", "hisi{}", "GK{}"),
             ("2.6.24-rt1", "3.0.8", "3.4.43-gk"), _GCC, _BUSYBOX,
             _arm("Processor\t: ARM926EJ-S rev 5 (v5l)", "swp half thumb fastmult edsp java", "5TEJ", "0x926", "hi3518"),
             (37_996, 42_084, 59_108), ("00:12:17", "e0:62:90", "9c:8e:cd", "3c:ef:8c"), _MTD, _RECORDER),
-    Persona("storage", "x86_64", ("NAS{}", "storage-{}"), ("3.2.40", "3.10.77", "4.4.59"), ("4.7.3 (GCC)", "5.4.0 (GCC)"),
-            _BUSYBOX, _X86_CPU, (1_024_328, 2_051_884), ("00:11:32", "00:08:9b"), _DISK, _ROUTER),
+    Persona("storage", "x86_64", ("NAS{}", "storage-{}"), ("3.2.40", "3.10.77", "4.4.11"),
+            ("4.7.3 (GCC)", "5.4.0 (GCC)"), _BUSYBOX, _X86_CPU, (1_024_328, 2_051_884),
+            ("00:11:32", "00:08:9b"), _DISK, _ROUTER),
     Persona("firewall", "x86", ("fw{}", "gateway{}"), ("2.6.39.4", "3.2.40"), ("4.6.4 (GCC)",),
             _BUSYBOX, _X86_CPU, (253_128, 510_212), ("00:0d:b9", "00:90:0b"), _DISK, _ROUTER),
     Persona("access-point", "ppc", ("ap{}", "AIR{}"), ("2.6.35", "3.2.54"), _GCC, _BUSYBOX,
@@ -164,7 +168,7 @@ APPLETS = words(
     "nproc nslookup od passwd pidof ping pivot_root poweroff printf ps pwd readlink realpath reboot renice reset "
     "rm rmdir rmmod route sed seq sh sha1sum sha256sum sleep sort stat strings stty su sync sysctl syslogd tail "
     "tar tee telnet telnetd test time timeout top touch tr traceroute true tty udhcpc udhcpd umount uname uniq "
-    "unzip uptime usleep uuencode vi w watch watchdog wc which who whoami xargs yes zcat"
+    "unzip uptime usleep uuencode vi w watch watchdog wc which who whoami xargs xxd yes zcat"
 )
 DOWNLOADERS = ("ftpget", "ftpput", "nc", "tftp", "wget")
 # Programs of their own, not of BusyBox.

@@ -22,7 +22,8 @@ _USR_BIN = frozenset(
         "[ [[ awk base64 basename bunzip2 bzcat chpasswd clear cmp crontab cut diff dirname du env expr find free "
         "ftpget ftpput fuser head hexdump id killall less logger md5sum mkfifo nc nohup nproc nslookup od passwd "
         "printf readlink realpath renice reset seq sha1sum sha256sum sort stat strings tail tee telnet test tftp time "
-        "timeout top tr traceroute tty uniq unzip uptime uuencode w wc wget which who whoami xargs yes curl ftp sudo"
+        "timeout top tr traceroute tty uniq unzip uptime uuencode w wc wget which who whoami xargs xxd yes curl ftp "
+        "sudo"
     )
 )
 _USR_SBIN = frozenset(("chroot", "telnetd", "dropbear", "nvram"))
@@ -39,57 +40,82 @@ def path_of(applet: str) -> str:
 
 def build(host: Host) -> Directory:
     """Return the root of the host's tree."""
-    made_s = host.built_s
-    root = Directory(mtime_s=made_s)
+    tree = _Tree(host.built_s)
+    _directories(host, tree)
+    _programs(host, tree)
+    _devices(tree)
+    for path, text in _etc(host).items():
+        mode = 0o600 if path == "/etc/shadow" else 0o755 if "init.d" in path else 0o644
+        tree.put(path, Fixed(text.encode(), mode, host.built_s))
+    for path, content in kernel.files(host).items():
+        tree.put(path, Fixed(content, 0o444))
+    mounts = ("\n".join(host.mounts) + "\n").encode()
+    tree.put("/proc/mounts", Fixed(mounts, 0o444))
+    tree.put("/proc/self/mounts", Fixed(mounts, 0o444))
+    tree.put("/proc/self/exe", Link(b"/bin/busybox"))
+    tree.put("/var/run/utmp", Fixed(b"", 0o644, host.built_s))
+    tree.put("/var/log/messages", Fixed(b"", 0o644, host.built_s))
+    return tree.root
 
-    def put(path: str, node: Node) -> None:
-        at = root
+
+class _Tree:
+    """A tree that grows by paths."""
+
+    def __init__(self, made_s: float) -> None:
+        self.made_s = made_s
+        self.root = Directory(mtime_s=made_s)
+
+    def put(self, path: str, node: Node) -> None:
+        """Put a node at a path; directories above it are made."""
+        at = self.root
         *above, name = path.strip("/").encode("latin-1").split(b"/")
         for part in above:
             below = at.names.get(part)
             if not isinstance(below, Directory):
-                below = at.names[part] = Directory(mtime_s=made_s)
+                below = at.names[part] = Directory(mtime_s=self.made_s)
             at = below
         at.names[name] = node
 
-    for path in ("/bin", "/dev/pts", "/dev/shm", "/etc/init.d", "/home", "/lib/modules", "/mnt", "/proc/net", "/proc/self",
-                 "/proc/sys/kernel", "/root", "/sbin", "/sys/class/net", "/tmp", "/usr/bin", "/usr/lib", "/usr/sbin",
-                 "/usr/share", "/var/lock", "/var/log", "/var/run", "/var/spool/cron/crontabs", "/var/tmp"):  # fmt: skip
-        put(path, Directory(0o1777 if path in ("/tmp", "/var/tmp", "/dev/shm") else 0o755, made_s))
+
+_STICKY = frozenset(words("/tmp /var/tmp /dev/shm"))  # noqa: S108 - pretended ones
+_DIRECTORIES = words(
+    "/bin /dev/pts /etc/init.d /home /lib/modules /mnt /proc/net /proc/self /proc/sys/kernel /root /sbin "
+    "/sys/class/net "
+    "/usr/bin /usr/lib /usr/sbin /usr/share /var/lock /var/log /var/run /var/spool/cron/crontabs"
+)
+
+
+def _directories(host: Host, tree: _Tree) -> None:
+    for path in (*_DIRECTORIES, *sorted(_STICKY)):
+        tree.put(path, Directory(0o1777 if path in _STICKY else 0o755, host.built_s))
     for mount in host.mounts:
         place = mount.split(" ")[1]
         if place.startswith(("/mnt", "/data")):
-            put(place, Directory(mtime_s=made_s))
-    busybox = Fixed(host.busybox, 0o755, made_s)
-    put("/bin/busybox", busybox)
+            tree.put(place, Directory(mtime_s=host.built_s))
+
+
+def _programs(host: Host, tree: _Tree) -> None:
+    made_s = host.built_s
+    tree.put("/bin/busybox", Fixed(host.busybox, 0o755, made_s))
     for applet in host.applets:
-        if applet not in ("busybox",):
-            put(
-                path_of(applet),
-                Link(b"../../bin/busybox" if path_of(applet).startswith("/usr") else b"/bin/busybox", made_s),
-            )
+        path = path_of(applet)
+        tree.put(path, Link(b"../../bin/busybox" if path.startswith("/usr") else b"/bin/busybox", made_s))
     for program in host.programs:
-        put(path_of(program), Fixed(host.busybox, 0o755, made_s))
-    put("/lib/libc.so.0", Link(b"libuClibc-0.9.33.2.so", made_s))
-    put("/lib/libuClibc-0.9.33.2.so", Fixed(host.busybox[:4096], 0o755, made_s))
-    put("/lib/ld-uClibc.so.0", Link(b"libuClibc-0.9.33.2.so", made_s))
-    for path, text in _etc(host).items():
-        put(
-            path, Fixed(text.encode(), 0o600 if path == "/etc/shadow" else 0o755 if "init.d" in path else 0o644, made_s)
-        )
-    for path, content in kernel.files(host).items():
-        put(path, Fixed(content, 0o444))
-    for name, mode in (("null", 0o666), ("zero", 0o666), ("random", 0o666), ("urandom", 0o666), ("tty", 0o666),
-                       ("console", 0o600), ("ptmx", 0o666), ("watchdog", 0o600), ("mem", 0o640), ("full", 0o666)):  # fmt: skip
-        put(f"/dev/{name}", Device(b"random" if name == "urandom" else name.encode(), mode, mtime_s=made_s))
+        tree.put(path_of(program), Fixed(host.busybox, 0o755, made_s))
+    tree.put("/lib/libc.so.0", Link(b"libuClibc-0.9.33.2.so", made_s))
+    tree.put("/lib/libuClibc-0.9.33.2.so", Fixed(host.busybox[:4096], 0o755, made_s))
+    tree.put("/lib/ld-uClibc.so.0", Link(b"libuClibc-0.9.33.2.so", made_s))
+
+
+_DEVICES = {"null": 0o666, "zero": 0o666, "random": 0o666, "urandom": 0o666, "tty": 0o666, "console": 0o600,
+            "ptmx": 0o666, "watchdog": 0o600, "mem": 0o640, "full": 0o666}  # fmt: skip
+
+
+def _devices(tree: _Tree) -> None:
+    for name, mode in _DEVICES.items():
+        tree.put(f"/dev/{name}", Device(b"random" if name == "urandom" else name.encode(), mode, mtime_s=tree.made_s))
     for number in range(6):
-        put(f"/dev/mtdblock{number}", Device(b"mtd", 0o640, block=True, mtime_s=made_s))
-    put("/proc/self/exe", Link(b"/bin/busybox"))
-    put("/proc/mounts", Fixed(("\n".join(host.mounts) + "\n").encode(), 0o444))
-    put("/proc/self/mounts", Fixed(("\n".join(host.mounts) + "\n").encode(), 0o444))
-    put("/var/run/utmp", Fixed(b"", 0o644, made_s))
-    put("/var/log/messages", Fixed(b"", 0o644, made_s))
-    return root
+        tree.put(f"/dev/mtdblock{number}", Device(b"mtd", 0o640, block=True, mtime_s=tree.made_s))
 
 
 def _etc(host: Host) -> dict[str, str]:
@@ -97,8 +123,8 @@ def _etc(host: Host) -> dict[str, str]:
     drawn = "".join(salt[byte % 64] for byte in host.seed.bytes("shadow", 30))
     digest = f"$1${drawn[:8]}${drawn[8:]}"
     return {
-        "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/false\ndaemon:x:2:2:daemon:/sbin:/bin/false\n"
-        "nobody:x:99:99:nobody:/:/bin/false\n",
+        "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/false\n"
+        "daemon:x:2:2:daemon:/sbin:/bin/false\nnobody:x:99:99:nobody:/:/bin/false\n",
         "/etc/shadow": f"root:{digest}:15874:0:99999:7:::\nbin:*:15874:0:99999:7:::\ndaemon:*:15874:0:99999:7:::\n"
         "nobody:*:15874:0:99999:7:::\n",
         "/etc/group": "root:x:0:\nbin:x:1:\ndaemon:x:2:\nnogroup:x:99:\n",
@@ -106,7 +132,8 @@ def _etc(host: Host) -> dict[str, str]:
         "/etc/hostname": f"{host.name}\n",
         "/etc/resolv.conf": f"nameserver {host.gateway}\n",
         "/etc/shells": "/bin/sh\n/bin/ash\n",
-        "/etc/inittab": "::sysinit:/etc/init.d/rcS\n::respawn:/sbin/getty -L console 115200 vt100\n::ctrlaltdel:/sbin/reboot\n",
+        "/etc/inittab": "::sysinit:/etc/init.d/rcS\n::respawn:/sbin/getty -L console 115200 "
+        "vt100\n::ctrlaltdel:/sbin/reboot\n",
         "/etc/init.d/rcS": "#!/bin/sh\nmount -a\nmkdir -p /var/run /var/log\n/sbin/ifconfig lo 127.0.0.1 up\ntelnetd\n",
         "/etc/fstab": "proc /proc proc defaults 0 0\ntmpfs /tmp tmpfs defaults 0 0\n",
         "/etc/profile": "export PATH=/bin:/sbin:/usr/bin:/usr/sbin\numask 022\n",

@@ -13,7 +13,8 @@ _KNOWN = {
     b"root": b"xc3511 vizxv admin 888888 xmhdipc default juantech 123456 54321 root 12345 pass klv1234 Zte521 hi3518 "
     b"jvbzd anko zlxx. 7ujMko0vizxv 7ujMko0admin system ikwb dreambox user realtek 00000000 1111 1234 666666 password "
     b"klv123 hunt5759 cat1029 tsgoingon 20080826 GM8182 antslq gpon zyad1234 oelinux123 cxlinux vertex25ektks123 toor",
-    b"admin": b"admin password smcadmin 1111 1111111 1234 12345 54321 123456 7ujMko0admin 1234567890 pass meinsm admin1234 "
+    b"admin": b"admin password smcadmin 1111 1111111 1234 12345 54321 123456 7ujMko0admin 1234567890 pass meinsm "
+              b"admin1234 "
     b"admin123 ho4uku6at 2601hx samsung",
     b"user": b"user 1234 12345", b"guest": b"guest 12345", b"support": b"support", b"service": b"service",
     b"supervisor": b"supervisor", b"administrator": b"1234", b"Administrator": b"admin", b"666666": b"666666",

@@ -14,7 +14,8 @@ SUBNEGOTIATION_BYTES_MAX = 1024
 IAC, DONT, DO, WONT, WILL, SB = 0xFF, 0xFE, 0xFD, 0xFC, 0xFB, 0xFA
 EL, EC, INTERRUPT, BREAK, SE = 0xF8, 0xF7, 0xF4, 0xF3, 0xF0
 ECHO, SUPPRESS_GO_AHEAD, NAWS, TIMING_MARK = 1, 3, 31, 6
-# What telnetd sends first. Never begin with `ff fd 1f` and something else than `ff`: that is how scanners know a honeypot.
+# What telnetd sends first. Never begin with `ff fd 1f` and then something else than `ff`: by that scanners know a
+# well-known honeypot.
 OPENING = bytes((IAC, DO, ECHO, IAC, DO, NAWS, IAC, WILL, ECHO, IAC, WILL, SUPPRESS_GO_AHEAD))
 
 # State: what has been read of a command.

@@ -199,5 +199,5 @@ class Telnet(Room):
         return self.visit.host.name.encode() + b" login: "
 
     def _welcome(self) -> bytes:
-        host = self.visit.host
-        return f"\r\n\r\n{host.busybox_line} built-in shell (ash)\r\nEnter 'help' for a list of built-in commands.\r\n\r\n".encode()
+        shell = f"{self.visit.host.busybox_line} built-in shell (ash)"
+        return f"\r\n\r\n{shell}\r\nEnter 'help' for a list of built-in commands.\r\n\r\n".encode()

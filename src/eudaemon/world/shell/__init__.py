@@ -1,4 +1,4 @@
-"""One POSIX / BusyBox ash engine that executes nothing: shared by telnet, HTTP injections, and whatever else takes commands.
+"""One POSIX / BusyBox ash engine that executes nothing, for every room that takes commands.
 
     line --> parser --> syntax tree --> evaluator --> acts (Print, Download, Kept)
 

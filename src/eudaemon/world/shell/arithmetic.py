@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_TOKEN = re.compile(rb"\s*(0[xX][0-9a-fA-F]+|[0-9]+|[A-Za-z_][A-Za-z0-9_]*|<<=|>>=|&&|\|\||[-+*/%&|^<>=!]=|<<|>>|\+\+|--"
+_TOKEN = re.compile(rb"\s*(0[xX][0-9a-fA-F]+|[0-9]+|[A-Za-z_][A-Za-z0-9_]*|<<=|>>=|&&|\|\|"
+                    rb"|[-+*/%&|^<>=!]=|<<|>>|\+\+|--"
                     rb"|[-+*/%()<>=!~&|^?:,])\s*")  # fmt: skip
 _LEVELS = {b"||": 1, b"&&": 2, b"|": 3, b"^": 4, b"&": 5, b"==": 6, b"!=": 6, b"<": 7, b">": 7, b"<=": 7, b">=": 7,
            b"<<": 8, b">>": 8, b"+": 9, b"-": 9, b"*": 10, b"/": 10, b"%": 10}  # fmt: skip
@@ -172,7 +173,7 @@ def number(text: bytes) -> int:
         raise ExpressionError("arithmetic syntax error")
     try:
         if text[:2] in (b"0x", b"0X"):
-            return int(text[2:], 16)
+            return int(text, 16)
         return int(text, 8) if text[:1] == b"0" and len(text) > 1 else int(text)
     except ValueError:
         raise ExpressionError("arithmetic syntax error") from None

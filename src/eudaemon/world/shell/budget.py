@@ -5,7 +5,7 @@ from __future__ import annotations
 from eudaemon.world.shell.limits import CALL_LEVELS_MAX, OUTPUT_BYTES_MAX, STEPS_MAX, WORK_BYTES_MAX
 
 
-class Exhausted(Exception):
+class LimitError(Exception):
     """The line ran into a limit."""
 
 
@@ -28,24 +28,24 @@ class Budget:
         """One command, loop turn or expansion."""
         self.steps -= count
         if self.steps < 0:
-            raise Exhausted("steps")
+            raise LimitError("steps")
 
     def work(self, count: int) -> None:
         """So many bytes were read, written or compared."""
         self.work_bytes -= count
         if self.work_bytes < 0:
-            raise Exhausted("work")
+            raise LimitError("work")
 
     def output(self, count: int) -> None:
         """So many bytes were printed."""
         self.output_bytes -= count
         if self.output_bytes < 0:
-            raise Exhausted("output")
+            raise LimitError("output")
 
     def enter(self) -> None:
         """One level deeper; pair it with `leave`."""
         if self.levels <= 0:
-            raise Exhausted("levels")
+            raise LimitError("levels")
         self.levels -= 1
 
     def leave(self) -> None:

@@ -14,7 +14,7 @@ from eudaemon.world.rootfs import path_of
 from eudaemon.world.seed import Seed
 from eudaemon.world.shell.acts import Act, Kept, Print
 from eudaemon.world.shell.applets import APPLETS, BUILTINS
-from eudaemon.world.shell.budget import Budget, Exhausted
+from eudaemon.world.shell.budget import Budget, LimitError
 from eudaemon.world.shell.evaluator import Break, Evaluator, Exit, Return
 from eudaemon.world.shell.expansion import ExpansionError
 from eudaemon.world.shell.limits import (
@@ -26,9 +26,9 @@ from eudaemon.world.shell.limits import (
 )
 from eudaemon.world.shell.parser import Parser
 from eudaemon.world.shell.scope import Scope
-from eudaemon.world.shell.streams import Endless, Full, PipeFull, Stream, Terminal
+from eudaemon.world.shell.streams import Endless, Full, PipeFullError, Stream, Terminal
 from eudaemon.world.shell.survey import unknown_commands
-from eudaemon.world.shell.words import Incomplete, ShellSyntaxError
+from eudaemon.world.shell.words import IncompleteError, ShellSyntaxError
 
 if TYPE_CHECKING:
     from eudaemon.world.shell.call import Applet
@@ -161,7 +161,7 @@ class Shell:
         try:
             yield from self._read_and_run(line, self._scope)
             self._pending_lines = 0
-        except Incomplete as error:
+        except IncompleteError as error:
             self._pending, self._wanted = line, error.wanted
         except ShellSyntaxError as error:
             self._screen += f"-sh: {error}\n".encode("latin-1", "replace")
@@ -169,12 +169,12 @@ class Shell:
         except ExpansionError as error:
             self._screen += f"-sh: {error}\n".encode("latin-1", "replace")
             self._scope.status = 2
-        except (Break, Return, PipeFull):
+        except (Break, Return, PipeFullError):
             self._scope.status = 1
         except Exit:
             self._levels -= 1
             self.exited = self._levels < 0
-        except Exhausted:
+        except LimitError:
             self.count_exhausted()
             self._screen += b"Killed\n"
             self._scope.status = 137

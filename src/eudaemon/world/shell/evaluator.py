@@ -6,19 +6,19 @@ outwards through `yield from`, the answers inwards. Jumps (`break`, `return`, `e
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from eudaemon.world.files import Device, Directory, FileError, Fixed, Written
-from eudaemon.world.outside import Download, Downloaded
-from eudaemon.world.shell import patterns
+from eudaemon.world.files import FileError
+from eudaemon.world.outside import Downloaded
+from eudaemon.world.shell import patterns, programs, redirections
 from eudaemon.world.shell.acts import Act
-from eudaemon.world.shell.budget import Exhausted
+from eudaemon.world.shell.budget import LimitError
 from eudaemon.world.shell.call import Call, text
 from eudaemon.world.shell.expansion import Expander, ExpansionError
 from eudaemon.world.shell.limits import WORDS_MAX
-from eudaemon.world.shell.streams import Buffered, Output, Pipe, PipeFull, Stream, content
-from eudaemon.world.shell.syntax import AndOr, Case, Command, For, Function, Group, If, Redirect, Simple, While
+from eudaemon.world.shell.streams import Pipe, PipeFullError, Stream
+from eudaemon.world.shell.syntax import AndOr, Case, Command, For, Function, Group, If, Simple, While
 
 if TYPE_CHECKING:
     from eudaemon.world.shell.engine import Shell
@@ -28,7 +28,7 @@ Steps: TypeAlias = Generator[Act, Downloaded | None, None]
 Streams: TypeAlias = dict[int, Stream]
 
 
-class Break(Exception):
+class Break(Exception):  # noqa: N818 - a jump, no error
     """`break n`."""
 
     def __init__(self, levels: int) -> None:
@@ -40,16 +40,12 @@ class Continue(Break):
     """`continue n`."""
 
 
-class Return(Exception):
+class Return(Exception):  # noqa: N818
     """`return`; the status is set."""
 
 
-class Exit(Exception):
+class Exit(Exception):  # noqa: N818
     """`exit`; the status is set."""
-
-
-class RedirectError(Exception):
-    """A redirection cannot be set up; the message is BusyBox's."""
 
 
 class Evaluator:
@@ -78,7 +74,7 @@ class Evaluator:
         except (Break, Return, Exit):
             pass
         except ExpansionError as error:
-            self._complain(child, child.streams, str(error))
+            self.complain(child, child.streams, str(error))
             child.status = 2
 
     def subshell_line(self, commands: tuple[AndOr, ...], scope: Scope) -> Steps:
@@ -88,7 +84,7 @@ class Evaluator:
         except (Break, Return):
             pass
         except ExpansionError as error:
-            self._complain(scope, scope.streams, str(error))
+            self.complain(scope, scope.streams, str(error))
             scope.status = 2
 
     def _background(self, and_or: AndOr, scope: Scope, streams: Streams) -> Steps:
@@ -96,7 +92,7 @@ class Evaluator:
         child.streams = {**streams, 0: Stream()}
         try:
             yield from self.subshell((AndOr(and_or.pipelines, background=False),), child)
-        except Exhausted:
+        except LimitError:
             # What runs for ever in the background runs for ever: nobody waits for it.
             self.shell.count_exhausted()
             self.shell.budget.renew(share=10)
@@ -124,7 +120,7 @@ class Evaluator:
                 child.streams[1] = pipe
             try:
                 yield from self.subshell((_alone(command),), child)
-            except PipeFull:
+            except PipeFullError:
                 child.status = 141
             source = pipe
             scope.status = child.status
@@ -140,10 +136,12 @@ class Evaluator:
         budget.step()
         budget.enter()
         try:
-            streams = (yield from self.redirected(command.redirects, scope, streams)) if command.redirects else streams
-            yield from self._WALK[type(command)](self, command, scope, streams)
-        except RedirectError as error:
-            self._complain(scope, streams, str(error))
+            if command.redirects:
+                streams = yield from redirections.redirected(self, command.redirects, scope, streams)
+            walk: Callable[..., Steps] = self._WALK[type(command)]
+            yield from walk(self, command, scope, streams)
+        except redirections.RedirectError as error:
+            self.complain(scope, streams, str(error))
             scope.status = 1
         finally:
             budget.leave()
@@ -218,7 +216,7 @@ class Evaluator:
         scope.status = 0
         yield from ()
 
-    _WALK = {Group: _group, If: _if, For: _for, While: _while, Case: _case, Function: _function}  # noqa: RUF012
+    _WALK: ClassVar = {Group: _group, If: _if, For: _for, While: _while, Case: _case, Function: _function}
 
     # --- simple commands ---------------------------------------------------------------------------
 
@@ -231,7 +229,7 @@ class Evaluator:
             else:
                 argv += yield from self.expander.fields(word, scope)
                 if len(argv) > WORDS_MAX:
-                    raise Exhausted("words")
+                    raise LimitError("words")
         if not argv:
             scope.status = 0
         values: list[tuple[bytes, bytes]] = []
@@ -239,26 +237,40 @@ class Evaluator:
             values.append((name, (yield from self.expander.text(word, scope))))
         try:
             if node.redirects:
-                streams = yield from self.redirected(node.redirects, scope, streams)
-        except RedirectError as error:
-            self._complain(scope, streams, str(error))
+                streams = yield from redirections.redirected(self, node.redirects, scope, streams)
+        except redirections.RedirectError as error:
+            self.complain(scope, streams, str(error))
             scope.status = 1
             return
         if not argv:
             for name, value in values:
                 scope.set(name, value)
             return
-        before = {name: scope.variables.get(name) for name, _ in values}
-        for name, value in values:
-            scope.set(name, value)
         if argv == [b"exec"]:
             scope.streams = streams
-        scope.status = yield from self.call(argv, scope, streams)
-        for name, old in before.items():
-            if old is None:
-                scope.unset(name)
-            else:
-                scope.set(name, old)
+        if values:
+            yield from self._with_assignments(values, argv, scope, streams)
+        else:
+            scope.status = yield from self.call(argv, scope, streams)
+
+    def _with_assignments(
+        self, values: list[tuple[bytes, bytes]], argv: list[bytes], scope: Scope, streams: Streams
+    ) -> Steps:
+        """`name=value command`: the assignments are exported to the command, and undone after it."""
+        before = {name: scope.variables.get(name) for name, _ in values}
+        exported = scope.exported
+        for name, value in values:
+            scope.set(name, value)
+            scope.export(name)
+        try:
+            scope.status = yield from self.call(argv, scope, streams)
+        finally:
+            scope.exported = exported
+            for name, old in before.items():
+                if old is None:
+                    scope.unset(name)
+                else:
+                    scope.set(name, old)
 
     def call(self, argv: list[bytes], scope: Scope, streams: Streams) -> Generator[Act, Downloaded | None, int]:
         """Run a function, an applet or a file; return its status."""
@@ -271,9 +283,9 @@ class Evaluator:
             return (yield from self.call_applet(text(name), argv, scope, streams))
         path = shell.program_path(name, scope)
         if path is None:
-            self._complain(scope, streams, f"{text(name)}: not found")
+            self.complain(scope, streams, f"{text(name)}: not found")
             return 127
-        return (yield from self._execute(path, argv, scope, streams))
+        return (yield from programs.execute(self, path, argv, scope, streams))
 
     def call_applet(
         self, name: str, argv: list[bytes], scope: Scope, streams: Streams
@@ -307,143 +319,7 @@ class Evaluator:
             self.shell.budget.leave()
         return scope.status
 
-    # --- files that are run --------------------------------------------------------------------------
-
-    def _execute(
-        self, path: bytes, argv: list[bytes], scope: Scope, streams: Streams
-    ) -> Generator[Act, Downloaded | None, int]:
-        shell = self.shell
-        shown = text(argv[0])
-        try:
-            resolved = shell.files.resolve(path, scope.cwd)
-            node = shell.files.get(resolved)
-        except FileError as error:
-            missing = str(error) == "No such file or directory"
-            self._complain(scope, streams, f"{shown}: {'not found' if missing else error}")
-            return 127 if missing else 126
-        if isinstance(node, Directory | Device) or not node.mode & 0o111:
-            self._complain(scope, streams, f"{shown}: Permission denied")
-            return 126
-        data = content(node, shell.at_s) if isinstance(node, Fixed | Written) else b""
-        if data == shell.host.busybox:
-            return (yield from self._busybox(path, argv, scope, streams))
-        if isinstance(node, Written):
-            yield from shell.keep(resolved, node, script=looks_like_script(data))
-        if not data:
-            # What an uploaded dropper would have filled by now.
-            if shell.ran_program:
-                self._started(streams)
-            return 0
-        if data[:4] == b"\x7fELF":
-            return self._pretend_to_run(data, shown, scope, streams)
-        if not looks_like_script(data):
-            self._complain(scope, streams, f"{shown}: line 1: syntax error: unexpected word")
-            return 2
-        return (yield from self.script(data, argv, scope, streams))
-
-    def _busybox(
-        self, path: bytes, argv: list[bytes], scope: Scope, streams: Streams
-    ) -> Generator[Act, Downloaded | None, int]:
-        name = path.rpartition(b"/")[2]
-        if name != b"busybox" and self.shell.applet(name) is None:
-            streams.get(2, Stream()).write(name + b": applet not found\n")
-            return 127
-        return (yield from self.call_applet(text(name), [name, *argv[1:]], scope, streams))
-
-    def _pretend_to_run(self, data: bytes, shown: str, scope: Scope, streams: Streams) -> int:
-        """Say what the program would say, as far as a loader listens for it."""
-        from eudaemon.world.machines import runs_on
-
-        if not runs_on(self.shell.host.machine, data):
-            self._complain(scope, streams, f'{shown}: line 1: syntax error: unexpected "("')
-            return 2
-        self.shell.ran_program = True
-        self._started(streams)
-        return 0
-
-    def _started(self, streams: Streams) -> None:
-        # Mirai's bot says so when it has started; its loader, and those made of it, take that for success.
-        streams.get(1, Stream()).write(b"listening tun0\n")
-
-    def script(
-        self, data: bytes, argv: list[bytes], scope: Scope, streams: Streams
-    ) -> Generator[Act, Downloaded | None, int]:
-        """Run text in a shell of its own."""
-        child = scope.fresh(argv[0], tuple(argv[1:]))
-        child.streams = dict(streams)
-        self.shell.budget.enter()
-        try:
-            yield from self.shell.evaluate(data, child, argv[0])
-        finally:
-            self.shell.budget.leave()
-        return child.status
-
-    # --- redirections ------------------------------------------------------------------------------
-
-    def redirected(
-        self, redirects: list[Redirect], scope: Scope, streams: Streams
-    ) -> Generator[Act, Downloaded | None, Streams]:
-        """Return the streams after the redirections. Raises `RedirectError`."""
-        streams = dict(streams)
-        for redirect in redirects:
-            if redirect.op in (b"<<", b"<<<"):
-                body = yield from self.expander.text(redirect.target, scope)
-                streams[redirect.fd] = Buffered(body + b"\n" if redirect.op == b"<<<" else body)
-                continue
-            fields = yield from self.expander.fields(redirect.target, scope)
-            target = fields[0] if len(fields) == 1 else b""
-            try:
-                if redirect.op in (b">&", b"<&") and (target == b"-" or target.isdigit()):
-                    _duplicate(streams, redirect.fd, target)
-                elif target.startswith((b"/dev/tcp/", b"/dev/udp/")):
-                    streams[redirect.fd] = yield from self._connection(target)
-                elif redirect.op in (b"<", b"<&"):
-                    streams[redirect.fd] = self._open(target, scope)
-                else:
-                    streams[redirect.fd] = yield from self._create(redirect.op, target, scope)
-                    if redirect.op == b"&>" or (redirect.op == b">&" and redirect.fd == 1):
-                        streams[2] = streams[redirect.fd]
-            except FileError as error:
-                reading = redirect.op in (b"<", b"<&")
-                reason = str(error)
-                if reason == "No such file or directory":
-                    reason = "no such file" if reading else "nonexistent directory"
-                raise RedirectError(f"can't {'open' if reading else 'create'} {text(target)}: {reason}") from None
-        return streams
-
-    def _open(self, path: bytes, scope: Scope) -> Stream:
-        node = self.shell.files.get(path, scope.cwd)
-        if isinstance(node, Directory):
-            return Stream()
-        if isinstance(node, Device):
-            return self.shell.device(node)
-        data = content(node, self.shell.at_s) if isinstance(node, Fixed | Written) else b""
-        self.shell.budget.work(len(data))
-        return Buffered(data)
-
-    def _create(self, op: bytes, path: bytes, scope: Scope) -> Generator[Act, Downloaded | None, Stream]:
-        shell = self.shell
-        resolved = shell.files.resolve(path, scope.cwd)
-        node = shell.files.find(resolved)
-        if isinstance(node, Device):
-            return shell.device(node)
-        if isinstance(node, Written) and op not in (b">>", b"<>"):
-            yield from shell.keep(resolved, node)
-            shell.files.truncate(node)
-        file = shell.files.create(resolved, shell.at_s)
-        if node is not file and op not in (b">>", b"<>"):
-            shell.files.truncate(file)
-        return Output(shell.files, file, shell.at_s, shell.budget)
-
-    def _connection(self, target: bytes) -> Generator[Act, Downloaded | None, Stream]:
-        parts = text(target).split("/")
-        if len(parts) != 5 or not parts[3] or not parts[4].isdigit():
-            raise FileError("No such file or directory")
-        host = f"[{parts[3]}]" if ":" in parts[3] else parts[3]
-        answer = yield Download(f"tcp://{host}:{parts[4]}/", tool="/dev/tcp")
-        return Buffered(answer.head if answer is not None else b"")
-
-    def _complain(self, scope: Scope, streams: Streams, message: str) -> None:
+    def complain(self, scope: Scope, streams: Streams, message: str) -> None:
         where = f"line {scope.script_line}: " if scope.script_line else ""
         try:
             streams.get(2, Stream()).write(f"{text(scope.name)}: {where}{message}\n".encode("latin-1", "replace"))
@@ -455,19 +331,3 @@ def _alone(command: Command) -> AndOr:
     from eudaemon.world.shell.syntax import Pipeline
 
     return AndOr([(b"", Pipeline([command], negated=False))], background=False)
-
-
-def _duplicate(streams: Streams, fd: int, target: bytes) -> None:
-    if target == b"-":
-        streams.pop(fd, None)
-    elif (number := int(target[:6])) in streams:
-        streams[fd] = streams[number]
-    else:
-        raise FileError("Bad file descriptor")
-
-
-def looks_like_script(data: bytes) -> bool:
-    """Say whether bytes are text that a shell would read."""
-    head = data[:512]
-    return data[:2] == b"#!" or (bool(head) and not any(byte < 7 or byte == 0x7F for byte in head)
-                                 and sum(byte > 0x7E for byte in head) * 4 <= len(head))  # fmt: skip

@@ -9,9 +9,9 @@ from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell import patterns
 from eudaemon.world.shell.acts import Act
 from eudaemon.world.shell.arithmetic import Expression, ExpressionError
-from eudaemon.world.shell.budget import Exhausted
+from eudaemon.world.shell.budget import LimitError
 from eudaemon.world.shell.limits import WORD_BYTES_MAX, WORDS_MAX
-from eudaemon.world.shell.streams import Pipe, PipeFull
+from eudaemon.world.shell.streams import Pipe, PipeFullError
 from eudaemon.world.shell.syntax import Arithmetic, Parameter, Part, Substitution, Text, Word
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class _Fields:
         """End the field, if there is one."""
         if self._open:
             if len(self.found) >= WORDS_MAX:
-                raise Exhausted("words")
+                raise LimitError("words")
             self.found.append((bytes(self._value), bytes(self._pattern)))
             self._value.clear()
             self._pattern.clear()
@@ -91,7 +91,7 @@ class _Fields:
     def _count(self, data: bytes) -> None:
         self.size += len(data)
         if self.size > WORD_BYTES_MAX:
-            raise Exhausted("word")
+            raise LimitError("word")
 
 
 class Expander:
@@ -153,7 +153,7 @@ class Expander:
             out += patterns.escaped(value) if as_pattern and part.quoted else value
             budget.work(len(value))
             if len(out) > WORD_BYTES_MAX:
-                raise Exhausted("word")
+                raise LimitError("word")
         return bytes(out)
 
     def _text(self, part: Text, fields: _Fields, scope: Scope, *, first: bool) -> None:
@@ -196,7 +196,7 @@ class Expander:
         shell.budget.enter()
         try:
             yield from self._evaluator.subshell(part.body, child)
-        except PipeFull:
+        except PipeFullError:
             child.status = 141
         shell.budget.leave()
         scope.status = child.status

@@ -9,6 +9,8 @@ Every construct that can hold another goes through `_Words.deeper`, which refuse
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from eudaemon.world.shell.syntax import (
     AndOr,
     Case,
@@ -23,7 +25,7 @@ from eudaemon.world.shell.syntax import (
     While,
     Word,
 )
-from eudaemon.world.shell.words import NAME, Incomplete, ShellSyntaxError, Words, assignment
+from eudaemon.world.shell.words import NAME, IncompleteError, ShellSyntaxError, Words, assignment
 
 _OPERATORS = (b"<<<", b"<<-", b"&&", b"||", b";;", b"<<", b">>", b"<&", b">&", b"<>", b">|", b"&>",
               b"|", b"&", b";", b"<", b">", b"(", b")")  # fmt: skip
@@ -45,7 +47,7 @@ class Parser(Words):
     def next_line(self) -> Commands | None:
         """Return the commands up to the next line end, or None when there is nothing left.
 
-        Raises `Incomplete` if the text ends inside a construct, `ShellSyntaxError` if it is wrong.
+        Raises `IncompleteError` if the text ends inside a construct, `ShellSyntaxError` if it is wrong.
         """
         while self.at < len(self.text):
             commands = self._list(stop_at_newline=True)
@@ -88,7 +90,7 @@ class Parser(Words):
             ):
                 raise self._unexpected()
         if self._pending_documents and self.at >= len(self.text):
-            raise Incomplete(self._pending_documents[0][1])
+            raise IncompleteError(self._pending_documents[0][1])
         return tuple(found)
 
     def _closes(self) -> bool:
@@ -244,11 +246,13 @@ class Parser(Words):
         body = self._list()
         if not body:
             if self.at >= len(self.text):
-                raise Incomplete(closer)
+                raise IncompleteError(closer)
             raise self._unexpected()
         return body
 
-    _COMPOUNDS = {b"{": _brace, b"if": _if, b"while": _while, b"until": _while, b"for": _for, b"case": _case}
+    _COMPOUNDS: ClassVar = {
+        b"{": _brace, b"if": _if, b"while": _while, b"until": _while, b"for": _for, b"case": _case,
+    }  # fmt: skip
 
     def _simple(self) -> Command:
         command = Simple([], [], [])
@@ -321,7 +325,7 @@ class Parser(Words):
             body: list[bytes] = []
             while True:
                 if self.at >= len(self.text):
-                    raise Incomplete(delimiter)
+                    raise IncompleteError(delimiter)
                 end = self.text.find(b"\n", self.at)
                 end = len(self.text) if end < 0 else end
                 line = self.text[self.at : end]
@@ -348,7 +352,7 @@ class Parser(Words):
         while self._newline():
             self._blanks()
         if self.at >= len(self.text):
-            raise Incomplete(wanted)
+            raise IncompleteError(wanted)
 
     def _operator(self) -> bytes:
         if self.at >= len(self.text) or self.text[self.at] not in _OPERATOR_START:
@@ -361,7 +365,7 @@ class Parser(Words):
     def _expect_operator(self, operator: bytes, wanted: bytes) -> None:
         self._blanks()
         if self.at >= len(self.text):
-            raise Incomplete(wanted)
+            raise IncompleteError(wanted)
         if not self.text.startswith(operator, self.at):
             raise self._unexpected(operator)
         self.at += len(operator)

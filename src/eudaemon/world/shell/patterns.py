@@ -138,6 +138,6 @@ def _below(stem: bytes, part: bytes, files: Files, cwd: bytes) -> Iterator[bytes
         names = files.names(directory) if isinstance(files.find(directory), Directory) else []
     except FileError:
         return
-    for name in names:
+    for name in [b".", b"..", *names] if part[:1] == b"." else names:
         if (name[:1] != b"." or part[:1] == b".") and matches(part, name):
             yield stem + joint + name

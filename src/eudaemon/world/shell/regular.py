@@ -14,7 +14,8 @@ _DEPTH_MAX = 24
 _REPEAT_MAX = 64
 _ANY = frozenset(range(256))
 _CLASSES = {b"alpha": (b"AZ", b"az"), b"digit": (b"09",), b"alnum": (b"AZ", b"az", b"09"), b"upper": (b"AZ",),
-            b"lower": (b"az",), b"space": (b"\t\r", b"  "), b"blank": (b"\t\t", b"  "), b"xdigit": (b"09", b"AF", b"af"),
+            b"lower": (b"az",), b"space": (b"\t\r", b"  "), b"blank": (b"\t\t", b"  "),
+            b"xdigit": (b"09", b"AF", b"af"),
             b"punct": (b"!/", b":@", b"[`", b"{~")}  # fmt: skip
 _SHORTHANDS = {0x77: b"_09AZaz", 0x73: b" \t\n\r\v\f", 0x64: b"0123456789"}
 _START, _END = -1, -2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eudaemon.world.shell.budget import Exhausted
+from eudaemon.world.shell.budget import LimitError
 from eudaemon.world.shell.limits import FUNCTIONS_MAX, VARIABLES_MAX, WORD_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Scope:
     def set(self, name: bytes, value: bytes) -> None:
         """Set a variable."""
         if len(value) > WORD_BYTES_MAX or (name not in self.variables and len(self.variables) >= VARIABLES_MAX):
-            raise Exhausted("variables")
+            raise LimitError("variables")
         self.variables[name] = value
 
     def unset(self, name: bytes) -> None:
@@ -66,5 +66,5 @@ class Scope:
         if self.functions is None:
             self.functions = {}
         if name not in self.functions and len(self.functions) >= FUNCTIONS_MAX:
-            raise Exhausted("functions")
+            raise LimitError("functions")
         self.functions[name] = body

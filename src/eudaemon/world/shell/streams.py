@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _ENDLESS_BYTES_MAX = 64 * 1024  # what one read of /dev/zero gives, if nobody says how much
 
 
-class PipeFull(Exception):
+class PipeFullError(Exception):
     """Nobody reads so much: the writer gets SIGPIPE."""
 
 
@@ -32,7 +32,7 @@ class Stream:
         return b""
 
     def write(self, data: bytes) -> None:
-        """Take bytes. Raises `FileError`, or `PipeFull`."""
+        """Take bytes. Raises `FileError`, or `PipeFullError`."""
 
 
 class Terminal(Stream):
@@ -85,7 +85,7 @@ class Pipe(Buffered):
         """See `Stream`."""
         self._budget.work(len(data))
         if len(self.data) + len(data) > PIPE_BYTES_MAX:
-            raise PipeFull
+            raise PipeFullError
         self.data += data
 
 

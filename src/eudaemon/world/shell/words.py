@@ -35,7 +35,7 @@ class ShellSyntaxError(Exception):
     """What the text gets wrong, in BusyBox's words, without the leading `sh: `."""
 
 
-class Incomplete(ShellSyntaxError):
+class IncompleteError(ShellSyntaxError):
     """The text ends inside a construct; a line with `wanted` in it may end it."""
 
     def __init__(self, wanted: bytes) -> None:
@@ -120,7 +120,7 @@ class Words:
         elif byte == 0x27:  # single quote
             end = text.find(b"'", self.at + 1)
             if end < 0:
-                raise Incomplete(b"'")
+                raise IncompleteError(b"'")
             parts.append(Text(text[self.at + 1 : end], quoted=True))
             self.at = end + 1
         elif byte == 0x22:
@@ -136,7 +136,7 @@ class Words:
             empty = len(parts)
             while True:
                 if self.at >= len(self.text):
-                    raise Incomplete(b'"')
+                    raise IncompleteError(b'"')
                 if self.text[self.at] == 0x22:
                     self.at += 1
                     break
@@ -172,7 +172,7 @@ class Words:
         while True:
             end = self.text.find(b"`", end)
             if end < 0:
-                raise Incomplete(b"`")
+                raise IncompleteError(b"`")
             backslashes = end
             while backslashes > start and self.text[backslashes - 1] == 0x5C:
                 backslashes -= 1
@@ -185,7 +185,7 @@ class Words:
             inner = type(self)(inside + b"\n)", self.nesting)
             try:
                 body = inner.commands_until(b")")
-            except Incomplete as error:
+            except IncompleteError as error:
                 raise ShellSyntaxError(str(error)) from None
         return Substitution(body, quoted)
 
@@ -234,7 +234,7 @@ class Words:
         while end < len(self.text) and self.text[end] != 0x27:
             end += 2 if self.text[end] == 0x5C else 1
         if end >= len(self.text):
-            raise Incomplete(b"'")
+            raise IncompleteError(b"'")
         parts.append(Text(unescape(self.text[self.at + 2 : end])[0], quoted=True))
         self.at = end + 1
 
@@ -249,11 +249,13 @@ class Words:
         name = _PARAMETER.match(text, self.at)
         if name is None:
             raise (
-                Incomplete(b"}") if b"}" not in text[self.at :] else ShellSyntaxError("syntax error: bad substitution")
+                IncompleteError(b"}")
+                if b"}" not in text[self.at :]
+                else ShellSyntaxError("syntax error: bad substitution")
             )
         self.at = name.end()
         if self.at >= len(text):
-            raise Incomplete(b"}")
+            raise IncompleteError(b"}")
         if text[self.at] == 0x7D:
             self.at += 1
             return Parameter(name.group(), b"", (), quoted)
@@ -276,7 +278,7 @@ class Words:
         plain_until = re.compile(rb"[^}\\'\"`$" + (bytes((separator,)) if separator > 0 else b"") + rb"]+")
         while True:
             if self.at >= len(text):
-                raise Incomplete(b"}")
+                raise IncompleteError(b"}")
             plain = plain_until.match(text, self.at)
             if plain is not None:
                 parts.append(Text(plain.group(), quoted=False))

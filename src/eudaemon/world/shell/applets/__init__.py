@@ -6,13 +6,24 @@ an applet is the persona's business; builtins are always there.
 
 from __future__ import annotations
 
-from eudaemon.world.shell.applets import builtins, downloads, files, filters, listing, network, output, system, texts
+from eudaemon.world.shell.applets import (
+    builtins,
+    downloads,
+    files,
+    filters,
+    listing,
+    network,
+    output,
+    starting,
+    system,
+    texts,
+)  # fmt: skip
 from eudaemon.world.shell.call import Applet
 
-BUILTINS = builtins.TABLE.keys() | {"echo", "test", "[", "[[", "kill", "history", "bash"}
+BUILTINS = builtins.TABLE.keys() | {"echo", "test", "[", "[[", "kill", "history", "sh", "ash", "bash", "busybox"}
 APPLETS: dict[str, Applet] = {
     **builtins.TABLE,
-    **builtins.PREFIXES,
+    **starting.TABLE,
     **output.TABLE,
     **files.TABLE,
     **listing.TABLE,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from eudaemon.world.files import Device, Directory, FileError, Written
+from eudaemon.world.files import Directory, FileError, Written
 from eudaemon.world.shell.applets.output import printed
 from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
-from eudaemon.world.shell.evaluator import Break, Continue, Exit, Return, looks_like_script
-from eudaemon.world.shell.streams import Stream, Terminal
+from eudaemon.world.shell.evaluator import Break, Continue, Exit, Return
+from eudaemon.world.shell.programs import looks_like_script
+from eudaemon.world.shell.streams import Stream
 from eudaemon.world.shell.words import NAME
 
 
@@ -220,138 +221,6 @@ def kind(call: Call) -> int:
     return status
 
 
-def shell(call: Call) -> Run:
-    """`sh`, `ash`, `bash`: with `-c`, with a script, from a pipe, or interactively."""
-    given, rest = options(call.args[:1]) if call.args and call.args[0][:1] == b"-" else ({}, call.args)
-    if given:
-        rest = call.args[1:]
-    if "c" in given:
-        if not rest:
-            return call.error("-c requires an argument", 2)
-        return (yield from call.shell.evaluator.script(rest[0], [rest[1] if len(rest) > 1 else b"sh", *rest[2:]], call.scope,
-                                                       call.streams))  # fmt: skip
-    if rest and rest[0] != b"-" and "s" not in given:
-        return (yield from _script_file(call, rest))
-    stream = call.streams.get(0, Stream())
-    data = stream.read()
-    if data:
-        return (yield from call.shell.evaluator.script(data, [b"sh"], call.scope, call.streams))
-    if isinstance(call.streams.get(1), Terminal):
-        call.line(f"\n\n{call.host.busybox_line} built-in shell (ash)\nEnter 'help' for a list of built-in commands.\n")
-        call.shell.nest()
-    return 0
-
-
-def _script_file(call: Call, rest: list[bytes]) -> Run:
-    path = rest[0]
-    node = call.files.find(path, call.scope.cwd)
-    try:
-        data = call.read(path)
-    except FileError:
-        return call.error(f"can't open '{text(path)}'", 2)
-    if isinstance(node, Written):
-        yield from call.shell.keep(call.resolve(path), node, script=looks_like_script(data))
-    if isinstance(node, Device) or data[:4] == b"\x7fELF":
-        return call.error(f'{text(path)}: line 1: syntax error: unexpected "("', 2)
-    return (yield from call.shell.evaluator.script(data, rest, call.scope, call.streams))
-
-
-def busybox(call: Call) -> Run:
-    """`busybox applet …`: its own list without one."""
-    args = call.args
-    if not args or args[0] in (b"--help", b"-h"):
-        call.out(_busybox_help(call))
-        return 0
-    if args[0] == b"--list":
-        for listed in sorted(call.host.applets):
-            call.line(listed)
-        return 0
-    name = args[0].rpartition(b"/")[2]
-    if text(name) not in call.host.applets and name != b"busybox":
-        call.say(f"{text(args[0])}: applet not found\n")
-        return 127
-    return (yield from call.shell.evaluator.call_applet(text(name), [name, *args[1:]], call.scope, call.streams))
-
-
-def _busybox_help(call: Call) -> bytes:
-    names = ", ".join(sorted((*call.host.applets, "busybox")))
-    lines: list[str] = []
-    line = ""
-    for name in names.split(" "):
-        if len(line) + len(name) > 70:
-            lines.append(line)
-            line = ""
-        line += f" {name}" if line else name
-    lines.append(line)
-    listed = "".join(f"\t{line}\n" for line in lines)
-    return (
-        f"{call.host.busybox_line} multi-call binary.\n"
-        "BusyBox is copyrighted by many authors between 1998-2012.\nLicensed under GPLv2. See source distribution for "
-        "detailed\ncopyright notices.\n\nUsage: busybox [function] [arguments]...\n   or: busybox --list[-full]\n   or: function "
-        "[arguments]...\n\n\tBusyBox is a multi-call binary that combines many common Unix\n\tutilities into a single "
-        "executable.  Most people will create a\n\tlink to busybox for each function they wish to use and BusyBox\n\twill act "
-        f"like whatever it was invoked as.\n\nCurrently defined functions:\n{listed}\n"
-    ).encode()
-
-
-def privileged(call: Call) -> Run:
-    """`su`, `sudo`, `nohup`, `nice`, `time`, `timeout`, `setsid`, `chroot`: the command after the options."""
-    args = list(call.args)
-    with_value = {b"-u", b"-n", b"-s", b"-t", b"-k"}
-    while args and args[0][:1] == b"-":
-        option = args.pop(0)
-        if option == b"-c" and args:
-            return (yield from call.shell.evaluator.script(args[0], [b"sh"], call.scope, call.streams))
-        if option in with_value and args:
-            args.pop(0)
-    if call.name in ("timeout", "chroot") and args:
-        args.pop(0)
-    if call.name == "su":
-        if args:
-            args.pop(0)
-        if args[:1] == [b"-c"] and len(args) > 1:
-            return (yield from call.shell.evaluator.script(args[1], [b"sh"], call.scope, call.streams))
-        call.shell.nest()
-        return 0
-    if not args:
-        return 0
-    return (yield from call.shell.evaluator.call(args, call.scope, call.streams))
-
-
-def env(call: Call) -> Run:
-    """Show the environment, or run a command in it."""
-    args = [argument for argument in call.args if argument not in (b"-i", b"-")]
-    while args and b"=" in args[0]:
-        name, _, value = args.pop(0).partition(b"=")
-        call.scope.set(name, value)
-    if args:
-        return (yield from call.shell.evaluator.call(args, call.scope, call.streams))
-    for name in sorted(call.scope.exported):
-        if name in call.scope.variables:
-            call.out(name + b"=" + call.scope.variables[name] + b"\n")
-    return 0
-
-
-def xargs(call: Call) -> Run:
-    """Run a command with the words of standard input."""
-    given, rest = options(call.args, "nIPLs") if call.args and call.args[0][:1] == b"-" else ({}, call.args)
-    words = call.input().split()[:1024]
-    base = rest or [b"echo"]
-    if "I" in given:
-        status = 0
-        for word in words:
-            call.shell.budget.step()
-            filled = [part.replace(given["I"] or b"{}", word) for part in base]
-            status = yield from call.shell.evaluator.call(filled, call.scope, call.streams)
-        return status
-    size = max(1, number(given.get("n", b""), len(words) or 1))
-    status = 0
-    for start in range(0, max(1, len(words)), size):
-        call.shell.budget.step()
-        status = yield from call.shell.evaluator.call(base + words[start : start + size], call.scope, call.streams)
-    return status
-
-
 def umask(call: Call) -> int:
     """Show the mask."""
     if not call.args:
@@ -370,8 +239,10 @@ def ulimit(call: Call) -> int:
 def help_(call: Call) -> int:
     """List the builtins."""
     call.line("Built-in commands:\n------------------")
-    call.line("\t. : [ [[ alias bg break cd chdir command continue echo eval exec\n\texit export false fg hash help history jobs "
-              "kill let local\n\tprintf pwd read readonly return set shift source test times\n\ttrap true type ulimit umask "
+    call.line("\t. : [ [[ alias bg break cd chdir command continue echo eval exec\n\texit export false fg hash help "
+              "history jobs "
+              "kill let local\n\tprintf pwd read readonly return set shift source test times\n\ttrap true type ulimit "
+              "umask "
               "unalias unset wait")  # fmt: skip
     return 0
 
@@ -408,11 +279,7 @@ TABLE: dict[str, Applet] = {
     "continue": continue_loop, ":": nothing, "true": nothing, "false": fail, "export": export, "readonly": export,
     "local": export, "declare": export, "typeset": export, "unset": unset, "set": set_, "shift": shift, "read": read,
     "eval": evaluate, ".": source, "source": source, "exec": execute, "command": command, "type": kind,
-    "sh": shell, "ash": shell, "bash": shell, "busybox": busybox, "umask": umask, "ulimit": ulimit, "help": help_,
+    "umask": umask, "ulimit": ulimit, "help": help_,
     "let": let, "getopts": getopts, "trap": nothing, "wait": nothing, "jobs": nothing, "fg": nothing, "bg": nothing,
     "hash": nothing, "alias": nothing, "unalias": nothing, "times": nothing, "printf": printf_to,
-}  # fmt: skip
-PREFIXES: dict[str, Applet] = {
-    "su": privileged, "sudo": privileged, "nohup": privileged, "nice": privileged, "renice": nothing, "time": privileged,
-    "timeout": privileged, "chroot": privileged, "watch": privileged, "env": env, "xargs": xargs,
 }  # fmt: skip

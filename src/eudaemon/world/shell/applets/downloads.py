@@ -1,4 +1,6 @@
-"""What brings files from outside: `wget`, `curl`, `tftp`, `ftpget`, `ftp`, `nc`. Each only wishes; messages are BusyBox's."""
+"""What brings files from outside: `wget`, `curl`, `tftp`, `ftpget`, `ftp`, `nc`.
+
+Each only wishes; the messages are BusyBox's."""
 
 from __future__ import annotations
 
@@ -16,8 +18,7 @@ def _absolute(target: bytes, scheme: str) -> str:
 
 
 def _host_of(url: str) -> str:
-    authority = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
-    return authority
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
 
 
 def _file_of(url: str) -> bytes:
@@ -33,6 +34,10 @@ def _usage(call: Call, lines: str) -> int:
 def wget(call: Call) -> Run:
     """Retrieve files by HTTP, HTTPS or FTP."""
     given, urls = options(call.args, "OPUTYtoAe")
+    if b"-g" in call.args:  # Huawei's routers: -g HOST -l LOCAL -r REMOTE, what CVE-2017-17215 is exploited with
+        theirs, hosts = options(call.args, "lrP")
+        urls = [host + b"/" + theirs.get("r", b"").lstrip(b"/") for host in hosts[:1]]
+        given = {"O": theirs["l"]} if "l" in theirs else {}
     if not urls:
         return _usage(
             call,
@@ -40,7 +45,8 @@ def wget(call: Call) -> Run:
             "\t[--header 'header: value'] [-Y|--proxy on/off] [-P DIR]\n\t[-U|--user-agent AGENT] URL...\n\n"
             "Retrieve files via HTTP or FTP\n\nOptions:\n\t-s\tSpider mode - only check file existence\n"
             "\t-c\tContinue retrieval of aborted transfer\n\t-q\tQuiet\n\t-P DIR\tSave to DIR (default .)\n"
-            "\t-O FILE\tSave to FILE ('-' for stdout)\n\t-U STR\tUse STR for User-Agent header\n\t-Y\tUse proxy ('on' or 'off')\n",
+            "\t-O FILE\tSave to FILE ('-' for stdout)\n\t-U STR\tUse STR for User-Agent header\n\t-Y\tUse proxy ('on' "
+            "or 'off')\n",
         )
     status = 0
     for target in urls[:16]:
@@ -129,7 +135,7 @@ def curl(call: Call) -> Run:
 
 
 def tftp(call: Call) -> Run:
-    """BusyBox's `tftp -g -r remote -l local host [port]`, and the other one's `tftp host [port] -c get remote [local]`."""
+    """BusyBox's `tftp -g -r remote -l local host [port]`, or `tftp host [port] -c get remote [local]`."""
     args = call.args
     given, rest = options(args, "lrbmB")
     if "c" in given and b"get" in rest:
@@ -141,8 +147,10 @@ def tftp(call: Call) -> Run:
         where, remote = rest, given.get("r") or given.get("l", b"")
         local = given.get("l") or remote.rpartition(b"/")[2]
     if not where or not remote or ("p" in given and "g" not in given):
-        return _usage(call, "tftp [OPTIONS] HOST [PORT]\n\nTransfer a file from/to tftp server\n\nOptions:\n\t-l FILE\tLocal "
-                            "FILE\n\t-r FILE\tRemote FILE\n\t-g\tGet file\n\t-p\tPut file\n\t-b SIZE\tTransfer blocks of SIZE octets\n")  # fmt: skip
+        return _usage(call, "tftp [OPTIONS] HOST [PORT]\n\nTransfer a file from/to tftp server\n\nOptions:\n\t-l "
+                            "FILE\tLocal "
+                            "FILE\n\t-r FILE\tRemote FILE\n\t-g\tGet file\n\t-p\tPut file\n\t-b SIZE\tTransfer blocks "
+                            "of SIZE octets\n")  # fmt: skip
     url = _url("tftp", where[0], where[1] if len(where) > 1 else b"", remote)
     got = yield from call.shell.download(url, "tftp", local)
     if got.outcome == "missing":
@@ -163,8 +171,10 @@ def ftpget(call: Call) -> Run:
     """`ftpget [-cv] [-u user] [-p password] [-P port] host local [remote]`."""
     given, rest = options(call.args, "upP")
     if len(rest) < 2:
-        return _usage(call, "ftpget [OPTIONS] HOST [LOCAL_FILE] REMOTE_FILE\n\nDownload a file via FTP\n\nOptions:\n\t-c\tContinue "
-                            "previous transfer\n\t-v\tVerbose\n\t-u USER\tUsername\n\t-p PASS\tPassword\n\t-P NUM\tPort\n")  # fmt: skip
+        return _usage(call, "ftpget [OPTIONS] HOST [LOCAL_FILE] REMOTE_FILE\n\nDownload a file via "
+                            "FTP\n\nOptions:\n\t-c\tContinue "
+                            "previous transfer\n\t-v\tVerbose\n\t-u USER\tUsername\n\t-p PASS\tPassword\n\t-P "
+                            "NUM\tPort\n")  # fmt: skip
     local, remote = rest[1], rest[2] if len(rest) > 2 else rest[1]
     user = f"{text(given['u'])}:{text(given.get('p', b''))}@" if given.get("u") else ""
     got = yield from call.shell.download(_url("ftp", rest[0], given.get("P", b""), remote, user), "ftpget", local)
@@ -178,7 +188,7 @@ def ftpget(call: Call) -> Run:
 def ftp(call: Call) -> Run:
     """The interactive client, driven by what is piped into it: `open`, `user`, `get`."""
     _, rest = options(call.args, "A")
-    host, port = (rest + [b"", b""])[:2]
+    host, port = [*rest, b"", b""][:2]
     user = ""
     for line in call.input(16 * 1024).split(b"\n")[:64]:
         words = line.split()

@@ -352,9 +352,11 @@ def _usage(call: Call, usage: str) -> int:
 
 
 TABLE: dict[str, Applet] = {
-    "cat": cat, "more": cat, "less": cat, "cp": copy, "mv": move, "rm": remove, "unlink": remove, "mkdir": make_directory,
+    "cat": cat, "more": cat, "less": cat, "cp": copy, "mv": move, "rm": remove, "unlink": remove,
+    "mkdir": make_directory,
     "rmdir": remove_directory, "touch": touch, "ln": link, "chmod": change_mode, "chown": change_owner,
-    "chgrp": change_owner, "dd": dd, "tee": tee, "mkfifo": make_node, "mknod": make_node, "tar": unpack, "unzip": unpack,
+    "chgrp": change_owner, "dd": dd, "tee": tee, "mkfifo": make_node, "mknod": make_node, "tar": unpack,
+    "unzip": unpack,
     "gunzip": unpack, "bunzip2": unpack, "zcat": unpack, "bzcat": unpack, "gzip": unpack, "readlink": real_path,
     "realpath": real_path, "basename": base_name, "dirname": directory_name,
 }  # fmt: skip

@@ -29,7 +29,8 @@ def ifconfig(call: Call) -> int:
     if wanted in (b"", b"lo"):
         call.line(
             "lo        Link encap:Local Loopback  \n          inet addr:127.0.0.1  Mask:255.0.0.0\n"
-            "          UP LOOPBACK RUNNING  MTU:16436  Metric:1\n          RX packets:904 errors:0 dropped:0 overruns:0 frame:0\n"
+            "          UP LOOPBACK RUNNING  MTU:16436  Metric:1\n          RX packets:904 errors:0 dropped:0 "
+            "overruns:0 frame:0\n"
             "          TX packets:904 errors:0 dropped:0 overruns:0 carrier:0\n          collisions:0 txqueuelen:0 \n"
             "          RX bytes:81204 (79.3 KiB)  TX bytes:81204 (79.3 KiB)\n"
         )
@@ -48,11 +49,13 @@ def ip(call: Call) -> int:
         call.line(f"default via {host.gateway} dev eth0 \n{network}.0/24 dev eth0  src {host.address} ")
     elif what[:1] in (b"a", b"l"):
         call.line(
-            "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 16436 qdisc noqueue \n    link/loopback 00:00:00:00:00:00 brd 00:00:00:00:00:00"
+            "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 16436 qdisc noqueue \n    link/loopback 00:00:00:00:00:00 brd "
+            "00:00:00:00:00:00"
         )
         if what[:1] == b"a":
             call.line("    inet 127.0.0.1/8 scope host lo")
-        call.line(f"2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc pfifo_fast qlen 1000\n    link/ether {host.mac} brd "
+        call.line(f"2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc pfifo_fast qlen 1000\n    link/ether "
+                  f"{host.mac} brd "
                   "ff:ff:ff:ff:ff:ff")  # fmt: skip
         if what[:1] == b"a":
             call.line(f"    inet {host.address}/24 brd {network}.255 scope global eth0")

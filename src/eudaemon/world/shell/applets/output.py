@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eudaemon.world.files import Device, Directory, Link, content_size
+from eudaemon.world.files import content_size
+from eudaemon.world.shell.applets.listing import letters
 from eudaemon.world.shell.call import Applet, Call, number, text
 from eudaemon.world.shell.expansion import ExpansionError
 from eudaemon.world.shell.limits import WORD_BYTES_MAX
@@ -184,8 +185,9 @@ def _primary(call: Call, args: list[bytes], at: int, depth: int) -> tuple[bool, 
     return value != negated, at
 
 
-_COMPARISONS = frozenset((b"=", b"==", b"!=", b"<", b">", b"-eq", b"-ne", b"-lt", b"-le", b"-gt", b"-ge", b"-nt", b"-ot",
-                          b"-ef"))  # fmt: skip
+_COMPARISONS = frozenset((b"=", b"==", b"!=", b"<", b">", b"-eq", b"-ne", b"-lt", b"-le", b"-gt", b"-ge", b"-nt",
+                          b"-ot", b"-ef"))  # fmt: skip
+_KINDS = {b"f": "-", b"d": "d", b"h": "l", b"L": "l", b"b": "b", b"c": "c", b"p": "p", b"S": "s"}
 _UNARY = frozenset(bytes((letter,)) for letter in b"nzefdrwxshLbcpSugkOGt")
 
 
@@ -218,26 +220,17 @@ def _about(call: Call, letter: bytes, operand: bytes) -> bool:
     node = call.files.find(operand, call.scope.cwd, follow=letter not in (b"h", b"L"))
     if node is None:
         return False
+    kind = letters(node)[0]
+    if letter in _KINDS:
+        return kind == _KINDS[letter]
     match letter:
-        case b"f":
-            return not isinstance(node, Directory | Device | Link)
-        case b"d":
-            return isinstance(node, Directory)
-        case b"h" | b"L":
-            return isinstance(node, Link)
         case b"s":
             return content_size(node, call.at_s) > 0
         case b"x":
             return bool(node.mode & 0o111)
-        case b"b":
-            return isinstance(node, Device) and node.block
-        case b"c":
-            return isinstance(node, Device) and not node.block
         case b"w":
-            return isinstance(node, Device) or call.files.writable(call.resolve(operand))
-        case b"p" | b"S" | b"u" | b"g" | b"k":
-            return False
-    return True
+            return kind in "bc" or call.files.writable(call.resolve(operand))
+    return letter not in (b"u", b"g", b"k")
 
 
 def expression(call: Call) -> int:

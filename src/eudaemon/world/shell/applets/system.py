@@ -1,4 +1,6 @@
-"""The system and its processes: `uname`, `ps`, `kill`, `uptime`, `date`, `passwd`, `crontab`, `nvram`, and what only succeeds."""
+"""The system and its processes: `uname`, `ps`, `kill`, `uptime`, `date`, `passwd`, `crontab`, `nvram`.
+
+And what only succeeds."""
 
 from __future__ import annotations
 
@@ -18,10 +20,7 @@ def uname(call: Call) -> int:
     host = call.host
     parts = {"s": "Linux", "n": host.name, "r": host.kernel, "v": host.build_line, "m": host.machine.uname,
              "p": "unknown", "o": "GNU/Linux"}  # fmt: skip
-    if "a" in given:
-        wanted = "snrvmo"
-    else:
-        wanted = "".join(letter for letter in "snrvmpo" if letter in given) or "s"
+    wanted = "snrvmo" if "a" in given else "".join(letter for letter in "snrvmpo" if letter in given) or "s"
     call.line(" ".join(parts[letter] for letter in wanted))
     return 0
 
@@ -115,7 +114,8 @@ def top(call: Call) -> int:
     call.line("  PID  PPID USER     STAT   VSZ %VSZ %CPU COMMAND")
     for pid, size, state, command in processes(call.host, call.at_s)[:18]:
         call.line(
-            f"{pid:>5} {int(pid > 1):>5} root     {state:<4} {size:>5}   {100 * size // max(1, total):>2}%   0% {command}"
+            f"{pid:>5} {int(pid > 1):>5} root     {state:<4} {size:>5}   {100 * size // max(1, total):>2}%   0% "
+            f"{command}"
         )
     return 0
 
@@ -164,8 +164,9 @@ def _running(call: Call) -> dict[bytes, int]:
 def dmesg(call: Call) -> int:
     """The kernel's first lines."""
     host = call.host
-    call.line(f"{host.version_line}\nCPU: {host.machine.uname}\nMemory: {host.memory_kb}k/{host.memory_kb + 4096}k available\n"
-              "Calibrating delay loop... " + host.bogomips + " BogoMIPS\nVFS: Mounted root (squashfs filesystem) readonly.\n"
+    call.line(f"{host.version_line}\nCPU: {host.machine.uname}\nMemory: {host.memory_kb}k/{host.memory_kb + 4096}k "
+              f"available\nCalibrating delay loop... {host.bogomips} BogoMIPS\n"
+              f"VFS: Mounted root (squashfs filesystem) readonly.\n"
               f"eth0: MAC address {host.mac}\neth0: link up, 100Mbps, full-duplex")  # fmt: skip
     return 0
 
@@ -276,13 +277,16 @@ def sysctl(call: Call) -> int:
 
 
 _SUCCEEDING = (
-    "sleep usleep sync insmod modprobe rmmod logger syslogd klogd crond telnetd udhcpc udhcpd init getty swapon swapoff "
-    "umount hwclock mdev halt poweroff reboot ntpclient stty reset watchdog setconsole fuser start-stop-daemon dropbear "
+    "sleep usleep sync insmod modprobe rmmod logger syslogd klogd crond telnetd udhcpc udhcpd init getty swapon "
+    "swapoff "
+    "umount hwclock mdev halt poweroff reboot ntpclient stty reset watchdog setconsole fuser start-stop-daemon "
+    "dropbear "
     "pivot_root vi login lsmod logread fdisk uuencode"
 )
 TABLE: dict[str, Applet] = {
     "uname": uname, "id": identity, "whoami": identity, "hostname": hostname, "uptime": uptime, "date": date, "w": who,
-    "who": who, "last": who, "ps": ps, "top": top, "kill": kill, "killall": kill_all, "pkill": kill_all, "pidof": pid_of,
+    "who": who, "last": who, "ps": ps, "top": top, "kill": kill, "killall": kill_all,
+    "pkill": kill_all, "pidof": pid_of,
     "pgrep": pid_of, "dmesg": dmesg, "nproc": processors, "lscpu": lscpu, "passwd": passwd, "chpasswd": chpasswd,
     "crontab": crontab, "nvram": nvram, "history": history, "clear": clear, "tty": tty, "sysctl": sysctl,
     **dict.fromkeys(_SUCCEEDING.split(), succeed),

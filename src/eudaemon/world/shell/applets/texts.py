@@ -284,9 +284,12 @@ def octal_dump(call: Call) -> int:
     return 0
 
 
+_NAMED = {0: "\\0", 7: "\\a", 8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r"}
+
+
 def _cells(row: bytes, kind: bytes) -> list[str]:
     if kind[:1] == b"c":
-        return [f"{chr(byte) if 0x20 <= byte < 0x7F else f'{byte:03o}':>4}" for byte in row]
+        return [f"{_NAMED.get(byte) or (chr(byte) if 0x20 <= byte < 0x7F else f'{byte:03o}'):>4}" for byte in row]
     if kind == b"x1":
         return [f" {byte:02x}" for byte in row]
     words = [int.from_bytes(row[i : i + 2], "little") for i in range(0, len(row), 2)]
