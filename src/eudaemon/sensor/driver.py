@@ -58,6 +58,7 @@ from eudaemon.world.seed import Seed
 log = logging.getLogger("eudaemon.sensor")
 
 FETCHES_MAX = 32  # of one session that have no answer yet
+TLS_HELD_BYTES = 48 * 1024  # what TLS takes for a session, about: OpenSSL's state and its two buffers
 _ERROR_CHARS_MAX = 300
 _FRAMES_MAX = 6
 NEVER_S = float("inf")
@@ -435,6 +436,9 @@ class Session:
             self._hear_held()
         elif len(head) == 6:
             data, self._held = self._held, b""
+            if not self._purse.take(TLS_HELD_BYTES):
+                self._peer_faulted(PeerError("TLS: more bytes held than this session may"))
+                return
             try:
                 self._tls = self._driver.new_tls()
             except Exception as error:  # noqa: BLE001 (no certificate is our fault, and ends this session alone)

@@ -11,6 +11,7 @@ import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from eudaemon.events.catalogue import ArtefactKept, DownloadFinished, DownloadWished
@@ -72,7 +73,7 @@ class Fetching:
     async def _look(self) -> None:
         while self._payloads:
             session, data = self._payloads.popleft()
-            found = await self._in_thread(extract, data, self._driver.host, session.attacker.ip)
+            found = await self._in_thread(partial(extract, data, self._driver.host, attacker_ip=session.attacker.ip))
             downloads = [download for download in found.downloads if self._is_new(session.id, download.url)]
             if downloads and len(self._tasks) < WISHES_MAX:
                 for download in downloads:
@@ -108,9 +109,9 @@ class Fetching:
     def _finished(self, session: Session, download: Download, result: FetchResult) -> None:
         url = clipped(download.url, URL_CHARS_MAX)
         if result.sha256:
-            partial = result.outcome == "partial"
+            is_partial = result.outcome == "partial"
             name = clipped(download.name, 1024)
-            self._driver.state(ArtefactKept(result.sha256, result.size, "download", name, url, partial), session)
+            self._driver.state(ArtefactKept(result.sha256, result.size, "download", name, url, is_partial), session)
         fact = DownloadFinished(url, result.outcome, clipped(result.reason, 300), result.sha256, result.size,
                                 result.peer, round(result.duration_s, 3))  # fmt: skip
         self._driver.state(fact, session)

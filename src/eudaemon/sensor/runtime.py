@@ -12,8 +12,9 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eudaemon import __version__
 from eudaemon.events import IdSource
@@ -25,7 +26,7 @@ from eudaemon.protocols._base import Room, Visit
 from eudaemon.protocols._front import Front
 from eudaemon.sensor import binding
 from eudaemon.sensor.artefacts import ArtefactStore, free_bytes
-from eudaemon.sensor.driver import Driver, Service
+from eudaemon.sensor.driver import Driver, Service, TlsLayer
 from eudaemon.sensor.durable import Committer
 from eudaemon.sensor.fetching import Fetching
 from eudaemon.sensor.limits import Doorkeeper
@@ -33,13 +34,18 @@ from eudaemon.sensor.settings import Listener, SensorSettings
 from eudaemon.sensor.spool import Spool
 from eudaemon.sensor.tcp import Spare, TcpListener
 from eudaemon.sensor.udp import UdpListener
+from eudaemon.sensor.uplink import LaterError, Uplink
 from eudaemon.sensor.wheel import Wheel
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
+if TYPE_CHECKING:
+    import ssl
+
 log = logging.getLogger("eudaemon.sensor")
 
 REFUSED_EVERY_S = 10.0
+LISTED_MAX = 256  # of what listens, in facts and health
 LAST_DELIVERY_S_MAX = 5.0
 
 
@@ -56,6 +62,7 @@ class Sensor:
         self._started_s = time.time()
         self._began_s = time.monotonic()
         self._driver: Driver | None = None
+        self._tls_context: ssl.SSLContext | None = None
 
     # --- starting -----------------------------------------------------------------------------------
 
@@ -66,8 +73,10 @@ class Sensor:
                 load(room)
             if len(listener.rooms) > 1:
                 load("catchall")
-        for name in ("idna", "utf-16-le", "latin-1"):
-            name.encode(name)
+        if self.settings.tls:
+            import_module("eudaemon.sensor.tls")
+        for codec in ("idna", "utf-16-le", "latin-1"):
+            "a".encode(codec)
 
     def bind(self) -> Sequence[str]:
         """Open the sockets; return what listens where. Raises `binding.BindError`."""
@@ -88,15 +97,19 @@ class Sensor:
         driver.artefacts.open()
         fetching = Fetching(driver, self._fetch, self._seed.child("fetch"), driver.artefacts)
         driver.outside = fetching
+        driver.new_tls = self._new_tls
         self._driver = driver
-        committer = Committer(driver, lambda: None)
+        uplink = Uplink(self.settings, spool, driver.artefacts, self.health) if self.settings.uplink.url else None
+        committer = Committer(driver, uplink.durable if uplink else lambda: None)
         doors = (Doorkeeper(self.settings.limits), Doorkeeper(self.settings.limits, "udp_sessions_max"))
         spare = Spare()
         gc.collect()
         gc.freeze()  # what is there now stays: it need not be looked through again
-        driver.state(SensorStarted(__version__, self.listening))
+        driver.state(SensorStarted(__version__, self.listening[:LISTED_MAX]))
         listeners = [self._listen(sock, listener, driver, doors, spare) for sock, listener in self._sockets]
         tasks = [loop.create_task(committer.run()), loop.create_task(_state_refused(driver, doors))]
+        if uplink:
+            tasks.append(loop.create_task(uplink.run()))
         try:
             await _until(stop, tasks)
         finally:
@@ -109,6 +122,8 @@ class Sensor:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await committer.commit()
+            if uplink:
+                await _last_delivery(uplink)
             committer.close()
             spool.close()
             spare.close()
@@ -127,6 +142,14 @@ class Sensor:
             return UdpListener(sock, service, driver, doors[1])
         return TcpListener(sock, service, driver, doors[0], spare)
 
+    def _new_tls(self) -> TlsLayer:
+        from eudaemon.sensor.tls import Tls, server_context
+
+        if self._tls_context is None:
+            name = self._driver.host.name if self._driver else ""
+            self._tls_context = server_context(self._home / "device.pem", self._seed.child("certificate"), name)
+        return Tls(self._tls_context)
+
     # --- health -------------------------------------------------------------------------------------
 
     def health(self) -> dict[str, Any]:
@@ -136,6 +159,7 @@ class Sensor:
         driver, spool = self._driver, self._driver.spool
         return {
             "version": __version__,
+            "clock_s": round(time.time(), 3),
             "started_at": rfc3339(self._started_s),
             "uptime_s": round(time.monotonic() - self._began_s, 1),
             "rss_bytes": rss_bytes(),
@@ -149,7 +173,7 @@ class Sensor:
             "dropped_events": spool.dropped_events,
             "capture": driver.artefacts.stopped or "ok",
             "disk_free_bytes": free_bytes(self._home),
-            "listening": list(self.listening),
+            "listening": list(self.listening[:LISTED_MAX]),
             "faults": driver.faults,
         }
 
@@ -169,6 +193,17 @@ def _maker(listener: Listener) -> Callable[[Visit], Room]:
         return rooms[0]
     otherwise = load("catchall")
     return lambda visit: Front(visit, rooms, otherwise)
+
+
+async def _last_delivery(uplink: Uplink) -> None:
+    uplink.close()  # it may have been interrupted in the middle of an answer
+    try:
+        async with asyncio.timeout(LAST_DELIVERY_S_MAX):
+            await uplink.deliver_all()
+    except (TimeoutError, LaterError) as error:
+        log.warning("what is left for the farm waits for the next start: %s", str(error) or "no time")
+    finally:
+        uplink.close()
 
 
 async def _state_refused(driver: Driver, doors: Sequence[Doorkeeper]) -> None:

@@ -84,7 +84,7 @@ class Spool:
         self._segments: deque[Segment] = deque()
         self._next = 0
         self._place: _Place | None = None
-        self._acknowledged = 0
+        self.acknowledged = 0  # everything below this number is safe at the farm
         self._file = -1  # of the last segment, -1 until the first write of this start
         self._begun: Segment | None = None  # by `write`, not yet noted
 
@@ -94,9 +94,9 @@ class Spool:
         """Read what is there. Raises `OSError` if the folder cannot be used."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self.id = self._read_id()
-        self._acknowledged = self._read_cursor()
+        self.acknowledged = self._read_cursor()
         spool = bytes.fromhex(self.id)
-        self._next = self._acknowledged
+        self._next = self.acknowledged
         for path in sorted(self.folder.glob(f"*{segments.SUFFIX}")):
             found = segments.recover(path, spool)
             if found is None:
@@ -219,7 +219,7 @@ class Spool:
     def _drop_oldest(self) -> None:
         oldest = self._segments.popleft()
         oldest.path.unlink(missing_ok=True)
-        lost = oldest.next - max(oldest.first, min(self._acknowledged, oldest.next))
+        lost = oldest.next - max(oldest.first, min(self.acknowledged, oldest.next))
         self._count_dropped(lost, oldest.bytes)
 
     def _count_dropped(self, events: int, size: int) -> None:
@@ -242,7 +242,7 @@ class Spool:
     @property
     def waiting_events(self) -> int:
         """How many durable events are not acknowledged."""
-        return sum(s.next - max(s.first, min(self._acknowledged, s.next)) for s in self._segments)
+        return sum(s.next - max(s.first, min(self.acknowledged, s.next)) for s in self._segments)
 
     def read(self, events_max: int, bytes_max: int) -> Batch | None:
         """Return the oldest durable events that are not acknowledged, None if there are none.
@@ -252,7 +252,7 @@ class Spool:
         for segment in self._segments:
             place = self._place
             if place is None or place.segment is not segment:
-                if segment.next <= self._acknowledged:
+                if segment.next <= self.acknowledged:
                     continue
                 place = _Place(segment, segments.HEADER_BYTES, segment.first)
             batch = self._read_from(place, events_max, bytes_max)
@@ -271,7 +271,7 @@ class Spool:
             if record.kind == BLOB:
                 blobs[hashlib.sha256(record.payload).hexdigest()] = record.payload
                 continue
-            if number >= self._acknowledged:
+            if number >= self.acknowledged:
                 batch = batch or Batch(number)
                 batch.lines.append(record.payload)
                 batch.blobs.update(blobs)
@@ -284,18 +284,18 @@ class Spool:
 
     def acknowledge(self, next_number: int, batch: Batch | None = None) -> None:
         """Everything below `next_number` is safe at the farm. `batch`, if given, tells where reading goes on."""
-        if next_number <= self._acknowledged:
+        if next_number <= self.acknowledged:
             return
-        self._acknowledged = min(next_number, self._next)
-        if batch is not None and batch.next == self._acknowledged:
+        self.acknowledged = min(next_number, self._next)
+        if batch is not None and batch.next == self.acknowledged:
             self._place = batch.end
         # Not fsynced: an older cursor only means that the farm is sent, and skips, what it has already.
-        _replace(self.folder / "cursor", b"%d %08x" % (self._acknowledged, zlib.crc32(b"%d" % self._acknowledged)))
+        _replace(self.folder / "cursor", b"%d %08x" % (self.acknowledged, zlib.crc32(b"%d" % self.acknowledged)))
         self._forget_acknowledged()
 
     def _forget_acknowledged(self) -> None:
         """Delete the segments of which nothing is wanted any more; the last one is still written to."""
-        while len(self._segments) > (self._file >= 0) and self._segments[0].next <= self._acknowledged:
+        while len(self._segments) > (self._file >= 0) and self._segments[0].next <= self.acknowledged:
             self._segments.popleft().path.unlink(missing_ok=True)
 
     def set_aside(self, line: bytes) -> None:
