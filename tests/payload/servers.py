@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
+import shutil
 import socket
 import ssl
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from eudaemon.payload.fetch.policy import FetchSettings
@@ -77,6 +81,27 @@ def saying(answer: bytes, *, then: str = "close") -> Talk:
             writer.transport.abort()
 
     return talk
+
+
+def tool(name: str, package: str) -> str:
+    """Return the path of a program that a test needs; without it the test is skipped."""
+    path = shutil.which(name, path=os.defpath + ":/usr/sbin:/sbin")
+    if path is None:
+        import pytest  # here, for one test looks at which modules get loaded
+
+        pytest.skip(f"needs {name}: apt-get install {package}")
+    return path
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a key and a certificate that nobody should trust; return their files."""
+    key, cert = folder / "key", folder / "cert"
+    subprocess.run(
+        [tool("openssl", "openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-days", "1", "-subj", "/CN=elsewhere.example", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return key, cert
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:

@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from payload.servers import SIZES, Lab, content, free_port, serving, until_it_accepts
-
-VSFTPD = shutil.which("vsftpd", path="/usr/sbin:/usr/bin")
+from payload.servers import SIZES, Lab, content, free_port, serving, tool, until_it_accepts
 
 
 def files(folder: Path) -> Path:
@@ -30,8 +28,6 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[int]:
     tmp_path.chmod(0o755)
     port, www = free_port(), files(tmp_path / "www")
     if request.param == "vsftpd":
-        if VSFTPD is None:
-            pytest.skip("needs vsftpd: apt-get install vsftpd")
         (tmp_path / "empty").mkdir()
         www.chmod(0o555)
         conf = tmp_path / "conf"
@@ -39,7 +35,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[int]:
             f"listen=YES\nlisten_address=127.0.0.1\nlisten_port={port}\nanonymous_enable=YES\nanon_root={www}\n"
             f"background=NO\nsecure_chroot_dir={tmp_path}/empty\nseccomp_sandbox=NO\n"
         )
-        command = [VSFTPD, str(conf)]
+        command = [tool("vsftpd", "vsftpd"), str(conf)]
     else:
         command = [sys.executable, "-m", "pyftpdlib", "-i", "127.0.0.1", "-p", str(port), "-d", str(www)]
     process = subprocess.Popen(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -12,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from payload.servers import SIZES, Lab, content, free_port, saying, serving, until_it_accepts
+from payload.servers import SIZES, Lab, certificate, content, free_port, saying, serving, tool, until_it_accepts
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -26,17 +24,12 @@ def chunked(data: bytes, step: int) -> bytes:
 @pytest.fixture
 async def nginx(tmp_path: Path) -> AsyncIterator[tuple[int, int]]:
     """An nginx that serves `tmp_path/www`, plain and in TLS; the two ports."""
-    if NGINX is None:
-        pytest.skip("needs nginx: apt-get install nginx-light")
+    nginx = tool("nginx", "nginx-light")
     www = tmp_path / "www"
     www.mkdir()
     for size in SIZES:
         (www / str(size)).write_bytes(content(size))
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=elsewhere.example",
-         "-keyout", tmp_path / "key", "-out", tmp_path / "cert"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    key, cert = certificate(tmp_path)
     plain, tls = free_port(), free_port()
     (tmp_path / "conf").write_text(f"""
         daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; worker_processes 1; user root;
@@ -45,9 +38,9 @@ async def nginx(tmp_path: Path) -> AsyncIterator[tuple[int, int]]:
           client_body_temp_path {tmp_path}; proxy_temp_path {tmp_path}; fastcgi_temp_path {tmp_path};
           uwsgi_temp_path {tmp_path}; scgi_temp_path {tmp_path};
           server {{ listen 127.0.0.1:{plain}; listen [::1]:{plain}; location /old {{ return 302 /4097; }} }}
-          server {{ listen 127.0.0.1:{tls} ssl; ssl_certificate {tmp_path}/cert; ssl_certificate_key {tmp_path}/key; }}
+          server {{ listen 127.0.0.1:{tls} ssl; ssl_certificate {cert}; ssl_certificate_key {key}; }}
         }}""")
-    process = subprocess.Popen([NGINX, "-c", tmp_path / "conf", "-p", tmp_path], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([nginx, "-c", tmp_path / "conf", "-p", tmp_path], stderr=subprocess.DEVNULL)
     try:
         await until_it_accepts(plain)
         yield plain, tls
@@ -172,7 +165,7 @@ async def test_the_limit_itself_is_allowed() -> None:
         (b"HTTP/1.1 100 Continue\r\n\r\n" * 9, "interim answers without end"),
         (b"HTTP/1.1 503 Busy\r\n\r\nnot kept", "HTTP 503"),
         (b"HTTP/1.1 302 Found\r\n\r\n", "HTTP 302"),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://\r\n\r\n", "redirect: no host name"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://\r\n\r\n", "redirect: no host"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "bad chunk size"),
     ],
 )
@@ -272,18 +265,18 @@ async def test_redirects_in_a_circle_end() -> None:
         ("//0x7f.1/", "address: loopback"),
         ("http://[::ffff:127.0.0.1]/", "address: loopback"),
         ("ftp://127.0.0.2/x", "redirect to scheme ftp"),
-        ("file:///etc/passwd", "redirect to scheme file"),
+        ("file://x/etc/passwd", "redirect to scheme file"),
     ],
 )
 async def test_every_redirect_is_judged_anew(location: str, reason: str) -> None:
     async with serving(saying(b"HTTP/1.1 302 x\r\nLocation: " + location.encode() + b"\r\n\r\n"), "127.0.0.2") as port:
         result = await Lab(lab_networks=("127.0.0.2/32",)).fetch(f"http://127.0.0.2:{port}/")
-    assert result.outcome in ("refused", "failed")
-    assert result.reason == reason or (location.startswith("file") and result.reason == "redirect: no host name")
+    assert (result.outcome, result.reason) == ("refused", reason)
 
 
 async def test_tls_does_not_need_the_codec_that_routers_lack(tmp_path: Path) -> None:
     """A whole fetch over TLS by name, in a process of its own, loads neither `idna` nor its tables."""
+    key, cert = certificate(tmp_path)
     program = f"""
 import asyncio, ssl, sys
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
@@ -293,17 +286,12 @@ async def main():
     async def resolve(host):
         return ["127.0.0.1"]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain({str(tmp_path / "cert")!r}, {str(tmp_path / "key")!r})
+    context.load_cert_chain({str(cert)!r}, {str(key)!r})
     async with serving(saying(b"HTTP/1.1 200 OK\\r\\n\\r\\nsample"), tls=context) as port:
         assert await Lab(resolve).content(f"https://cdn.example:{{port}}/x") == b"sample"
     print(sorted(m for m in sys.modules if m in ("encodings.idna", "stringprep", "unicodedata", "urllib", "http")))
 
 asyncio.run(main())
 """
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x",
-         "-keyout", tmp_path / "key", "-out", tmp_path / "cert"],
-        check=True, capture_output=True,
-    )  # fmt: skip
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
     assert ran.stdout == "[]\n", ran.stderr

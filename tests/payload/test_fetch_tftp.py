@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import socket
 import struct
 import subprocess
@@ -13,23 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from payload.servers import SIZES, Lab, content, free_port
+from payload.servers import SIZES, Lab, content, free_port, tool
 
-IN_TFTPD = shutil.which("in.tftpd", path="/usr/sbin:/usr/bin")
 Address = tuple[str, int]
 
 
 @pytest.fixture
 async def tftpd(tmp_path: Path) -> AsyncIterator[int]:
-    if IN_TFTPD is None:
-        pytest.skip("needs a TFTP server: apt-get install tftpd-hpa")
+    program = tool("in.tftpd", "tftpd-hpa")
     for size in SIZES:
         (tmp_path / str(size)).write_bytes(content(size))
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     port = free_port(socket.SOCK_DGRAM)
     process = subprocess.Popen(
-        [IN_TFTPD, "--foreground", "--listen", "--address", f"127.0.0.1:{port}", "--secure", "--user", "root", tmp_path]
+        [program, "--foreground", "--listen", "--address", f"127.0.0.1:{port}", "--secure", "--user", "root", tmp_path]
     )
     try:
         await asyncio.sleep(0.2)  # nothing of UDP says that it listens; a lost first packet is sent again anyway

@@ -32,6 +32,7 @@ _FILES_BYTES_MAX = 1024 * 1024
 _LINES_MAX = 2000
 # Log4j's lookups that yield plain text: `${lower:J}`, `${::-j}`, `${env:NOTHING:-j}`.
 _LOOKUP = re.compile(rb"\$\{(?:(lower|upper):([^${}]{0,64})|[^${}]{0,64}?:-([^${}]{0,64}))\}")
+_ANNOUNCED = re.compile(rb"(?i)base64/([a-z0-9+=_-]{8,})")
 _LOOKUPS_NESTED_MAX = 8
 
 
@@ -45,7 +46,7 @@ class Extraction:
     private: tuple[str, ...] = ()  # URLs that name an address which means nothing here (RFC 1918)
 
 
-def extract(payload: bytes, host: Host, *, attacker_ip: str = "") -> Extraction:
+def extract(payload: bytes, host: Host, attacker_ip: str = "") -> Extraction:
     """Take a payload apart as `host` would. With `attacker_ip`, that stands where a URL names a private address."""
     search = _Search(host, attacker_ip)
     for text in _layers(payload[:PAYLOAD_BYTES_MAX]):
@@ -74,7 +75,9 @@ class _Search:
         for fragment in fragments.fragments(text):
             self.run(fragment)
         for where, tool in fragments.urls(text):
-            self.found(Download(where, tool))
+            # A URL that others continue is a variable's value, not a wish.
+            if not any(known.startswith(where + "/") for known in self.downloads):
+                self.found(Download(where, tool))
 
     def found(self, download: Download) -> bool:
         """Note a download; False if it is none that anybody could carry out."""
@@ -140,7 +143,9 @@ def _layers(payload: bytes) -> Iterator[bytes]:
             seen.add(text)
             room -= len(text)
             yield text
-            starts.extend(inner for inner in (_unzipped(text), _narrow(text), _looked_up(text)) if inner)
+            starts.extend(
+                inner for inner in (_unzipped(text), _narrow(text), _looked_up(text), _announced(text)) if inner
+            )
 
 
 def _unzipped(text: bytes) -> bytes:
@@ -152,6 +157,12 @@ def _narrow(text: bytes) -> bytes:
     sample = text[:256]
     is_wide = len(sample) >= 16 and sample[1::2].count(0) * 10 >= len(sample[1::2]) * 9
     return text.decode("utf-16-le", "replace").encode("utf-8", "replace") if is_wide else b""
+
+
+def _announced(text: bytes) -> bytes:
+    """Return what `Base64/…` in a URL says: the path's slashes, which are base64 too, hide where it begins."""
+    found = _ANNOUNCED.search(text)
+    return (decode.base64_text(found[1]) or b"") if found else b""
 
 
 def _looked_up(text: bytes) -> bytes:

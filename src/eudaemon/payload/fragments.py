@@ -20,7 +20,7 @@ _HINT = re.compile(
     rb"|/dev/(?:tcp|udp)/",
 )
 _REQUEST = re.compile(
-    rb"\A(?:GET|POST|PUT|HEAD|DELETE|OPTIONS|PATCH|PROPFIND|SEARCH) (\S+(?: [^\r\n]*?)??) ?(?:HTTP/\d|$|\r|\n)"
+    rb"\A(?:GET|POST|PUT|HEAD|DELETE|OPTIONS|PATCH|PROPFIND|SEARCH) ([^\r\n]*?)(?: HTTP/\d\.\d)?[ \t]*(?:[\r\n]|\Z)"
 )
 _TEXT_RUN = re.compile(rb"[\t\x20-\x7e\x80-\xff]{8,}")
 _PARTNERS = {
@@ -32,6 +32,7 @@ _PARTNERS = {
     ord("="): b"&",
     ord("["): b"]",
 }
+_ENDS = re.compile(rb"[;|&\s]")
 _URL = re.compile(
     rb"(?i)(?<![a-z0-9])(?:https?|s?ftp|tftp|ldaps?|rmi|dns|iiop|nc|tcp|smb)://[^\s\x00-\x20\"'<>`|;(){}\\^*,$\x7f-\xff]{1,2048}"
 )
@@ -44,7 +45,7 @@ _NAMESPACE_HOSTS = (b"www.w3.org", b"schemas.", b"purenetworks.com", b"xml.apach
                     )  # fmt: skip
 _TOOLS = ((b"certutil", "certutil"), (b"powershell", "powershell"), (b"webclient", "powershell"),
           (b"invoke-webrequest", "powershell"), (b"bitsadmin", "powershell"), (b"jndi:", "class loading"),
-          (b"python", "python"), (b"curl", "curl"))  # fmt: skip
+          (b"python", "python"))  # fmt: skip
 
 
 def is_script(text: bytes) -> bool:
@@ -90,6 +91,8 @@ def _pieces(text: bytes) -> Iterator[bytes]:
         yield from _around(request[1])
     for run in _TEXT_RUN.finditer(text, request.end(1) if request else 0):
         line = run[0][:LINE_BYTES_MAX]
+        if line.lstrip().startswith(b"#"):
+            continue
         if b" " not in line and b"=" in line:
             yield from _values(line)
         yield from _around(line)
@@ -108,6 +111,8 @@ def _around(line: bytes) -> Iterator[bytes]:
         start = found.start()
         while start and line[start - 1] not in _PARTNERS:
             start -= 1
+        if start and line[start - 1] == ord("=") and _ENDS.search(line, start, found.start()):
+            start = 0  # an assignment that stands before the command
         partner = _PARTNERS[line[start - 1]] if start else b""
         end = line.find(partner, found.end()) if partner else -1
         yield line[start : end if end >= 0 else len(line)]

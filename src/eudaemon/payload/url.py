@@ -60,10 +60,11 @@ def parse(text: str) -> Url:
     scheme = scheme.lower()
     if not colon or not scheme.isalnum() or not scheme.isascii():
         raise ValueError("no scheme")
-    bare = rest.lstrip("/\\")
-    if len(rest) - len(bare) < 2:
+    bare = rest.replace("\\/", "/").replace("\\", "/")
+    if bare[:2] != "//" or bare[2:3] in ("", "/"):
         raise ValueError("no host")
-    cut = min((at for at in (bare.find(mark) for mark in "/?#\\") if at >= 0), default=len(bare))
+    bare = bare[2:]
+    cut = min((at for at in (bare.find(mark) for mark in "/?#") if at >= 0), default=len(bare))
     authority, path = bare[:cut], bare[cut:]
     who, at, where = authority.rpartition("@")
     user, _, password = who.partition(":") if at else ("", "", "")
@@ -100,7 +101,7 @@ def _host_and_port(where: str, port: int) -> tuple[str, int]:
 
 
 def _path(text: str) -> str:
-    path = text.partition("#")[0].replace("\\", "/")
+    path = text.partition("#")[0]
     if not path.startswith("/"):
         path = "/" + path
     if path.isascii() and path.isprintable() and " " not in path:

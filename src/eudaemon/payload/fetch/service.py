@@ -128,8 +128,9 @@ class Fetcher:
                 reason = f"over {self.settings.total_s_max:g} s" if timed_out else words(error)
             sha256 = ""
             if transfer.size or outcome == "ok":
-                outcome, settled = "ok" if outcome == "ok" else "partial", True
+                outcome = "ok" if outcome == "ok" else "partial"
                 sha256, _ = sink.commit()
+                settled = True
         except NoRoomError as error:
             return FetchResult(wish.url, "failed", str(error) or "no room to keep it", peer=transfer.peer)
         finally:

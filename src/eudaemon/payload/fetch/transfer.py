@@ -20,7 +20,7 @@ class NoRoomError(Exception):
 
 
 class Sink(Protocol):
-    """Where a download's bytes go. Either `commit` or `abort` is called, once, at the end."""
+    """Where a download's bytes go. At the end either `commit` succeeds, or `abort` is called."""
 
     def write(self, data: bytes) -> object:
         """Take the next bytes. Raises `NoRoomError`."""

@@ -9,7 +9,6 @@ rule Script_Fetches_And_Runs {
         $mode = /chmod\s+(\+x|[0-7]{3,4}|[augo]*\+[rwx]+)/
         $run1 = /(;|&&|\n|\|)\s*\.\/[\w.$]/
         $run2 = /\|\s*(ba|da|z)?sh\b/
-        $run3 = /\bsh\s+[\w.\/$-]+/
     condition:
         filesize < 256KB and uint32(0) != 0x464c457f and any of ($get*) and (($mode and any of ($run*)) or $run2)
 }
