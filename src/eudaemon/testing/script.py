@@ -20,6 +20,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from eudaemon.events import Endpoint, Fact, Unknown, fields_of
 from eudaemon.protocols._base import (
@@ -141,56 +142,80 @@ def play(make: Callable[[Visit], Room], script: str, *, split: int = 0, given: V
 
     Facts and kept artefacts that the script does not name are passed over, but those it names must come in order.
     """
-    table = Table(make(given or visit())).open()
-    heard = 0
-    expected: list[bytes] = []
-    seen = kept = 0
-
-    def settle(where: str) -> None:
-        nonlocal heard
-        want, got = b"".join(expected), table.sent[heard:]
-        expected.clear()
-        if want != got:
-            raise ScriptError(f"{where}: the room should have sent\n    {want!r}\nbut sent\n    {got!r}")
-        heard = len(table.sent)
-
+    player = _Player(Table(make(given or visit())).open(), split)
     for number, raw in enumerate(script.splitlines(), 1):
-        line = raw.strip() if not raw.lstrip().startswith("<") else raw.lstrip()
-        if not line or line.startswith("#"):
-            continue
-        mark, text = line[0], line[2:]
-        where = f"line {number}: {line}"
+        line = raw.lstrip() if raw.lstrip().startswith("<") else raw.strip()
+        if line and not line.startswith("#"):
+            player.step(line[0], line[2:], f"line {number}: {line}")
+    player.settle("at the end")
+    return player.table
+
+
+class _Player:
+    """Goes through a script, one line at a time."""
+
+    def __init__(self, table: Table, split: int) -> None:
+        self.table = table
+        self._split = split
+        self._expected = b""  # by `<` lines that were not compared yet
+        self._heard = 0
+        self._seen = 0  # facts that the script has passed
+        self._kept = 0
+
+    def step(self, mark: str, text: str, where: str) -> None:
+        """Carry out one line."""
         if mark == "<":
-            expected.append(_bytes(text))
-            continue
+            self._expected += _bytes(text)
+            return
         if mark == "*":
-            if heard == len(table.sent):
+            if self._heard == len(self.table.sent):
                 raise ScriptError(f"{where}: the room sent nothing")
-            heard = len(table.sent)
-            continue
-        settle(f"before {where}")
-        match mark:
-            case ">":
-                table.say(_bytes(text), split)
-            case "!":
-                seen = _find_fact(table.facts, seen, text, where)
-            case "^":
-                kept = _find_kept(table.kept, kept, text, where)
-            case "?":
-                if not table.wishes or table.wishes[0].download.url != text:
-                    raise ScriptError(f"{where}: wishes are {[w.download.url for w in table.wishes]}")
-            case "=":
-                outcome, _, content = text.partition(" ")
-                table.answer(outcome, bytes.fromhex(content))
-            case "~":
-                table.wait(float(text))
-            case "/":
-                if not table.over:
-                    raise ScriptError(f"{where}: the room did not hang up")
-            case _:
-                raise ScriptError(f"{where}: no such mark")
-    settle("at the end")
-    return table
+            self._heard = len(self.table.sent)
+            return
+        self.settle(f"before {where}")
+        step = self._STEPS.get(mark)
+        if step is None:
+            raise ScriptError(f"{where}: no such mark")
+        step(self, text, where)
+
+    def settle(self, where: str) -> None:
+        """Compare what the room has sent with what the script has named since the last time."""
+        got = self.table.sent[self._heard :]
+        if self._expected != got:
+            raise ScriptError(f"{where}: the room should have sent\n    {self._expected!r}\nbut sent\n    {got!r}")
+        self._expected = b""
+        self._heard = len(self.table.sent)
+
+    def _say(self, text: str, where: str) -> None:  # noqa: ARG002
+        self.table.say(_bytes(text), self._split)
+
+    def _fact(self, text: str, where: str) -> None:
+        self._seen = _find_fact(self.table.facts, self._seen, text, where)
+
+    def _artefact(self, text: str, where: str) -> None:
+        self._kept = _find_kept(self.table.kept, self._kept, text, where)
+
+    def _wish(self, text: str, where: str) -> None:
+        wishes = [wish.download.url for wish in self.table.wishes]
+        if wishes[:1] != [text]:
+            raise ScriptError(f"{where}: wishes are {wishes}")
+
+    def _answer(self, text: str, where: str) -> None:
+        if not self.table.wishes:
+            raise ScriptError(f"{where}: nothing was wished")
+        outcome, _, content = text.partition(" ")
+        self.table.answer(outcome, bytes.fromhex(content))
+
+    def _wait(self, text: str, where: str) -> None:  # noqa: ARG002
+        self.table.wait(float(text))
+
+    def _over(self, text: str, where: str) -> None:  # noqa: ARG002
+        if not self.table.over:
+            raise ScriptError(f"{where}: the room did not hang up")
+
+    _STEPS: ClassVar[dict[str, Callable[[_Player, str, str], None]]] = {
+        ">": _say, "!": _fact, "^": _artefact, "?": _wish, "=": _answer, "~": _wait, "/": _over,
+    }  # fmt: skip
 
 
 def _bytes(text: str) -> bytes:
@@ -202,8 +227,8 @@ def _bytes(text: str) -> bytes:
 def _find_fact(facts: list[Fact], start: int, text: str, where: str) -> int:
     kind, _, rest = text.partition(" ")
     call = ast.parse(f"f({', '.join(_split_fields(rest))})", mode="eval").body
-    assert isinstance(call, ast.Call)
-    wanted = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    keywords = call.keywords if isinstance(call, ast.Call) else []
+    wanted = {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords}
     for index in range(start, len(facts)):
         fact = facts[index]
         if fact.kind == kind and all(_field(fact, name) == value for name, value in wanted.items()):

@@ -31,7 +31,8 @@ x=5; echo $((x+1)) $((x*=2)) $x $((x++)) $x $((0x1f)) $((010)) $((1&&0)) $((1||0
 true && echo yes || echo no; false && echo yes || echo no; ! true; echo $?; ! false; echo $?
 if true; then echo a; elif true; then echo b; else echo c; fi; if false; then echo a; elif true; then echo b; fi
 if [ 1 -eq 1 ]; then echo eq; fi; [ a = b ]; echo $?; [ a != b ] && echo ne; test 3 -gt 2; echo $?
-[ -z "" ] && echo z; [ -n "a" ] && echo n; [ ! -z a ] && echo nz; [ a = a -a b = b ] && echo and; [ a = b -o b = b ] && echo or
+[ -z "" ] && echo z; [ -n "a" ] && echo n; [ ! -z a ] && echo nz; [ a = a -a b = b ] && echo and
+[ a = b -o b = b ] && echo or
 [ -f /nonexistent ]; echo $?; [ -d / ] && echo d; [ -e / ] && echo e; [ "" ]; echo $?; [ x ]; echo $?; [ ]; echo $?
 [ \( a = b \) -o c ] && echo p; [ ! a = b ] && echo q; [ 2 -lt 10 ] && echo lt; [ 2 \> 10 ] && echo gt
 for i in 1 2 3; do echo $i; done; for i in a b; do for j in c d; do echo $i$j; done; done
@@ -41,32 +42,47 @@ for i in 1 2; do for j in 1 2; do [ $j = 2 ] && continue 2; echo $i$j; done; don
 case abc in a*) echo star;; *) echo other;; esac; case x in a|x) echo alt;; esac; case '*' in \*) echo lit;; esac
 case abc in [a-c]bc) echo range;; esac; case b in [!a]) echo not;; esac; case a.b in *.b) echo dot;; esac
 f() { echo "$1 $# $@"; return 3; }; f a b; echo $?; f "a b" c
-set -- a "b c" d; echo $# $1 "$2"; for i in "$@"; do echo [$i]; done; for i in $*; do echo [$i]; done; shift; echo $1; shift 2; echo $#
+set -- a "b c" d; echo $# $1 "$2"; for i in "$@"; do echo [$i]; done
+for i in $*; do echo [$i]; done; shift; echo $1; shift 2; echo $#
 (x=1; echo $x); echo "[$x]"; { echo a; echo b; } | cat; (echo a; echo b) | tail -n 1; (exit 3); echo $?
 echo a > f; echo b >> f; cat f; cat < f; echo c > f; cat f; rm f; cat f 2>/dev/null; echo $?
 echo err >&2; echo out 2>/dev/null; (echo a; echo b >&2) 2>&1 | cat; echo x >/dev/null
-while read i; do echo "[$i]"; done < /etc/hostname > /dev/null; printf 'a b\nc d' > g; while read x y; do echo $y-$x; done < g; rm g
-printf 'a\\tb\n' | while read x; do echo "$x"; done; printf 'a\\tb\n' | while read -r x; do echo "$x"; done; echo ' a  b ' | (read x; echo "[$x]")
+while read i; do echo "[$i]"; done < /etc/hostname > /dev/null; printf 'a b\nc d' > g; while read x y
+do echo $y-$x; done < g; rm g
+printf 'a\\tb\n' | while read x; do echo "$x"; done
+printf 'a\\tb\n' | while read -r x; do echo "$x"; done; echo ' a  b ' | (read x; echo "[$x]")
 echo a | tr a-z A-Z; echo abcabc | tr -d b; echo aabb | tr -s ab; echo hello | tr 'el' 'ip'; echo abc | tr -cd ab
-echo a:b:c | cut -d: -f2; echo a:b:c | cut -d : -f 1,3; echo abcdef | cut -c2-4; echo abc | cut -c1; echo a:b:c | cut -d: -f2-
-printf '3\n1\n2\n' | sort; printf 'b\na\nb\n' | sort -u; printf '10\n9\n' | sort -n; printf '10\n9\n' | sort; printf 'a\nb\n' | sort -r
+echo a:b:c | cut -d: -f2; echo a:b:c | cut -d : -f 1,3; echo abcdef | cut -c2-4; echo abc | cut -c1
+echo a:b:c | cut -d: -f2-
+printf '3\n1\n2\n' | sort; printf 'b\na\nb\n' | sort -u; printf '10\n9\n' | sort -n
+printf '10\n9\n' | sort; printf 'a\nb\n' | sort -r
 printf 'a\na\nb\n' | uniq; printf 'a\na\nb\n' | uniq -c; printf 'a\na\nb\n' | uniq -d
-printf 'a\nb\nc\n' | head -n 2; printf 'a\nb\nc\n' | tail -n 2; printf 'abcdef' | head -c 3; echo; printf 'abcdef' | tail -c 3; printf 'a\nb\n' | head -1
+printf 'a\nb\nc\n' | head -n 2; printf 'a\nb\nc\n' | tail -n 2; printf 'abcdef' | head -c 3; echo
+printf 'abcdef' | tail -c 3; printf 'a\nb\n' | head -1
 printf 'a b\nc\n' | wc -l; printf 'a b\nc\n' | wc -w; printf 'a b\nc\n' | wc -c
-printf 'foo\nbar\nbaz\n' | grep ba; printf 'foo\nbar\n' | grep -v ba; printf 'foo\nbar\n' | grep -c o; printf 'Foo\n' | grep -i foo; printf 'foo\n' | grep -q x; echo $?
-printf 'foo\nbar\n' | grep -E 'fo+|x'; printf 'foo\n' | grep '^f.*o$'; printf 'a1\nb\n' | grep '[0-9]'; printf 'ab\n' | grep -o 'b'; printf 'x\ny\n' | grep -n y
-printf 'aXbX\n' | sed 's/X/-/'; printf 'aXbX\n' | sed 's/X/-/g'; printf 'a\nb\nc\n' | sed -n 2p; printf 'a\nb\nc\n' | sed 2d; printf 'a\nb\n' | sed '/a/d'
-printf 'abc\n' | sed 's/b/[&]/'; printf 'a/b\n' | sed 's|/|:|'; printf 'a\nb\nc\n' | sed '1,2d'; printf 'aaa\n' | sed 's/a*/x/'; printf 'foo.bar\n' | sed 's/\./_/;s/f/g/'
-printf 'a b c\n' | awk '{print $2}'; printf 'a:b\n' | awk -F: '{print $2,$1}'; printf 'a b\nc d\n' | awk '/c/ {print $NF}'; printf 'a b\n' | awk '{print $1"-"$2}'
+printf 'foo\nbar\nbaz\n' | grep ba; printf 'foo\nbar\n' | grep -v ba
+printf 'foo\nbar\n' | grep -c o; printf 'Foo\n' | grep -i foo; printf 'foo\n' | grep -q x; echo $?
+printf 'foo\nbar\n' | grep -E 'fo+|x'; printf 'foo\n' | grep '^f.*o$'
+printf 'a1\nb\n' | grep '[0-9]'; printf 'ab\n' | grep -o 'b'; printf 'x\ny\n' | grep -n y
+printf 'aXbX\n' | sed 's/X/-/'; printf 'aXbX\n' | sed 's/X/-/g'; printf 'a\nb\nc\n' | sed -n 2p
+printf 'a\nb\nc\n' | sed 2d; printf 'a\nb\n' | sed '/a/d'
+printf 'abc\n' | sed 's/b/[&]/'; printf 'a/b\n' | sed 's|/|:|'; printf 'a\nb\nc\n' | sed '1,2d'
+printf 'aaa\n' | sed 's/a*/x/'; printf 'foo.bar\n' | sed 's/\./_/;s/f/g/'
+printf 'a b c\n' | awk '{print $2}'; printf 'a:b\n' | awk -F: '{print $2,$1}'
+printf 'a b\nc d\n' | awk '/c/ {print $NF}'; printf 'a b\n' | awk '{print $1"-"$2}'
 seq 3; seq 2 4; basename /a/b.c .c; dirname /a/b/c; dirname a; expr 1 + 2; expr length abc
-echo hi | md5sum; echo hi | sha256sum; echo hi | base64; echo aGk= | base64 -d; printf 'AB' | hexdump -C; printf 'ABC' | od -x; printf 'AB\n' | od -c
+echo hi | md5sum; echo hi | sha256sum; echo hi | base64; echo aGk= | base64 -d
+printf 'AB' | hexdump -C; printf 'ABC' | od -x; printf 'AB\n' | od -c
 printf 'AB' | xxd; printf 'AB' | xxd -p; echo 4142 | xxd -r -p; printf 'ab\0cdefg\0' | strings
-echo a b c | xargs echo x; printf 'a\nb\n' | xargs -n 1 echo; echo a | xargs -I{} echo [{}]; echo a | tee t; cat t; rm t
+echo a b c | xargs echo x; printf 'a\nb\n' | xargs -n 1 echo; echo a | xargs -I{} echo [{}]
+echo a | tee t; cat t; rm t
 dd if=/dev/zero bs=4 count=2 2>/dev/null | hexdump -C; echo abcdef | dd bs=1 skip=2 count=3 2>/dev/null
 mkdir d; cd d; touch x y .z; ls; echo *; echo .*; echo x* [xy] ?; echo nope*; cd ..; ls d; rm -r d; ls
-mkdir -p a/b/c; ls a; echo x > a/b/f; cat a/b/f; cp a/b/f a/g; cat a/g; mv a/g a/h; ls a; rm -rf a; [ -e a ]; echo $?
+mkdir -p a/b/c; ls a; echo x > a/b/f; cat a/b/f; cp a/b/f a/g; cat a/g; mv a/g a/h; ls a; rm -rf a
+[ -e a ]; echo $?
 ln -s /etc l; readlink l; [ -L l ] && echo link; rm l; echo x > e; chmod 755 e; [ -x e ] && echo exec; rm e
-eval 'echo a; x=5'; echo $x; sh -c 'echo $0 $1' a b; echo 'echo piped' | sh; echo 'echo file $1' > s; sh s q; . ./s; rm s
+eval 'echo a; x=5'; echo $x; sh -c 'echo $0 $1' a b; echo 'echo piped' | sh; echo 'echo file $1' > s
+sh s q; . ./s; rm s
 x='a;b'; echo $x; y='$x'; echo $y; eval echo $y; echo "${x}" '${x}' "$(echo "$x")" "`echo $x`"
 IFS=:; x=a:b:c; for i in $x; do echo $i; done; set -- $x; echo $2
 echo a;echo b&&echo c||echo d; echo a # comment; echo b; echo a#b
@@ -101,7 +117,12 @@ def applets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_line_prints_what_busybox_prints(line: str, applets: Path, tmp_path: Path) -> None:
     environment = {"PATH": str(applets), "HOME": "/root", "LC_ALL": "C", "TZ": "UTC"}
     real = subprocess.run(
-        [applets / "ash", "-c", line], capture_output=True, cwd=tmp_path, env=environment, timeout=10, stdin=subprocess.DEVNULL
+        [applets / "ash", "-c", line],
+        capture_output=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=10,
+        stdin=subprocess.DEVNULL,
     )
     told = Told()
     told.run("cd /tmp; mkdir judged; cd judged; x=; unset x OLDPWD")

@@ -138,7 +138,7 @@ class Evaluator:
         try:
             if command.redirects:
                 streams = yield from redirections.redirected(self, command.redirects, scope, streams)
-            walk: Callable[..., Steps] = self._WALK[type(command)]
+            walk = self._WALK[type(command)]
             yield from walk(self, command, scope, streams)
         except redirections.RedirectError as error:
             self.complain(scope, streams, str(error))
@@ -216,7 +216,7 @@ class Evaluator:
         scope.status = 0
         yield from ()
 
-    _WALK: ClassVar = {Group: _group, If: _if, For: _for, While: _while, Case: _case, Function: _function}
+    _WALK: ClassVar[dict[type, Callable[..., Steps]]] = {Group: _group, If: _if, For: _for, While: _while, Case: _case, Function: _function}
 
     # --- simple commands ---------------------------------------------------------------------------
 
