@@ -38,9 +38,10 @@ LOGIN_S = 6.0
 def sensor(listen: list[str], python: str = sys.executable, **limits: int) -> Iterator[tuple[int, float]]:
     """Run a sensor without a farm; yield (process id, seconds until it listened)."""
     with tempfile.TemporaryDirectory(prefix="eudaemon-") as place:
+        Path(place).chmod(0o755)  # as root, the sensor becomes somebody else
         config = Path(place, "eudaemon.toml")
         wanted = {"sessions_max": 20_000, "sessions_per_address_max": 20_000,
-                  "new_sessions_per_address_per_minute_max": 1_000_000, **limits}  # fmt: skip
+                  "starts_per_address_minute_max": 1_000_000, **limits}  # fmt: skip
         config.write_text(
             f"[general]\nlog_level = 'warning'\n[sensor]\naddresses = ['127.0.0.1']\nlisten = {json.dumps(listen)}\n"
             "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items())
@@ -138,7 +139,7 @@ def _rate(port: int) -> float:
 
 
 def _log_in(peer: socket.socket) -> None:
-    for mark, word in ((b"ogin:", b"root\r\n"), (b"assword:", b"admin\r\n"), (b"#", b"")):
+    for mark, word in ((b"ogin:", b"root\r\n"), (b"assword:", b"xc3511\r\n"), (b"#", b"")):
         heard = b""
         while mark not in heard:
             piece = peer.recv(4096)

@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--at-once", type=int, default=24)
     parser.add_argument("--user", default="root")
-    parser.add_argument("--password", default="admin")
+    parser.add_argument("--password", default="xc3511")
     given = parser.parse_args()
     words = {"user": given.user.encode(), "password": given.password.encode()}
     print(json.dumps(load((given.host, given.port), words, given.seconds, given.at_once)))

@@ -127,6 +127,9 @@ def confine(uid: int, home: Path) -> str:
     if os.geteuid() == 0:
         confinement.become(uid, [home])
         held.append(f"uid {uid}")
+        if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
+            raise PartError(f"{home} cannot be reached by user id {uid}: a folder above it is closed to others; "
+                            "--data names another place")  # fmt: skip
     if confinement.no_new_privileges():
         held.append("no_new_privs")
         if confinement.restrict_files(_readable(), [home, Path("/dev/null"), Path("/dev/shm")]):  # noqa: S108
