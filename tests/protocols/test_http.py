@@ -1,41 +1,24 @@
-"""HTTP: the dialogue, every limit and one past it, what is smuggled, and that no two sensors look alike."""
+"""HTTP: the dialogue, logins and uploads, every limit and one past it, and that no two sensors look alike."""
 # ruff: noqa: E501 -- a request is a line
 
 from __future__ import annotations
 
 import base64
 import gzip
+import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried, RequestReceived
-from eudaemon.protocols._base import Claim, HalfClosed
-from eudaemon.protocols._http import BadRequestError, HttpLimits, Request, RequestReader, looks_like_http
-from eudaemon.protocols.http import Http, room
+from eudaemon.protocols._base import HalfClosed
+from eudaemon.protocols._http import Request
+from eudaemon.protocols.http import Http, loot, places, room
+from eudaemon.protocols.http.exploits import recognised
 from eudaemon.protocols.http.persona import PRODUCTS, Persona, http_date, persona_of
+from eudaemon.protocols.http.places import Look
 from eudaemon.testing.script import START_S, Table, play, visit
-from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
-
-SMALL = HttpLimits(line_bytes_max=40, head_bytes_max=100, headers_max=3, body_bytes_max=20, chunk_line_bytes_max=8,
-                   unread_bytes_max=500, requests_max=3)  # fmt: skip
-
-
-def read(data: bytes, *, split: int = 0, limits: HttpLimits = SMALL, bytes_max: int = 10_000) -> list[Request]:
-    """Return all requests in `data`; raises what the reader raises."""
-    purse = Purse(bytes_max)
-    reader, found = RequestReader(purse, limits), []
-    for start in range(0, len(data), split or max(1, len(data))):
-        reader.feed(data[start : start + split] if split else data)
-        while item := reader.next():
-            if isinstance(item, Request):
-                found.append(item)
-    reader.close()
-    assert purse.bytes_taken == 0
-    return found
 
 
 def host_like(what: str, value: object) -> Host:
@@ -53,104 +36,6 @@ def table(host: Host | None = None) -> Table:
 
 def facts(talk: Table, kind: type) -> list[object]:
     return [fact for fact in talk.facts if isinstance(fact, kind)]
-
-
-# --- reading -------------------------------------------------------------------------------------
-
-SOUND = [
-    (b"GET / HTTP/1.1\r\n\r\n", b"/", b""),
-    (b"\r\n\r\nGET /a?b=c HTTP/1.0\nA: b\n\n", b"/a?b=c", b""),  # bare LF, empty lines before
-    (b"GET /a b  c HTTP/1.1\r\n\r\n", b"/a b  c", b""),
-    (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", b"/", b"abc"),
-    (b"POST / HTTP/1.1\r\nContent-Length: 3, 3\r\ncontent-length:3\r\n\r\nabc", b"/", b"abc"),
-    (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\nT: u\r\n\r\n", b"/", b"abc"),
-    (b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\td\r\n\r\n", b"/", b""),
-    (b"GET http://a/b HTTP/1.1\r\n\r\n", b"http://a/b", b""),
-    (b"GET / HTTP/1.1\r\nno header at all\r\n\r\n", b"/", b""),
-]
-
-
-@pytest.mark.parametrize("split", [0, 1, 2, 7])
-@pytest.mark.parametrize(("data", "target", "body"), SOUND)
-def test_sound_requests_in_any_pieces(data: bytes, target: bytes, body: bytes, split: int) -> None:
-    first, second = read(data + b"GET /2 HTTP/1.1\r\n\r\n", split=split, limits=HttpLimits())
-    assert (first.target, first.body, second.target) == (target, body, b"/2")
-
-
-@pytest.mark.parametrize("split", [0, 1])
-@pytest.mark.parametrize(
-    ("data", "status"),
-    [
-        (b"\x16\x03\x01\x00\xa5\r\n", 400),
-        (b"GET\r\n", 400),
-        (b"GET /\r\n", 400),
-        (b"GE(T / HTTP/1.1\r\n", 400),
-        (b"GET / HTTP/11\r\n", 400),
-        (b"GET / HTTP/a.b\r\n", 400),
-        (b"GET / HTTP/2.0\r\n", 505),
-        (b"GET / HTTP/1.1\r\nA : b\r\n", 400),
-        (b"GET / HTTP/1.1\r\nA: b\0\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: 1" + b"0" * 18 + b"\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n", 501),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\n", 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n", 400),
-    ],
-)
-def test_what_no_server_serves(data: bytes, status: int, split: int) -> None:
-    with pytest.raises(BadRequestError) as caught:
-        read(data, split=split, limits=HttpLimits())
-    assert caught.value.status == status
-
-
-def post(body: bytes, declared: int | None = None) -> bytes:
-    return b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body) if declared is None else declared, body)
-
-
-@pytest.mark.parametrize("split", [0, 1])
-@pytest.mark.parametrize(
-    ("most", "too_much", "status"),
-    [
-        (b"GET /".ljust(31, b"a") + b" HTTP/1.1\r\n\r\n", b"GET /".ljust(32, b"a") + b" HTTP/1.1\r\n\r\n", 414),
-        (b"GET / HTTP/1.1\r\nA: ".ljust(56, b"a") + b"\r\n\r\n", b"GET / HTTP/1.1\r\nA: ".ljust(57, b"a") + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 3 + b"\r\n", b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 4 + b"\r\n", 431),
-        (b"GET / HTTP/1.1\r\n" + b"a" * 38 + b"\r\n" + b"b" * 40 + b"\r\n\r\n",
-         b"GET / HTTP/1.1\r\n" + b"a" * 39 + b"\r\n" + b"b" * 40 + b"\r\n\r\n", 431),
-        (post(b"a" * 20), post(b"a" * 21), 413),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n" + b"a" * 20 + b"\r\n0\r\n\r\n",
-         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n14\r\n" + b"a" * 20 + b"\r\n1\r\n", 413),
-        (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n00000001\r\na\r\n0\r\n\r\n",
-         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n000000001\r\n", 400),
-        (b"GET / HTTP/1.1\r\n\r\n" * 3, b"GET / HTTP/1.1\r\n\r\n" * 4, 503),
-    ],
-)  # fmt: skip
-def test_every_limit_and_one_past_it(most: bytes, too_much: bytes, status: int, split: int) -> None:
-    assert read(most, split=split)
-    with pytest.raises(BadRequestError) as caught:
-        read(too_much, split=split)
-    assert caught.value.status == status
-
-
-def test_what_is_held_is_taken_from_the_purse() -> None:
-    body = post(b"a" * 20)
-    assert read(body, bytes_max=len(body))
-    with pytest.raises(BadRequestError, match="held"):
-        read(body, bytes_max=len(body) - 1)
-
-
-@given(st.lists(st.binary(min_size=1, max_size=30), max_size=8), st.integers(1, 9))
-def test_a_chunked_body_is_byte_exact(chunks: list[bytes], split: int) -> None:
-    data = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-    data += b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
-    assert [r.body for r in read(data, split=split, limits=HttpLimits())] == [b"".join(chunks)]
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 65536, 1_500_000, 10_000_000])
@@ -172,19 +57,6 @@ def test_the_files_of_a_form_are_kept() -> None:
     talk.say(b"POST /upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=XX\r\nContent-Length: %d\r\n\r\n%b"
              % (len(body), body))  # fmt: skip
     assert [(keep.data, keep.origin, keep.name) for keep in talk.kept] == [(b"\x7fELF\r\n\x00", "upload", "x.elf")]
-
-
-@pytest.mark.parametrize(
-    ("first", "verdict"),
-    [
-        (b"G", None), (b"GET", None), (b"GET ", None), (b"GET /", True), (b"GET http://a", True), (b"\r\nPOST /", True),
-        (b"OPTIONS *", True), (b"CONNECT a:1", True), (b"X", False), (b"GETS", False), (b"GET \x01", False), (b"\x16", False),
-        (b"M-SEARCH * HTTP", True), (b"", None),
-    ],
-)  # fmt: skip
-def test_what_looks_like_http(first: bytes, verdict: bool | None) -> None:
-    assert looks_like_http(first) is verdict
-    assert Http.claim(first) is {None: Claim.UNSURE, True: Claim.YES, False: Claim.NO}[verdict]
 
 
 # --- answering -----------------------------------------------------------------------------------
@@ -422,3 +294,84 @@ def test_ordinary_requests_are_no_exploits() -> None:
         talk.say(line + b"\r\n")
         assert facts(talk, RequestReceived)
         assert facts(talk, ExploitRecognised) == []
+
+
+# --- limits of what is looked at -----------------------------------------------------------------
+
+
+def recognises(body: bytes, head: bytes = b"", target: bytes = b"/x") -> bool:
+    request = Request("POST", target, (1, 1), ((b"content-type", head),), body)
+    return recognised(Look(request, body)) is not None
+
+
+COMMAND = b"$(id)"
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_a_body_is_looked_at_up_to_a_limit(past: int) -> None:
+    body = b"a=b&" + b"c" * (places.LOOKED_BYTES_MAX + past - 4 - 3 - len(COMMAND)) + b"&d=" + COMMAND
+    assert len(body) == places.LOOKED_BYTES_MAX + past
+    assert recognises(body) is not bool(past)
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_parts_are_looked_at_up_to_a_limit(past: int) -> None:
+    part = b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n%b\r\n'
+    body = part % b"b" * (places.PARTS_MAX - 1 + past) + part % COMMAND + b"--B--\r\n"
+    found = Look(Request("POST", b"/x", (1, 1), ((b"content-type", b"multipart/form-data; boundary=B"),), body), body)
+    assert len(found.parts) == places.PARTS_MAX
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_parameters_are_told_apart_up_to_a_limit(past: int) -> None:
+    query = b"&".join([b"a=b"] * (places.PARAMETERS_MAX + past)) + b"&c=d"
+    look = Look(Request("GET", b"/x?" + query, (1, 1), ()), b"")
+    assert [value for name, value in look.parameters if name == b"c"] == ([] if past else [b"d"])
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_json_values_are_looked_at_up_to_a_limit(past: int) -> None:
+    body = json.dumps([COMMAND.decode(), *["x"] * (places.JSON_VALUES_MAX - 2 + past)]).encode()
+    assert recognises(body) is not bool(past)
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_tags_are_looked_at_up_to_a_limit(past: int) -> None:
+    # The piece before the first `<` is one of them; the last one holds the rest, and a command after its `>` counts.
+    body = b"<a>" * (places.TAGS_MAX - 1 + past) + b"<b>x</b><c>" + COMMAND
+    assert len(list(places.AnyTag().values(Look(Request("POST", b"/", (1, 1), ()), body)))) == places.TAGS_MAX + 1
+
+
+def test_json_that_nests_without_end_is_no_json() -> None:
+    assert Look(Request("POST", b"/", (1, 1), ()), b"[" * 60_000).json is None
+
+
+def test_lookups_nest_up_to_a_limit() -> None:
+    for levels, found in ((20, True), (10_000, False)):
+        text = b"${lower:" * levels + b"j" + b"}" * levels
+        assert bool(loot.jndi(b"${" + text + b"ndi:ldap://a/b}")) is found
+
+
+def test_urls_up_to_a_limit() -> None:
+    taken = loot.jndi(b"".join(b"${jndi:ldap://a/%d}" % number for number in range(9)))
+    assert taken
+    assert len(taken.urls) == loot.URLS_MAX
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_a_command_has_a_length_and_lines(past: int) -> None:
+    talk = table()
+    line = b"echo ".ljust(room.COMMAND_BYTES_MAX + past, b"a")
+    talk.say(b"GET /shell?%b HTTP/1.1\r\n\r\n" % line)
+    assert talk.sent.count(b"a" * (room.COMMAND_BYTES_MAX - 5)) == 1
+    assert b"a" * (room.COMMAND_BYTES_MAX - 4) not in talk.sent
+    talk = table()
+    talk.say(b"GET /shell?%b HTTP/1.1\r\n\r\n" % b"%0a".join([b"id"] * (room.COMMAND_LINES_MAX + past)))
+    assert len(facts(talk, CommandEntered)) == room.COMMAND_LINES_MAX
+
+
+def test_output_is_shown_up_to_a_limit() -> None:
+    talk = table()
+    talk.say(b"GET /shell?x=%b;for+i+in+1+2+3+4+5+6+7+8+9+0;do+echo+$x;echo+$x;done HTTP/1.1\r\n\r\n" % (b"a" * 8000))
+    body = talk.sent.partition(b"\r\n\r\n")[2]
+    assert len(body) == room.OUTPUT_BYTES_MAX

@@ -12,8 +12,9 @@ from eudaemon.protocols._http import Request
 from eudaemon.wire import decode
 
 LOOKED_BYTES_MAX = 64 * 1024  # of a body: what exploits fill it with is far smaller, what they upload is kept whole
-PARAMETERS_MAX = 128
+PARAMETERS_MAX = 128  # of the query, and of the form; the last one holds the rest
 PARTS_MAX = 32
+TAGS_MAX = 256
 JSON_VALUES_MAX = 256
 
 
@@ -53,7 +54,7 @@ class Look:
             found = [(part.name, part.content[:LOOKED_BYTES_MAX]) for part in self.parts if part.filename is None]
         else:
             found = []
-            if b"=" in self.text[:256]:
+            if b"=" in self.text[:256] and self.text.lstrip()[:1] not in (b"<", b"{", b"["):  # XML, JSON
                 pairs += self.text.split(b"&", PARAMETERS_MAX)
         split = (pair.partition(b"=") for pair in pairs if pair)
         return (*((_twice(name, plus=True), _twice(value, plus=True)) for name, _, value in split), *found)
@@ -168,6 +169,18 @@ class Tag:
             if begins >= 0 and opened:
                 ends = lower.find(b"</", opened)
                 yield decode.html_entities(look.text[opened : ends if ends >= 0 else None])
+
+
+@dataclass(frozen=True, slots=True)
+class AnyTag:
+    """The content of every XML element."""
+
+    def values(self, look: Look) -> Iterable[bytes]:
+        """Return the texts that stand after a tag."""
+        if not look.text.lstrip().startswith(b"<"):
+            return ()
+        pieces = look.text.split(b"<", TAGS_MAX)
+        return (decode.html_entities(piece.partition(b">")[2]) for piece in pieces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,7 @@ class Http(Room):
         if command:
             if self._shell is None or self._shell.over:  # every command has a shell of its own, but one set of files
                 self._shell = ShellDialogue(self.visit)
-            for line in command.split(b"\n", COMMAND_LINES_MAX):
+            for line in command.split(b"\n")[:COMMAND_LINES_MAX]:
                 yield from self._of_shell(self._shell.enter(line, at_s))
         if not answers:
             return
