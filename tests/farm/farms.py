@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,7 @@ def settings(**changes: Any) -> FarmSettings:
     intake = {"addresses": ("127.0.0.1",), "port": 0} | changes.pop("intake", {})
     page = {"port": 0} | changes.pop("page", {})
     store = {"load_every_s": 0.05} | changes.pop("store", {})
-    return FarmSettings(
-        page=Page(**page), intake=Intake(**intake), store=StoreSettings(**store), **changes
-    )
+    return FarmSettings(page=Page(**page), intake=Intake(**intake), store=StoreSettings(**store), **changes)
 
 
 @asynccontextmanager
@@ -75,7 +72,7 @@ class Uplink:
         self.client = httpx.AsyncClient(
             base_url=farm.intake_url,
             headers={"Authorization": f"Bearer {name}:{secret}"},
-            verify=str(farm.certificate.path) and _trusting(farm),
+            verify=_trusting(farm),
             timeout=20,
         )
 
@@ -108,4 +105,4 @@ def _trusting(farm: Farm) -> Any:
     return context
 
 
-__all__ = ["NOW_S", "Uplink", "body", "event", "replace", "running", "settings", "sha256"]
+__all__ = ["NOW_S", "Uplink", "body", "event", "running", "settings", "sha256"]

@@ -25,7 +25,7 @@ The exit code is 1 if something is missing that a default installation needs."""
 
 DISK_BYTES_MIN = 2 * 1024**3
 FILES_MIN = 8192
-FARM_MODULES = ("chdb", "cryptography", "fastapi", "geoip2fast", "obstore", "ppdeep", "uvicorn", "yara_x")
+FARM_MODULES = ("chdb", "cryptography", "fastapi", "obstore", "ppdeep", "uvicorn", "yara_x")
 MARKS = {"good": "✓", "lacking": "!", "missing": "✗"}
 
 

@@ -78,6 +78,7 @@ def _header(line: bytes) -> tuple[Uploaded, object]:
         raise BatchError(1, f"longer than {HEALTH_BYTES_MAX} bytes", 413)
     try:
         header = json.loads(line)
+        json.dumps(header, allow_nan=False)
     except (ValueError, RecursionError):
         raise BatchError(1, "no JSON") from None
     if not isinstance(header, dict):

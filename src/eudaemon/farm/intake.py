@@ -159,11 +159,12 @@ class Intake:
 
     async def _take(self, sensor: str, uploaded: Uploaded, received_s: float) -> Response:
         rows = uploaded.rows
-        accepted = await self._to.store.append(sensor, uploaded.spool, uploaded.first, rows)
-        self._to.hub.publish(rows[accepted.duplicates :])
+        # Before anything can be refused for want of room: a sensor that has to wait is not silent.
         self._to.fleet.heard(
             sensor, uploaded.health, session_s=uploaded.session_s, clock_off_s=clock_off_s(uploaded, received_s)
         )
+        accepted = await self._to.store.append(sensor, uploaded.spool, uploaded.first, rows)
+        self._to.hub.publish(rows[accepted.duplicates :])
         if uploaded.samples or uploaded.conversations:
             named = self._to.samples.catalogue.named
             if await asyncio.to_thread(named, uploaded.samples, uploaded.conversations):

@@ -79,7 +79,8 @@ _LIFTED: dict[str, dict[str, str]] = {
     facts.SampleIdentified.kind: {"sha256": "sha256", "size": "size", "name": "format"},
 }
 _FIELDS = {kind: tuple(f.name for f in fields_of(fact)) for kind, fact in facts.KINDS.items()}
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+# NaN and infinities are no JSON, although Python reads and writes them.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False, allow_nan=False).encode
 
 
 class RowError(ValueError):
@@ -120,8 +121,8 @@ def row_of(event: Event, received_s: float, place: Place = NOWHERE) -> Row:
     values = own_fields(fact)
     try:
         fields = _encode(values)
-    except RecursionError:
-        raise RowError("nested too deep") from None
+    except (RecursionError, ValueError):
+        raise RowError("nested too deep, or with a number that is none") from None
     lifted = {column: values.get(field) for column, field in _LIFTED.get(kind, {}).items()}
     attacker, local = event.attacker, event.local
     at_s = event.at_s if _EARLIEST_S <= event.at_s <= received_s + _AHEAD_S_MAX else received_s

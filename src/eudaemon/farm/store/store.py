@@ -80,7 +80,8 @@ class Store:
         They are numbers `first`, `first + 1`, … of the sensor's spool; what of them was taken before is skipped. Raises
         `QueueFullError` (wait and try again) and `DiskFullError`; then nothing was taken.
         """
-        self._refuse_when_full()
+        if rows:
+            self._refuse_when_full()
         lines = [row.line() for row in rows] if len(rows) < 100 else await asyncio.to_thread(_lines, rows)
         done: Future[Accepted] = Future()
         self._waiting.put((Batch(sensor, spool, first, lines), done))
