@@ -289,7 +289,7 @@ async def main():
     context.load_cert_chain({str(cert)!r}, {str(key)!r})
     async with serving(saying(b"HTTP/1.1 200 OK\\r\\n\\r\\nsample"), tls=context) as port:
         assert await Lab(resolve).content(f"https://cdn.example:{{port}}/x") == b"sample"
-    print(sorted(m for m in sys.modules if m in ("encodings.idna", "stringprep", "unicodedata", "urllib", "http")))
+    print(sorted(m for m in sys.modules if m in ("encodings.idna", "stringprep", "unicodedata", "http")))
 
 asyncio.run(main())
 """

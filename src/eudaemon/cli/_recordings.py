@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from eudaemon.cli._files import UnreadableError, read
 from eudaemon.wire import conversation
+from eudaemon.world.host import Host
 
 _PCAP = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x0a\x0d\x0d\x0a")
 SESSIONS_MAX = 100_000  # of one log
+_OPEN_DOOR = (b"root", b"root")
+_REFUSED_MAX = 2  # logins that are played before the one that succeeds: a third and `login` hangs up
 
 
 @dataclass(slots=True)
@@ -25,7 +29,7 @@ class Recording:
     urls: list[str] = field(default_factory=list)  # what whoever recorded it saw being downloaded
 
 
-def recordings(path: Path) -> Iterator[Recording]:
+def recordings(path: Path, host: Host) -> Iterator[Recording]:
     """Yield the conversations that a file holds. Raises `UnreadableError`."""
     data = read(path)
     if data.startswith(_PCAP):
@@ -33,7 +37,7 @@ def recordings(path: Path) -> Iterator[Recording]:
     if data.startswith(conversation.MAGIC):
         yield _conversation(path, data)
     elif _is_cowrie(data):
-        yield from _cowrie(path, data)
+        yield from _cowrie(path, data, host)
     elif data:
         yield Recording(str(path), [(0.0, data)])
     else:
@@ -57,9 +61,9 @@ def _is_cowrie(data: bytes) -> bool:
     return data[:1] == b"{" and b'"eventid"' in data.partition(b"\n")[0] and b'"cowrie.' in data.partition(b"\n")[0]
 
 
-def _cowrie(path: Path, data: bytes) -> Iterator[Recording]:
+def _cowrie(path: Path, data: bytes, host: Host) -> Iterator[Recording]:
     """Yield each session of a cowrie log as a telnet one: logins tried, then commands (docs/OUTPUT.rst of cowrie)."""
-    found: dict[str, Recording] = {}
+    found: dict[str, _Session] = {}
     for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():
             continue
@@ -69,27 +73,47 @@ def _cowrie(path: Path, data: bytes) -> Iterator[Recording]:
             raise UnreadableError(f"{path}:{number}: no JSON") from None
         if not isinstance(entry, dict):
             raise UnreadableError(f"{path}:{number}: no JSON object")
-        session = _text(entry, "session")
+        session = _text(entry, "session").decode("utf-8", "replace")
         if session not in found and len(found) == SESSIONS_MAX:
             raise UnreadableError(f"{path}:{number}: more than {SESSIONS_MAX} sessions")
-        _add(found.setdefault(session, Recording(f"{path} session {session}", host_spoke_first=True)), entry)
-    yield from (recording for recording in found.values() if recording.pieces)
+        found.setdefault(session, _Session()).add(entry)
+    for name, session_found in found.items():
+        lines = session_found.lines(host)
+        if lines:
+            pieces = [(float(second), line + b"\r\n") for second, line in enumerate(lines)]
+            urls = session_found.urls
+            yield Recording(f"{path} session {name}", pieces, host_spoke_first=True, urls=urls)
 
 
-def _add(recording: Recording, entry: dict[str, Any]) -> None:
-    match _text(entry, "eventid"):
-        case "cowrie.login.success" | "cowrie.login.failed":
-            text = f"{_text(entry, 'username')}\r\n{_text(entry, 'password')}\r\n"
-        case "cowrie.command.input":
-            text = _text(entry, "input") + "\r\n"
-        case "cowrie.session.file_download" if _text(entry, "url"):
-            recording.urls.append(_text(entry, "url"))
-            return
-        case _:
-            return
-    recording.pieces.append((float(len(recording.pieces)), text.encode("utf-8", "surrogateescape")))
+@dataclass(slots=True)
+class _Session:
+    """What a cowrie log says of one session."""
+
+    logins: list[tuple[bytes, bytes]] = field(default_factory=list)
+    commands: list[bytes] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Take in one line of the log."""
+        match entry.get("eventid"):
+            case "cowrie.login.success" | "cowrie.login.failed":
+                self.logins.append((_text(entry, "username"), _text(entry, "password")))
+            case "cowrie.command.input":
+                self.commands.append(_text(entry, "input"))
+            case "cowrie.session.file_download" if _text(entry, "url"):
+                self.urls.append(_text(entry, "url").decode("utf-8", "replace"))
+
+    def lines(self, host: Host) -> list[bytes]:
+        """Return what the attacker would type here.
+
+        Our host lets in whom it likes, not whom cowrie did: what was tried after its door opened is left out, and
+        for commands behind a door that it would not open, one that is always open is taken.
+        """
+        refused = list(takewhile(lambda login: not host.accepts(*login), self.logins))
+        opened = self.logins[len(refused) :][:1] or ([_OPEN_DOOR] if self.commands else [])
+        return [line for login in (*refused[-_REFUSED_MAX:], *opened) for line in login] + self.commands
 
 
-def _text(entry: dict[str, Any], name: str) -> str:
+def _text(entry: dict[str, Any], name: str) -> bytes:
     value = entry.get(name)
-    return value if isinstance(value, str) else ""
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b""

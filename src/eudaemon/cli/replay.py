@@ -43,7 +43,7 @@ def replay(paths: Sequence[Path], *, as_json: bool, room: str = "") -> int:
     code = DONE
     for path in paths:
         try:
-            for recording in recordings(path):
+            for recording in recordings(path, host):
                 played = play(recording, host, room)
                 code = max(code, FOUND if played.not_understood else DONE)
                 print(json.dumps(_values(played)) if as_json else "\n".join(_lines(played)))
