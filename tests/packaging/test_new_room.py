@@ -41,6 +41,9 @@ def test_a_new_room_is_right_from_the_start(copy: Path) -> None:
     tested = run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/protocols/test_ident.py",
                  "tests/tidy/test_rooms.py")  # fmt: skip
     assert tested.returncode == 0, tested.stdout
+    held = run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "ident",
+               "tests/protocols/test_every_room.py")  # fmt: skip
+    assert held.returncode == 0, held.stdout
     assert "eudaemon.protocols._template" not in (copy / "tests/protocols/test_ident.py").read_text()
     files = ("src/eudaemon/protocols/ident.py", "src/eudaemon/protocols/__init__.py", "tests/protocols/test_ident.py")
     for check in (("check",), ("format", "--check")):

@@ -68,9 +68,7 @@ class Http(Room):
         self._shell: ShellDialogue | None = None
         self._asked_by_shell: list[bool] = []  # who asked for each download that has no answer yet
         self._output = b""  # what the command printed for the answer that is due
-        self._unanswered: tuple[Request, Exploit] | None = (
-            None  # its answer shows what a command prints that still runs
-        )
+        self._unanswered: tuple[Request, Exploit] | None = None  # while the command that its answer shows still runs
         self._last: Request | None = None  # the last one with a short body, which may turn out to be longer
         self._leaves = False  # hang up as soon as nothing is under way
         self._over = False
