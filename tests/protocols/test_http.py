@@ -17,6 +17,7 @@ from eudaemon.protocols.http.exploits import recognised
 from eudaemon.protocols.http.persona import PRODUCTS, Persona, http_date, persona_of
 from eudaemon.protocols.http.places import Look
 from eudaemon.testing.script import START_S, Table, play, visit
+from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
@@ -48,6 +49,24 @@ def test_an_upload_is_kept_byte_exact(size: int) -> None:
         talk.say(b"%x\r\n%b\r\n" % (len(part), part))
     talk.say(b"0\r\n\r\n")
     assert [(keep.data == content, keep.origin, keep.name) for keep in talk.kept] == [(True, "upload", "/tmp/x")][:size]
+
+
+def test_of_an_upload_past_the_limit_the_start_is_kept_and_called_partial() -> None:
+    talk = Table(Http(visit(purse=Purse(100_000)))).open()
+    talk.say(b"PUT /x HTTP/1.1\r\nContent-Length: 200000\r\n\r\n")
+    for _ in range(20):
+        talk.say(b"a" * 10_000)
+    assert "held" in talk.fault
+    assert [(keep.name, keep.partial, len(keep.data) > 80_000, set(keep.data)) for keep in talk.kept] == [
+        ("/x", True, True, {ord("a")})
+    ]
+
+
+def test_an_upload_that_the_end_cuts_is_called_partial() -> None:
+    talk = table()
+    talk.say(b"PUT /x HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")
+    talk.end()
+    assert [(keep.data, keep.partial) for keep in talk.kept] == [(b"abc", True)]
 
 
 def test_the_files_of_a_form_are_kept() -> None:

@@ -104,12 +104,14 @@ class Saw:
 class Keep:
     """Keep these bytes as an artefact. The driver states `ArtefactKept` with the hash.
 
-    `origin` as in `ArtefactKept`; `name` is the path or name the attacker gave it.
+    `origin` as in `ArtefactKept`; `name` is the path or name the attacker gave it; `partial` if it is known that more
+    of it was to come.
     """
 
     data: bytes
     origin: str
     name: str = ""
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,9 @@ class Http(Room):
             if self._unanswered or self._leaves:
                 self._reader.held_back()
         except BadRequestError as error:
+            broken_off = self._reader.cut_short()
+            if broken_off:  # past a limit in the middle of a body
+                yield from _uploads(Look(broken_off, broken_off.body), b"")
             yield from self._overflow(at_s)
             page = self._persona.error_page(error.status)
             yield Send(self._persona.response(at_s, error.status, "text/html", page))
@@ -264,7 +267,7 @@ def _uploads(look: Look, script: bytes) -> Iterator[Order]:
     """Keep what a request uploads: the files of a form, what is PUT, bodies that are payloads and no `script`."""
     for part in look.parts:
         if part.filename and part.content:
-            yield Keep(part.content, "upload", printable(part.filename, 256))
+            yield Keep(part.content, "upload", printable(part.filename, 256), look.request.cut)
     binary = look.request.header(b"content-type").lower().startswith(b"application/octet-stream")
     if look.body.strip() != script and (look.request.method == "PUT" or binary or look.body.startswith(_PAYLOADS)):
-        yield Keep(look.body, "upload", printable(look.path, 256))
+        yield Keep(look.body, "upload", printable(look.path, 256), look.request.cut)
