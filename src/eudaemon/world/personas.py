@@ -33,7 +33,7 @@ _DISK = ("/dev/sda1 /etc ext4 rw,noatime,data=ordered 0 0", "/dev/sda2 /mnt/data
 _ROUTER = ("/usr/sbin/httpd", "/usr/sbin/dnsmasq -C /etc/dnsmasq.conf", "/usr/sbin/ntpclient -s -h pool.ntp.org",
            "/usr/sbin/upnpd ppp0 br0", "/sbin/udhcpc -i eth1 -p /var/run/udhcpc.pid",
            "/usr/sbin/igmpproxy")  # fmt: skip
-_RECORDER = ("/usr/bin/dvr_app", "/usr/bin/rtsp_server -p 554", "/usr/sbin/onvifd",
+_RECORDER = ("/usr/bin/dvr_app", "/usr/bin/rtsp_server", "/usr/sbin/onvifd",
              "/sbin/watchdog -t 10 /dev/watchdog", "/sbin/udhcpc -i eth0 -p /var/run/udhcpc.pid",
              "/usr/bin/cloud_client")  # fmt: skip
 

@@ -47,8 +47,8 @@ for i in $*; do echo [$i]; done; shift; echo $1; shift 2; echo $#
 (x=1; echo $x); echo "[$x]"; { echo a; echo b; } | cat; (echo a; echo b) | tail -n 1; (exit 3); echo $?
 echo a > f; echo b >> f; cat f; cat < f; echo c > f; cat f; rm f; cat f 2>/dev/null; echo $?
 echo err >&2; echo out 2>/dev/null; (echo a; echo b >&2) 2>&1 | cat; echo x >/dev/null
-while read i; do echo "[$i]"; done < /etc/hostname > /dev/null; printf 'a b\nc d' > g; while read x y
-do echo $y-$x; done < g; rm g
+while read i; do echo "[$i]"; done < /etc/hostname > /dev/null
+printf 'a b\nc d' > g; while read x y; do echo $y-$x; done < g; rm g
 printf 'a\\tb\n' | while read x; do echo "$x"; done
 printf 'a\\tb\n' | while read -r x; do echo "$x"; done; echo ' a  b ' | (read x; echo "[$x]")
 echo a | tr a-z A-Z; echo abcabc | tr -d b; echo aabb | tr -s ab; echo hello | tr 'el' 'ip'; echo abc | tr -cd ab

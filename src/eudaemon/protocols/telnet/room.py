@@ -30,6 +30,7 @@ TRIES_MAX = 3  # BusyBox login's own
 WAITING_BYTES_MAX = 256 * 1024  # typed while a download is awaited
 _NAME_CHARS_MAX = 256
 _COMMANDS = range(0xF0, 0x100)
+_TYPED = bytes(range(0x20, 0x7F))
 NAME, PASSWORD, SHELL, GONE = range(4)
 
 
@@ -71,8 +72,8 @@ class Telnet(Room):
         if first[:1] == bytes((IAC,)):
             return Claim.YES if len(first) < 2 or first[1] in _COMMANDS else Claim.NO
         line = first.partition(b"\r")[0].partition(b"\n")[0]
-        typed = len(line) <= 64 and line.isascii() and b" HTTP/" not in line
-        return Claim.UNSURE if typed and printable(line).isprintable() else Claim.NO
+        typed = len(line) <= 64 and not line.translate(None, _TYPED)
+        return Claim.UNSURE if typed and b" HTTP/" not in line else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterable[Order]:
         """See `Room`."""

@@ -216,7 +216,9 @@ class Evaluator:
         scope.status = 0
         yield from ()
 
-    _WALK: ClassVar[dict[type, Callable[..., Steps]]] = {Group: _group, If: _if, For: _for, While: _while, Case: _case, Function: _function}
+    _WALK: ClassVar[dict[type, Callable[..., Steps]]] = {
+        Group: _group, If: _if, For: _for, While: _while, Case: _case, Function: _function,
+    }  # fmt: skip
 
     # --- simple commands ---------------------------------------------------------------------------
 

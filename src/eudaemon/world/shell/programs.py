@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def execute(evaluator: Evaluator, path: bytes, argv: list[bytes], scope: Scope, streams: Streams) -> Run:
+    """Pretend to run the file at a path; return its status. What the attacker made is kept first."""
     shell = evaluator.shell
     shown = text(argv[0])
     try:
