@@ -7,6 +7,7 @@ only that address is let in: a server cannot point us at a third party (the boun
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 from dataclasses import dataclass
@@ -104,11 +105,10 @@ async def _passive(control: _Control, target: Target, path: str) -> _Streams | N
         return None
     pinned = Target(target.url, (control.transfer.peer,))
     reader, writer, _ = await connect(pinned, control.transfer.settings, port=port)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(hang_up, writer)
         await _retrieve(control, path)
-    except BaseException:
-        hang_up(writer)
-        raise
+        undo.pop_all()
     return reader, writer
 
 

@@ -71,23 +71,17 @@ async def connect(
     why = "no address"
     for ip in target.addresses:
         family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-        try:
-            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        except OSError as error:
-            why = words(error)
-            continue
-        try:
-            async with asyncio.timeout(settings.connect_s_max):
-                await asyncio.get_running_loop().sock_connect(sock, (ip, port or target.url.port))
-            reader, writer = await asyncio.open_connection(sock=sock)
-        except OSError as error:  # TimeoutError is one
-            sock.close()
-            why = words(error)
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return reader, writer, ip
+        with contextlib.ExitStack() as undo:
+            try:
+                sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+                async with asyncio.timeout(settings.connect_s_max):
+                    await asyncio.get_running_loop().sock_connect(sock, (ip, port or target.url.port))
+                reader, writer = await asyncio.open_connection(sock=sock)
+            except OSError as error:  # TimeoutError is one
+                why = words(error)
+            else:
+                undo.pop_all()  # the streams have it now
+                return reader, writer, ip
     raise Failed(f"connect: {why}")
 
 
