@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 URL_CHARS_MAX = 4096
 PORTS = {"http": 80, "https": 443, "ftp": 21, "tftp": 69, "ldap": 389, "ldaps": 636, "rmi": 1099}
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!*'()")
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
@@ -24,14 +25,15 @@ class Url:
     password: str = ""
 
     def __str__(self) -> str:
-        who = f"{self.user}:{self.password}@" if self.password else f"{self.user}@" if self.user else ""
+        who = _quoted(self.user) + (f":{_quoted(self.password)}" if self.password else "")
+        who = f"{who}@" if who else ""
         return f"{self.scheme}://{who}{self.authority}{self.path}"
 
     @property
     def authority(self) -> str:
         """Host and port as a `Host` header has them: the port only where it is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if PORTS.get(self.scheme) == self.port else f"{host}:{self.port}"
+        return host if PORTS.get(self.scheme, 0) == self.port else f"{host}:{self.port}"
 
     def joined(self, reference: str) -> Url:
         """Return what `reference` (a `Location`) means, seen from here. Raises `ValueError` if it means nothing."""
@@ -69,7 +71,7 @@ def parse(text: str) -> Url:
     who, at, where = authority.rpartition("@")
     user, _, password = who.partition(":") if at else ("", "", "")
     host, port = _host_and_port(where, PORTS.get(scheme, 0))
-    return Url(scheme, host, port, _path(path), unquoted(user), unquoted(password))
+    return Url(scheme, host, port, _path(path), _bytewise(user), _bytewise(password))
 
 
 def unquoted(text: str) -> str:
@@ -81,6 +83,14 @@ def unquoted(text: str) -> str:
         chr(int(part[:2], 16)) + part[2:] if len(part) >= 2 and _HEX.issuperset(part[:2]) else "%" + part
         for part in parts
     )
+
+
+def _bytewise(text: str) -> str:
+    return unquoted(text.encode("utf-8", "surrogateescape").decode("latin-1"))
+
+
+def _quoted(text: str) -> str:
+    return "".join(c if c in _PLAIN else f"%{ord(c):02X}" for c in text)
 
 
 def _host_and_port(where: str, port: int) -> tuple[str, int]:

@@ -6,6 +6,9 @@ are drawn from the sensor's seed: no value is the same on all installations.
 
 from __future__ import annotations
 
+from base64 import b64encode
+
+from eudaemon.payload.url import Url
 from eudaemon.world.seed import Seed
 
 # The lines after the request line; {host} and {version} are filled in.
@@ -41,12 +44,15 @@ def agent_of(tool: str) -> str:
     return tool if tool in _HEADERS else "busybox wget"
 
 
-def request(tool: str, path: str, authority: str, seed: Seed) -> bytes:
+def request(tool: str, url: Url, seed: Seed) -> bytes:
     """Return the whole GET request that this tool would send."""
     agent = agent_of(tool)
     version = seed.choice(f"fetch.{agent}", _VERSIONS[agent]) if agent in _VERSIONS else ""
-    lines = (line.format(host=authority, version=version) for line in _HEADERS[agent])
-    return "\r\n".join((f"GET {path} HTTP/1.1", *lines, "", "")).encode("ascii")
+    lines = [line.format(host=url.authority, version=version) for line in _HEADERS[agent]]
+    if url.user:
+        login = f"{url.user}:{url.password}".encode("latin-1")
+        lines.insert(1, f"Authorization: Basic {b64encode(login).decode('ascii')}")
+    return "\r\n".join((f"GET {url.path} HTTP/1.1", *lines, "", "")).encode("ascii")
 
 
 def mail_address(seed: Seed, tool: str) -> str:

@@ -62,7 +62,7 @@ async def _ask(target: Target, tool: str, transfer: Transfer, seed: Seed) -> str
     try:
         if url.scheme == "https":
             await _start_tls(writer, url.host, transfer.settings)
-        writer.write(agents.request(tool, url.path, url.authority, seed))
+        writer.write(agents.request(tool, url, seed))
         answer = await _answer(reader, transfer)
         if answer is None:
             return None
