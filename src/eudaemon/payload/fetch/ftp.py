@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 from eudaemon.payload.fetch import agents
 from eudaemon.payload.fetch.outcome import Failed, Missing
-from eudaemon.payload.fetch.target import Target, connect, hang_up
+from eudaemon.payload.fetch.target import Request, Target, connect, hang_up
 from eudaemon.payload.fetch.transfer import Transfer
 from eudaemon.payload.url import unquoted
-from eudaemon.world.seed import Seed
 
 REPLY_LINES_MAX = 200  # banners can be long
 _EPSV = re.compile(rb"\(([!-~])\1\1(\d{1,5})\1\)")
@@ -54,12 +53,13 @@ class _Control:
         raise Failed("no FTP reply")
 
 
-async def fetch(target: Target, tool: str, transfer: Transfer, seed: Seed) -> None:
-    """Get the target's file. Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink."""
+async def fetch(request: Request, transfer: Transfer) -> None:
+    """Get the URL's file. Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink."""
+    target = await request.aim(request.url)
     reader, writer, transfer.peer = await connect(target, transfer.settings)
     control = _Control(reader, writer, transfer)
     try:
-        await _log_in(control, target, agents.mail_address(seed, tool))
+        await _log_in(control, target, agents.mail_address(request.seed, request.tool))
         await control.ask("TYPE I")
         path = unquoted(target.url.path.removeprefix("/").partition(";type=")[0])  # RFC 1738 section 3.2.2
         code, line = await control.ask(f"SIZE {path}")

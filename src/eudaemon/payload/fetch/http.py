@@ -7,16 +7,13 @@ A server's word about length never costs more than the transfer's limits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from eudaemon.payload.fetch import agents
 from eudaemon.payload.fetch.outcome import Failed, Missing, Refused
 from eudaemon.payload.fetch.policy import FetchSettings
-from eudaemon.payload.fetch.target import Target, connect, hang_up
+from eudaemon.payload.fetch.target import Request, Target, connect, hang_up
 from eudaemon.payload.fetch.transfer import READ_BYTES, Transfer
-from eudaemon.payload.url import Url
-from eudaemon.world.seed import Seed
 
 HEADER_BYTES_MAX = 32 * 1024
 _INTERIM_MAX = 4  # 1xx answers before the real one
@@ -33,17 +30,15 @@ class _Answer:
     headers: dict[str, list[str]]  # names in lower case
 
 
-async def fetch(
-    url: Url, tool: str, transfer: Transfer, aim: Callable[[Url], Awaitable[Target]], seed: Seed
-) -> None:  # fmt: skip
+async def fetch(request: Request, transfer: Transfer) -> None:
     """Get the URL into the transfer, through redirects, each of which is aimed anew.
 
     Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink.
     """
-    settings = transfer.settings
+    settings, url = transfer.settings, request.url
     for _ in range(settings.redirects_max + 1):
-        target = await aim(url)
-        onward = await _ask(target, tool, transfer, seed)
+        target = await request.aim(url)
+        onward = await _ask(target, request, transfer)
         if onward is None:
             return
         try:
@@ -55,14 +50,14 @@ async def fetch(
     raise Failed(f"more than {settings.redirects_max} redirects")
 
 
-async def _ask(target: Target, tool: str, transfer: Transfer, seed: Seed) -> str | None:
+async def _ask(target: Target, request: Request, transfer: Transfer) -> str | None:
     """Ask one server. Return where it redirects to, or None when the body was taken."""
     url = target.url
     reader, writer, transfer.peer = await connect(target, transfer.settings)
     try:
         if url.scheme == "https":
             await _start_tls(writer, url.host, transfer.settings)
-        writer.write(agents.request(tool, url, seed))
+        writer.write(agents.request(request.tool, url, request.seed))
         answer = await _answer(reader, transfer)
         if answer is None:
             return None

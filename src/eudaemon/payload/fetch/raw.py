@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from eudaemon.payload.fetch.target import Target, connect, hang_up
+from eudaemon.payload.fetch.target import Request, connect, hang_up
 from eudaemon.payload.fetch.transfer import Transfer
 
 
-async def fetch(target: Target, transfer: Transfer) -> None:
-    """Get what the target sends. Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink."""
-    reader, writer, transfer.peer = await connect(target, transfer.settings)
+async def fetch(request: Request, transfer: Transfer) -> None:
+    """Get what the URL's host sends. Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink."""
+    reader, writer, transfer.peer = await connect(await request.aim(request.url), transfer.settings)
     try:
         await transfer.take_to_the_end(reader)
     finally:

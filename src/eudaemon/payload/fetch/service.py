@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from eudaemon.payload.fetch import ftp, http, raw, tftp
@@ -16,14 +16,21 @@ from eudaemon.payload.fetch.agents import agent_of
 from eudaemon.payload.fetch.memory import Memory, Rates
 from eudaemon.payload.fetch.outcome import NotFetched, Refused
 from eudaemon.payload.fetch.policy import FetchSettings, is_private
-from eudaemon.payload.fetch.target import Resolve, SystemResolver, Target, aim, words
+from eudaemon.payload.fetch.target import Request, Resolve, SystemResolver, Target, aim, words
 from eudaemon.payload.fetch.transfer import NoRoomError, Sink, Transfer
 from eudaemon.payload.url import Url, parse
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.seed import Seed
 
 log = logging.getLogger("eudaemon.fetch")
-SCHEMES = ("http", "https", "ftp", "tftp", "nc", "tcp")
+SCHEMES: dict[str, Callable[[Request, Transfer], Awaitable[None]]] = {
+    "http": http.fetch,
+    "https": http.fetch,
+    "ftp": ftp.fetch,
+    "tftp": tftp.fetch,
+    "nc": raw.fetch,
+    "tcp": raw.fetch,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,8 @@ class Fetcher:
         try:
             try:
                 async with asyncio.timeout(self.settings.total_s_max) as clock:
-                    await self._speak(url, wish, attacker_ip, transfer)
+                    request = Request(url, wish.tool, lambda url: self._aim(url, attacker_ip), self._seed)
+                    await SCHEMES[url.scheme](request, transfer)
             except NotFetched as error:
                 outcome, reason = error.outcome, str(error)
             except OSError as error:
@@ -137,19 +145,6 @@ class Fetcher:
             if not settled:
                 sink.abort()
         return FetchResult(wish.url, outcome, reason, bytes(transfer.head), transfer.size, sha256, transfer.peer)
-
-    async def _speak(self, url: Url, wish: Download, attacker_ip: str, transfer: Transfer) -> None:
-        async def aimed(url: Url) -> Target:
-            return await self._aim(url, attacker_ip)
-
-        if url.scheme in ("http", "https"):
-            await http.fetch(url, wish.tool, transfer, aimed, self._seed)
-        elif url.scheme == "ftp":
-            await ftp.fetch(await aimed(url), wish.tool, transfer, self._seed)
-        elif url.scheme == "tftp":
-            await tftp.fetch(await aimed(url), transfer)
-        else:
-            await raw.fetch(await aimed(url), transfer)
 
     async def _aim(self, url: Url, attacker_ip: str) -> Target:
         target = await aim(url, attacker_ip, self.settings, self._resolve)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from eudaemon.payload.fetch.outcome import Failed, Refused
 from eudaemon.payload.fetch.policy import FetchSettings, forbidden, is_private, plain
 from eudaemon.payload.url import Url
+from eudaemon.world.seed import Seed
 
 ADDRESSES_MAX = 3  # of one name, that are tried one after the other
 _LOOKUPS_MAX = 4
@@ -31,6 +32,16 @@ class Target:
 
     url: Url
     addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One wish as the protocols see it: what, in whose manner, and how to find out where a URL may lead."""
+
+    url: Url
+    tool: str  # as in `Download`
+    aim: Callable[[Url], Awaitable[Target]]
+    seed: Seed  # what differs between installations is drawn from it
 
 
 async def aim(url: Url, attacker_ip: str, settings: FetchSettings, resolve: Resolve) -> Target:

@@ -20,7 +20,7 @@ import socket
 import struct
 
 from eudaemon.payload.fetch.outcome import Failed, Missing
-from eudaemon.payload.fetch.target import Target
+from eudaemon.payload.fetch.target import Request
 from eudaemon.payload.fetch.transfer import Transfer
 from eudaemon.payload.url import unquoted
 
@@ -47,8 +47,9 @@ class _Line(asyncio.DatagramProtocol):
                 self.packets.put_nowait(data)
 
 
-async def fetch(target: Target, transfer: Transfer) -> None:
-    """Get the target's file. Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink."""
+async def fetch(request: Request, transfer: Transfer) -> None:
+    """Get the URL's file. Raises `NotFetched`, `OSError`, or `NoRoomError` from the sink."""
+    target = await request.aim(request.url)
     name = unquoted(target.url.path.removeprefix("/")).encode("latin-1")
     if b"\0" in name or not name:
         raise Failed("no file name")
