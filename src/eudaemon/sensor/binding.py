@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import logging
+import resource
 import socket
 
 from eudaemon.sensor.settings import Listener, SensorSettings
 from eudaemon.sensor.tcp import BACKLOG
 from eudaemon.sensor.udp import open_udp
+
+FILES_BESIDE = 256  # open files besides sockets and sessions: spool, artefacts, downloads, the farm
 
 log = logging.getLogger("eudaemon.sensor")
 
@@ -38,6 +41,7 @@ def bind(settings: SensorSettings) -> list[tuple[socket.socket, Listener]]:
                         continue  # a machine without IPv6
                     why = f"{listener.transport} {address} port {port + settings.port_offset}: {error}"
                     log.warning("not listening on %s", why)
+    _allow_files(len(found) + settings.limits.sessions_max + FILES_BESIDE)
     if not found:
         raise BindError(f"nothing can be listened on; the last try was {why}")
     return found
@@ -48,6 +52,21 @@ def described(sock: socket.socket, listener: Listener) -> str:
     ip, port = sock.getsockname()[:2]
     where = f"[{ip}]" if ":" in ip else ip
     return f"{'+'.join(listener.rooms)} {listener.transport} {where}:{port}"
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process have as many open files as its sessions need, as far as the system permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+        except (ValueError, OSError):
+            log.warning(
+                "only %d files may be open, so that at most about %d sessions can be held", hard, hard - FILES_BESIDE
+            )
+            wanted = hard
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
 
 
 def _open(transport: str, address: str, port: int, only_6: bool) -> socket.socket:

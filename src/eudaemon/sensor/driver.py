@@ -12,8 +12,6 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 from eudaemon.events import Endpoint, Event, Fact, IdSource, to_json
 from eudaemon.events.catalogue import (
@@ -22,7 +20,6 @@ from eudaemon.events.catalogue import (
     SensorFaulted,
     SessionClosed,
     SessionOpened,
-    TlsAccepted,
 )  # fmt: skip
 from eudaemon.protocols._base import (
     Answered,
@@ -44,6 +41,7 @@ from eudaemon.protocols._base import (
 )  # fmt: skip
 from eudaemon.protocols._front import Front
 from eudaemon.sensor.artefacts import ArtefactStore
+from eudaemon.sensor.contract import Channel, Outside, Service, TlsLayer
 from eudaemon.sensor.recorder import Recorder
 from eudaemon.sensor.segments import RECORD_BYTES_MAX
 from eudaemon.sensor.settings import SensorSettings
@@ -62,54 +60,6 @@ TLS_HELD_BYTES = 48 * 1024  # what TLS takes for a session, about: OpenSSL's sta
 _ERROR_CHARS_MAX = 300
 _FRAMES_MAX = 6
 NEVER_S = float("inf")
-
-
-class Channel(Protocol):
-    """The way to one peer, as the driver uses it."""
-
-    unsent_bytes: int
-
-    def send(self, data: bytes) -> None:
-        """Send, or hold what cannot be sent yet."""
-
-    def close(self) -> None:
-        """Send what is still to be sent, then close; `Session.released` follows."""
-
-    def abort(self) -> None:
-        """Close at once; `Session.released` follows."""
-
-
-class Outside(Protocol):
-    """Who carries out a room's `Fetch`, and looks into what is kept for more."""
-
-    def wish(self, session: Session, download: Download, answer: Callable[[Downloaded], None]) -> None:
-        """State and carry out a wish; `answer` is called once, later, also after the session."""
-
-    def look_into(self, session: Session, data: bytes) -> None:
-        """Fetch what a kept payload or script would fetch."""
-
-
-class TlsLayer(Protocol):
-    """TLS between a channel and a room: bytes in, bytes out."""
-
-    accepted: TlsAccepted | None
-
-    def received(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take the peer's bytes; return what they mean and what is to be sent. Raises `PeerError`."""
-
-    def wrap(self, data: bytes) -> bytes:
-        """Return what is to be sent for this."""
-
-    def closing(self) -> bytes:
-        """Return what is to be sent last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What answers on a port."""
-
-    name: str
-    make: Callable[[Visit], Room]
 
 
 class Driver:
@@ -389,7 +339,8 @@ class Session:
         data = keep.data[:largest]
         sha256 = driver.artefacts.keep(data)
         if sha256:
-            fact = ArtefactKept(sha256, len(data), keep.origin, keep.name, "", len(data) < len(keep.data))
+            partial = keep.partial or len(data) < len(keep.data)
+            fact = ArtefactKept(sha256, len(data), keep.origin, keep.name, "", partial)
             driver.state(fact, self)
         if keep.origin in ("payload", "script"):
             driver.outside.look_into(self, data)

@@ -25,7 +25,7 @@ class Committer:
         self._artefacts: ArtefactStore = driver.artefacts
         self._durable = durable
         self._thread = ThreadPoolExecutor(1, "commit")
-        self._turn = asyncio.Lock()
+        self._under_way: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Commit until cancelled."""
@@ -37,8 +37,10 @@ class Committer:
 
     async def commit(self) -> None:
         """Make durable what waits now."""
-        async with self._turn:
-            await asyncio.shield(self._commit())
+        if self._under_way is not None and not self._under_way.done():
+            await asyncio.wait([self._under_way])
+        self._under_way = asyncio.get_running_loop().create_task(self._commit())
+        await asyncio.shield(self._under_way)  # once begun it is carried through, whoever is cancelled
 
     def close(self) -> None:
         """End the thread."""

@@ -26,7 +26,8 @@ from eudaemon.protocols._base import Room, Visit
 from eudaemon.protocols._front import Front
 from eudaemon.sensor import binding
 from eudaemon.sensor.artefacts import ArtefactStore, free_bytes
-from eudaemon.sensor.driver import Driver, Service, TlsLayer
+from eudaemon.sensor.contract import Service, TlsLayer
+from eudaemon.sensor.driver import Driver
 from eudaemon.sensor.durable import Committer
 from eudaemon.sensor.fetching import Fetching
 from eudaemon.sensor.limits import Doorkeeper

@@ -14,7 +14,8 @@ import os
 import socket
 
 from eudaemon.events import Endpoint
-from eudaemon.sensor.driver import Driver, Service, Session
+from eudaemon.sensor.contract import Service
+from eudaemon.sensor.driver import Driver, Session
 from eudaemon.sensor.limits import Doorkeeper, plain_ip, subscriber
 
 log = logging.getLogger("eudaemon.sensor")

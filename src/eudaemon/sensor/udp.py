@@ -10,7 +10,8 @@ import socket
 import struct
 
 from eudaemon.events import Endpoint
-from eudaemon.sensor.driver import Driver, Service, Session
+from eudaemon.sensor.contract import Service
+from eudaemon.sensor.driver import Driver, Session
 from eudaemon.sensor.limits import Doorkeeper, plain_ip, subscriber
 
 DATAGRAM_BYTES_MAX = 65_535

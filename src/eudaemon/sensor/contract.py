@@ -1,0 +1,62 @@
+"""What the driver needs of the parts around it, and what it is told of a port. Nothing here does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from eudaemon.events.catalogue import TlsAccepted
+from eudaemon.protocols._base import Room, Visit
+from eudaemon.world.outside import Download, Downloaded
+
+if TYPE_CHECKING:
+    from eudaemon.sensor.driver import Session
+
+
+class Channel(Protocol):
+    """The way to one peer, as the driver uses it."""
+
+    unsent_bytes: int
+
+    def send(self, data: bytes) -> None:
+        """Send, or hold what cannot be sent yet."""
+
+    def close(self) -> None:
+        """Send what is still to be sent, then close; `Session.released` follows."""
+
+    def abort(self) -> None:
+        """Close at once; `Session.released` follows."""
+
+
+class Outside(Protocol):
+    """Who carries out a room's `Fetch`, and looks into what is kept for more."""
+
+    def wish(self, session: Session, download: Download, answer: Callable[[Downloaded], None]) -> None:
+        """State and carry out a wish; `answer` is called once, later, also after the session."""
+
+    def look_into(self, session: Session, data: bytes) -> None:
+        """Fetch what a kept payload or script would fetch."""
+
+
+class TlsLayer(Protocol):
+    """TLS between a channel and a room: bytes in, bytes out."""
+
+    accepted: TlsAccepted | None
+
+    def received(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take the peer's bytes; return what they mean and what is to be sent. Raises `PeerError`."""
+
+    def wrap(self, data: bytes) -> bytes:
+        """Return what is to be sent for this."""
+
+    def closing(self) -> bytes:
+        """Return what is to be sent last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What answers on a port."""
+
+    name: str
+    make: Callable[[Visit], Room]

@@ -1,0 +1,114 @@
+"""Small rooms, each of which does one thing that the driver must cope with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from eudaemon.events.catalogue import CommandEntered
+from eudaemon.protocols._base import (
+    Answered,
+    Ended,
+    Fetch,
+    HalfClosed,
+    HangUp,
+    Keep,
+    Occasion,
+    Opened,
+    Order,
+    Received,
+    Room,
+    Saw,
+    Send,
+    WakeAt,
+    Woken,
+)  # fmt: skip
+from eudaemon.wire import PeerError
+from eudaemon.world.outside import Download
+
+
+class Echo(Room):
+    """Says back what it hears; `bye` hangs up; keeps what follows `keep `; states how it ended."""
+
+    name: ClassVar[str] = "echo"
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        match occasion:
+            case Received(_, data):
+                if data.startswith(b"keep "):
+                    yield Keep(data[5:], "upload", "/tmp/x")
+                yield Send(data)
+                if data.startswith(b"bye"):
+                    yield HangUp()
+                    yield Saw(CommandEntered("said after hanging up"))
+                    yield Send(b"nobody hears this")
+                if data.startswith(b"wrong"):
+                    raise PeerError("said something wrong")
+            case HalfClosed():
+                yield Send(b" tls" if self.visit.tls else b"")
+                yield HangUp()
+            case Ended():
+                yield Saw(CommandEntered("ended"))
+                yield Send(b"nobody hears this")
+
+
+class Talker(Room):
+    """Answers every byte with 64 KiB."""
+
+    name: ClassVar[str] = "talker"
+    speaks_first: ClassVar[bool] = True
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        match occasion:
+            case Opened():
+                yield Send(b"hello\r\n")
+            case Received(_, data):
+                yield from (Send(b"x" * 65_536) for _ in data)
+
+
+class Breaker(Room):
+    """Has a fault of ours, wherever the peer wants it."""
+
+    name: ClassVar[str] = "breaker"
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        if isinstance(occasion, Received | Ended):
+            yield Send(b"before")
+            raise ZeroDivisionError("our own fault")
+
+
+class Wisher(Room):
+    """Wishes each line as a URL and says what came of it."""
+
+    name: ClassVar[str] = "wisher"
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        match occasion:
+            case Received(_, data):
+                yield from (Fetch(Download(line.decode(), "wget", "x")) for line in data.split())
+            case Answered(_, downloaded):
+                yield Send(f"{downloaded.url} {downloaded.outcome} {downloaded.head[:20]!r}\n".encode())
+
+
+class Sleeper(Room):
+    """Wakes up after a moment, says so, hangs up."""
+
+    name: ClassVar[str] = "sleeper"
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        match occasion:
+            case Opened(at_s):
+                yield WakeAt(at_s + 3600)
+                yield WakeAt(at_s + 0.3)
+            case Woken():
+                yield Send(b"awake")
+                yield HangUp()
+
+
+class Deaf(Room):
+    """Says nothing, and does not care that the peer leaves."""
+
+    name: ClassVar[str] = "deaf"
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        yield from ()
