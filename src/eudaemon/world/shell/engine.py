@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from eudaemon.world.shell.call import Applet
 
 
+_READING_COSTS = 32  # what reading a byte of shell text costs, against copying one
+
+
 class Shell:
     """A login shell of `user` on `host`.
 
@@ -192,6 +195,7 @@ class Shell:
     def evaluate(self, text: bytes, scope: Scope, name: bytes) -> Generator[Act, Downloaded | None, None]:
         """Run a script's text in a scope; what is wrong in it ends it there."""
         scope.name = name
+        self.budget.work(_READING_COSTS * len(text))
         parser = Parser(text[:SCRIPT_BYTES_MAX].replace(b"\r\n", b"\n"))
         try:
             while True:

@@ -22,7 +22,7 @@ ECHO_BYTES = 128  # of the payload in one line
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
 _PROMPT_ENDS = b":>$#%"
 # (e_machine, EI_DATA) -> the loader's name for the architecture; 1 is little endian.
-_ARCHITECTURES = {(40, 1): "arm", (183, 1): "arm", (8, 1): "mpsl", (8, 2): "mips", (3, 1): "x86", (62, 1): "x86",
+ARCHITECTURES = {(40, 1): "arm", (183, 1): "arm", (8, 1): "mpsl", (8, 2): "mips", (3, 1): "x86", (62, 1): "x86",
                   (2, 2): "spc", (4, 2): "m68k", (20, 2): "ppc", (42, 1): "sh4"}  # fmt: skip
 
 
@@ -178,7 +178,7 @@ class _Attack:
         if at < 0 or len(header) < 20:
             raise LoaderGaveUp("no ELF header")
         order = "little" if header[5] == 1 else "big"
-        found = _ARCHITECTURES.get((int.from_bytes(header[18:20], order), header[5]))  # type: ignore[arg-type]
+        found = ARCHITECTURES.get((int.from_bytes(header[18:20], order), header[5]))  # type: ignore[arg-type]
         if found is None:
             raise LoaderGaveUp("no sample for this architecture")
         if found == "arm":
