@@ -14,6 +14,7 @@ MODULES = (
     "encodings.idna",  # (the socket module, at the first name)
     "eudaemon.payload.fuzzy",
     "eudaemon.payload.yara",
+    "pydantic._internal._dataclasses",  # (FastAPI, when it first makes the OpenAPI document)
     "stringprep",  # (encodings.idna)
     "uvicorn.lifespan.off",
     "uvicorn.loops.asyncio",

@@ -18,11 +18,14 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from eudaemon.farm.catalogue import Catalogue
 from eudaemon.farm.settings import SampleSettings
 from eudaemon.farm.store.queue import DiskFullError
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
@@ -161,7 +164,7 @@ class _Remote:
     """A bucket of an S3-compatible store."""
 
     def __init__(self, settings: SampleSettings) -> None:
-        from obstore.store import S3Config, S3Store
+        from obstore.store import S3Store
 
         bucket, _, prefix = settings.url.removeprefix("s3://").partition("/")
         options: S3Config = {"region": settings.region}

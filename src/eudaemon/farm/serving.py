@@ -106,6 +106,7 @@ def listen(addresses: Sequence[str], port: int) -> list[socket.socket]:
             raise ServingError(
                 f"cannot listen on {where(address, port)}: {error.strerror}; is another farm running there?"
             ) from None
+        opened.listen(BACKLOG)  # already: who comes before `run` waits, and is not refused
         opened.setblocking(False)
         bound.append(opened)
     return bound

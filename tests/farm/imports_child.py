@@ -1,0 +1,77 @@
+"""Runs a farm, uses it, and says which modules were imported after it had bound its sockets.
+
+python imports_child.py HOME
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import ssl
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from eudaemon.events import catalogue as facts
+from farm.farms import body, event, settings, sha256
+
+
+def use(page: int, intake: int, secret: str, password: str) -> None:
+    """Do with a farm what sensors and people do, with nothing but the standard library."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    sensor = http.client.HTTPSConnection("127.0.0.1", intake, context=context)
+    bearer = {"Authorization": f"Bearer lab:{secret}"}
+    data = b"\x7fELF" + bytes(5000)
+    events = [event(facts.LoginTried("a", "b", accepted=True)), event(facts.ArtefactKept(sha256(data), 5004, "upload"))]
+    for method, path, content, status in (
+        ("PUT", f"/intake/v1/artefacts/{sha256(data)}", data, 201),
+        ("HEAD", f"/intake/v1/artefacts/{sha256(data)}", None, 200),
+        ("POST", "/intake/v1/batch", body(events), 200),
+        ("POST", "/intake/v1/batch", b"nonsense", 400),
+    ):
+        sensor.request(method, path, content, bearer)
+        answer = sensor.getresponse()
+        answer.read()
+        assert answer.status == status, (method, path, answer.status)
+
+    browser = http.client.HTTPConnection("127.0.0.1", page)
+    browser.request("POST", "/api/login", json.dumps({"user": "admin", "password": password}),
+                    {"Content-Type": "application/json"})  # fmt: skip
+    answer = browser.getresponse()
+    answer.read()
+    assert answer.status == 200
+    cookie = {"Cookie": (answer.headers["set-cookie"] or "").partition(";")[0]}
+    for path in ("/", "/api/openapi.json", "/api/overview", "/api/sessions", "/api/samples", "/api/sensors",
+                 f"/api/samples/{sha256(data)}", "/api/search?q=elf", "/api/nowhere",
+                 "/api/samples?limit=x"):  # fmt: skip
+        browser.request("GET", path, headers=cookie)
+        answer = browser.getresponse()
+        answer.read()
+        assert answer.status in (200, 404, 422), (path, answer.status)
+
+
+async def main(home: Path) -> None:
+    from eudaemon.farm.server import Farm
+
+    farm = Farm(settings(), home)
+    password = farm.prepare()
+    secret = farm.fleet.enrol("lab")
+    farm.preload()
+    farm.bind()
+    before = set(sys.modules)
+    stop = asyncio.Event()
+    task = asyncio.create_task(farm.run(stop))
+    await asyncio.to_thread(use, farm._ports["page"], farm._ports["intake"], secret, password)
+    while farm.samples.catalogue.unidentified(1):
+        await asyncio.sleep(0.05)
+    stop.set()
+    await task
+    print("served")
+    print("late:", sorted(set(sys.modules) - before))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
