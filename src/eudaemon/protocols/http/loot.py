@@ -41,6 +41,7 @@ _PHP_BASE64 = re.compile(rb"base64_decode\s*\(\s*", re.IGNORECASE)
 _PHP_MD5 = re.compile(rb"\bmd5\s*\(\s*['\"]?([\w. -]{1,100})['\"]?\s*\)", re.IGNORECASE)
 _PHP_ECHO = re.compile(rb"\b(?:echo|print|die)\b[\s(]*['\"]([^'\"]{1,200})['\"]", re.IGNORECASE)
 _JAVA_CALL = re.compile(rb"(?:\bexec|\bProcessBuilder|\bcommand)\s*\(")
+_JAVA_CONTEXT = re.compile(rb"ApplicationContext\(\s*[\"'](https?://[^\s\"'<>]{1,1000})[\"']")
 _OGNL_CMD = re.compile(rb"#(?:cmd|command|a|s|q|x)\s*=\s*")
 _GROOVY_CALL = re.compile(rb"[\"'\])]\s*\.\s*execute\s*\(")
 _LOOKUP = re.compile(rb"\$\{([^${}]{0,2000})\}")
@@ -59,8 +60,11 @@ _COMMANDS = frozenset(
 
 
 def whole(value: bytes) -> Loot | None:
-    """The value is the command."""
-    return Loot(value.strip()) if value.strip() else None
+    """The value is the command, quoted or not."""
+    command = value.strip()
+    if len(command) > 2 and command[:1] == command[-1:] and command[:1] in (b"'", b'"') and b" " in command:
+        command = command[1:-1].strip()
+    return Loot(command) if command else None
 
 
 def injected(value: bytes) -> Loot | None:
@@ -119,6 +123,12 @@ def php(value: bytes) -> Loot | None:
     return Loot(script=script, shows=said[1] if said else b"")
 
 
+def php_command(value: bytes) -> Loot | None:
+    """Like `php`, where nothing but the command itself tells an attack."""
+    loot = php(value)
+    return loot if loot and loot.command else None
+
+
 def php_call(value: bytes) -> Loot | None:
     """The value is a PHP function's name and its argument, with `(` between them and nothing after."""
     name, _, argument = value.partition(b"(")
@@ -139,7 +149,15 @@ def java(value: bytes) -> Loot | None:
             command = _command_line(arguments(value, call.end(), call.end() + _CALL_BYTES_MAX))
             if command:
                 return Loot(command)
-    return None
+    context = _JAVA_CONTEXT.search(value)  # Spring's, whose beans are made as they are read
+    return Loot(urls=(context[1].decode("ascii", "replace"),)) if context else None
+
+
+def java_command(value: bytes) -> Loot | None:
+    """Like `java`, where nothing but the classes named tell an attack."""
+    return (
+        java(value) if any(name in value for name in (b"Runtime", b"ProcessBuilder", b"ApplicationContext")) else None
+    )
 
 
 def groovy(value: bytes) -> Loot | None:
@@ -213,9 +231,11 @@ def _injections(value: bytes) -> Iterator[bytes]:
             yield found[1].strip()
     cut = _SEPARATOR.search(value)
     if cut:
-        command = value[cut.end() :].strip(b" \t\r\n;|&`'\"")
-        # What follows `#` only hides the rest of the product's own command line.
-        command = command.removesuffix(b"#").rstrip(b" ;")
+        command = value[cut.end() :].strip(b" \t\r\n;|&`").rstrip(b"$#")  # `#` hides the rest of the product's own line
+        for quote in (b"'", b'"'):
+            if command.count(quote) % 2:  # what opened it stood before, in the product's own line
+                command = command.rpartition(quote)[0]
+        command = command.strip(b" \t\r\n;|&")
         if command:
             yield command
 

@@ -207,7 +207,7 @@ class Http(Room):
             yield Keep(loot.script, "script", exploit.name)
         for url in loot.urls:
             self._asked_by_shell.append(False)
-            yield Fetch(Download(url, "jndi"))
+            yield Fetch(Download(url, "class loading" if url.startswith("http") else "jndi"))
         self._output = loot.shows
         if command:
             if self._shell is None or self._shell.over:  # every command has a shell of its own, but one set of files
