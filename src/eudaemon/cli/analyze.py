@@ -25,6 +25,7 @@ Take a file apart by hand: what it is, its hashes, the texts in it that say some
 the commands in them, and what those would download. Nothing of it is run, and nothing is fetched."""
 
 TEXTS_SHOWN_MAX = 60
+EXTRACTED_BYTES_MAX = 8 * 1024 * 1024  # a person waits longer than a sensor
 LAYER_CHARS_MAX = 2000
 
 
@@ -57,7 +58,7 @@ def analyze(path: Path, *, as_json: bool) -> int:
 def examine(data: bytes) -> dict[str, Any]:
     """Return all that is found in the bytes, as `--json` prints it."""
     identity = identify(data)
-    found = extract(data, Host.from_seed(Seed(b"analyze")))
+    found = extract(data, Host.from_seed(Seed(b"analyze")), bytes_max=EXTRACTED_BYTES_MAX)
     telling: dict[str, None] = {}
     for text in strings(data):
         if text.telling and len(telling) < TEXTS_SHOWN_MAX:

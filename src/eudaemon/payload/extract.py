@@ -21,13 +21,14 @@ from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.shell import Act, Shell
 from eudaemon.world.shell.limits import STEPS_MAX as LINE_STEPS_MAX
 
-PAYLOAD_BYTES_MAX = 1024 * 1024  # more of a payload is not looked at
+PAYLOAD_BYTES_MAX = 256 * 1024  # more of a payload is not looked at, unless the caller says so
 TEXTS_MAX = 24
-DECODED_BYTES_MAX = 4 * 1024 * 1024
+LAYERS_SHARE = 4  # what decoding gives may be so many times as large, all together
 DOWNLOADS_MAX = 128
 COMMANDS_MAX = 64
 RUNS_MAX = 96
 STEPS_MAX = 60_000  # shell steps in all
+SHELL_BYTES_MAX = 256 * 1024  # that the shell is given to read in all: reading is what costs
 _FILES_BYTES_MAX = 1024 * 1024
 _LINES_MAX = 2000
 # Log4j's lookups that yield plain text: `${lower:J}`, `${::-j}`, `${env:NOTHING:-j}`.
@@ -46,10 +47,15 @@ class Extraction:
     private: tuple[str, ...] = ()  # URLs that name an address which means nothing here (RFC 1918)
 
 
-def extract(payload: bytes, host: Host, attacker_ip: str = "") -> Extraction:
-    """Take a payload apart as `host` would. With `attacker_ip`, that stands where a URL names a private address."""
+def extract(
+    payload: bytes, host: Host, attacker_ip: str = "", *, bytes_max: int = PAYLOAD_BYTES_MAX
+) -> Extraction:  # fmt: skip
+    """Take a payload apart as `host` would. With `attacker_ip`, that stands where a URL names a private address.
+
+    Blocks: up to a second on a PC for the worst that `PAYLOAD_BYTES_MAX` admits, a millisecond for most attacks.
+    """
     search = _Search(host, attacker_ip)
-    for text in _layers(payload[:PAYLOAD_BYTES_MAX]):
+    for text in _layers(payload[:bytes_max], bytes_max):
         search.look_at(text)
     return Extraction(
         tuple(search.downloads.values()), tuple(search.commands), tuple(search.layers), tuple(search.private)
@@ -66,6 +72,7 @@ class _Search:
     layers: list[bytes] = field(default_factory=list)
     ran: set[bytes] = field(default_factory=set)
     steps: int = STEPS_MAX
+    shell_bytes: int = SHELL_BYTES_MAX
 
     def look_at(self, text: bytes) -> None:
         """Find what this layer holds."""
@@ -98,6 +105,8 @@ class _Search:
         if text in self.ran or len(self.ran) >= RUNS_MAX:
             return
         self.ran.add(text)
+        text = text[: self.shell_bytes // 2]
+        self.shell_bytes -= 2 * len(text)
         meant = False
         for outcome in ("ok", "failed"):
             meant |= self._run_in(text, outcome)
@@ -131,25 +140,27 @@ def _next(acts: Generator[Act, Downloaded | None, int], answer: Downloaded | Non
         return None
 
 
-def _layers(payload: bytes) -> Iterator[bytes]:
+def _layers(payload: bytes, bytes_max: int) -> Iterator[bytes]:
     """Yield the payload and what undoing its wrappings gives, within limits; none twice."""
     seen: set[bytes] = set()
-    room = DECODED_BYTES_MAX
+    room = LAYERS_SHARE * bytes_max
     starts = [payload]
     while starts:
-        for text in decode.layers(starts.pop(0), texts_max=TEXTS_MAX, bytes_max=PAYLOAD_BYTES_MAX):
+        for text in decode.layers(starts.pop(0), texts_max=TEXTS_MAX, bytes_max=room):
             if text in seen or len(text) > room or len(seen) >= TEXTS_MAX:
                 continue
             seen.add(text)
             room -= len(text)
             yield text
             starts.extend(
-                inner for inner in (_unzipped(text), _narrow(text), _looked_up(text), _announced(text)) if inner
+                inner
+                for inner in (_unzipped(text, bytes_max), _narrow(text), _looked_up(text), _announced(text))
+                if inner
             )
 
 
-def _unzipped(text: bytes) -> bytes:
-    return decode.inflated(text, PAYLOAD_BYTES_MAX)[0] if text[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\xda") else b""
+def _unzipped(text: bytes, bytes_max: int) -> bytes:
+    return decode.inflated(text, bytes_max)[0] if text[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\xda") else b""
 
 
 def _narrow(text: bytes) -> bytes:
