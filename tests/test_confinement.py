@@ -35,6 +35,8 @@ def tries(do):
 held["status"] = Path("/proc/self/status").read_text()
 held["ids"] = [os.getresuid(), os.getresgid(), os.getgroups()]
 held["write"] = tries(lambda: (home / "kept").write_bytes(b"x"))
+(home / "a").mkdir()
+held["move"] = tries(lambda: (home / "kept").rename(home / "a" / "kept"))
 held["read secret"] = tries(lambda: secret.read_bytes())
 held["write elsewhere"] = tries(lambda: (secret.parent / "new").write_bytes(b"x"))
 held["execute"] = tries(lambda: subprocess.run(["/bin/true"]))
@@ -67,6 +69,7 @@ def tried(tmp_path: Path) -> dict[str, object]:
 
 def test_what_serving_needs_still_works(tried: dict[str, object]) -> None:
     assert tried["write"] == "done"
+    assert tried["move"] == "done"
     assert tried["serve"] == "done"
 
 

@@ -44,10 +44,12 @@ _MACHINES = {
     ),
 }  # fmt: skip
 
-# linux/landlock.h, ABI 1.
+# linux/landlock.h, ABI 2 (kernel 5.19): the first under which a file may move from one folder to another at all.
+_ABI_MIN = 2
+_CREATE_RULESET_VERSION = 1
 _READ = 1 << 2 | 1 << 3 | 1 << 0  # read file, read directory, execute (to map shared objects)
-_WRITE = _READ | 1 << 1 | sum(1 << bit for bit in (4, 5, 7, 8))  # write, remove dir/file, make dir, make regular file
-_ALL_ABI1 = (1 << 13) - 1
+_WRITE = _READ | 1 << 1 | sum(1 << bit for bit in (4, 5, 7, 8, 13))  # write, remove and make folders and files, move
+_ALL = (1 << 14) - 1
 
 
 class ConfinementError(Exception):
@@ -99,7 +101,9 @@ def restrict_files(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
     Holds for the calling thread and those that it starts: call it before any is started.
     """
     libc = _libc()
-    ruleset: int = libc.syscall(_LANDLOCK_CREATE, struct.pack("@Q", _ALL_ABI1), 8, 0)
+    if libc.syscall(_LANDLOCK_CREATE, None, 0, _CREATE_RULESET_VERSION) < _ABI_MIN:
+        return False
+    ruleset: int = libc.syscall(_LANDLOCK_CREATE, struct.pack("@Q", _ALL), 8, 0)
     if ruleset < 0:
         return False
     try:

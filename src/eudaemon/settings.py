@@ -235,16 +235,12 @@ def _nearest(name: str, names: dict[str, Any]) -> str:
 def _bounds(known: Option) -> str:
     if known.among:
         return f" One of {', '.join(known.among)}."
-    match known.low, known.high:
-        case None, None:
-            return ""
-        case low, None if low is not None:
-            return f" At least {_number(low)}."
-        case None, high if high is not None:
-            return f" At most {_number(high)}."
-        case low, high:
-            return f" From {_number(low or 0)} to {_number(high or 0)}."
-    return ""
+    low, high = known.low, known.high
+    if low is not None and high is not None:
+        return f" From {_number(low)} to {_number(high)}."
+    if low is not None:
+        return f" At least {_number(low)}."
+    return "" if high is None else f" At most {_number(high)}."
 
 
 def _number(value: float) -> str:

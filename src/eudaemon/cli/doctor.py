@@ -111,7 +111,7 @@ def _taken(arguments: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _limits(_: argparse.Namespace) -> Iterator[Finding]:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < FILES_MIN:
         yield Finding(
             "open files", "lacking", f"at most {hard}", f"allow {FILES_MIN} or more: `ulimit -Hn {FILES_MIN}`"
@@ -143,7 +143,7 @@ def _kernel(_: argparse.Namespace) -> Iterator[Finding]:
     lacking = [name for name in ("no_new_privs", "seccomp", "Landlock") if name not in have]
     if lacking:
         yield Finding("confinement", "lacking", f"this kernel has no {', '.join(lacking)}",
-                      "it works without; kernels from 5.13 on with Landlock switched on have all")  # fmt: skip
+                      "it works without; kernels from 5.19 on with Landlock switched on have all")  # fmt: skip
     else:
         yield Finding("confinement", "good", f"kernel offers {', '.join(have)}")
 

@@ -6,6 +6,7 @@ preload -> bind (may be root) -> run(stop): spool, artefacts, listeners, uplink 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import gc
 import logging
 import os
@@ -76,8 +77,8 @@ class Sensor:
                 load("catchall")
         if self.settings.tls:
             import_module("eudaemon.sensor.tls")
-        for codec in ("idna", "utf-16-le", "latin-1"):
-            "a".encode(codec)
+        for codec in ("ascii", "idna", "latin-1", "utf-16-le"):
+            codecs.lookup(codec)  # encoding with it would not do: short cuts import nothing
 
     def bind(self) -> Sequence[str]:
         """Open the sockets; return what listens where. Raises `binding.BindError`."""

@@ -1,0 +1,52 @@
+"""The whole way once, as a new user goes it: up, an attack, and its binary on the page, byte for byte."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import random
+
+import httpx
+
+from end_to_end.honeynet import Honeynet, public_folder, running
+from eudaemon.demo.loader import attack
+
+
+async def sample_of(net: Honeynet, payload: bytes) -> dict[str, object]:
+    """Wait until the farm has the bytes and has identified them; return what it says of them."""
+    sha256 = hashlib.sha256(payload).hexdigest()
+    await net.until("/api/samples", lambda found: sha256 in [s["sha256"] for s in found["samples"]])
+    found: dict[str, object] = await net.until(f"/api/samples/{sha256}", lambda sample: bool(sample["description"]))
+    return found
+
+
+async def test_an_uploaded_binary_arrives_with_its_session() -> None:
+    payload = b"\x7fELF" + random.Random(1).randbytes(4093)
+    with public_folder() as place:
+        async with running(place) as net:
+            outcome = await attack("127.0.0.1", net.ports["telnet"], payload=payload, method="echo")
+            assert outcome.succeeded, (outcome.stage, outcome.text()[-500:])
+            sample = await sample_of(net, payload)
+            assert sample["size"] == len(payload)
+            session = (await net.get("/api/sessions", room="telnet"))["sessions"][0]["session"]
+            talk = await net.get(f"/api/sessions/{session}/conversation")
+            said = b"".join(base64.b64decode(piece["data"]) for piece in talk["pieces"] if piece["side"] == "host")
+            assert said == bytes(outcome.transcript)
+
+
+async def test_what_is_downloaded_from_the_page_is_what_the_attacker_brought() -> None:
+    payload = os.urandom(70_000)
+    with public_folder() as place:
+        async with running(place) as net:
+            outcome = await attack("127.0.0.1", net.ports["telnet"], payload=payload, method="echo", timeout_s=60)
+            assert outcome.succeeded, outcome.stage
+            await sample_of(net, payload)
+            assert await net.raw(f"/api/samples/{hashlib.sha256(payload).hexdigest()}/download") == payload
+
+
+async def test_nothing_is_told_without_login() -> None:
+    with public_folder() as place:
+        async with running(place) as net, httpx.AsyncClient(base_url=net.page) as stranger:
+            for path in ("/api/overview", "/api/sessions", "/api/samples", "/api/sensors", "/api/live"):
+                assert (await stranger.get(path)).status_code == 401, path
