@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import random
 
 import httpx
 
 from end_to_end.honeynet import Honeynet, public_folder, running
 from eudaemon.demo.loader import attack
+from eudaemon.demo.sample import harmless
 
 
 async def sample_of(net: Honeynet, payload: bytes) -> dict[str, object]:
@@ -36,7 +36,7 @@ async def test_an_uploaded_binary_arrives_with_its_session() -> None:
 
 
 async def test_what_is_downloaded_from_the_page_is_what_the_attacker_brought() -> None:
-    payload = os.urandom(70_000)
+    payload = harmless(note=random.Random(2).randbytes(35_000).hex())
     with public_folder() as place:
         async with running(place) as net:
             outcome = await attack("127.0.0.1", net.ports["telnet"], payload=payload, method="echo", timeout_s=60)
