@@ -1,6 +1,6 @@
-"""Runs a farm, uses it, and says which modules were imported after it had bound its sockets.
+"""Runs a farm as the command does, confined and without root, uses it, and says what was imported late.
 
-python imports_child.py HOME
+`python imports_child.py HOME [UID]`; UID is whom to become, and without one it is not confined.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ import http.client
 import json
 import ssl
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from eudaemon.app import confine
 from eudaemon.events import catalogue as facts
 from farm.farms import body, event, settings, sha256
 
@@ -61,15 +63,20 @@ async def main(home: Path) -> None:
     secret = farm.fleet.enrol("lab")
     farm.preload()
     farm.bind()
+    if len(sys.argv) > 2:
+        confine(int(sys.argv[2]), home)
     before = set(sys.modules)
     stop = asyncio.Event()
     task = asyncio.create_task(farm.run(stop))
     await asyncio.to_thread(use, farm._ports["page"], farm._ports["intake"], secret, password)
     while farm.samples.catalogue.unidentified(1):
         await asyncio.sleep(0.05)
+    await farm.store.settle()
+    kinds = await farm.store.query("SELECT DISTINCT kind FROM events ORDER BY kind")
+    await farm.remove_old(time.time() + 10_000 * 86_400)
     stop.set()
     await task
-    print("served")
+    print("served:", *(row["kind"] for row in kinds))
     print("late:", sorted(set(sys.modules) - before))
 
 

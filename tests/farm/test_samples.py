@@ -84,18 +84,17 @@ async def test_files_cannot_be_executed_or_changed_and_nothing_else_is_left(tmp_
     await store.keep(NAME, chunks(DATA))
     path = tmp_path / NAME[:2] / NAME
     assert path.stat().st_mode & 0o777 == 0o400
-    assert list((tmp_path / "incoming").iterdir()) == []
+    assert list(tmp_path.glob("*/*")) == [path]
 
 
 async def test_an_upload_that_a_crash_cut_off_is_gone_at_the_next_start(tmp_path: Path) -> None:
-    (tmp_path / "incoming").mkdir()
-    (tmp_path / "incoming" / "half").write_bytes(b"half")
-    # A crash after the rename and before the catalogue: the bytes are there, uncatalogued.
     (tmp_path / NAME[:2]).mkdir()
+    (tmp_path / NAME[:2] / ".new-half").write_bytes(b"half")
+    # A crash after the rename and before the catalogue: the bytes are there, uncatalogued.
     (tmp_path / NAME[:2] / NAME).write_bytes(DATA)
     store = SampleStore(tmp_path)
     store.open()
-    assert list((tmp_path / "incoming").iterdir()) == []
+    assert [path.name for path in tmp_path.glob("*/*")] == [NAME]
     assert await store.size(NAME) is None
     assert await store.keep(NAME, chunks(DATA))
     assert await store.read(NAME, 0, 2**40) == DATA
@@ -112,7 +111,7 @@ async def test_a_full_disk_keeps_nothing_and_harms_nothing(small_disk: Path) -> 
             await store.keep(sha256(large), chunks(large))
         assert await store.size(sha256(large)) is None
         assert await store.read(NAME, 0, 2**40) == DATA
-        assert list((small_disk / "incoming").iterdir()) == []
+        assert [path.name for path in small_disk.glob("*/*")] == [NAME]
     small = b"still fits"
     assert await store.keep(sha256(small), chunks(small))
     store.close()

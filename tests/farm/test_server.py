@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import httpx
@@ -21,11 +23,17 @@ from farm.farms import Uplink, event, running, settings
 IMPORTS = Path(__file__).with_name("imports_child.py")
 
 
-def test_nothing_is_imported_after_bind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("uid", ["", "61881"])
+def test_it_serves_confined_and_imports_nothing_after_bind(uid: str) -> None:
     """Root is given up after `bind`, and the interpreter's own files may be out of reach from then on."""
-    done = subprocess.run([sys.executable, str(IMPORTS), str(tmp_path)], capture_output=True, text=True, timeout=60)
+    if uid and os.geteuid() != 0:
+        pytest.skip("needs root, to give it up")
+    with tempfile.TemporaryDirectory(prefix="eudaemon-test-") as place:
+        Path(place).chmod(0o755)  # the other user has to pass through
+        command = [sys.executable, str(IMPORTS), f"{place}/farm", *filter(None, [uid])]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["served", "late: []"]
+    assert done.stdout.splitlines() == ["served: artefact.kept login.tried sample.identified", "late: []"]
 
 
 async def test_it_says_where_it_listens(tmp_path: Path) -> None:

@@ -1,16 +1,18 @@
 """Artefacts: samples and recorded conversations, each once, under its SHA-256, never executable.
 
-    incoming/<random>          an upload on its way; hashed while it is written; removed at start if a crash left it
+    ab/.new-<random>           an upload on its way; hashed while it is written; removed at start if a crash left it
     ab/abcdef…                 the bytes, in a local directory, or as objects in any S3-compatible store
     catalogue.sqlite           what is there: sizes, when, whether it is a sample, and whether it was identified
 
-The directory is written by hand (temporary file, fsync, rename, fsync of the directory), because what is acknowledged
-must survive a power cut and obstore's local store does not sync; reading and S3 go through obstore.
+S3 is reached through obstore. The directory is written by hand (temporary file, fsync, rename, fsync of the directory),
+because what is acknowledged must survive a power cut, and obstore's local store does not sync. An upload lies in the
+folder it will stay in: Landlock's first version forbids to rename from one folder into another.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from obstore.store import S3Config
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-_NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+_NEW = ".new-"
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class HashError(ValueError):
@@ -40,15 +43,18 @@ class SampleStore:
 
     def __init__(self, home: Path, settings: SampleSettings | None = None, *, disk_free_bytes_min: int = 0) -> None:
         self.settings = settings or SampleSettings()
-        self._home, self._incoming = home, home / "incoming"
+        self._home = home
         self._disk_free_bytes_min = disk_free_bytes_min
         self._objects: _Objects = _Remote(self.settings) if self.settings.url else _Local(home)
 
     def open(self) -> None:
         """Make what is not there, and remove what a crash left half done. Only one process may have it open."""
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.rmtree(self._incoming, ignore_errors=True)
-        self._incoming.mkdir(mode=0o700)
+        for number in range(256):
+            (self._home / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+        for left in self._home.glob(f"*/{_NEW}*"):
+            left.unlink()
+        _sync(self._home)
         self.catalogue = Catalogue(self._home / "catalogue.sqlite")
 
     def close(self) -> None:
@@ -78,7 +84,7 @@ class SampleStore:
             raise HashError(f"{sha256[:80]!r} is no SHA-256")
         if shutil.disk_usage(self._home).free < self._disk_free_bytes_min:
             raise DiskFullError(f"less than {self._disk_free_bytes_min} bytes are free")
-        path = self._incoming / secrets.token_hex(16)
+        path = self._home / sha256[:2] / f"{_NEW}{secrets.token_hex(16)}"
         try:
             return await self._keep(sha256, chunks, path)
         except OSError as error:
@@ -149,12 +155,8 @@ class _Local:
 
     @staticmethod
     def _put(target: Path, path: Path) -> None:
-        new = not target.parent.exists()
-        target.parent.mkdir(mode=0o700, exist_ok=True)
         path.rename(target)
         _sync(target.parent)
-        if new:
-            _sync(target.parent.parent)
 
     async def delete(self, sha256: str) -> None:
         await asyncio.to_thread((self._home / _key(sha256)).unlink, missing_ok=True)

@@ -56,7 +56,7 @@ class WebServer(uvicorn.Server):
     def __init__(self, app: ASGIApp, sockets: Sequence[socket.socket], certificate: Certificate | None) -> None:
         self._sockets = list(sockets)
         config = uvicorn.Config(
-            app, http=ImpatientProtocol, ws="none", lifespan="off", loop="none", log_config=None, access_log=False,
+            app, http=ImpatientProtocol, ws="none", lifespan="off", loop="none", log_config=None, log_level="error", access_log=False,
             server_header=False, date_header=False, proxy_headers=False, backlog=BACKLOG,
             limit_concurrency=CONNECTIONS_MAX, timeout_keep_alive=BETWEEN_REQUESTS_S_MAX,
             timeout_graceful_shutdown=STOP_S_MAX,
