@@ -22,7 +22,7 @@ function fill(timeline) {
 function niceTop(value) {
   if (value <= 4) return 4;
   const step = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((m) => m * step).find((top) => top >= value && top % 2 === 0) ?? 10 * step;
+  return [1, 2, 3, 4, 6, 8, 10].map((m) => m * step).find((top) => top >= value && top % 2 === 0) ?? 10 * step;
 }
 
 function tickLabel(seconds, size) {

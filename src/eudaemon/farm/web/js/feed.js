@@ -40,7 +40,7 @@ export function Feed() {
       <button type="button" class="quiet" aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "Go on" : "Pause"}</button></div>
     ${events && !events.length
       ? html`<${Empty} title="Nothing has happened yet">Attack a sensor yourself: <code>telnet</code> to one of its ports, and it appears here within a second.<//>`
-      : html`<ol class="feed-list" tabindex="0" role="log" aria-live="off" aria-label="What has just happened">${(events ?? []).map((event) => html`<${Line} key=${event.id} event=${event} />`)}</ol>`}
+      : html`<div class="feed-list" tabindex="0" role="log" aria-live="off" aria-label="What has just happened"><ol>${(events ?? []).map((event) => html`<${Line} key=${event.id} event=${event} />`)}</ol></div>`}
   </div>`;
 }
 
@@ -54,5 +54,5 @@ function Line({ event }) {
   return html`<li class=${`feed-line ${tone}`}>
     <time datetime=${event.time} title=${exactly(event.time)}>${clockTime(event.time)}</time>
     ${event.ip ? html`<${Country} code=${event.country} brief />` : html`<span></span>`}
-    <span class="feed-what">${event.session ? html`<a href=${`/sessions/${event.session}`}>${event.ip}</a>` : html`<b>${event.sensor}</b>`} ${what} ${text && html`<${Raw} text=${text} max="120" />`}</span></li>`;
+    <span class="feed-what">${event.session ? html`<a href=${`/sessions/${event.session}`}>${event.ip}</a>` : html`<b>${event.sensor}</b>`} <${Raw} text=${what} plain max="120" /> ${text && html`<${Raw} text=${text} max="120" />`}</span></li>`;
 }

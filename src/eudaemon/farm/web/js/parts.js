@@ -15,12 +15,12 @@ const PATHS = {
 export const Icon = ({ name, size = 20 }) => html`<svg class="icon" width=${size} height=${size} viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d=${PATHS[name]} /></svg>`;
 
 // What an attacker wrote: text nodes only, with what cannot be seen made visible.
-export function Raw({ text, max = 0, block = false }) {
+export function Raw({ text, max = 0, block = false, plain = false }) {
   const whole = String(text ?? "");
   const cut = max && whole.length > max ? `${whole.slice(0, max)}…` : whole;
   const parts = visibly(cut);
   const shown = parts.map((part, i) => (i % 2 ? html`<span class="esc">${part}</span>` : part));
-  return html`<span class=${block ? "raw block" : "raw"} title=${cut === whole || whole.length > 2000 ? undefined : visibly(whole).join("")}>${whole === "" ? html`<span class="empty-text">(empty)</span>` : shown}</span>`;
+  return html`<span class=${`raw${block ? " block" : ""}${plain ? " prose" : ""}`} title=${cut === whole || whole.length > 2000 ? undefined : visibly(whole).join("")}>${whole === "" ? html`<span class="empty-text">(empty)</span>` : shown}</span>`;
 }
 
 export function Time({ at }) {
@@ -47,10 +47,10 @@ export const Waiting = ({ rows = 4 }) => html`<div class="waiting" role="status"
 
 // Shows what a fetch came to: problem, waiting, nothing, or its data.
 export function Loaded({ from, empty, rows, children }) {
-  if (from.error && !from.data) return html`<${Problem} error=${from.error} retry=${from.reload} />`;
+  if (from.error && (!from.data || from.error.status)) return html`<${Problem} error=${from.error} retry=${from.reload} />`;
   if (!from.data) return html`<${Waiting} rows=${rows} />`;
   if (Array.isArray(from.data) && !from.data.length && empty) return empty;
-  return children(from.data);
+  return html`${from.error && html`<${Problem} error=${from.error} />`}${children(from.data)}`;
 }
 
 // A ranking: each entry a bar of its share.

@@ -3,21 +3,21 @@ import { get } from "./api.js";
 import { useCallback, useEffect, useRef, useState } from "./lib.js";
 import { go, useRoute, withQuery } from "./route.js";
 
-// Fetches whenever path or parameters change; keeps the old answer while the new one comes.
+// Fetches whenever path or parameters change; with other parameters the old answer stays while the new one comes.
 export function useData(path, parameters = {}, { everyMs = 0 } = {}) {
-  const [state, setState] = useState({ data: null, error: null, loading: true });
+  const [state, setState] = useState({ data: null, error: null, loading: true, path });
   const key = path && path + JSON.stringify(parameters);
   const current = useRef(null);
   const load = useCallback(async () => {
     if (!path) return;
     current.current?.abort();
     const mine = (current.current = new AbortController());
-    setState((s) => ({ ...s, loading: true }));
+    setState((s) => (s.path === path ? { ...s, loading: true } : { data: null, error: null, loading: true, path }));
     try {
       const data = await get(path, parameters, mine.signal);
-      if (!mine.signal.aborted) setState({ data, error: null, loading: false, key });
+      if (!mine.signal.aborted) setState({ data, error: null, loading: false, key, path });
     } catch (error) {
-      if (error.name !== "AbortError" && !mine.signal.aborted) setState((s) => ({ data: s.data, error, loading: false, key }));
+      if (error.name !== "AbortError" && !mine.signal.aborted) setState((s) => ({ data: s.data, error, loading: false, key, path }));
     }
   }, [key]);
   useEffect(() => {
@@ -30,7 +30,9 @@ export function useData(path, parameters = {}, { everyMs = 0 } = {}) {
     const timer = setInterval(() => { if (!document.hidden) load(); }, wait);
     return () => clearInterval(timer);
   }, [load, everyMs, state.error]);
-  return { ...state, stale: state.key !== key, reload: load };
+  // The answer to another question is no answer to this one, not even for a moment.
+  const mine = state.path === path ? state : { data: null, error: null, loading: true };
+  return { ...mine, stale: state.key !== key, reload: load };
 }
 
 export const SPANS = [["1h", "Last hour"], ["24h", "Last 24 hours"], ["7d", "Last 7 days"], ["30d", "Last 30 days"], ["365d", "Last year"], ["all", "All time"]];

@@ -30,7 +30,7 @@ export function Search() {
 function Results({ data, asked, stale }) {
   const groups = ["sessions", "attackers", "samples", ...TEXTS.map(([name]) => name)];
   const total = groups.reduce((sum, name) => sum + data[name].length, 0);
-  if (!total) return html`<${Empty} title="Nothing found">Nothing holds “${asked}”. Try a shorter piece of it.<//>`;
+  if (!total) return html`<${Empty} title="Nothing found">Nothing holds “<${Raw} text=${asked} plain />”. Try a shorter piece of it.<//>`;
   return html`<p class="sr" role="status">${plural(total, "result")}</p><div class=${stale ? "results stale" : "results"}>
     ${data.sessions.length > 0 && html`<${Panel} title="Session"><ul class="plain-list">${data.sessions.map((s) => html`<li key=${s.session}><a class="mono" href=${`/sessions/${s.session}`}>${s.session}</a> <${Time} at=${s.time} /> <span class="mono">${s.ip}</span> ${s.sensor}</li>`)}</ul><//>`}
     ${data.attackers.length > 0 && html`<${Panel} title="Addresses"><ul class="plain-list">${data.attackers.map((r) => html`<li key=${r.ip}><${Country} code=${r.country} brief /> <a class="mono" href=${path("/sessions", { network: r.ip, span: "all" })}>${r.ip}</a> <span class="muted"><${Raw} text=${r.as_name} /></span> ${plural(r.count, "attack")}, last <${Time} at=${r.last} /></li>`)}</ul><//>`}

@@ -1,7 +1,7 @@
 // Sensors and the farm: how they do, and what somebody should look at.
 import { bytes, exactly, number, span } from "../format.js";
 import { html } from "../lib.js";
-import { Empty, Icon, Loaded, Panel, Time } from "../parts.js";
+import { Empty, Icon, Loaded, Panel, Raw, Time } from "../parts.js";
 import { useData } from "../state.js";
 
 const STATUS = { well: "well", warning: "needs attention", silent: "silent", never: "never seen" };
@@ -18,7 +18,7 @@ export function Sensors() {
       ${!data.sensors.length && html`<${Empty} title="No sensor yet">Start one with <code>eudaemon sensor</code>, with the farm's address and a credential in its settings. It shows up here with its first batch.<//>`}`}<//>`;
 }
 
-const Warning = ({ warning }) => html`<div class=${`warning ${warning.severity}`} role="alert"><${Icon} name="alert" /><p>${warning.text}</p></div>`;
+const Warning = ({ warning }) => html`<div class=${`warning ${warning.severity}`} role="alert"><${Icon} name="alert" /><p><${Raw} text=${warning.text} plain /></p></div>`;
 
 function Sensor({ sensor }) {
   return html`<${Panel} title=${sensor.name} id=${`sensor-${sensor.name}`} className=${`card is-${sensor.status}`} actions=${html`<span class=${`status ${sensor.status}`}>${STATUS[sensor.status] ?? sensor.status}</span>`}>
@@ -27,24 +27,30 @@ function Sensor({ sensor }) {
     <${Health} health=${sensor.health} /><//>`;
 }
 
-// name in the health report -> [label, how it is said]; what is not here is shown under its own name
+// name in the health report -> [label, how it is said]; what is not here is said by the unit in its name
 const SAID = {
-  version: ["Version", String], uptime_s: ["Up for", span], started_at: ["Started", exactly], rss_bytes: ["Memory", bytes],
-  sessions: ["Sessions now", number], sessions_total: ["Sessions since start", number], events_total: ["Events since start", number],
-  events: ["Events stored", number], samples: ["Samples", number], disk_free_bytes: ["Disk free", bytes],
-  spool_events: ["Events waiting", number], dropped_events: ["Events dropped", number], capture: ["Capture", (v) => (v === "ok" ? "on" : String(v))], faults: ["Faults of ours", number],
+  version: ["Version"], uptime_s: ["Up for"], started_at: ["Started", exactly], rss_bytes: ["Memory"], sessions: ["Sessions now"],
+  sessions_total: ["Sessions since start"], events_total: ["Events since start"], disk_free_bytes: ["Disk free"], spool_events: ["Events waiting"],
+  dropped_events: ["Events dropped"], capture: ["Capture", (v) => (v === "ok" ? "on" : String(v))], faults: ["Faults of ours"],
+  queued_events: ["Events waiting"], loaded_events: ["Events stored since start"], engine_fault: ["Store"], artefacts_bytes: ["Size of artefacts"],
+  fingerprint: ["Certificate (SHA-256)"], intake: ["Sensors deliver to"],
 };
-const HIDDEN = new Set(["spool_bytes", "spool_bytes_max", "listening"]);
+const HIDDEN = new Set(["spool_bytes", "spool_bytes_max", "listening", "queued_bytes", "queue_bytes_max", "disk_free_bytes_min"]);
+const LONG = 40;
 
 function said(name, value) {
-  const [label, say] = SAID[name] ?? [name.replaceAll("_", " "), null];
-  try { return [label, say ? say(value) : typeof value === "object" ? JSON.stringify(value) : String(value)]; } catch { return [label, String(value)]; }
+  const [label, say] = SAID[name] ?? [name.replace(/_(bytes|s)$/, "").replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase())];
+  try {
+    if (say) return [label, say(value)];
+    if (typeof value === "number") return [label, name.endsWith("_bytes") ? bytes(value) : name.endsWith("_s") ? span(value) : number(value)];
+  } catch { /* a sensor may say anything of itself */ }
+  return [label, typeof value === "object" ? JSON.stringify(value) : String(value)];
 }
 
 function Health({ health }) {
   const rows = Object.entries(health).filter(([name, value]) => !HIDDEN.has(name) && value != null && value !== "");
   const { spool_bytes: spool, spool_bytes_max: most, listening } = health;
-  return html`<dl class="health">${rows.map(([name, value]) => { const [label, text] = said(name, value); return html`<div key=${name}><dt>${label}</dt><dd>${text}</dd></div>`; })}
+  return html`<dl class="health">${rows.map(([name, value]) => { const [label, text] = said(name, value); return html`<div key=${name} class=${text.length > LONG ? "wide" : ""}><dt><${Raw} text=${label} plain /></dt><dd><${Raw} text=${text} plain /></dd></div>`; })}
     ${most > 0 && html`<div class="wide"><dt>Spool</dt><dd><meter min="0" max=${most} high=${0.8 * most} value=${spool} aria-label="Spool in use"></meter> ${bytes(spool)} of ${bytes(most)}</dd></div>`}
-    ${listening?.length > 0 && html`<div class="wide"><dt>Listens</dt><dd class="mono small">${listening.join(", ")}</dd></div>`}</dl>`;
+    ${Array.isArray(listening) && listening.length > 0 && html`<div class="wide"><dt>Listens</dt><dd class="small"><${Raw} text=${listening.join(", ")} /></dd></div>`}</dl>`;
 }

@@ -27,8 +27,8 @@ function Shown({ id, data, talk, lasts, reload }) {
       <div><dt>Opened</dt><dd><time datetime=${first.time}>${exactly(first.time)}</time></dd></div>
       <div><dt>Attacker</dt><dd><a class="mono" href=${path("/sessions", { network: first.ip, span: "all" })}>${first.ip}</a><span class="muted">:${first.attacker_port}</span> <${Copy} text=${first.ip} what="address" /></dd></div>
       <div><dt>From</dt><dd><${Country} code=${first.country} />${first.asn ? html`, <a href=${path("/sessions", { asn: first.asn, span: "all" })}><${Raw} text=${first.as_name || `AS${first.asn}`} /></a>` : ""}</dd></div>
-      <div><dt>To</dt><dd>${first.sensor}, port ${first.port}${room && `, ${room}`}</dd></div>
-      ${closed && html`<div><dt>Lasted</dt><dd>${span(closed.duration_s)}, ended: ${closed.reason}</dd></div><div><dt>Traffic</dt><dd>${bytes(closed.bytes_in)} in, ${bytes(closed.bytes_out)} out</dd></div>`}
+      <div><dt>To</dt><dd>${first.sensor}, port ${first.port}${room && html`, <${Raw} text=${room} plain />`}</dd></div>
+      ${closed && html`<div><dt>Lasted</dt><dd>${span(closed.duration_s)}, ended: <${Raw} text=${closed.reason} plain /></dd></div><div><dt>Traffic</dt><dd>${bytes(closed.bytes_in)} in, ${bytes(closed.bytes_out)} out</dd></div>`}
       ${samples.length > 0 && html`<div><dt>Brought</dt><dd>${samples.map((s) => html`<${Hash} key=${s} sha256=${s} /> `)}</dd></div>`}
     </dl>
     <div class="grid-session">
@@ -47,7 +47,7 @@ function Fact({ event, begun }) {
   const [what, text, tone] = says(event.kind, event.fields);
   const hash = event.fields.sha256;
   return html`<li class=${`fact ${tone}`}><time datetime=${event.time} title=${exactly(event.time)}>+${((Date.parse(event.time) - begun) / 1000).toFixed(1)} s</time>
-    <div><details><summary><span class="fact-what">${what}</span> ${text && html`<${Raw} text=${text} />`}</summary>
-      <dl class="fields"><div><dt>kind</dt><dd class="mono">${event.kind}</dd></div>${Object.entries(event.fields).map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><${Raw} text=${typeof value === "object" ? JSON.stringify(value) : String(value)} /></dd></div>`)}</dl></details>
+    <div><details><summary><span class="fact-what"><${Raw} text=${what} plain /></span> ${text && html`<${Raw} text=${text} />`}</summary>
+      <dl class="fields"><div><dt>kind</dt><dd><${Raw} text=${event.kind} /></dd></div>${Object.entries(event.fields).map(([name, value]) => html`<div key=${name}><dt><${Raw} text=${name} plain /></dt><dd><${Raw} text=${typeof value === "object" ? JSON.stringify(value) : String(value)} /></dd></div>`)}</dl></details>
       ${hash && html`<${Hash} sha256=${hash} chars="24" />`}</div></li>`;
 }

@@ -73,7 +73,7 @@ export function SessionTable({ rows, stale = false }) {
       <td data-label="When"><a class="row-link" href=${`/sessions/${s.session}`}><${Time} at=${s.opened} /></a></td>
       <td data-label="Attacker" class="mono">${s.ip}</td>
       <td data-label="From"><${Country} code=${s.country} brief /> <span class="as-name"><${Raw} text=${networkName(s)} max="28" /></span></td>
-      <td data-label="To"><span class="mono">${s.port}</span> ${s.room} <span class="muted">${s.sensor}</span></td>
+      <td data-label="To"><span class="mono">${s.port}</span> <${Raw} text=${s.room} plain max="24" /> <span class="muted">${s.sensor}</span></td>
       <td data-label="What happened"><${Happened} session=${s} /></td>
       <td data-label="Lasted" class="num">${s.closed ? lasting(s.duration_s) : html`<span class="chip live">open</span>`}</td></tr>`)}</tbody></table>`;
 }
@@ -88,6 +88,6 @@ function Happened({ session: s }) {
   else if (s.logins) chips.push(html`<span class="plain" key="l">${s.logins} ${s.logins === 1 ? "login" : "logins"}</span>`);
   if (s.commands) chips.push(html`<span class="plain" key="k">${s.commands} ${s.commands === 1 ? "command" : "commands"}</span>`);
   if (s.request && !s.exploit) chips.push(html`<span class="plain" key="r"><${Raw} text=${s.request} max="60" /></span>`);
-  if (s.guess) chips.push(html`<span class="plain" key="g">${s.guess === "unknown" ? "unknown bytes" : `looks like ${s.guess}`}</span>`);
+  if (s.guess) chips.push(html`<span class="plain" key="g">${s.guess === "unknown" ? "unknown bytes" : html`looks like <${Raw} text=${s.guess} max="40" plain />`}</span>`);
   return chips.length ? html`<span class="chips">${chips}</span>` : html`<span class="muted">only connected</span>`;
 }

@@ -1,0 +1,498 @@
+"""The page in a real browser, on a real farm."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
+
+from end_to_end.page_farm import CHROMIUM, Running, Watched, browser
+from eudaemon.events import Fact
+from eudaemon.events import catalogue as facts
+from eudaemon.wire import conversation
+
+if not Path(CHROMIUM).exists():
+    pytest.skip("Chromium is missing: apt-get install chromium", allow_module_level=True)
+
+AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
+DESKTOP, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=360, height=740)
+MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)>"
+STEERING = "\x1b]0;owned\x07\x1b[31mred\x1b[2J\u202egnp.exe\u200b\x00&lt;b&gt;"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    made = Running(tmp_path_factory.mktemp("farm"), events=3000)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+def logged_in(chromium: Browser, running: Running, **more: object) -> Watched:
+    context = chromium.new_context(viewport=DESKTOP, **more)  # type: ignore[arg-type]
+    context.set_default_timeout(15_000)
+    watched = Watched(context, running)
+    watched.login(running.password)
+    return watched
+
+
+@pytest.fixture(scope="module")
+def desk(chromium: Browser, running: Running) -> Iterator[Watched]:
+    watched = logged_in(chromium, running)
+    yield watched
+    watched.page.context.close()
+
+
+@pytest.fixture(scope="module")
+def phone(chromium: Browser, running: Running) -> Iterator[Watched]:
+    watched = logged_in(chromium, running)
+    watched.page.set_viewport_size(PHONE)
+    yield watched
+    watched.page.context.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_wrong(desk: Watched) -> Iterator[None]:
+    yield
+    assert desk.complaints() == []
+
+
+def infected(desk: Watched) -> str:
+    """Return the newest session of which there are commands, a sample and a recording."""
+    page = desk.open("/sessions?with_sample=true&room=telnet&span=all")
+    over = page.locator("tbody tr").filter(has_not=page.locator(".chip.live"))
+    href = over.first.locator("a.row-link").get_attribute("href")
+    assert href
+    return href
+
+
+# --- views ---------------------------------------------------------------------------------------
+
+
+def test_login_is_asked_for_and_a_wrong_password_is_said(chromium: Browser, running: Running) -> None:
+    page = chromium.new_page()
+    page.goto(f"{running.url}/samples")
+    expect(page.get_by_label("User")).to_be_focused()
+    page.get_by_label("User").fill("admin")
+    page.get_by_label("Password").fill("wrong wrong wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_have_text("User name or password is wrong.")
+    page.get_by_label("Password").fill(running.password)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Samples")  # where one wanted to go
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    page.close()
+
+
+def test_the_overview_fills(desk: Watched) -> None:
+    page = desk.open("/?span=7d")
+    attacks = int(page.locator(".figure .value").first.get_attribute("title").replace(",", ""))  # type: ignore[union-attr]
+    assert 400 < attacks < 700
+    assert page.locator(".timeline .attacks").count() > 20
+    assert page.locator(".land:is(.s1,.s2,.s3,.s4,.s5)").count() > 20
+    for panel in ("Countries", "Networks", "Addresses", "Credentials", "Ports", "Exploits"):
+        assert page.get_by_role("region", name=panel).locator("li").count() >= 3
+    expect(page.get_by_role("region", name="Countries").locator("li").first).to_contain_text("China")
+
+
+def test_an_event_appears_without_a_reload(desk: Watched, running: Running) -> None:
+    page = desk.open("/")
+    expect(page.locator(".feed-head [role=status]")).to_have_text("live")
+    page.evaluate("window.same = true")
+    before = int(page.locator(".figure .value").first.get_attribute("title").replace(",", ""))  # type: ignore[union-attr]
+    running.happen(time.time(), [facts.SessionOpened("tcp", "telnet"), facts.LoginTried("liveuser", "livepass", False)])
+    line = page.locator(".feed-line", has_text="liveuser / livepass")
+    expect(line).to_be_visible()
+    expect(line.locator("a")).to_have_text("198.51.100.66")
+    # The numbers follow by themselves.
+    expect(page.locator(".figure .value").first).to_have_attribute("title", f"{before + 1:,}", timeout=15_000)
+    assert page.evaluate("window.same")
+
+
+def test_a_paused_feed_stands_still_and_catches_up(desk: Watched, running: Running) -> None:
+    page = desk.open("/")
+    expect(page.locator(".feed-head [role=status]")).to_have_text("live")
+    page.get_by_role("button", name="Pause").click()
+    running.happen(time.time(), [facts.LoginTried("paused", "paused", False)])
+    running.settle()
+    page.wait_for_timeout(600)
+    expect(page.locator(".feed-line", has_text="paused / paused")).to_have_count(0)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(".feed-line", has_text="paused / paused")).to_have_count(1)
+
+
+def test_sessions_filter_page_and_keep_their_address(desk: Watched) -> None:
+    page = desk.open("/sessions?span=7d")
+    rows = page.locator("table.rows tbody tr")
+    expect(rows).to_have_count(50)
+    page.get_by_role("button", name="Older sessions").click()
+    expect(rows).to_have_count(100)
+    page.get_by_label("Country").fill("BR")
+    page.get_by_role("button", name="Filter", exact=True).click()
+    expect(page).to_have_url(re.compile("country=BR"))
+    expect(page.locator("tbody .code").filter(has_not_text="BR")).to_have_count(0)
+    expect(page.locator("tbody .code").first).to_have_text("BR")
+    page.reload()
+    expect(page.get_by_label("Country")).to_have_value("BR")
+    page.go_back()
+    expect(page.get_by_label("Country")).to_have_value("")
+    page.get_by_label("Address or block").fill("10.0.0.0/8")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("No sessions fit")).to_be_visible()
+
+
+def test_a_wrong_filter_is_said_in_words(desk: Watched) -> None:
+    page = desk.open("/sessions")
+    page.get_by_label("Address or block").fill("300.1.2.3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("no address and no block")
+    desk.wrong[:] = [w for w in desk.wrong if "422" not in w]  # the browser notes the refusal
+
+
+def test_a_session_replays_in_the_terminal(desk: Watched) -> None:
+    page = desk.open(infected(desk))
+    screen = page.locator(".screen")
+    expect(screen).to_contain_text("BCM96338 ADSL Router")
+    expect(screen).to_contain_text("BusyBox v1.19.4 built-in shell (ash)")
+    seek = page.get_by_label("Moment in the session")
+    seek.fill("0")
+    expect(screen).not_to_contain_text("BusyBox")
+    page.get_by_role("button", name="Play").press("End")
+    expect(screen).to_contain_text("BusyBox")
+    seek.fill("0")
+    page.get_by_label("Speed").select_option("16")
+    screen.press(" ")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    expect(screen).to_contain_text("rm -rf", timeout=20_000)
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.get_by_role("button", name="Both sides").click()
+    expect(page.locator(".both .attacker").first).to_contain_text("\\r\\n")
+
+
+def test_the_facts_of_a_session_open_up(desk: Watched) -> None:
+    page = desk.open(infected(desk))
+    fact = page.locator(".fact", has_text="logged in as")
+    fact.locator("summary").press("Enter")
+    expect(fact.locator(".fields")).to_contain_text("login.tried")
+    page.locator(".facts .hash").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Sample")
+
+
+def test_credentials_and_commands_are_ranked(desk: Watched) -> None:
+    page = desk.open("/credentials?span=7d")
+    expect(page.locator("tbody tr").first).to_contain_text("root / admin")
+    page.get_by_role("link", name="Commands").click()
+    expect(page.locator("tbody")).to_contain_text("/bin/busybox ECCHI")
+    page.get_by_label("Only those with").fill("wget")
+    page.keyboard.press("Enter")
+    expect(page.locator("tbody tr").first).to_contain_text("wget")
+    page.locator("tbody tr a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sessions")
+    expect(page.locator("tbody tr").first).to_contain_text("sample")
+
+
+def test_a_sample_shows_its_bytes_its_texts_and_what_brought_it(desk: Watched) -> None:
+    page = desk.open("/samples?span=7d&order=count")
+    expect(page.locator("tbody tr").first).to_contain_text("ELF 32-bit")
+    page.locator("tbody .hash").first.click()
+    expect(page.locator(".hex-row").first).to_contain_text("7f454c46")
+    expect(page.locator(".hex-row").first).to_contain_text("·ELF")
+    page.get_by_role("textbox", name="Offset").fill("0x200")
+    page.keyboard.press("Enter")
+    expect(page.locator(".hex-offset").first).to_have_text("00000200")
+    page.get_by_role("button", name="Previous page").click()
+    page.get_by_role("button", name="Texts").click()
+    expect(page.locator(".string-list")).to_contain_text("<script>alert(1)</script>")
+    page.locator(".string-list button").nth(1).click()
+    expect(page.locator(".hex-text").first).to_contain_text("POST")
+    expect(page.get_by_role("region", name="What brought it")).to_contain_text("http://198.51.100.")
+    with page.expect_download() as saving:
+        page.get_by_role("link", name="Save malware").click()
+    assert saving.value.suggested_filename.endswith(".malware")
+
+
+def test_sensors_say_what_is_wrong_in_words(desk: Watched, running: Running) -> None:
+    running.happen(time.time(), [facts.CaptureStopped("the disk is full")])
+    health = {
+        "version": "0",
+        "capture": "the disk is full",
+        "spool_events": 3,
+        "spool_bytes": 10,
+        "spool_bytes_max": 20,
+    }
+    running.farm.fleet.heard("lab", health, session_s=time.time(), clock_off_s=0.0)
+    page = desk.open("/sensors")
+    card = page.get_by_role("region", name="lab")
+    expect(card).to_contain_text("needs attention")
+    expect(card.get_by_role("alert").first).to_contain_text("full")
+    expect(page.get_by_role("region", name="Farm")).to_contain_text("Disk free")
+
+
+def test_search_by_slash_finds_everything(desk: Watched) -> None:
+    page = desk.open("/")
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search everything")).to_be_focused()
+    page.keyboard.type("xc3511")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Credentials")).to_contain_text("xc3511")
+    page.keyboard.press("/")
+    page.keyboard.type("100.64.0.0/16")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Addresses")).to_contain_text("100.64.")
+    page.keyboard.press("/")
+    page.keyboard.type("nobody ever said this")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Nothing found")).to_be_visible()
+
+
+def test_account(chromium: Browser, running: Running) -> None:
+    running.farm.accounts.set_password("somebody", "a first password")
+    context = chromium.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    page.goto(f"{running.url}/account")
+    page.get_by_label("User").fill("somebody")
+    page.get_by_label("Password").fill("a first password")
+    page.keyboard.press("Enter")
+    page.get_by_label("What is it for?").fill("<b>nightly</b>")
+    page.get_by_role("button", name="Create token").click()
+    expect(page.locator(".fresh code")).to_contain_text("eud_")
+    page.get_by_role("button", name="Revoke <b>nightly</b>").click()
+    expect(page.get_by_text("No tokens")).to_be_visible()
+    page.get_by_label("Current password").fill("a first password")
+    page.get_by_label("New password", exact=True).fill("a second password")
+    page.get_by_label("New password again").fill("another one entirely")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("alert")).to_contain_text("differ")
+    page.get_by_label("New password again").fill("a second password")
+    page.get_by_role("button", name="Change password").click()
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+    context.close()
+
+
+# --- an attacker's bytes -------------------------------------------------------------------------
+
+
+def hostile(running: Running) -> tuple[str, str]:
+    """Let a session happen in which every text is hostile; return its id and its sample."""
+    text = MARKUP + STEERING.replace("\x00", "")
+    sample = running.artefact(b"#!/bin/sh\n" + MARKUP.encode() * 20)
+    spoken = (
+        f"\r\n{MARKUP}\r\n{STEERING}\x1b[?1049h\x1b[999;999H\x1b]8;;javascript:alert(3)\x07click\x1b]8;;\x07".encode()
+    )
+    talk = conversation.MAGIC + conversation.encode(conversation.HOST, 0, spoken)
+    talk += conversation.encode(conversation.ATTACKER, 10, text.encode() + bytes(range(256)))
+    recording = running.artefact(talk)
+    url = f'javascript:alert(4)//"onmouseover="alert(5)" {text}'
+    happened: list[Fact] = [
+        facts.SessionOpened("tcp", text),
+        facts.LoginTried(text, text, True),
+        facts.CommandEntered(text, (text,)),
+        facts.RequestReceived(text, text, text, text),
+        facts.ExploitRecognised(text, text, text),
+        facts.PayloadClassified(text, text),
+        facts.PeerFaulted(text, text),
+        facts.TlsAccepted(text, text, text, text),
+        facts.DownloadWished(url, text),
+        facts.DownloadFinished(url, "failed", text, "", 0, text, 0.1),
+        facts.ArtefactKept(sample, 100, "upload", text, url),
+        facts.SessionClosed(text, text, 1.0, 1, 1, recording),
+    ]
+    session = running.happen(time.time(), happened)
+    running.settle()
+    return session, sample
+
+
+def test_hostile_text_is_shown_and_does_nothing(desk: Watched, running: Running) -> None:
+    page = desk.open("/")
+    session, sample = hostile(running)
+    expect(page.locator(".feed-line", has_text="<script>alert(1)</script>").first).to_be_visible()
+    places = ["/", f"/sessions/{session}", "/sessions?text=onerror", f"/samples/{sample}", "/samples", "/sensors",
+              "/search?q=%3Cscript%3E", f"/search?q={session}"]  # fmt: skip
+    places += [
+        f"/credentials?kind={kind}" for kind in ("credentials", "users", "passwords", "commands", "exploits", "urls")
+    ]
+    for place in places:
+        desk.open(place)
+        page.wait_for_timeout(150)
+        assert page.locator("main").inner_text().count("<script>alert(1)") > 0 or place in (
+            "/sensors",
+            f"/search?q={session}",
+        ), place
+        inert(page)
+    desk.open(f"/sessions/{session}")
+    page.get_by_role("button", name="Terminal").click()
+    expect(page.locator(".screen")).to_contain_text("click")
+    inert(page)
+    page.get_by_role("button", name="Both sides").click()
+    expect(page.locator(".both")).to_contain_text(MARKUP)
+    expect(page.locator(".both .esc").first).to_be_visible()
+    inert(page)
+    assert page.title() == "Session · Eudaemon"
+
+
+def inert(page: Page) -> None:
+    """Hold that nothing of an attacker became an element, an attribute that acts, a link, or steered the text."""
+    found = page.evaluate(
+        r"""() => {
+          const all = [...document.querySelectorAll("*")];
+          const named = (selector, name) => [...document.querySelectorAll(selector)].map((e) => e.getAttribute(name));
+          return {
+            scripts: named("script", "src"),
+            images: named("img, iframe, object, embed, video", "src"),
+            handlers: all.filter((e) => [...e.attributes].some((a) => a.name.startsWith("on"))).length,
+            links: named("a[href]", "href").filter((href) => !href.startsWith("/")),
+            steering: document.body.textContent.match(/[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e]/),
+          };
+        }"""
+    )
+    assert found["scripts"] == ["/js/theme.js", "/js/app.js"]
+    assert set(found["images"]) <= {"/icon.svg"}
+    assert (found["handlers"], found["links"], found["steering"]) == (0, ["#main"], None)
+
+
+# --- for everybody -------------------------------------------------------------------------------
+
+VIEWS = ["/", "/sessions", "SESSION", "/credentials", "/credentials?kind=commands", "/samples", "SAMPLE", "/sensors",
+         "/search?q=root", "/search", "/account", "/no/such/place"]  # fmt: skip
+
+
+def place(desk: Watched, view: str) -> str:
+    if view == "SESSION":
+        return infected(desk)
+    if view == "SAMPLE":
+        return str(desk.open("/samples?span=all").locator("tbody .hash").last.get_attribute("href"))
+    return view
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_axe_finds_no_barrier(desk: Watched, view: str, scheme: str) -> None:
+    path = place(desk, view)
+    desk.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+    page = desk.open(path)
+    page.wait_for_timeout(300)
+    page.evaluate(AXE)
+    only = ", runOnly: ['color-contrast']" if scheme == "dark" else ""  # the rest is the same in every colour
+    found = page.evaluate(f"axe.run(document, {{resultTypes: ['violations']{only}}})")
+    told = [
+        (v["id"], [node["html"][:120] + " " + node["failureSummary"] for node in v["nodes"][:3]])
+        for v in found["violations"]
+    ]
+    assert told == []
+
+
+def test_axe_finds_no_barrier_at_the_login(chromium: Browser, running: Running) -> None:
+    page = chromium.new_page()
+    page.goto(running.url)
+    page.wait_for_selector("h1")
+    page.evaluate(AXE)
+    assert page.evaluate("axe.run(document).then((r) => r.violations.map((v) => v.id))") == []
+    page.close()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_phone_needs_no_scrolling_sideways(phone: Watched, view: str) -> None:
+    page = phone.open(place(phone, view))
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for link in page.locator(".places a").all():  # the way around is in reach of a thumb
+        box = link.bounding_box()
+        assert box
+        assert box["height"] >= 40
+        assert box["y"] + box["height"] <= PHONE["height"] + 1
+    assert phone.complaints() == []
+
+
+def test_the_keyboard_goes_everywhere(desk: Watched) -> None:
+    page = desk.open("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    reached = set()
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent.trim()"
+            )
+        )
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none" or page.evaluate("document.activeElement === document.body")
+    assert {"Zoom in", "Pause"} <= {r for r in reached if r}
+    timeline = page.get_by_role("slider")
+    timeline.press("End")
+    timeline.press("ArrowLeft")
+    assert "attack" in str(timeline.get_attribute("aria-valuetext"))
+    timeline.press("Enter")
+    expect(page).to_have_url(re.compile("/sessions.since="))
+    expect(page.locator("main")).to_be_focused()
+    page.go_back()
+    world = page.locator(".map svg")
+    world.press("+")
+    assert world.get_attribute("viewBox") != "0 0 10000 4319"
+    world.press("0")
+    assert world.get_attribute("viewBox") == "0 0 10000 4319"
+
+
+def test_the_theme_follows_the_system_until_one_is_chosen(chromium: Browser, running: Running) -> None:
+    watched = logged_in(chromium, running, color_scheme="dark")
+    page = watched.page
+    colour = "getComputedStyle(document.body).backgroundColor"
+    dark = page.evaluate(colour)
+    page.get_by_role("button", name="Use light colours").click()
+    light = page.evaluate(colour)
+    assert light != dark
+    page.reload()
+    page.wait_for_selector(".bar")
+    assert page.evaluate(colour) == light
+    assert watched.complaints() == []
+    page.context.close()
+
+
+NOTHING = {
+    "/api/recent": [], "/api/sessions": {"sessions": [], "next": None}, "/api/samples": {"samples": [], "next": None},
+    "/api/sensors": {"sensors": [], "warnings": [], "farm": {}},
+}  # fmt: skip
+
+
+def test_an_empty_farm_says_what_to_do_next(chromium: Browser, running: Running) -> None:
+    watched = logged_in(chromium, running)
+    context = watched.page.context
+    for path, answer in NOTHING.items():
+        context.route(re.compile(rf"{path}(\?|$)"), partial(Route.fulfill, json=answer))
+    context.route("**/api/ranked/**", partial(Route.fulfill, json=[]))
+    for place, words in (
+        ("/", "Nothing has happened yet"),
+        ("/", "Nothing in this span"),
+        ("/sessions", "Nobody has attacked"),
+        ("/samples", "No samples"),
+        ("/credentials", "Nothing here"),
+        ("/sensors", "No sensor yet"),
+    ):
+        expect(watched.open(place).get_by_text(words).first).to_be_visible()
+    assert watched.complaints() == []
+    context.close()
+
+
+def test_a_farm_that_is_gone_is_said_to_be_gone_and_found_again(chromium: Browser, running: Running) -> None:
+    watched = logged_in(chromium, running)
+    page = watched.open("/sensors")
+    page.context.set_offline(True)
+    page.get_by_role("link", name="Samples").click()
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    page.context.set_offline(False)
+    expect(page.locator("tbody .hash").first).to_be_visible()
+    page.context.close()
