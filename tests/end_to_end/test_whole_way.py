@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
+from functools import partial
 
 import httpx
 
 from end_to_end.honeynet import Honeynet, public_folder, running
 from eudaemon.demo.loader import attack
-from eudaemon.demo.sample import harmless
+from eudaemon.demo.sample import harmless_for
 
 
 async def sample_of(net: Honeynet, payload: bytes) -> dict[str, object]:
@@ -22,13 +23,12 @@ async def sample_of(net: Honeynet, payload: bytes) -> dict[str, object]:
 
 
 async def test_an_uploaded_binary_arrives_with_its_session() -> None:
-    payload = b"\x7fELF" + random.Random(1).randbytes(4093)
     with public_folder() as place:
         async with running(place) as net:
-            outcome = await attack("127.0.0.1", net.ports["telnet"], payload=payload, method="echo")
+            outcome = await attack("127.0.0.1", net.ports["telnet"], payload=harmless_for, method="echo")
             assert outcome.succeeded, (outcome.stage, outcome.text()[-500:])
-            sample = await sample_of(net, payload)
-            assert sample["size"] == len(payload)
+            sample = await sample_of(net, outcome.payload)
+            assert sample["size"] == len(outcome.payload)
             session = (await net.get("/api/sessions", room="telnet"))["sessions"][0]["session"]
             talk = await net.get(f"/api/sessions/{session}/conversation")
             said = b"".join(base64.b64decode(piece["data"]) for piece in talk["pieces"] if piece["side"] == "host")
@@ -36,13 +36,16 @@ async def test_an_uploaded_binary_arrives_with_its_session() -> None:
 
 
 async def test_what_is_downloaded_from_the_page_is_what_the_attacker_brought() -> None:
-    payload = harmless(note=random.Random(2).randbytes(35_000).hex())
+    note = random.Random(2).randbytes(35_000).hex()
     with public_folder() as place:
         async with running(place) as net:
-            outcome = await attack("127.0.0.1", net.ports["telnet"], payload=payload, method="echo", timeout_s=60)
+            outcome = await attack(
+                "127.0.0.1", net.ports["telnet"], payload=partial(harmless_for, note=note), method="echo", timeout_s=60
+            )
             assert outcome.succeeded, outcome.stage
-            await sample_of(net, payload)
-            assert await net.raw(f"/api/samples/{hashlib.sha256(payload).hexdigest()}/download") == payload
+            await sample_of(net, outcome.payload)
+            sha256 = hashlib.sha256(outcome.payload).hexdigest()
+            assert await net.raw(f"/api/samples/{sha256}/download") == outcome.payload
 
 
 async def test_nothing_is_told_without_login() -> None:

@@ -9,11 +9,12 @@ import ipaddress
 import os
 import socket
 import time
+from functools import partial
 
 from eudaemon.app import UNPRIVILEGED_PORT_OFFSET
 from eudaemon.cli import DONE, FAILED, FOUND, WRONG_USE
-from eudaemon.demo import sample
 from eudaemon.demo.loader import attack
+from eudaemon.demo.sample import harmless_for
 
 HELP = """\
 Play bots against your own sensor: a telnet loader that does what Mirai's does and brings a harmless
@@ -25,9 +26,6 @@ program, a web request with a command injected, and bytes that nobody expects.
 
 It attacks only this machine."""
 
-MACHINES = {"arm": (40, 32, True), "arm7": (40, 32, True), "mips": (8, 32, False), "mpsl": (8, 32, True),
-            "x86": (3, 32, True), "ppc": (20, 32, False), "sh4": (42, 32, True), "spc": (2, 32, False),
-            "m68k": (4, 32, False)}  # fmt: skip
 REQUEST = (
     b"POST /GponForm/diag_Form?images/ HTTP/1.1\r\nHost: router\r\nUser-Agent: demo\r\nContent-Length: %d\r\n"
     b"Connection: close\r\n\r\n%s"
@@ -69,12 +67,15 @@ def _telnet(arguments: argparse.Namespace) -> bool:
     note = f"Brought {time.strftime('%Y-%m-%d %H:%M:%S')}.\n" if arguments.again else ""
     print(f"telnet {arguments.host}:{port}: log in as root, look around, upload a program by echo, run it …")
 
-    def program(architecture: str) -> bytes:
-        machine, bits, little = MACHINES[architecture]
-        return sample.harmless(machine, bits=bits, little=little, note=note)
-
     outcome = asyncio.run(
-        attack(arguments.host, port, payload=program, method="echo", password=arguments.password, timeout_s=60)
+        attack(
+            arguments.host,
+            port,
+            payload=partial(harmless_for, note=note),
+            method="echo",
+            password=arguments.password,
+            timeout_s=60,
+        )
     )
     if not outcome.succeeded:
         print(f"  gave up at: {outcome.stage}")

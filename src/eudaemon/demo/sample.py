@@ -13,6 +13,11 @@ import struct
 TEXT = b"This is Eudaemon's harmless demonstration file.\n"
 BASE = 0x400000
 EM_386, EM_X86_64 = 3, 62
+# What a loader calls a machine: e_machine, word size, byte order.
+MACHINES = {
+    "arm": (40, 32, True), "arm7": (40, 32, True), "m68k": (4, 32, False), "mips": (8, 32, False),
+    "mpsl": (8, 32, True), "ppc": (20, 32, False), "sh4": (42, 32, True), "spc": (2, 32, False), "x86": (3, 32, True),
+}  # fmt: skip
 
 
 def harmless(machine: int = EM_X86_64, *, bits: int = 64, little: bool = True, note: str = "") -> bytes:
@@ -33,6 +38,12 @@ def harmless(machine: int = EM_X86_64, *, bits: int = 64, little: bool = True, n
     else:
         out += segment.pack(1, 0, BASE, BASE, size, size, 5, 0x1000)
     return out + code + text
+
+
+def harmless_for(architecture: str, *, note: str = "") -> bytes:
+    """Return the file for a machine that a loader found. Raises `KeyError` for one that no loader knows."""
+    machine, bits, little = MACHINES[architecture]
+    return harmless(machine, bits=bits, little=little, note=note)
 
 
 def _code(machine: int, start: int, length: int) -> bytes:
