@@ -182,6 +182,8 @@ def configure_logging(general: GeneralSettings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(general.log_level.upper())
+    # The web server's own notes of its coming and going say what ours say already.
+    logging.getLogger("uvicorn").setLevel(max(root.level, logging.WARNING))
 
 
 class JsonLines(logging.Formatter):

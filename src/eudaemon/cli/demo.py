@@ -67,15 +67,9 @@ def _telnet(arguments: argparse.Namespace) -> bool:
     note = f"Brought {time.strftime('%Y-%m-%d %H:%M:%S')}.\n" if arguments.again else ""
     print(f"telnet {arguments.host}:{port}: log in as root, look around, upload a program by echo, run it …")
 
+    program = partial(harmless_for, note=note)
     outcome = asyncio.run(
-        attack(
-            arguments.host,
-            port,
-            payload=partial(harmless_for, note=note),
-            method="echo",
-            password=arguments.password,
-            timeout_s=60,
-        )
+        attack(arguments.host, port, payload=program, method="echo", password=arguments.password, timeout_s=60)
     )
     if not outcome.succeeded:
         print(f"  gave up at: {outcome.stage}")

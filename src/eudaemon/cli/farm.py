@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HELP = """\
 Run the farm: it takes in what sensors see, keeps it, and shows it on a web page.
 
-  eudaemon farm run               run it (page on 127.0.0.1:8600, intake on port 8443)
+  eudaemon farm run               run it (page on 127.0.0.1:8600, intake on port 8601)
   eudaemon farm enrol NAME        admit a sensor, and print the settings to put on it
   eudaemon farm revoke NAME       refuse it from now on
   eudaemon farm sensors           list them, with their health

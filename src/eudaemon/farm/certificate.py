@@ -43,7 +43,7 @@ def _make(path: Path, key_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    # A name that says nothing: whoever scans for port 8443 shall not read what this is.
+    # A name that says nothing: whoever scans the ports shall not read what this is.
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
     made = (

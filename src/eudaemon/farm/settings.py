@@ -41,7 +41,7 @@ class Intake:
     """Where sensors deliver. Always TLS."""
 
     addresses: tuple[str, ...] = option(("0.0.0.0", "::"), "Where the intake listens.", check=_addresses)
-    port: int = option(8443, "Its port.", low=0, high=65535)
+    port: int = option(8601, "Its port.", low=0, high=65535)
     batch_bytes_max: int = option(8 * MIB, "Largest batch of events.", low=64 * KIB, high=256 * MIB)
     batch_events_max: int = option(10_000, "Most events in a batch.", low=1, high=1_000_000)
     line_bytes_max: int = option(256 * KIB, "Largest single event.", low=4 * KIB, high=16 * MIB)
