@@ -22,7 +22,7 @@ _LINE_CHARS_MAX = 4096
 class ShellDialogue:
     """One attacker at the shell of the pretended host. `muted` keeps the output back, for commands that nobody sees.
 
-    Override `shown` and `before_line` where a terminal stands between.
+    Override `shown` and `after_line` where a terminal stands between.
     """
 
     __slots__ = ("_line", "_queue", "_queued_bytes", "_running", "_shell", "_user", "muted", "visit")
@@ -103,10 +103,6 @@ class ShellDialogue:
         """Return output as the peer gets it."""
         return data
 
-    def before_line(self, line: bytes) -> bytes:  # noqa: ARG002
-        """Return what is sent before a line is run: its echo."""
-        return b""
-
     def after_line(self) -> bytes:
         """Return what is sent after a line was run: the prompt."""
         return b""
@@ -116,9 +112,7 @@ class ShellDialogue:
     def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
         if self._shell is None:
             visit = self.visit
-            self._shell = Shell(visit.host, purse=visit.purse, seed=visit.seed, user=self._user)
-        if echo := self.before_line(line):
-            yield from self._send(echo)
+            self._shell = Shell(visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip)
         self._line = line if line.strip() else None
         self._running = self._shell.run(line, at_s)
         yield from self._go_on(None)

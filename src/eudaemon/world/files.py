@@ -75,10 +75,10 @@ class Written:
     """A file that a session made.
 
     `kept` is true while nothing in it is both the attacker's and not kept yet. `missing` is how many bytes of a
-    download lie on disk only. `tool` says what brought it, empty if it was written in the session.
+    download lie on disk only.
     """
 
-    __slots__ = ("data", "kept", "missing", "mode", "mtime_s", "tool")
+    __slots__ = ("data", "kept", "missing", "mode", "mtime_s")
 
     def __init__(self, mode: int, mtime_s: float) -> None:
         self.mode = mode
@@ -86,7 +86,6 @@ class Written:
         self.data = bytearray()
         self.kept = True
         self.missing = 0
-        self.tool = ""
 
 
 Node: TypeAlias = Directory | Link | Device | Fixed | Written

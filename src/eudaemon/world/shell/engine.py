@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 from eudaemon.wire import PeerError, Purse, printable
-from eudaemon.world.files import Device, FileError, Files, Fixed, Written
+from eudaemon.world.files import Device, Files, Written
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.rootfs import path_of
@@ -40,8 +40,8 @@ _READING_COSTS = 32  # what reading a byte of shell text costs, against copying 
 class Shell:
     """A login shell of `user` on `host`.
 
-    What its files hold is taken from `purse`. `unknown` names the commands of the last line that the host does not
-    have; `exited` is true after `exit`.
+    What its files hold is taken from `purse`. `peer` is the attacker's address, for droppers that hold it as bytes.
+    `unknown` names the commands of the last line that the host does not have; `exited` is true after `exit`.
     """
 
     __slots__ = (
@@ -60,6 +60,7 @@ class Shell:
         "exited",
         "files",
         "host",
+        "peer",
         "pid",
         "ran_program",
         "seed",
@@ -67,8 +68,9 @@ class Shell:
         "user",
     )  # fmt: skip
 
-    def __init__(self, host: Host, *, purse: Purse, seed: Seed, user: str = "root") -> None:
+    def __init__(self, host: Host, *, purse: Purse, seed: Seed, user: str = "root", peer: str = "") -> None:
         self.host = host
+        self.peer = peer
         self.seed = seed
         self.user = user
         self.files = Files(host.tree, host.writable, purse)
@@ -317,7 +319,7 @@ class Shell:
             self._note_kept(hashlib.sha256(answer.head).digest())
         return answer
 
-    def store(self, path: bytes, got: Downloaded, tool: str) -> Generator[Act, Downloaded | None, None]:
+    def store(self, path: bytes, got: Downloaded) -> Generator[Act, Downloaded | None, None]:
         """Put what a download brought at a resolved path. Raises `FileError`."""
         yield from self.keep_before(path)
         file = self.open_for_writing(path)
@@ -326,7 +328,6 @@ class Shell:
         self.files.append(file, got.head, self.at_s)
         file.kept = True
         file.missing = max(0, got.size - len(got.head))
-        file.tool = tool
 
     def which(self, name: bytes) -> bytes | None:
         """Return where a program stands, None if the host does not have it."""
@@ -334,12 +335,3 @@ class Shell:
         if known in self.host.applets or known in self.host.programs or known == "busybox":
             return path_of(known).encode()
         return None
-
-    def text_of(self, path: bytes, cwd: bytes) -> bytes:
-        """Return a file's bytes. Raises `FileError`."""
-        node = self.files.get(path, cwd)
-        if isinstance(node, Written):
-            return bytes(node.data)
-        if isinstance(node, Fixed):
-            return node.content if isinstance(node.content, bytes) else node.content(self.at_s)
-        raise FileError("Is a directory")

