@@ -114,7 +114,8 @@ def _serve(
             loop.add_signal_handler(number, stop.set)
         channel.watch(stop.set)
         channel.ready({**ready, "listening": list(listening)})
-        log.info("%s: up after %.2f s, listening on %s", name, time.monotonic() - began_s, ", ".join(listening))
+        log.info("%s: up after %.2f s, %d sockets", name, time.monotonic() - began_s, len(listening))
+        log.debug("%s: listening on %s", name, ", ".join(listening))
         await part.run(stop)
         log.info("%s: stopped", name)
 

@@ -101,7 +101,7 @@ def restrict_files(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
     Holds for the calling thread and those that it starts: call it before any is started.
     """
     libc = _libc()
-    if libc.syscall(_LANDLOCK_CREATE, None, 0, _CREATE_RULESET_VERSION) < _ABI_MIN:
+    if landlock_version() < _ABI_MIN:
         return False
     ruleset: int = libc.syscall(_LANDLOCK_CREATE, struct.pack("@Q", _ALL), 8, 0)
     if ruleset < 0:
@@ -113,6 +113,12 @@ def restrict_files(readable: Iterable[Path], writable: Iterable[Path]) -> bool:
         return bool(libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0) == 0)
     finally:
         os.close(ruleset)
+
+
+def landlock_version() -> int:
+    """Return which version of Landlock the kernel has; -1 if none, or if it is switched off."""
+    version: int = _libc().syscall(_LANDLOCK_CREATE, None, 0, _CREATE_RULESET_VERSION)
+    return version
 
 
 def _add_rule(libc: ctypes.CDLL, ruleset: int, path: Path, allowed: int) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from eudaemon import settings
 from eudaemon.cli import DONE, FOUND
 from eudaemon.cli._common import add_place
+from eudaemon.confinement import landlock_version
 
 HELP = """\
 Look at this machine and say what Eudaemon can do on it, what it cannot, and what to do about that.
@@ -136,10 +137,8 @@ def _disk(arguments: argparse.Namespace) -> Iterator[Finding]:
 
 def _kernel(_: argparse.Namespace) -> Iterator[Finding]:
     status = Path("/proc/self/status").read_text()
-    offers = Path("/sys/kernel/security/lsm")
-    modules = offers.read_text().strip().split(",") if offers.exists() else []
     have = [name for name, there in (("no_new_privs", "NoNewPrivs:" in status), ("seccomp", "Seccomp:" in status),
-                                     ("Landlock", "landlock" in modules)) if there]  # fmt: skip
+                                     ("Landlock", landlock_version() >= 2)) if there]  # fmt: skip
     lacking = [name for name in ("no_new_privs", "seccomp", "Landlock") if name not in have]
     if lacking:
         yield Finding("confinement", "lacking", f"this kernel has no {', '.join(lacking)}",
