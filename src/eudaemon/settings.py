@@ -197,8 +197,8 @@ def document() -> str:
                 last = key[:-1]
                 out += ["", f"## [{'.'.join(last)}]", "", "| setting | default | meaning |", "|---|---|---|"]
             known = _option(field)
-            default = _toml(field.default, hint).replace("|", "\\|")
-            out.append(f"| `{key[-1]}` | `{default}` | {known.says}{_bounds(known)} |")
+            row = [f"`{key[-1]}`", f"`{_toml(field.default, hint)}`", f"{known.says}{_bounds(known)}"]
+            out.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join(out) + "\n"
 
 

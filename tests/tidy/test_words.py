@@ -48,7 +48,7 @@ def test_whatever_goes_wrong_is_caught_in_one_place_only() -> None:
 
 
 def test_nothing_is_left_unfinished() -> None:
-    marks = re.compile("TO" + r"DO\b|FIX" + r"ME\b|X{3}\b|NotImplemented\b|pragma: no " + "cover")
+    marks = re.compile("TO" + r"DO\b|FIX" + r"ME\b|X{3}\b|Not" + r"Implemented\b|pragma: " + "no cover")
     wrong = []
     for name in _tracked():
         if name.endswith((".py", ".md", ".js", ".css", ".sh", "Makefile")) and "/vendor/" not in name:
