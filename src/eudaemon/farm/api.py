@@ -58,7 +58,7 @@ def create_app(parts: Parts, *, hosts: Collection[str] = ()) -> ASGIApp:
     async def nothing_here() -> Response:
         raise HTTPException(404, "There is no such endpoint; /api/openapi.json lists them.")
 
-    @app.get("/{path:path}", include_in_schema=False)
+    @app.api_route("/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
     async def page(request: Request) -> Response:
         return assets.answer(request)
 

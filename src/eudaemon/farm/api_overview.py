@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from eudaemon.farm.queries import Window
 router = APIRouter(prefix="/api", tags=["overview"], responses=FAILURES)
 
 KEEPALIVE_S = 15.0
+LIVE_S_MAX = 3600.0  # then the browser asks again, and whoever was logged out meanwhile is refused
 What = Literal["countries", "networks", "attackers", "ports", "sensors", "credentials", "users", "passwords",
                "commands", "exploits", "urls"]  # fmt: skip
 
@@ -68,7 +70,8 @@ async def search(
     limit: Annotated[int, Query(ge=1, le=50)] = 10,
 ) -> models.SearchResult:
     """Return what holds the text: an address, a block, a hash or its beginning, a session's id, or any text."""
-    return models.SearchResult(query=q, **await queries_samples.search(parts.store, q, window, limit=limit))
+    found = await queries_samples.search(parts.store, q, window, limit=limit)
+    return models.SearchResult.model_validate({"query": q, **found})
 
 
 @router.get("/sensors", summary="Sensors and their health", tags=["sensors"])
@@ -91,12 +94,12 @@ async def live(parts: PartsHere, request: Request) -> StreamingResponse:
 
 
 async def _stream(parts: Parts, request: Request) -> AsyncIterator[bytes]:
-    me = id(request)
+    me, until_s = id(request), time.monotonic() + LIVE_S_MAX
     parts.followers.add(me)
     try:
         with parts.live.subscribe() as queue:
             yield b"retry: 2000\n\n"
-            while not await request.is_disconnected():
+            while time.monotonic() < until_s and not await request.is_disconnected():
                 try:
                     row = await asyncio.wait_for(queue.get(), KEEPALIVE_S)
                 except TimeoutError:

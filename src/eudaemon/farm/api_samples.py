@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.concurrency import run_in_threadpool
@@ -24,6 +24,10 @@ STRING_CHARS_MAX = 1_000
 HASHED_BYTES_MAX = 64 * 1024 * 1024
 _PART_BYTES = 1024 * 1024
 _UNKNOWN = {"format": "", "description": "", "rules": [], "fuzzy": ""}
+_NEVER_BROUGHT: dict[str, Any] = {
+    "count": 0, "size": 0, "attackers": 0, "first": None, "last": None, "names": [], "sensors": [], "countries": [],
+    "origins": [],
+}  # fmt: skip
 _TEXTS = re.compile(rb"(?P<ascii>[\x20-\x7e\t]{4,1000})|(?P<wide>(?:[\x20-\x7e]\0){4,1000})")
 
 
@@ -65,9 +69,7 @@ async def sample(parts: PartsHere, sha256: Sha256Here) -> models.SampleDetail:
     )
     if known is None and size is None:
         raise HTTPException(404, "There is no such sample.")
-    nothing = {"count": 0, "size": 0, "attackers": 0, "first": None, "last": None, "names": [], "sensors": [],
-               "countries": [], "origins": []}  # fmt: skip
-    found = {**nothing, **(known or {})}
+    found = {**_NEVER_BROUGHT, **(known or {})}
     found["names"] = sorted(name for name in found["names"] if name)
     md5, sha1 = await _hashes(parts, sha256, size)
     return models.SampleDetail(

@@ -102,7 +102,7 @@ class Synthetic:
     def events(self, count: int) -> Iterator[Seen]:
         """Yield exactly `count` events, oldest session first."""
         left, attackers = count, max(20, count // 70)
-        while True:
+        while left:
             share = 1 - left / count
             wave = 0.02 * math.sin(share * self._span_s / 86_400 * 2 * math.pi)  # by day and by night
             at_s = self._end_s - self._span_s * (1 - min(1.0, max(0.0, share + wave * share * (1 - share))))
@@ -241,12 +241,15 @@ class _Talk:
         self.wanted, self.ms, self.pieces = wanted, 0, list[tuple[int, int, bytes]]()
 
     def host(self, data: bytes) -> None:
-        if self.wanted:
-            self.pieces.append((conversation.HOST, self.ms + 20, data))
+        self._say(conversation.HOST, data)
 
     def peer(self, data: bytes) -> None:
+        self._say(conversation.ATTACKER, data)
+
+    def _say(self, side: int, data: bytes) -> None:
         if self.wanted:
-            self.pieces.append((conversation.ATTACKER, self.ms, data))
+            before_ms = self.pieces[-1][1] if self.pieces else -20
+            self.pieces.append((side, max(self.ms, before_ms + 20), data))
 
     def login(self, user: str, password: str, *, accepted: bool) -> None:
         self.peer(f"{user}\r\n".encode())

@@ -5,7 +5,7 @@ import { Empty, Icon, Loaded, Raw } from "./parts.js";
 import { useData } from "./state.js";
 
 const PAGE = 512;
-const WIDTH = 16;
+const WIDTH = matchMedia("(max-width: 44rem)").matches ? 8 : 16;
 const printable = (byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : "·");
 const kind = (byte) => (byte === 0 ? "zero" : byte >= 32 && byte < 127 ? "text" : "other");
 

@@ -22,7 +22,7 @@ export function Sample({ sha256 }) {
       ${s.first && html`<div><dt>First seen</dt><dd>${exactly(s.first)}</dd></div><div><dt>Last seen</dt><dd>${exactly(s.last)}</dd></div>`}
       ${s.names.length > 0 && html`<div><dt>Names</dt><dd>${s.names.slice(0, 12).map((n, i) => html`${i > 0 && ", "}<${Raw} text=${n} max="60" />`)}</dd></div>`}
       ${s.sensors.length > 0 && html`<div><dt>Sensors</dt><dd>${s.sensors.join(", ")}</dd></div>`}
-      ${[["SHA-256", sha256], ["SHA-1", s.sha1], ["MD5", s.md5], ["ssdeep", s.fuzzy]].filter(([, v]) => v).map(([name, value]) => html`<div class=${name === "SHA-256" ? "span2" : name === "MD5" ? "" : "span2"} key=${name}><dt>${name}</dt><dd class="hash-line"><span class="mono">${value}</span> <${Copy} text=${value} what=${name} /></dd></div>`)}
+      ${[["SHA-256", sha256], ["SHA-1", s.sha1], ["MD5", s.md5], ["ssdeep", s.fuzzy]].filter(([, v]) => v).map(([name, value]) => html`<div class="span2" key=${name}><dt>${name}</dt><dd class="hash-line"><span class="mono">${value}</span> <${Copy} text=${value} what=${name} /></dd></div>`)}
     </dl>
     <div class="grid-sample">
       <${Panel} title="Content" className="content" actions=${html`<div class="segments" role="group" aria-label="Show as"><button type="button" aria-pressed=${tab === "hex"} onClick=${() => setTab("hex")}>Bytes</button><button type="button" aria-pressed=${tab === "strings"} onClick=${() => setTab("strings")}>Texts</button></div>`}>
