@@ -9,6 +9,9 @@ READY  := $(VENV)/.ready
 TESTED := $(VENV)/.tested
 ARGS   ?=
 
+# The store's engine, without the data frame libraries that it declares and nobody here uses.
+ENGINE := $(shell sed -n 's/^ *"\(chdb-core[^"]*\)".*/\1/p' pyproject.toml)
+
 help:  ## what there is to make
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -48,7 +51,8 @@ $(BIN)/python:
 
 $(READY): pyproject.toml | $(BIN)/python
 	@echo "Installing what the honeynet needs (about 200 MB the first time) …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[farm]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[farm-without-engine]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps '$(ENGINE)'
 	@touch $@
 
 $(TESTED): pyproject.toml packaging/debian-test-packages.txt $(READY)
