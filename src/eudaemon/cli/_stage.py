@@ -53,6 +53,12 @@ class Played:
     fault: str = ""
 
     @property
+    def understanding(self) -> tuple[int, int, int]:
+        """How much was understood, for comparing: wishes, then commands and logins, then whatever else."""
+        plain = sum(isinstance(fact, PayloadClassified) for fact in self.facts)
+        return len(self.wishes), len(self.facts) - plain, plain + len(self.kept)
+
+    @property
     def not_understood(self) -> list[str]:
         """What was not understood, in words, each once."""
         found: dict[str, None] = {}
@@ -81,8 +87,26 @@ class Played:
 
 
 def play(recording: Recording, host: Host, room_name: str = "") -> Played:
-    """Play a recording to the room of that name, or to the one that fits it best."""
-    name = room_name or choose(recording)
+    """Play a recording to the room of that name, or to all that may fit, and return what understood most of it."""
+    names = [room_name] if room_name else candidates(recording)
+    return max((_played(recording, host, name) for name in names), key=lambda played: played.understanding)
+
+
+def candidates(recording: Recording) -> list[str]:
+    """Return the rooms that a recording may be for: those that claim its first bytes, the surest alone."""
+    first = recording.pieces[0][1][:RECEIVED_BYTES] if recording.pieces else b""
+    rooms = {name: load(name) for name in ROOMS}
+    claims = {name: room.claim(first) for name, room in rooms.items()}
+    if recording.host_spoke_first:
+        claims = {name: claim for name, claim in claims.items() if rooms[name].speaks_first} or claims
+    if sure := [name for name, claim in claims.items() if claim == Claim.YES]:
+        return sure
+    if recording.host_spoke_first:
+        return list(claims)
+    return ["catchall", *(name for name, claim in claims.items() if claim == Claim.UNSURE)]
+
+
+def _played(recording: Recording, host: Host, name: str) -> Played:
     played = Played(recording, name)
     visit = Visit(
         host=host,
@@ -94,18 +118,6 @@ def play(recording: Recording, host: Host, room_name: str = "") -> Played:
     )
     _Stage(load(name)(visit), played).play()
     return played
-
-
-def choose(recording: Recording) -> str:
-    """Return the name of the room whose claim on the first bytes is strongest."""
-    first = recording.pieces[0][1][:RECEIVED_BYTES] if recording.pieces else b""
-    rooms = {name: load(name) for name in ROOMS}
-    claims = {name: room.claim(first) for name, room in rooms.items()}
-    if recording.host_spoke_first:
-        claims = {name: claim for name, claim in claims.items() if rooms[name].speaks_first} or claims
-    else:
-        claims = {name: claim for name, claim in claims.items() if claim > Claim.NO} or {"catchall": Claim.NO}
-    return max(claims, key=lambda name: claims[name])
 
 
 class _Stage:

@@ -32,7 +32,7 @@ class Page:
     """The web page and its API."""
 
     address: str = option("127.0.0.1", "Where the page listens; over TLS unless it is loopback.", check=_address)
-    port: int = option(8600, "Its port.", low=0, high=65535)
+    port: int = option(8600, "The port of the page.", low=0, high=65535)
     hosts: tuple[str, ...] = option((), "Names, besides localhost and plain addresses, that the page is served under.")
 
 
@@ -41,7 +41,7 @@ class Intake:
     """Where sensors deliver. Always TLS."""
 
     addresses: tuple[str, ...] = option(("0.0.0.0", "::"), "Where the intake listens.", check=_addresses)
-    port: int = option(8601, "Its port.", low=0, high=65535)
+    port: int = option(8601, "The port of the intake.", low=0, high=65535)
     batch_bytes_max: int = option(8 * MIB, "Largest batch of events.", low=64 * KIB, high=256 * MIB)
     batch_events_max: int = option(10_000, "Most events in a batch.", low=1, high=1_000_000)
     line_bytes_max: int = option(256 * KIB, "Largest single event.", low=4 * KIB, high=16 * MIB)
@@ -73,7 +73,7 @@ class SampleSettings:
 
     url: str = option("", "An S3-compatible place as s3://bucket/prefix; empty is a local directory.", check=_place)
     endpoint: str = option("", "URL of an S3-compatible server other than Amazon's.")
-    region: str = option("us-east-1", "S3 region.")
+    region: str = option("us-east-1", "The region of the S3 bucket.")
     access_key_id: str = option("", "S3 access key id; empty takes it from the environment.")
     secret_access_key: str = option("", "S3 secret access key; empty takes it from the environment.")
     conversation_days_max: int = option(90, "How long recorded conversations are kept, days. Samples stay.", low=1)
