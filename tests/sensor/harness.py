@@ -59,7 +59,7 @@ class Running:
 
     async def until(self, *kinds: str, count: int = 1) -> list[Event]:
         """Wait until so many such events are durable."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(8):
             while len(found := events(self.home, *kinds)) < count:
                 await asyncio.sleep(0.01)
         return found
@@ -76,6 +76,9 @@ async def running(
     sections = {"limits": Limits(), "capture": Capture(), "spool": SpoolSettings(fsync_ms=5), "uplink": Uplink()}
     for name, value in more.items():
         for key, section in sections.items():
+            if name == key:
+                sections[key] = value
+                break
             if name.startswith(f"{key}_"):
                 sections[key] = replace(section, **{name.removeprefix(f"{key}_"): value})
                 break
