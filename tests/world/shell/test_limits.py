@@ -107,6 +107,49 @@ def test_what_never_ends_is_ended(line: str) -> None:
     assert told.run("echo alive") == "alive\n"
 
 
+@pytest.mark.parametrize(
+    "word", ["busybox", "nohup", "time", "env", "xargs", "command", "exec", "eval", "sudo", "nice", "timeout 1",
+             "sh -c", ".", "find -exec", "su -c", "watch", "setsid", "! ", "function", "test", "export", "let", "if"]
+)  # fmt: skip
+def test_what_starts_what_starts_what(word: str) -> None:
+    told = Told()
+    survives(told, (f"echo a | {word} " + f"{word} " * 3000 + "true").encode())
+    assert told.run("echo alive") == "alive\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export x$i=" + "a" * 4000,
+        "set -- `seq 4000`; eval y$i='$*'",
+        "eval \"f$i() { echo $(seq 1000 | tr '\\n' ' '); }\"",
+        "cat <<E$i",
+    ],
+)
+def test_what_a_shell_remembers_comes_out_of_the_purse(line: str) -> None:
+    told = Told(bytes_max=50_000)
+    said = ""
+    for number in range(100):
+        try:
+            told.run(f"i={number}")
+            told.run(line)
+            told.run("x" * 2000)
+        except PeerError as error:
+            said = str(error)
+            break
+        assert told.purse.bytes_taken <= 50_000
+    assert said == "the session holds too many bytes"
+
+
+def test_a_pipe_gives_back() -> None:
+    told = Told(bytes_max=100_000)
+    assert told.run("head -c 60000 /dev/zero | wc -c") == "60000\n"
+    assert told.run("x=`head -c 60000 /dev/zero | cat`; seq 3 | sort | cat") == "1\n2\n3\n"
+    assert told.run("head -c 60000 /dev/zero | cat | wc -c; echo `yes` | wc -c")
+    assert told.purse.bytes_taken < 1000
+    told.purse.close()
+
+
 def test_a_line() -> None:
     told = Told()
     told.run(b"echo " + b"x" * (limits.LINE_BYTES_MAX - 5))

@@ -47,6 +47,7 @@ class Shell:
     __slots__ = (
         "_draws",
         "_exhausted",
+        "_held_bytes",
         "_kept",
         "_levels",
         "_pending",
@@ -62,6 +63,7 @@ class Shell:
         "host",
         "peer",
         "pid",
+        "purse",
         "ran_program",
         "seed",
         "unknown",
@@ -71,6 +73,7 @@ class Shell:
     def __init__(self, host: Host, *, purse: Purse, seed: Seed, user: str = "root", peer: str = "") -> None:
         self.host = host
         self.peer = peer
+        self.purse = purse
         self.seed = seed
         self.user = user
         self.files = Files(host.tree, host.writable, purse)
@@ -88,6 +91,7 @@ class Shell:
         self._exhausted = 0
         self._draws = 0
         self._levels = 0
+        self._held_bytes = 0
         self._kept: set[bytes] | None = None
         terminal = Terminal(self._screen, self.budget)
         self._scope = Scope(
@@ -118,6 +122,7 @@ class Shell:
             raise PeerError(f"shell line over {LINE_BYTES_MAX} bytes")
         whole = self._with_pending(line)
         if whole is None:
+            self._settle()
             return 0
         self.budget.renew()
         walk = self._evaluate_guarded(whole)
@@ -132,7 +137,18 @@ class Shell:
             answer = yield act
         if self._screen:
             yield self._shown()
+        self._settle()
         return self._scope.status
+
+    def _settle(self) -> None:
+        """Take from the purse what the shell's state has grown by. Raises `PeerError` if that is not there."""
+        held = self._scope.held_bytes() + len(self._pending)
+        if held > self._held_bytes:
+            if not self.purse.take(held - self._held_bytes):
+                raise PeerError("the session holds too many bytes")
+        else:
+            self.purse.give_back(self._held_bytes - held)
+        self._held_bytes = held
 
     def interrupt(self) -> None:
         """Forget an unfinished line, as Ctrl-C does."""

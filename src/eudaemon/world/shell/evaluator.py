@@ -111,19 +111,23 @@ class Evaluator:
 
     def _pipeline(self, commands: list[Command], scope: Scope, streams: Streams) -> Steps:
         source = streams.get(0, Stream())
-        for index, command in enumerate(commands):
-            child = scope.copy()
-            last = index == len(commands) - 1
-            pipe = Pipe(self.shell.budget)
-            child.streams = {**streams, 0: source}
-            if not last:
-                child.streams[1] = pipe
-            try:
-                yield from self.subshell((_alone(command),), child)
-            except PipeFullError:
-                child.status = 141
-            source = pipe
-            scope.status = child.status
+        pipes = [Pipe(self.shell.budget, self.shell.purse) for _ in commands[1:]]
+        try:
+            for index, command in enumerate(commands):
+                child = scope.copy()
+                child.streams = {**streams, 0: source}
+                if index < len(pipes):
+                    source = child.streams[1] = pipes[index]
+                try:
+                    yield from self.subshell((_alone(command),), child)
+                except PipeFullError:
+                    child.status = 141
+                scope.status = child.status
+                if index:
+                    pipes[index - 1].release()
+        finally:
+            for pipe in pipes:
+                pipe.release()
 
     # --- commands ----------------------------------------------------------------------------------
 
@@ -212,7 +216,7 @@ class Evaluator:
                     return
 
     def _function(self, node: Function, scope: Scope, streams: Streams) -> Steps:  # noqa: ARG002
-        scope.define(node.name, node.body)
+        scope.define(node)
         scope.status = 0
         yield from ()
 
@@ -277,8 +281,8 @@ class Evaluator:
     def call(self, argv: list[bytes], scope: Scope, streams: Streams) -> Generator[Act, Downloaded | None, int]:
         """Run a function, an applet or a file; return its status."""
         name = argv[0]
-        if scope.functions and (body := scope.functions.get(name)) is not None:
-            return (yield from self._call_function(body, argv, scope, streams))
+        if scope.functions and (function := scope.functions.get(name)) is not None:
+            return (yield from self._call_function(function.body, argv, scope, streams))
         shell = self.shell
         applet = shell.applet(name)
         if applet is not None:
@@ -299,7 +303,14 @@ class Evaluator:
             raise KeyError(name)
         try:
             result = applet(call)
-            return result if isinstance(result, int) else (yield from result)
+            if isinstance(result, int):
+                return result
+            # What may call others is a level of its own: `busybox busybox busybox …` has an end.
+            self.shell.budget.enter()
+            try:
+                return (yield from result)
+            finally:
+                self.shell.budget.leave()
         except FileError as error:
             # A write failed: the disk is full, or the device is. Complaining may fail the same way.
             try:

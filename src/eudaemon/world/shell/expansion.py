@@ -191,16 +191,19 @@ class Expander:
     def _substitution(self, part: Substitution, scope: Scope) -> Bytes:
         shell = self._evaluator.shell
         child = scope.copy()
-        pipe = Pipe(shell.budget)
+        pipe = Pipe(shell.budget, shell.purse)
         child.streams[1] = pipe
         shell.budget.enter()
         try:
             yield from self._evaluator.subshell(part.body, child)
+            scope.status = child.status
         except PipeFullError:
-            child.status = 141
-        shell.budget.leave()
-        scope.status = child.status
-        return pipe.read().replace(b"\0", b"").rstrip(b"\n")
+            scope.status = 141
+        finally:
+            shell.budget.leave()
+            printed = pipe.read()
+            pipe.release()
+        return printed.replace(b"\0", b"").rstrip(b"\n")
 
     # --- parameters --------------------------------------------------------------------------------
 

@@ -290,8 +290,10 @@ class Parser(Words):
         if not name.literal:
             raise ShellSyntaxError("bad function name")
         self._skip_newlines(b"}")
+        start = self.at
         with self.deeper():
-            return Function(name.literal, self._command())
+            body = self._command()
+        return Function(name.literal, body, self.at - start)
 
     # --- redirections ----------------------------------------------------------------------------
 

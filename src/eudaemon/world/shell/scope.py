@@ -9,7 +9,10 @@ from eudaemon.world.shell.limits import FUNCTIONS_MAX, VARIABLES_MAX, WORD_BYTES
 
 if TYPE_CHECKING:
     from eudaemon.world.shell.streams import Stream
-    from eudaemon.world.shell.syntax import Command
+    from eudaemon.world.shell.syntax import Function
+
+
+_TREE_COSTS = 16  # bytes that a byte of source takes as a syntax tree
 
 
 class Scope:
@@ -21,7 +24,7 @@ class Scope:
         self.cwd = cwd
         self.variables = variables
         self.exported = frozenset(variables)
-        self.functions: dict[bytes, Command] | None = None
+        self.functions: dict[bytes, Function] | None = None
         self.parameters: tuple[bytes, ...] = ()
         self.name = b"-sh"
         self.status = 0
@@ -61,10 +64,16 @@ class Scope:
         """Hand a variable on to what is started."""
         self.exported |= {name}
 
-    def define(self, name: bytes, body: Command) -> None:
+    def held_bytes(self) -> int:
+        """Return about how many bytes the shell's own state holds."""
+        held = sum(map(len, self.variables)) + sum(map(len, self.variables.values())) + sum(map(len, self.parameters))
+        return held + sum(function.size * _TREE_COSTS for function in (self.functions or {}).values())
+
+    def define(self, function: Function) -> None:
         """Define a function."""
+        name = function.name
         if self.functions is None:
             self.functions = {}
         if name not in self.functions and len(self.functions) >= FUNCTIONS_MAX:
             raise LimitError("functions")
-        self.functions[name] = body
+        self.functions[name] = function

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eudaemon.wire import Purse
 from eudaemon.world.files import FileError, Files, Fixed, Written
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.limits import PIPE_BYTES_MAX
@@ -75,18 +76,24 @@ class Buffered(Stream):
 class Pipe(Buffered):
     """What one command writes and the next reads afterwards."""
 
-    __slots__ = ("_budget",)
+    __slots__ = ("_budget", "_purse")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, purse: Purse) -> None:
         super().__init__(bytearray())
         self._budget = budget
+        self._purse = purse
 
     def write(self, data: bytes) -> None:
         """See `Stream`."""
         self._budget.work(len(data))
-        if len(self.data) + len(data) > PIPE_BYTES_MAX:
+        if len(self.data) + len(data) > PIPE_BYTES_MAX or not self._purse.take(len(data)):
             raise PipeFullError
         self.data += data
+
+    def release(self) -> None:
+        """Forget what was written and give its bytes back. Again does nothing."""
+        self._purse.give_back(len(self.data))
+        self.data = b""
 
 
 class Endless(Stream):

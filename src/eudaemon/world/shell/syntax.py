@@ -132,10 +132,11 @@ class Case:
 
 @dataclass(slots=True)
 class Function:
-    """`name() body`: defines, does not call."""
+    """`name() body`: defines, does not call. `size` is that of its text in bytes."""
 
     name: bytes
     body: Command
+    size: int
     redirects: list[Redirect] = field(default_factory=list)
 
 
