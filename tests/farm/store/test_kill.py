@@ -12,7 +12,7 @@ from eudaemon.farm.settings import StoreSettings
 from eudaemon.farm.store import Store
 
 CHILD = Path(__file__).with_name("kill_child.py")
-ROUNDS = 25
+ROUNDS = 15
 LIFE_S_MAX = 0.7
 
 
