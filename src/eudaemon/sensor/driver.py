@@ -281,9 +281,11 @@ class Session:
     def _tell(self, occasion: Occasion) -> None:
         if self._room is None:
             return
+        is_ended = isinstance(occasion, Ended)
         try:
             for order in self._room.tell(occasion):
-                self._carry_out(order)
+                if not (is_ended and isinstance(order, Send | HangUp | WakeAt)):
+                    self._carry_out(order)
         except PeerError as error:
             self._peer_faulted(error)
         except Exception as error:  # noqa: BLE001 (the one place: see the module)
