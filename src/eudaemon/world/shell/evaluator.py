@@ -211,7 +211,7 @@ class Evaluator:
             for word in alternatives:
                 pattern = yield from self.expander.pattern(word, scope)
                 self.shell.budget.work(len(pattern) + len(value))
-                if patterns.matches(pattern, value):
+                if patterns.matches(pattern, value, self.shell.budget):
                     yield from self.commands(body, scope, streams)
                     return
 

@@ -127,7 +127,7 @@ class Expander:
             found: list[bytes] = []
             if patterns.is_pattern(pattern):
                 shell.budget.step(8)
-                found = patterns.paths(pattern, shell.files, scope.cwd)
+                found = patterns.paths(pattern, shell.files, scope.cwd, shell.budget)
             arguments += found or [patterns.literal(value) if value is pattern else value]
         return arguments
 
@@ -275,7 +275,7 @@ class Expander:
         for end in reversed(ends) if longest == (op[:1] == b"#") else ends:
             head, tail = value[:end], value[end:]
             self._evaluator.shell.budget.work(len(value))
-            if patterns.matches(pattern, head if op[:1] == b"#" else tail):
+            if patterns.matches(pattern, head if op[:1] == b"#" else tail, self._evaluator.shell.budget):
                 return tail if op[:1] == b"#" else head
         return value
 
@@ -288,7 +288,7 @@ class Expander:
         while at < len(value):
             for end in range(len(value), at, -1):
                 self._evaluator.shell.budget.work(end - at + 8)
-                if patterns.matches(pattern, value[at:end]):
+                if patterns.matches(pattern, value[at:end], self._evaluator.shell.budget):
                     out += replacement
                     if not everywhere:
                         return bytes(out) + value[end:]

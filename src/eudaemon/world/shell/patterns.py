@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from eudaemon.world.files import Directory, FileError, Files
+from eudaemon.world.shell.budget import Budget
 
 _MATCHES_MAX = 2048
 _CLASSES = {b"alpha": b"a-zA-Z", b"digit": b"0-9", b"alnum": b"a-zA-Z0-9", b"upper": b"A-Z", b"lower": b"a-z",
             b"space": b" \t\n\r\v\f", b"blank": b" \t", b"xdigit": b"0-9a-fA-F", b"punct": b"!-/:-@[-`{-~"}  # fmt: skip
-Item = int | frozenset[int] | None  # a byte, a set of bytes, or `*`
+Item = int | bytes | None  # a byte, 256 flags (one a byte value), or `*`
+PATTERN_BYTES_MAX = 4096  # what is longer is no pattern and stands for itself
+_STEP_COSTS = 8  # of one step of matching, against copying a byte
+_NAME_COSTS = 256  # of one name of a directory
 
 
 def escaped(text: bytes) -> bytes:
@@ -23,6 +27,8 @@ def escaped(text: bytes) -> bytes:
 
 def is_pattern(pattern: bytes) -> bool:
     """Say whether anything in it is no literal."""
+    if not any(special in pattern for special in b"*?[") or len(pattern) > PATTERN_BYTES_MAX:
+        return False
     return any(not isinstance(item, int) for item in _items(pattern))
 
 
@@ -38,7 +44,7 @@ def literal(pattern: bytes) -> bytes:
     return bytes(out)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _items(pattern: bytes) -> tuple[Item, ...]:
     items: list[Item] = []
     at = 0
@@ -61,10 +67,10 @@ def _items(pattern: bytes) -> tuple[Item, ...]:
     return tuple(items)
 
 
-_ANY = frozenset(range(256))
+_ANY = b"\1" * 256
 
 
-def _bracket(pattern: bytes, at: int) -> tuple[frozenset[int], int] | None:
+def _bracket(pattern: bytes, at: int) -> tuple[bytes, int] | None:
     negated = pattern[at : at + 1] in (b"!", b"^")
     at += negated
     end = pattern.find(b"]", at + 1)
@@ -90,12 +96,15 @@ def _bracket(pattern: bytes, at: int) -> tuple[frozenset[int], int] | None:
         else:
             found.add(low)
             position += 1
-    return (_ANY - found if negated else frozenset(found)), end + 1
+    return bytes((value in found) != negated for value in range(256)), end + 1
 
 
-def matches(pattern: bytes, text: bytes) -> bool:
-    """Say whether the pattern matches the whole text."""
+def matches(pattern: bytes, text: bytes, budget: Budget) -> bool:
+    """Say whether the pattern matches the whole text. What it costs at worst is taken from the budget."""
+    if len(pattern) > PATTERN_BYTES_MAX:
+        return literal(pattern) == text
     items = _items(pattern)
+    budget.work(_STEP_COSTS * (len(text) + 1) * (min(len(text), len(items)) if None in items else 1))
     at = here = 0
     star = -1  # where to go on after the last `*`, and what it has swallowed up to
     swallowed = 0
@@ -104,7 +113,7 @@ def matches(pattern: bytes, text: bytes) -> bool:
         if item is None:
             star, swallowed = here + 1, at
             here += 1
-        elif item == text[at] or (isinstance(item, frozenset) and text[at] in item):
+        elif item == text[at] or (isinstance(item, bytes) and item[text[at]]):
             at += 1
             here += 1
         elif star >= 0:
@@ -115,18 +124,18 @@ def matches(pattern: bytes, text: bytes) -> bool:
     return all(item is None for item in items[here:])
 
 
-def paths(pattern: bytes, files: Files, cwd: bytes) -> list[bytes]:
+def paths(pattern: bytes, files: Files, cwd: bytes, budget: Budget) -> list[bytes]:
     """Return the sorted paths that the pattern matches; empty if none."""
     absolute = pattern[:1] == b"/"
     found = [b"/" if absolute else b""]
     for part in pattern.split(b"/"):
         if not part:
             continue
-        found = [path for stem in found for path in _below(stem, part, files, cwd)][:_MATCHES_MAX]
+        found = [path for stem in found for path in _below(stem, part, files, cwd, budget)][:_MATCHES_MAX]
     return sorted(found)
 
 
-def _below(stem: bytes, part: bytes, files: Files, cwd: bytes) -> Iterator[bytes]:
+def _below(stem: bytes, part: bytes, files: Files, cwd: bytes, budget: Budget) -> Iterator[bytes]:
     joint = b"" if stem in (b"", b"/") else b"/"
     if not is_pattern(part):
         path = stem + joint + literal(part)
@@ -138,6 +147,7 @@ def _below(stem: bytes, part: bytes, files: Files, cwd: bytes) -> Iterator[bytes
         names = files.names(directory) if isinstance(files.find(directory), Directory) else []
     except FileError:
         return
+    budget.work(_NAME_COSTS * (len(names) + 1))
     for name in [b".", b"..", *names] if part[:1] == b"." else names:
-        if (name[:1] != b"." or part[:1] == b".") and matches(part, name):
+        if (name[:1] != b"." or part[:1] == b".") and matches(part, name, budget):
             yield stem + joint + name

@@ -19,7 +19,7 @@ _CLASSES = {b"alpha": (b"AZ", b"az"), b"digit": (b"09",), b"alnum": (b"AZ", b"az
             b"punct": (b"!/", b":@", b"[`", b"{~")}  # fmt: skip
 _SHORTHANDS = {0x77: b"_09AZaz", 0x73: b" \t\n\r\v\f", 0x64: b"0123456789"}
 _START, _END = -1, -2
-Test: TypeAlias = frozenset[int] | int | None  # a set of bytes, an anchor, or a free step
+Test: TypeAlias = bytes | int | None  # 256 flags, one a byte value; an anchor; or a free step
 Node: TypeAlias = "tuple[Test, list[int]]"
 
 
@@ -51,8 +51,8 @@ class Regular:
             self._join(ends, self._final)
 
     def cost(self, line: bytes) -> int:
-        """Return about how many elementary steps a search in this line takes."""
-        return len(line) + 8 if self._literal is not None else len(line) * (len(self._states) // 2 + 4)
+        """Return about what a search in this line costs, against copying a byte."""
+        return len(line) + 8 if self._literal is not None else 8 * (len(line) + 1) * (len(self._states) + 4)
 
     def search(self, line: bytes, start: int = 0) -> tuple[int, int] | None:
         """Return where the leftmost longest match from `start` on begins and ends, or None."""
@@ -76,7 +76,7 @@ class Regular:
             following: dict[int, int] = {}
             for state, begun in active.items():
                 test, onward = self._states[state]
-                if isinstance(test, frozenset) and byte in test and (best is None or begun <= best[0]):
+                if isinstance(test, bytes) and test[byte] and (best is None or begun <= best[0]):
                     for target in onward:
                         self._add(following, target, begun, at + 1, line)
             active = following
@@ -110,15 +110,16 @@ class Regular:
             if (test == _START and at) or (test == _END and at < len(line)):
                 continue
             active[here] = begun
-            if not isinstance(test, frozenset):
+            if not isinstance(test, bytes):
                 waiting += onward
 
     # --- building ----------------------------------------------------------------------------------
 
-    def _state(self, test: Test, *onward: int) -> int:
+    def _state(self, test: frozenset[int] | int | None, *onward: int) -> int:
         if len(self._states) >= STATES_MAX:
             raise RegularError("pattern too big")
-        self._states.append((test, list(onward)))
+        flags = bytes(value in test for value in range(256)) if isinstance(test, frozenset) else test
+        self._states.append((flags, list(onward)))
         return len(self._states) - 1
 
     def _join(self, ends: list[int], target: int) -> None:
@@ -202,7 +203,7 @@ class Regular:
             return inner
         byte = pattern[self._at]
         self._at += 1
-        test: Test
+        test: frozenset[int] | int | None
         if byte == 0x2E:
             test = _ANY
         elif byte == 0x5B:

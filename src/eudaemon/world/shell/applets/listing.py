@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from eudaemon.world.files import Device, Directory, FileError, Files, Link, Node, content_size
 from eudaemon.world.kernel import memory
 from eudaemon.world.shell import patterns
+from eudaemon.world.shell.budget import Budget
 from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
 
 _FOUND_MAX = 8192
@@ -123,7 +124,7 @@ def find(call: Call) -> Run:
         for path, node in walk(call.files, root):
             call.shell.budget.step()
             below = path[len(root.rstrip(b"/")) :]
-            if below.count(b"/") > depth_max or not _wanted(tests, path, node):
+            if below.count(b"/") > depth_max or not _wanted(tests, path, node, call.shell.budget):
                 continue
             name = shown.rstrip(b"/") + below if below else shown
             if command:
@@ -140,13 +141,13 @@ def find(call: Call) -> Run:
 _FIND_TESTS = frozenset((b"-name", b"-iname", b"-type", b"-perm", b"-maxdepth", b"-path", b"-size", b"-user"))
 
 
-def _wanted(tests: dict[bytes, bytes], path: bytes, node: Node) -> bool:
+def _wanted(tests: dict[bytes, bytes], path: bytes, node: Node, budget: Budget) -> bool:
     name = path.rpartition(b"/")[2] or b"/"
-    if b"-name" in tests and not patterns.matches(tests[b"-name"], name):
+    if b"-name" in tests and not patterns.matches(tests[b"-name"], name, budget):
         return False
-    if b"-iname" in tests and not patterns.matches(tests[b"-iname"].lower(), name.lower()):
+    if b"-iname" in tests and not patterns.matches(tests[b"-iname"].lower(), name.lower(), budget):
         return False
-    if b"-path" in tests and not patterns.matches(tests[b"-path"], path):
+    if b"-path" in tests and not patterns.matches(tests[b"-path"], path, budget):
         return False
     kind = letters(node)[0].replace("-", "f").encode()
     return b"-type" not in tests or tests[b"-type"] == kind

@@ -302,6 +302,7 @@ def strings(call: Call) -> int:
     least = max(1, number(given.get("n", b"4"), 4))
     for _, data in call.sources(paths):
         run = bytearray()
+        call.shell.budget.work(16 * len(data))
         for byte in data:
             if 0x20 <= byte < 0x7F:
                 run.append(byte)
