@@ -181,6 +181,21 @@ def test_a_session_replays_in_the_terminal(desk: Watched) -> None:
     expect(page.locator(".both .attacker").first).to_contain_text("\\r\\n")
 
 
+def test_telnet_s_own_commands_stay_off_the_screen_wherever_they_are_cut(desk: Watched) -> None:
+    data = list(b"a\xff\xfd\x01b\xff\xfa\x18\x01\xff\xff\xff\xf0c\xff\xffd\xff\xf1e")
+    shown = desk.open("/").evaluate(
+        """async (data) => {
+          const { telnetFilter } = await import("/js/terminal.js");
+          return data.map((_, cut) => {
+            const filter = telnetFilter();
+            return [...filter(data.slice(0, cut)), ...filter(data.slice(cut))];
+          });
+        }""",
+        data,
+    )
+    assert shown == [list(b"abc\xffde")] * len(data)
+
+
 def test_the_facts_of_a_session_open_up(desk: Watched) -> None:
     page = desk.open(infected(desk))
     fact = page.locator(".fact", has_text="logged in as")

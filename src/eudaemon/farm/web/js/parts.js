@@ -14,12 +14,12 @@ const PATHS = {
 
 export const Icon = ({ name, size = 20 }) => html`<svg class="icon" width=${size} height=${size} viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d=${PATHS[name]} /></svg>`;
 
-// What an attacker wrote: text nodes only, with what cannot be seen made visible.
+// What an attacker wrote: text nodes only, with what cannot be seen made visible. A block also breaks its lines.
 export function Raw({ text, max = 0, block = false, plain = false }) {
   const whole = String(text ?? "");
   const cut = max && whole.length > max ? `${whole.slice(0, max)}…` : whole;
   const parts = visibly(cut);
-  const shown = parts.map((part, i) => (i % 2 ? html`<span class="esc">${part}</span>` : part));
+  const shown = parts.map((part, i) => (i % 2 ? html`<span class="esc">${part}</span>${block && part === "\\n" ? "\n" : ""}` : part));
   return html`<span class=${`raw${block ? " block" : ""}${plain ? " prose" : ""}`} title=${cut === whole || whole.length > 2000 ? undefined : visibly(whole).join("")}>${whole === "" ? html`<span class="empty-text">(empty)</span>` : shown}</span>`;
 }
 

@@ -2,7 +2,7 @@
 import { plural, span } from "./format.js";
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { Icon, Raw } from "./parts.js";
-import { create, Screen, withoutTelnet } from "./terminal.js";
+import { create, Screen, telnetFilter } from "./terminal.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8, 16];
 const SILENCE_MS = 1500;
@@ -16,13 +16,14 @@ function asText(data) {
 }
 
 function prepare(pieces, room) {
+  const forScreen = room === "telnet" ? telnetFilter() : (data) => data;
   let shown = 0;
   let before = 0;
   return pieces.map((piece) => {
     const data = unpack(piece.data);
     shown += Math.min(Math.max(0, piece.ms - before), SILENCE_MS);
     before = Math.max(before, piece.ms);
-    return { ms: piece.ms, shortMs: shown, side: piece.side, data, screen: piece.side === "host" ? (room === "telnet" ? withoutTelnet(data) : data) : null };
+    return { ms: piece.ms, shortMs: shown, side: piece.side, data, screen: piece.side === "host" ? forScreen(data) : null };
   });
 }
 
