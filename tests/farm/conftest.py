@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 
-SMALL_DISK_KIB = 1024
-
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a directory on a file system of one megabyte."""
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Give a directory on a file system of one megabyte, or of as many as the test says."""
+    size_kib = 1024 * getattr(request, "param", 1)
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small file system")
     path = tmp_path / "small"
     path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_KIB}k", "tmpfs", str(path)])
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_kib}k", "tmpfs", str(path)])
     if mounted.returncode != 0:
         pytest.skip("needs leave to mount a tmpfs")
     try:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import random
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -212,3 +215,40 @@ async def test_the_oldest_weeks_go_when_there_are_too_many_bytes(tmp_path: Path)
         await keep(store, *(event(facts.CommandEntered(f"{n}"), at_s=NOW_S - n * 7 * 86_400.0) for n in range(3)))
         assert len(await store.trim(NOW_S)) == 2
         assert await store.query("SELECT command FROM events") == [{"command": "0"}]
+
+
+@pytest.mark.parametrize("small_disk", [24], indirect=True)
+async def test_a_full_disk_harms_nothing_and_when_there_is_room_it_goes_on(small_disk: Path) -> None:
+    """On a real file system of 24 megabytes, filled by events and by something else."""
+    dice = random.Random(1)
+    settings = StoreSettings(**QUICK, disk_free_bytes_min=1024 * 1024)
+    ballast = small_disk / "ballast"
+    taken = 0
+
+    async def take(store: Store) -> None:
+        nonlocal taken
+        rows = [row_of(event(facts.CommandEntered(dice.randbytes(2_000).hex())), NOW_S) for _ in range(50)]
+        taken = (await store.append("lab", SPOOL, taken, rows)).next
+
+    async with Store(small_disk / "store", settings) as store:
+        await take(store)
+        await store.settle()
+        with pytest.raises(DiskFullError):  # noqa: PT012 - which of them is refused is the file system's affair
+            for _ in range(200):
+                await take(store)
+        assert taken > 50
+        # Past our own low-water mark: somebody else fills what is left.
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(DiskFullError):
+            await take(store)
+        assert (await store.query("SELECT count() AS n FROM events"))[0]["n"] >= 50
+        ballast.unlink()
+    # A restart in between, and on a disk that was enlarged.
+    subprocess.run(["mount", "-o", "remount,size=256m", str(small_disk)], check=True)
+    async with Store(small_disk / "store", settings) as store:
+        await take(store)
+        await store.settle()
+        assert await store.query("SELECT count() AS n, uniqExact(id) AS u FROM events") == [{"n": taken, "u": taken}]
+        assert store.health()["engine_fault"] == ""

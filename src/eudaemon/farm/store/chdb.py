@@ -89,18 +89,18 @@ class Chdb:
             lines = [line for line in lines if line[2:38].decode() not in there]
         if not lines:
             return
-        end = b",%d]\n" % block
+        data = (b",%d]\n" % block).join([*lines, b""])
         with self._writing:
-            inserter = self._open_writer().send_insert(_INSERT, "JSONCompactEachRow")
             try:
-                data = end.join([*lines, b""])
-                for start in range(0, len(data), _PIECE_BYTES):
-                    inserter.append(data[start : start + _PIECE_BYTES])
-                inserter.finish()
+                inserter = self._open_writer().send_insert(_INSERT, "JSONCompactEachRow")
+                try:
+                    for start in range(0, len(data), _PIECE_BYTES):
+                        inserter.append(data[start : start + _PIECE_BYTES])
+                    inserter.finish()
+                finally:
+                    inserter.close()
             except RuntimeError as error:
                 raise _told(error) from None
-            finally:
-                inserter.close()
 
     def query(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the rows of a SELECT; see `Engine.query`."""

@@ -7,6 +7,7 @@ and the next attempt comes after a pause that doubles up to `PAUSE_S_MAX`.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 
@@ -46,7 +47,7 @@ class Loader:
             try:
                 while self.move():
                     pass
-            except (EngineError, DiskFullError) as error:
+            except (EngineError, DiskFullError, sqlite3.Error) as error:
                 if str(error) != self.fault:
                     log.error("store: the engine does not take events: %s", error)
                 self.fault = str(error)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -144,7 +145,7 @@ class Store:
                     self._commit([entry])
                 return
             _fail(entries, error)
-        except DiskFullError as error:
+        except (DiskFullError, sqlite3.Error) as error:
             _fail(entries, error)
         else:
             for (_, done), outcome in zip(entries, accepted, strict=True):
