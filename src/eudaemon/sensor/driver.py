@@ -370,6 +370,7 @@ class Session:
                 self._tell(Answered(self._driver.clock(), downloaded))
         if self._peer_left and not self._answers and self._wake_s == NEVER_S:
             self.end("peer")
+        self._look_again()  # from now on silence counts again
 
     # --- bytes --------------------------------------------------------------------------------------
 
