@@ -1,5 +1,5 @@
 // Sensors and the farm: how they do, and what somebody should look at.
-import { bytes, exactly, number, span } from "../format.js";
+import { bytes, exactly, number, plural, span } from "../format.js";
 import { html } from "../lib.js";
 import { Empty, Icon, Loaded, Panel, Raw, Time } from "../parts.js";
 import { useData } from "../state.js";
@@ -32,7 +32,7 @@ const SAID = {
   version: ["Version"], uptime_s: ["Up for"], started_at: ["Started", exactly], rss_bytes: ["Memory"], sessions: ["Sessions now"],
   sessions_total: ["Sessions since start"], events_total: ["Events since start"], disk_free_bytes: ["Disk free"], spool_events: ["Events waiting"],
   dropped_events: ["Events dropped"], capture: ["Capture", (v) => (v === "ok" ? "on" : String(v))], faults: ["Faults of ours"],
-  queued_events: ["Events waiting"], loaded_events: ["Events stored since start"], engine_fault: ["Store"], artefacts_bytes: ["Size of artefacts"],
+  clock_s: ["Clock", (v) => exactly(v * 1000)], spool: ["Spool"], queued_events: ["Events waiting"], loaded_events: ["Events stored since start"], engine_fault: ["Store"], artefacts_bytes: ["Size of artefacts"],
   fingerprint: ["Certificate (SHA-256)"], intake: ["Sensors deliver to"],
 };
 const HIDDEN = new Set(["spool_bytes", "spool_bytes_max", "listening", "queued_bytes", "queue_bytes_max", "disk_free_bytes_min"]);
@@ -51,6 +51,6 @@ function Health({ health }) {
   const rows = Object.entries(health).filter(([name, value]) => !HIDDEN.has(name) && value != null && value !== "");
   const { spool_bytes: spool, spool_bytes_max: most, listening } = health;
   return html`<dl class="health">${rows.map(([name, value]) => { const [label, text] = said(name, value); return html`<div key=${name} class=${text.length > LONG ? "wide" : ""}><dt><${Raw} text=${label} plain /></dt><dd><${Raw} text=${text} plain /></dd></div>`; })}
-    ${most > 0 && html`<div class="wide"><dt>Spool</dt><dd><meter min="0" max=${most} high=${0.8 * most} value=${spool} aria-label="Spool in use"></meter> ${bytes(spool)} of ${bytes(most)}</dd></div>`}
-    ${Array.isArray(listening) && listening.length > 0 && html`<div class="wide"><dt>Listens</dt><dd class="small"><${Raw} text=${listening.join(", ")} /></dd></div>`}</dl>`;
+    ${most > 0 && html`<div class="wide"><dt>Spool in use</dt><dd><meter min="0" max=${most} high=${0.8 * most} value=${spool} aria-label="Spool in use"></meter> ${bytes(spool)} of ${bytes(most)}</dd></div>`}
+    ${Array.isArray(listening) && listening.length > 0 && html`<div class="wide"><dt>Listens</dt><dd class="small"><details><summary>${plural(listening.length, "socket")}</summary><ul>${listening.map((one) => html`<li key=${one}><${Raw} text=${one} /></li>`)}</ul></details></dd></div>`}</dl>`;
 }
