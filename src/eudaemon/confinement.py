@@ -48,7 +48,7 @@ _MACHINES = {
 _ABI_MIN = 2
 _CREATE_RULESET_VERSION = 1
 _READ = 1 << 2 | 1 << 3 | 1 << 0  # read file, read directory, execute (to map shared objects)
-_WRITE = _READ | 1 << 1 | sum(1 << bit for bit in (4, 5, 7, 8, 13))  # write, remove and make folders and files, move
+_WRITE = _READ | 1 << 1 | sum(1 << bit for bit in (4, 5, 7, 8, 12, 13))  # remove and make folders, files, links; move
 _ALL = (1 << 14) - 1
 
 
