@@ -55,14 +55,15 @@ def serve_sensor(document: Document, data: Path, port_offset: int | None = None)
     from eudaemon.payload.fetch.policy import FetchSettings
     from eudaemon.sensor.binding import BindError
     from eudaemon.sensor.runtime import Sensor
-    from eudaemon.sensor.settings import SensorSettings, Uplink
+    from eudaemon.sensor.settings import SensorSettings
 
     general = document.part("general", GeneralSettings)
     channel = Channel()
     settings = document.part("sensor", SensorSettings)
     told = channel.hello()
     if "uplink" in told:
-        settings = dataclasses.replace(settings, name=told["sensor"], uplink=Uplink(**told["uplink"]))
+        uplink = dataclasses.replace(settings.uplink, **told["uplink"])
+        settings = dataclasses.replace(settings, name=told["sensor"], uplink=uplink)
     if port_offset is not None:
         settings = dataclasses.replace(settings, port_offset=port_offset)
     home = folder(data / "sensor")
