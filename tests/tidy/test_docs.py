@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from types import ModuleType
 
 import pytest
@@ -54,3 +55,19 @@ def test_commands_in_the_readme_exist(page: str) -> None:
         re.findall(r"\beudaemon ([a-z]+)", " ".join(re.findall(r"`[^`]+`|^    .*$|^\$ .*$", text, re.MULTILINE)))
     )
     assert named <= set(COMMANDS) | {"honeynet"}
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [*project["project"]["dependencies"]]
+    for group in (*project["project"]["optional-dependencies"].values(), *project["dependency-groups"].values()):
+        wanted += [entry for entry in group if isinstance(entry, str)]
+    names = {re.split(r"[\[<>=~; ]", entry)[0] for entry in wanted} - {"eudaemon-honeynet"}
+    page = (ROOT / "docs" / "decisions" / "dependencies.md").read_text(encoding="utf-8")
+    assert {name for name in names if f"**{name}**" not in page} == set()
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = set(re.findall(r"\]\(([a-z-]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8")))
+    assert listed == {page.name for page in folder.glob("*.md")} - {"README.md"}
