@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from eudaemon.farm.server import Farm
 from eudaemon.farm.settings import FarmSettings, Intake, Page, StoreSettings
+
+SECRET = "7a" * 32  # of sensors that tests admit by hand
 
 
 def farm(home: Path, port: int) -> Farm:
@@ -21,6 +26,24 @@ def farm(home: Path, port: int) -> Farm:
         ),
         home,
     )
+
+
+@asynccontextmanager
+async def child(home: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a farm in a process of its own; kill it at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, str(home), str(port), stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            assert await process.stdout.readline() == b"up\n"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def main(home: Path, port: int) -> None:

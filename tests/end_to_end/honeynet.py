@@ -22,6 +22,7 @@ from typing import Any
 import httpx
 
 START_S_MAX = 90.0
+LOG_CHARS_SHOWN = 20_000
 
 
 @contextmanager
@@ -55,6 +56,11 @@ class Honeynet:
     @property
     def data(self) -> Path:
         return self.place / "data"
+
+    @property
+    def log(self) -> str:
+        """What the parts have logged so far."""
+        return (self.place / "log").read_text()
 
     def part(self, name: str) -> int | None:
         """Return the process id of `farm` or `sensor`, None while it is down."""
@@ -129,10 +135,11 @@ async def running(place: Path, *, sensor: str = "", more: str = "") -> AsyncIter
         f"[farm.page]\naddress = '127.0.0.1'\nport = {ports['page']}\n"
         f"[farm.intake]\naddresses = ['127.0.0.1']\nport = {ports['intake']}\n{more}\n"
     )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "eudaemon", "up", "--config", str(config), "--data", str(place / "data"),
-        "--port-offset", "0", stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    with (place / "log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "eudaemon", "up", "--config", str(config), "--data", str(place / "data"),
+            "--port-offset", "0", stdout=asyncio.subprocess.PIPE, stderr=log,
+        )  # fmt: skip
     net = Honeynet(process, place, ports)
     assert process.stdout is not None
     try:
@@ -152,6 +159,7 @@ async def running(place: Path, *, sensor: str = "", more: str = "") -> AsyncIter
     finally:
         if net._client is not None:
             await net._client.aclose()
+        print(net.log[-LOG_CHARS_SHOWN:], file=sys.stderr)  # pytest shows it of a test that failed
         if process.returncode is None:
             process.kill()
             await process.wait()

@@ -6,15 +6,13 @@ import asyncio
 import hashlib
 import os
 import random
-import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from end_to_end.farm_child import farm
+from end_to_end.farm_child import child, farm
 from end_to_end.honeynet import free_ports
 from eudaemon.events import Endpoint, Event, Fact, IdSource, to_json
 from eudaemon.events import catalogue as facts
@@ -23,7 +21,6 @@ from eudaemon.sensor.settings import Capture, SensorSettings, SpoolSettings, Upl
 from eudaemon.sensor.spool import Spool
 from eudaemon.sensor.uplink import Uplink as Delivery
 
-CHILD = Path(__file__).with_name("farm_child.py")
 ROUNDS = 8
 PEER, LOCAL = Endpoint("203.0.113.9", 40226), Endpoint("192.0.2.1", 23)
 
@@ -66,24 +63,6 @@ class Lab:
         async with asyncio.timeout(60):
             while self.spool.acknowledged < self.events or self.spool.waiting_events:
                 await asyncio.sleep(0.02)
-
-
-@asynccontextmanager
-async def child(home: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a farm in a process of its own; kill it at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(CHILD), str(home), str(port), stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(CHILD.parents[1])},
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        async with asyncio.timeout(60):
-            assert await process.stdout.readline() == b"up\n"
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ async def test_an_uploaded_binary_arrives_with_its_session() -> None:
             session = (await net.get("/api/sessions", room="telnet"))["sessions"][0]["session"]
             talk = await net.get(f"/api/sessions/{session}/conversation")
             said = b"".join(base64.b64decode(piece["data"]) for piece in talk["pieces"] if piece["side"] == "host")
-            assert said == bytes(outcome.transcript)
+            assert said.startswith(bytes(outcome.transcript))  # it leaves at the last word that it waits for
 
 
 async def test_what_is_downloaded_from_the_page_is_what_the_attacker_brought() -> None:
