@@ -193,6 +193,9 @@ class SensorSettings:
     )
     addresses: tuple[str, ...] = option(("0.0.0.0", "::"), "Addresses on which all of them listen.", check=_addresses)
     port_offset: int = option(0, "Added to every port, for listening without root.", low=0, high=65534)
+    redirected: bool = option(
+        False, "Whether the firewall redirects TCP ports to ours: then events state the port that was really asked for."
+    )
     persona: str = option("", "Which device is pretended; empty draws it from the installation's seed.", check=_persona)
     downloads: bool = option(
         True, "Whether the pretended device has wget, tftp and curl. Without them loaders upload in the session itself."

@@ -25,6 +25,7 @@ ACCEPTS_MAX = 64  # at a time, then others have their turn
 READ_BYTES = 64 * 1024
 PAUSE_BYTES = 64 * 1024  # unsent: beyond it the peer is not read from
 LINGER_BYTES_MAX = 256 * 1024
+SO_ORIGINAL_DST = 80  # linux/netfilter_ipv4.h; IP6T_SO_ORIGINAL_DST is the same
 _NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _GONE = (BlockingIOError, InterruptedError)
 
@@ -39,7 +40,6 @@ class TcpListener:
         self._door = door
         self._spare = spare
         self._loop = asyncio.get_running_loop()
-        self._wildcard = sock.getsockname()[0] in ("0.0.0.0", "::")
         self._loop.add_reader(sock, self._accept)
 
     def close(self) -> None:
@@ -69,14 +69,29 @@ class TcpListener:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            here = sock.getsockname()
+            here = _asked(sock, redirected=self._driver.settings.redirected)
         except OSError:  # reset before we came to it
             self._door.leave(key)
             sock.close()
             return
         connection = TcpConnection(self._loop, sock, self._driver, self._door, key)
-        attacker, local = Endpoint(ip, peer[1]), Endpoint(plain_ip(here[0]), here[1])
-        connection.begin(Session(self._driver, self._service, connection, attacker, local, "tcp"))
+        connection.begin(Session(self._driver, self._service, connection, Endpoint(ip, peer[1]), here, "tcp"))
+
+
+def _asked(sock: socket.socket, *, redirected: bool) -> Endpoint:
+    """Return the address that the peer connected to, before any redirect in the firewall."""
+    here = sock.getsockname()
+    if redirected:
+        try:
+            # A sockaddr_in or sockaddr_in6; for IPv4 also on a socket that takes both families.
+            if plain_ip(here[0]).count("."):
+                raw = sock.getsockopt(socket.SOL_IP, SO_ORIGINAL_DST, 16)
+                return Endpoint(socket.inet_ntoa(raw[4:8]), int.from_bytes(raw[2:4], "big"))
+            raw = sock.getsockopt(socket.IPPROTO_IPV6, SO_ORIGINAL_DST, 28)
+            return Endpoint(socket.inet_ntop(socket.AF_INET6, raw[8:24]), int.from_bytes(raw[2:4], "big"))
+        except OSError:  # not redirected, or no connection tracking
+            pass
+    return Endpoint(plain_ip(here[0]), here[1])
 
 
 class Spare:
@@ -118,8 +133,8 @@ class TcpConnection:
     """One accepted connection: a `Channel` for its session."""
 
     __slots__ = (
-        "_closing", "_door", "_driver", "_ended", "_key", "_lingered_bytes", "_loop", "_reads", "_session", "_sock",
-        "_unsent", "_writes", "tick", "unsent_bytes",
+        "_closing", "_door", "_driver", "_ended", "_file", "_key", "_lingered_bytes", "_loop", "_reads", "_session",
+        "_sock", "_unsent", "_writes", "tick", "unsent_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -127,6 +142,7 @@ class TcpConnection:
     ) -> None:
         self._loop = loop
         self._sock = sock
+        self._file = sock.fileno()
         self._driver = driver
         self._door = door
         self._key = key
@@ -160,7 +176,7 @@ class TcpConnection:
             if sent == len(data):
                 return
             data = data[sent:]
-            self._loop.add_writer(self._sock, self._writable)
+            self._loop.add_writer(self._file, self._writable)
             self._writes = True
         if self._unsent is None:
             self._unsent = []
@@ -185,7 +201,7 @@ class TcpConnection:
         session, self._session = self._session, None
         self._read(on=False)
         if self._writes:
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._file)
         self._driver.wheel.drop(self)
         self._sock.close()
         self._unsent, self.unsent_bytes = None, 0
@@ -232,7 +248,7 @@ class TcpConnection:
         self.unsent_bytes -= sent
         self._unsent = [data[sent:]] if self.unsent_bytes else None
         if not self.unsent_bytes:
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._file)
             self._writes = False
             if self._closing:
                 self._shut_down()
@@ -266,6 +282,6 @@ class TcpConnection:
             return
         self._reads = on
         if on:
-            self._loop.add_reader(self._sock, self._readable)
+            self._loop.add_reader(self._file, self._readable)
         else:
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._file)
