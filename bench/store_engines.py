@@ -194,5 +194,5 @@ def _package(name: str) -> int:
     return sum(path.stat().st_size for path in (Path(str(f.locate())) for f in found) if path.is_file())
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and len(sys.argv) == 4:
     print(json.dumps(measure(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))))

@@ -131,6 +131,21 @@ async def test_old_conversations_go_and_samples_stay(samples: SampleStore) -> No
     assert [await samples.size(sha256(data)) for data in (talk, fake, DATA)] == [None, len(fake), len(DATA)]
 
 
+async def test_a_conversation_that_is_about_to_be_named_again_stays(samples: SampleStore) -> None:
+    for data in (b"one", b"two"):
+        await samples.keep(sha256(data), chunks(data))
+    entry = samples.catalogue.get(sha256(b"one"))
+    assert entry is not None
+    long_ago_s = entry.last_seen_s - 100 * 86_400
+    samples.catalogue._db.execute("UPDATE artefacts SET last_seen_s = ?", (long_ago_s,))
+    assert await samples.is_here(sha256(b"one"))
+    assert not await samples.is_here(sha256(b"three"))
+    assert await samples.forget_conversations(entry.last_seen_s) == 1
+    assert await samples.read(sha256(b"one"), 0, 10) == b"one"
+    assert await samples.keep(sha256(b"two"), chunks(b"two"))
+    assert await samples.read(sha256(b"two"), 0, 10) == b"two"
+
+
 async def test_the_catalogue_knows_what_each_is(samples: SampleStore) -> None:
     await samples.keep(NAME, chunks(DATA))
     assert samples.catalogue.unidentified(10) == []

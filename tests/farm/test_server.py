@@ -118,6 +118,18 @@ async def test_who_never_finishes_a_request_is_hung_up_on(tmp_path: Path, monkey
         writer.close()
 
 
+async def test_one_address_cannot_take_all_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "CONNECTIONS_PER_ADDRESS_MAX", 3)
+    async with running(tmp_path) as farm:
+        opened = [await asyncio.open_connection("127.0.0.1", farm._ports["page"]) for _ in range(4)]
+        assert await asyncio.wait_for(opened[3][0].read(), 5) == b""
+        for reader, writer in opened[:3]:
+            writer.write(b"GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+        for _, writer in opened:
+            writer.close()
+
+
 async def test_old_things_are_removed(tmp_path: Path) -> None:
     async with running(tmp_path) as farm, Uplink(farm) as uplink:
         events = [event(facts.CommandEntered(f"{n}"), at_s=1_795_000_000.0 - n * 400 * 86_400) for n in range(3)]

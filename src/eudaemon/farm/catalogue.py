@@ -63,10 +63,22 @@ class Catalogue:
                 (sha256, size, now_s, now_s),
             )
 
-    def remove(self, sha256: str) -> None:
-        """Strike out an artefact whose bytes are gone."""
+    def seen(self, sha256: str) -> bool:
+        """Say whether an artefact is here, and note, to the day, that it was asked for."""
+        now_s = time.time()
         with self._lock, self._db:
-            self._db.execute("DELETE FROM artefacts WHERE sha256 = ?", (sha256,))
+            found = self._db.execute("SELECT last_seen_s FROM artefacts WHERE sha256 = ?", (sha256,)).fetchone()
+            if found and found[0] < now_s - 86_400:
+                self._db.execute("UPDATE artefacts SET last_seen_s = ? WHERE sha256 = ?", (now_s, sha256))
+        return found is not None
+
+    def remove_old(self, sha256: str, before_s: float) -> bool:
+        """Strike out a conversation, unless it was named again meanwhile. Returns whether it was struck out."""
+        with self._lock, self._db:
+            gone = self._db.execute(
+                "DELETE FROM artefacts WHERE sha256 = ? AND NOT sample AND last_seen_s < ?", (sha256, before_s)
+            )
+        return gone.rowcount > 0
 
     def named(self, samples: Iterable[str], conversations: Iterable[str]) -> bool:
         """Note that events name these artefacts. Returns whether a sample among them has yet to be identified."""

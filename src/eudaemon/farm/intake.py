@@ -91,13 +91,13 @@ class Intake:
     def _sensor(self, request: Request) -> str:
         """Return who this is. Raises `_RefusedError`."""
         address = request.client.host if request.client else ""
-        wait_s = self._throttle.wait_s(address)
-        if wait_s:
-            raise _RefusedError(429, "too many wrong credentials from this address", retry_s=wait_s)
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         name, _, secret = credential.strip().partition(":")
         if scheme.lower() == "bearer" and self._to.fleet.is_admitted(name, secret):
             return name
+        # A right credential is never kept waiting: a neighbour behind the same address may have a wrong one.
+        if wait_s := self._throttle.wait_s(address):
+            raise _RefusedError(429, "too many wrong credentials from this address", retry_s=wait_s)
         self._throttle.failed(address)
         log.warning("intake: wrong credential from %s for sensor %.64r", address, name)
         raise _RefusedError(401, "no such sensor, or not its secret")
@@ -109,7 +109,7 @@ class Intake:
         sha256 = path.removeprefix(ARTEFACTS)
         if path.startswith(ARTEFACTS) and SHA256.fullmatch(sha256):
             if method == "HEAD":
-                return Response(status_code=404 if await self._to.samples.size(sha256) is None else 200)
+                return Response(status_code=200 if await self._to.samples.is_here(sha256) else 404)
             if method == "PUT":
                 return await self._within_limits(request, self._settings.artefact_bytes_max, self._artefact, sha256)
         raise _RefusedError(404, "there is no such endpoint")

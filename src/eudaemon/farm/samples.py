@@ -45,6 +45,7 @@ class SampleStore:
         self.settings = settings or SampleSettings()
         self._home = home
         self._disk_free_bytes_min = disk_free_bytes_min
+        self._locks = [asyncio.Lock() for _ in range(256)]
         self._objects: _Objects = _Remote(self.settings) if self.settings.url else _Local(home)
 
     def open(self) -> None:
@@ -66,6 +67,10 @@ class SampleStore:
         if not SHA256.fullmatch(sha256):
             return None
         return await asyncio.to_thread(self.catalogue.size, sha256)
+
+    async def is_here(self, sha256: str) -> bool:
+        """Say whether an artefact is here; somebody is about to name it, so that it is not removed just now."""
+        return await asyncio.to_thread(self.catalogue.seen, sha256)
 
     async def read(self, sha256: str, offset: int, length: int) -> bytes:
         """Return at most `length` bytes from `offset`; fewer at the end. Raises `KeyError` if it is not here."""
@@ -103,24 +108,30 @@ class SampleStore:
                 await asyncio.to_thread(file.write, chunk)
             if digest.hexdigest() != sha256:
                 raise HashError(f"the bytes have the SHA-256 {digest.hexdigest()}")
-            if await asyncio.to_thread(self.catalogue.size, sha256) is not None:
+            if await self.is_here(sha256):
                 return False
             file.flush()
             await asyncio.to_thread(os.fsync, file.fileno())
-        await self._objects.put(sha256, path)
-        # Last, so that whatever is in the catalogue is there; a file that a crash left uncatalogued is written again.
-        await asyncio.to_thread(self.catalogue.add, sha256, size)
+        async with self._lock(sha256):
+            await self._objects.put(sha256, path)
+            # Last, so that whatever is in the catalogue is there; a file that a crash left outside is written again.
+            await asyncio.to_thread(self.catalogue.add, sha256, size)
         return True
 
     async def forget_conversations(self, now_s: float) -> int:
         """Remove recorded conversations that are too old and are no samples; return how many."""
-        old = await asyncio.to_thread(
-            self.catalogue.old_conversations, now_s - self.settings.conversation_days_max * 86_400
-        )
-        for sha256 in old:
-            await self._objects.delete(sha256)
-            await asyncio.to_thread(self.catalogue.remove, sha256)
-        return len(old)
+        before_s, gone = now_s - self.settings.conversation_days_max * 86_400, 0
+        while old := await asyncio.to_thread(self.catalogue.old_conversations, before_s):
+            for sha256 in old:
+                async with self._lock(sha256):
+                    if await asyncio.to_thread(self.catalogue.remove_old, sha256, before_s):
+                        await self._objects.delete(sha256)
+                        gone += 1
+        return gone
+
+    def _lock(self, sha256: str) -> asyncio.Lock:
+        """Return the lock that keeps an artefact from being kept and removed at once."""
+        return self._locks[int(sha256[:2], 16)]
 
 
 def _key(sha256: str) -> str:

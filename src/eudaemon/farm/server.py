@@ -172,7 +172,8 @@ class Farm:
         health = self.store.health()
         artefacts, size, samples = await asyncio.to_thread(self.samples.catalogue.totals)
         figures = {
-            "version": __version__, **health, "artefacts": artefacts, "artefacts_bytes": size, "samples": samples,
+            "version": __version__, **health, "events_bytes": await self.store.bytes_on_disk(),
+            "artefacts": artefacts, "artefacts_bytes": size, "samples": samples,
             "fingerprint": self.fingerprint, "intake": self.intake_url,
         }  # fmt: skip
         warnings = [{"severity": "serious", "text": text} for text in _complaints(health)]

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from eudaemon.farm.certificate import Certificate
 
 BACKLOG = 512
-CONNECTIONS_MAX = 1_000
+CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX = 1_000, 256
 BETWEEN_REQUESTS_S_MAX = 75  # a sensor's heartbeats are closer
 STOP_S_MAX = 3
 
@@ -28,9 +28,12 @@ class ImpatientProtocol(H11Protocol):
     """Ends a connection on which no request is complete for too long, however slowly its bytes trickle in."""
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to watch."""
+        """Begin to watch; hang up on an address that has too many connections already."""
         super().connection_made(transport)
         self._look()
+        here = [other for other in self.connections if isinstance(other, H11Protocol) and _same_host(self, other)]
+        if len(here) > CONNECTIONS_PER_ADDRESS_MAX:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop watching."""
@@ -50,13 +53,18 @@ class ImpatientProtocol(H11Protocol):
             self.transport.close()
 
 
+def _same_host(one: H11Protocol, other: H11Protocol) -> bool:
+    return one.client is not None and other.client is not None and one.client[0] == other.client[0]
+
+
 class WebServer(uvicorn.Server):
     """One application on some sockets. Signals are the composition root's."""
 
     def __init__(self, app: ASGIApp, sockets: Sequence[socket.socket], certificate: Certificate | None) -> None:
         self._sockets = list(sockets)
         config = uvicorn.Config(
-            app, http=ImpatientProtocol, ws="none", lifespan="off", loop="none", log_config=None, log_level="error", access_log=False,
+            app, http=ImpatientProtocol, ws="none", lifespan="off", loop="none", log_config=None, log_level="error",
+            access_log=False,
             server_header=False, date_header=False, proxy_headers=False, backlog=BACKLOG,
             limit_concurrency=CONNECTIONS_MAX, timeout_keep_alive=BETWEEN_REQUESTS_S_MAX,
             timeout_graceful_shutdown=STOP_S_MAX,

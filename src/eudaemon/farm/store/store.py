@@ -110,6 +110,10 @@ class Store:
         before_s = now_s - self.settings.days_max * 86_400
         return await asyncio.to_thread(self._engine.trim, before_s=before_s, bytes_max=self.settings.bytes_max)
 
+    async def bytes_on_disk(self) -> int:
+        """Return what the events in the engine take on disk."""
+        return await asyncio.to_thread(self._engine.bytes_on_disk)
+
     def health(self) -> dict[str, Any]:
         """Return how the store does: what waits, what was loaded, what is wrong (empty if nothing is), free disk."""
         events, size = self._queue.waiting
