@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -27,7 +28,8 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 def records(home: Path) -> Iterator[segments.Record]:
     for path in sorted((home / "spool").glob(f"*{segments.SUFFIX}")):
-        yield from segments.read(path)
+        with contextlib.suppress(FileNotFoundError):  # acknowledged and deleted meanwhile
+            yield from segments.read(path)
 
 
 def events(home: Path, *kinds: str) -> list[Event]:
