@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 import os
 from dataclasses import replace
@@ -71,7 +72,8 @@ async def test_a_farm_that_is_away_and_comes_back(tmp_path: Path, caplog: pytest
         again.marks.update(it.marks)
         async with running(tmp_path, uplink=uplink):
             await again.until("session.closed")
-    assert again.duplicates == 0
+    ids = [json.loads(line)["id"] for line in it.lines + again.lines]
+    assert len(ids) == len(set(ids))  # an answer may have been lost with the farm; what it had is skipped
 
 
 @pytest.mark.parametrize("moods", [[503], [500, 502, 507], [429], [401], [302]])

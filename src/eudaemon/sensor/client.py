@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eudaemon.payload.fetch.target import SystemResolver
 from eudaemon.payload.url import parse
 
 HEAD_BYTES_MAX = 16 * 1024
@@ -51,6 +52,7 @@ class Client:
         self._fingerprint = fingerprint.lower()
         self._credential = credential
         self._answer_s_max = answer_s_max
+        self._resolve = SystemResolver()
         self._context: ssl.SSLContext | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -107,15 +109,26 @@ class Client:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             self._context.check_hostname = False
             self._context.verify_mode = ssl.CERT_NONE  # judged below, by the pin alone
-        reader, writer = await asyncio.open_connection(
-            self._url.host, self._url.port, ssl=self._context, limit=HEAD_BYTES_MAX
-        )
+        reader, writer = await self._open(self._context)
         certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         if hashlib.sha256(certificate).hexdigest() != self._fingerprint:
             writer.transport.abort()
             raise NoAnswerError("its certificate is not the one whose fingerprint is set: another server answers there")
         self._reader, self._writer = reader, writer
         return reader, writer
+
+    async def _open(self, context: ssl.SSLContext) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the first of the server's addresses that accepts. Raises `OSError`."""
+        why: OSError = ConnectionError("its name leads nowhere")
+        for ip in await self._resolve(self._url.host):
+            try:
+                # No server name: for it Python wants the `idna` codec, which routers lack; the pin says who it is.
+                return await asyncio.open_connection(
+                    ip, self._url.port, ssl=context, server_hostname="", limit=HEAD_BYTES_MAX
+                )
+            except OSError as error:
+                why = error
+        raise why
 
     async def _send(self, writer: asyncio.StreamWriter, request: Request) -> None:
         size = len(request.body) if isinstance(request.body, bytes) else request.body.stat().st_size

@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,13 +37,14 @@ from eudaemon.sensor.settings import Listener, SensorSettings
 from eudaemon.sensor.spool import Spool
 from eudaemon.sensor.tcp import Spare, TcpListener
 from eudaemon.sensor.udp import UdpListener
-from eudaemon.sensor.uplink import LaterError, Uplink
 from eudaemon.sensor.wheel import Wheel
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
 if TYPE_CHECKING:
     import ssl
+
+    from eudaemon.sensor.uplink import Uplink
 
 log = logging.getLogger("eudaemon.sensor")
 
@@ -75,9 +77,15 @@ class Sensor:
                 load(room)
             if len(listener.rooms) > 1:
                 load("catchall")
+        if self.settings.uplink.url:
+            import_module("eudaemon.sensor.uplink")
         if self.settings.tls:
-            import_module("eudaemon.sensor.tls")
-        for codec in ("ascii", "idna", "latin-1", "utf-16-le"):
+            try:
+                import_module("eudaemon.sensor.tls")
+            except ImportError:  # a router without python3-openssl
+                log.warning("this machine's Python has no TLS: peers that open with it are not answered")
+                self.settings = replace(self.settings, tls=False)
+        for codec in ("ascii", "latin-1", "utf-16-le"):
             codecs.lookup(codec)  # encoding with it would not do: short cuts import nothing
 
     def bind(self) -> Sequence[str]:
@@ -101,7 +109,7 @@ class Sensor:
         driver.outside = fetching
         driver.new_tls = self._new_tls
         self._driver = driver
-        uplink = Uplink(self.settings, spool, driver.artefacts, self.health) if self.settings.uplink.url else None
+        uplink = self._uplink(driver)
         committer = Committer(driver, uplink.durable if uplink else lambda: None)
         doors = (Doorkeeper(self.settings.limits), Doorkeeper(self.settings.limits, "udp_sessions_max"))
         spare = Spare()
@@ -143,6 +151,13 @@ class Sensor:
         if listener.transport == "udp":
             return UdpListener(sock, service, driver, doors[1])
         return TcpListener(sock, service, driver, doors[0], spare)
+
+    def _uplink(self, driver: Driver) -> Uplink | None:
+        if not self.settings.uplink.url:
+            return None
+        from eudaemon.sensor.uplink import Uplink
+
+        return Uplink(self.settings, driver.spool, driver.artefacts, self.health)
 
     def _new_tls(self) -> TlsLayer:
         from eudaemon.sensor.tls import Tls, server_context
@@ -198,14 +213,13 @@ def _maker(listener: Listener) -> Callable[[Visit], Room]:
 
 
 async def _last_delivery(uplink: Uplink) -> None:
-    uplink.close()  # it may have been interrupted in the middle of an answer
     try:
         async with asyncio.timeout(LAST_DELIVERY_S_MAX):
-            await uplink.deliver_all()
-    except (TimeoutError, LaterError) as error:
-        log.warning("what is left for the farm waits for the next start: %s", str(error) or "no time")
-    finally:
-        uplink.close()
+            left = await uplink.deliver_last()
+    except TimeoutError:
+        left = "no time"
+    if left:
+        log.warning("what is left for the farm waits for the next start: %s", left)
 
 
 async def _state_refused(driver: Driver, doors: Sequence[Doorkeeper]) -> None:

@@ -77,9 +77,16 @@ class Uplink:
             else:
                 self._succeeded()
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+    async def deliver_last(self) -> str:
+        """Deliver what is left, now that `run` has been cancelled; return why not all of it went, empty if it did."""
+        self._client.close()  # it may have been interrupted in the middle of an answer
+        try:
+            await self.deliver_all()
+        except LaterError as later:
+            return str(later)
+        finally:
+            self._client.close()
+        return ""
 
     async def deliver_all(self) -> None:
         """Deliver all that is durable now. Raises `LaterError`."""
