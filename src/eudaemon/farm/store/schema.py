@@ -108,7 +108,7 @@ class Row:
         """Return the row as the live feed shows it."""
         attacker, local = self.event.attacker, self.event.local
         return {
-            "id": self.values[0], "time": rfc3339(self.event.at_s), "sensor": self.event.sensor,
+            "id": self.values[0], "time": f"{self.values[1].replace(' ', 'T')}Z", "sensor": self.event.sensor,
             "session": self.values[4], "kind": self.values[5],
             "ip": attacker.ip if attacker else "", "attacker_port": attacker.port if attacker else 0,
             "port": local.port if local else 0,
