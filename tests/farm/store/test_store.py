@@ -173,6 +173,16 @@ async def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert await store.query("SELECT count() AS n, uniqExact(id) AS u FROM events") == [{"n": 12, "u": 12}]
 
 
+async def test_a_queue_that_was_lost_begins_anew_and_nothing_is_in_its_way(tmp_path: Path) -> None:
+    for lost in (True, False):
+        async with Store(tmp_path, StoreSettings(**QUICK)) as store:
+            await keep(store, *(event(facts.CommandEntered(f"{n}")) for n in range(3 if lost else 2)))
+            rows = await store.query("SELECT count() AS n FROM events")
+        for path in tmp_path.glob("queue.sqlite*"):
+            path.unlink()
+    assert rows == [{"n": 5}]
+
+
 async def test_appends_at_once_are_all_taken(store: Store) -> None:
     rows = [row_of(event(facts.CommandEntered("x")), NOW_S) for _ in range(3)]
     accepted = await asyncio.gather(*(store.append(f"s{n}", SPOOL, 0, rows) for n in range(40)))
