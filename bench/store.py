@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from eudaemon.events import from_json, to_json
-from eudaemon.farm import queries, queries_samples
 from eudaemon.farm.geo import Locator, Place
+from eudaemon.farm.queries import attacks, samples
 from eudaemon.farm.settings import StoreSettings
 from eudaemon.farm.store import Store, row_of
 from eudaemon.farm.store.chdb import Chdb
@@ -80,12 +80,12 @@ async def ask(home: Path, count: int) -> None:
     async with Store(home) as store:
         began_s = time.perf_counter()
         await store.query("SELECT 1")
-        window = queries.Window.last(timedelta(days=DAYS))
-        print(f"queries: {(await queries.totals(store, window))['attacks']:,} attacks in {count:,} events,"
+        window = attacks.Window.last(timedelta(days=DAYS))
+        print(f"queries: {(await attacks.totals(store, window))['attacks']:,} attacks in {count:,} events,"
               f" {size(home / 'engine') / 2**20:,.0f} MB on disk, {resident()}")  # fmt: skip
         slowest = 0.0
         for name, question in questions(
-            store, window, (await queries.sessions(store, queries.SessionFilter(window)))[9]
+            store, window, (await attacks.sessions(store, attacks.SessionFilter(window)))[9]
         ):
             times = []
             for _ in range(5):
@@ -99,23 +99,23 @@ async def ask(home: Path, count: int) -> None:
 
 
 def questions(
-    store: Store, window: queries.Window, session: dict[str, Any]
+    store: Store, window: attacks.Window, session: dict[str, Any]
 ) -> Iterator[tuple[str, Callable[[], Awaitable[object]]]]:
     """Yield every question by its name."""
-    wanted = queries.SessionFilter
-    yield "totals", lambda: queries.totals(store, window)
-    yield "over time", lambda: queries.over_time(store, window)
-    for what in queries.RANKINGS:
-        yield f"top {what}", lambda what=what: queries.ranked(store, what, window)
-    yield "sessions, newest", lambda: queries.sessions(store, wanted(window))
-    yield "sessions, country", lambda: queries.sessions(store, wanted(window, country=session["country"]))
-    yield "sessions, address", lambda: queries.sessions(store, wanted(window, network=session["ip"]))
-    yield "sessions, with sample", lambda: queries.sessions(store, wanted(window, with_sample=True))
-    yield "sessions, text", lambda: queries.sessions(store, wanted(window, text="xc3511"))
-    yield "one session", lambda: queries.session_events(store, session["session"])
-    yield "samples", lambda: queries_samples.samples(store, window)
-    yield "search, text", lambda: queries_samples.search(store, "busybox", window)
-    yield "search, address", lambda: queries_samples.search(store, session["ip"], window)
+    wanted = attacks.SessionFilter
+    yield "totals", lambda: attacks.totals(store, window)
+    yield "over time", lambda: attacks.over_time(store, window)
+    for what in attacks.RANKINGS:
+        yield f"top {what}", lambda what=what: attacks.ranked(store, what, window)
+    yield "sessions, newest", lambda: attacks.sessions(store, wanted(window))
+    yield "sessions, country", lambda: attacks.sessions(store, wanted(window, country=session["country"]))
+    yield "sessions, address", lambda: attacks.sessions(store, wanted(window, network=session["ip"]))
+    yield "sessions, with sample", lambda: attacks.sessions(store, wanted(window, with_sample=True))
+    yield "sessions, text", lambda: attacks.sessions(store, wanted(window, text="xc3511"))
+    yield "one session", lambda: attacks.session_events(store, session["session"])
+    yield "samples", lambda: samples.samples(store, window)
+    yield "search, text", lambda: samples.search(store, "busybox", window)
+    yield "search, address", lambda: samples.search(store, session["ip"], window)
 
 
 def fill(path: Path, count: int) -> None:

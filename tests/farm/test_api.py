@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from eudaemon.events import catalogue as facts
-from eudaemon.farm.api_guard import BODY_BYTES_MAX, OPEN
+from eudaemon.farm.api.guard import BODY_BYTES_MAX, OPEN
 from eudaemon.farm.store.engine import QueryTooLargeError
 from eudaemon.testing.synthetic import Synthetic
 from eudaemon.wire import conversation
@@ -276,7 +276,7 @@ async def test_sessions_by_pages_and_as_files(full: World, script: httpx.AsyncCl
 
 
 def test_no_cell_of_a_spreadsheet_is_a_formula() -> None:
-    from eudaemon.farm.api_sessions import _cell
+    from eudaemon.farm.api.sessions import _cell
 
     assert _cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
     assert [_cell(v) for v in ("+1", "-1", "@x", "\tx", "plain", 3, None)] == [

@@ -11,8 +11,8 @@ import pytest
 
 from eudaemon.events import catalogue as facts
 from eudaemon.events import rfc3339
-from eudaemon.farm import queries, queries_samples
-from eudaemon.farm.queries import RANKINGS, SessionFilter, Window
+from eudaemon.farm.queries import attacks, samples
+from eudaemon.farm.queries.attacks import RANKINGS, SessionFilter, Window
 from eudaemon.testing.synthetic import Seen
 from farm.made_up import END_S, World, world
 
@@ -44,7 +44,7 @@ def ip(seen: Seen) -> str:
 async def test_totals(full: World, window: Window) -> None:
     seen = within(full, window)
     opened, kept = of(seen, facts.SessionOpened), of(seen, facts.ArtefactKept)
-    assert await queries.totals(full.store, window) == {
+    assert await attacks.totals(full.store, window) == {
         "attacks": len(opened),
         "attackers": len({ip(s) for s in opened}),
         "logins": len(of(seen, facts.LoginTried)),
@@ -56,9 +56,9 @@ async def test_totals(full: World, window: Window) -> None:
 
 
 async def test_over_time(full: World) -> None:
-    size = queries.bucket_s(DAY)
+    size = attacks.bucket_s(DAY)
     counted = Counter(int(s.event.at_s) // size * size for s in of(within(full, DAY), facts.SessionOpened))
-    rows = await queries.over_time(full.store, DAY)
+    rows = await attacks.over_time(full.store, DAY)
     assert {row["at_s"]: row["attacks"] for row in rows if row["attacks"]} == counted
     assert [row["at_s"] for row in rows] == sorted(row["at_s"] for row in rows)
 
@@ -67,7 +67,7 @@ async def test_over_time(full: World) -> None:
     ("span", "size"), [(3600, 60), (86_400, 900), (7 * 86_400, 10_800), (365 * 86_400, 604_800), (10**9, 604_800)]
 )
 def test_a_bar_stands_for_a_sensible_time(span: int, size: int) -> None:
-    assert queries.bucket_s(Window.last(timedelta(seconds=span), now=END)) == size
+    assert attacks.bucket_s(Window.last(timedelta(seconds=span), now=END)) == size
 
 
 COUNTED = {
@@ -97,7 +97,7 @@ async def test_every_ranking(full: World, what: str) -> None:
         counted[entry] += 1
         addresses[entry].add(ip(seen))
         last[entry] = max(last.get(entry, ""), rfc3339(seen.event.at_s))
-    rows = await queries.ranked(full.store, what, ALL, limit=500)
+    rows = await attacks.ranked(full.store, what, ALL, limit=500)
     columns = list(RANKINGS[what].columns)
     answered = {tuple(row[c] for c in columns): (row["count"], row["attackers"], row["last"]) for row in rows}
     assert len(rows) == min(500, len(counted))
@@ -107,12 +107,12 @@ async def test_every_ranking(full: World, what: str) -> None:
 
 async def test_an_attacker_s_place_is_said(full: World) -> None:
     place = {ip(s): (s.attacker.country, s.attacker.as_name) for s in full.seen if s.attacker}
-    rows = await queries.ranked(full.store, "attackers", ALL, limit=50)
+    rows = await attacks.ranked(full.store, "attackers", ALL, limit=50)
     assert [(row["country"], row["as_name"]) for row in rows] == [place[row["ip"]] for row in rows]
 
 
 async def test_a_ranking_holds_only_what_holds_the_text(full: World) -> None:
-    rows = await queries.ranked(full.store, "credentials", ALL, limit=500, contains="XC35")
+    rows = await attacks.ranked(full.store, "credentials", ALL, limit=500, contains="XC35")
     assert rows
     assert {row["password"] for row in rows} == {"xc3511"}
 
@@ -122,10 +122,10 @@ HOSTILE = ["' OR 1=1 --", "\\", "\\'", "%", "{limit:UInt32}", "\0", "\n\t", "\u2
 
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_no_text_reaches_the_engine_as_sql(full: World, text: str) -> None:
-    assert await queries.ranked(full.store, "commands", ALL, contains=text) == []
-    assert await queries.sessions(full.store, SessionFilter(ALL, text=text)) == []
-    assert await queries.sessions(full.store, SessionFilter(ALL, country=text, sensor=text, room=text)) == []
-    found = await queries_samples.search(full.store, text, ALL)
+    assert await attacks.ranked(full.store, "commands", ALL, contains=text) == []
+    assert await attacks.sessions(full.store, SessionFilter(ALL, text=text)) == []
+    assert await attacks.sessions(full.store, SessionFilter(ALL, country=text, sensor=text, room=text)) == []
+    found = await samples.search(full.store, text, ALL)
     assert not any(found.values())
 
 
@@ -172,7 +172,7 @@ FILTERS = {
 async def test_every_filter(full: World, name: str) -> None:
     wanted, fits = FILTERS[name]
     grouped = {session: seen for session, seen in sessions_of(full.seen).items() if fits(seen)}
-    rows = await queries.sessions(full.store, wanted, limit=500)
+    rows = await attacks.sessions(full.store, wanted, limit=500)
     newest = sorted(grouped, key=lambda s: grouped[s][0].event.at_s, reverse=True)[:500]
     assert newest
     assert [row["session"] for row in rows] == newest
@@ -180,7 +180,7 @@ async def test_every_filter(full: World, name: str) -> None:
 
 async def test_what_is_said_of_a_session(full: World) -> None:
     grouped = sessions_of(full.seen)
-    for row in await queries.sessions(full.store, SessionFilter(ALL), limit=200):
+    for row in await attacks.sessions(full.store, SessionFilter(ALL), limit=200):
         seen = grouped[row["session"]]
         closed = [s.event.fact for s in of(seen, facts.SessionClosed)]
         let_in = [s.event.fact for s in of(seen, facts.LoginTried) if s.event.fact.accepted]  # type: ignore[attr-defined]
@@ -197,7 +197,7 @@ async def test_what_is_said_of_a_session(full: World) -> None:
 
 async def test_pages_of_sessions_hold_each_once(full: World) -> None:
     found, before = [], None
-    while rows := await queries.sessions(full.store, SessionFilter(ALL), limit=97, before=before):
+    while rows := await attacks.sessions(full.store, SessionFilter(ALL), limit=97, before=before):
         found += [row["session"] for row in rows]
         before = (rows[-1]["opened"], rows[-1]["session"])
     assert len(found) == len(set(found)) == len(of(full.seen, facts.SessionOpened))
@@ -205,16 +205,16 @@ async def test_pages_of_sessions_hold_each_once(full: World) -> None:
 
 async def test_one_session(full: World) -> None:
     session, seen = max(sessions_of(full.seen).items(), key=lambda item: len(item[1]))
-    rows = await queries.session_events(full.store, session)
+    rows = await attacks.session_events(full.store, session)
     assert [row["id"] for row in rows] == [s.event.id for s in seen]
     assert rows[0]["time"] == rfc3339(seen[0].event.at_s)
-    assert await queries.session_events(full.store, "0193f3f3-0000-7000-8000-000000000000") == []
+    assert await attacks.session_events(full.store, "0193f3f3-0000-7000-8000-000000000000") == []
 
 
 async def test_recent(full: World) -> None:
     newest = sorted((s.event.id for s in full.seen), reverse=True)
     since_30_days = datetime.now(UTC).timestamp() - 30 * 86_400 < END_S
-    rows = await queries.recent(full.store, limit=5)
+    rows = await attacks.recent(full.store, limit=5)
     assert len(rows) == (5 if since_30_days else 0)
     assert {row["id"] for row in rows} <= set(newest)
 
@@ -227,7 +227,7 @@ async def test_samples(full: World, order: str) -> None:
     counted: dict[str, list[Seen]] = defaultdict(list)
     for seen in of(full.seen, facts.ArtefactKept):
         counted[seen.event.fact.sha256].append(seen)  # type: ignore[attr-defined]
-    rows = await queries_samples.samples(full.store, ALL, order=order, limit=500)
+    rows = await samples.samples(full.store, ALL, order=order, limit=500)
     assert {row["sha256"] for row in rows} == set(counted)
     for row in rows:
         seen = counted[row["sha256"]]
@@ -235,7 +235,7 @@ async def test_samples(full: World, order: str) -> None:
         assert row["first"] == rfc3339(min(s.event.at_s for s in seen))
         assert row["description"].startswith("ELF")
     assert [row[order] for row in rows] == sorted((row[order] for row in rows), reverse=True)
-    paged = [await queries_samples.samples(full.store, ALL, order=order, limit=7, offset=o) for o in (0, 7)]
+    paged = [await samples.samples(full.store, ALL, order=order, limit=7, offset=o) for o in (0, 7)]
     assert [row["sha256"] for page in paged for row in page] == [row["sha256"] for row in rows[:14]]
 
 
@@ -243,17 +243,17 @@ async def test_one_sample_and_what_brought_it(full: World) -> None:
     kept = of(full.seen, facts.ArtefactKept)
     (sha256, times), *_ = Counter(s.event.fact.sha256 for s in kept).most_common()  # type: ignore[attr-defined]
     brought = [s for s in kept if s.event.fact.sha256 == sha256]  # type: ignore[attr-defined]
-    sample = await queries_samples.sample(full.store, sha256)
+    sample = await samples.sample(full.store, sha256)
     assert sample is not None
     assert (sample["count"], sample["attackers"]) == (times, len({ip(s) for s in brought}))
-    relations = await queries_samples.sample_relations(full.store, sha256)
+    relations = await samples.sample_relations(full.store, sha256)
     most = Counter(ip(s) for s in brought)
     assert [r["count"] for r in relations["attackers"]] == sorted(most.values(), reverse=True)[:50]
     assert all(most[r["ip"]] == r["count"] for r in relations["attackers"])
     assert {r["url"] for r in relations["urls"]} == {s.event.fact.url for s in brought}  # type: ignore[attr-defined]
     newest = sorted(brought, key=lambda s: s.event.at_s, reverse=True)
     assert [r["session"] for r in relations["sessions"]] == [s.event.session for s in newest][:50]
-    assert await queries_samples.sample(full.store, "0" * 64) is None
+    assert await samples.sample(full.store, "0" * 64) is None
 
 
 async def test_search_finds_by_every_handle(full: World) -> None:
@@ -261,8 +261,8 @@ async def test_search_finds_by_every_handle(full: World) -> None:
     fact = seen.event.fact
     assert isinstance(fact, facts.ArtefactKept)
 
-    async def found(text: str) -> dict[str, list[queries.Row]]:
-        return await queries_samples.search(full.store, text, ALL)
+    async def found(text: str) -> dict[str, list[attacks.Row]]:
+        return await samples.search(full.store, text, ALL)
 
     assert (await found(seen.event.session))["sessions"][0]["session"] == seen.event.session
     assert (await found(ip(seen)))["attackers"][0]["ip"] == ip(seen)

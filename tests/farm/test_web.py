@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eudaemon.farm.api_assets import WEB
+from eudaemon.farm.api.assets import WEB
 
 VENDOR = WEB / "vendor"
 OURS = sorted((WEB / "js").rglob("*.js"))

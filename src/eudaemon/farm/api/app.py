@@ -1,7 +1,7 @@
 """The JSON API and the page, as one ASGI application.
 
 Owns how the routes are put together and how they refuse: every error is JSON with one field, `error`, in words. Refuses
-to know where anything is kept: it asks `Parts`. What may be asked by whom is the guard's, in api_guard.
+to know where anything is kept: it asks `Parts`. What may be asked by whom is the guard's, in `guard`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from starlette.exceptions import HTTPException as PlainHTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from eudaemon.farm import api_accounts, api_overview, api_samples, api_sessions
-from eudaemon.farm.api_assets import Assets
-from eudaemon.farm.api_common import Parts
-from eudaemon.farm.api_guard import Guard
+from eudaemon.farm.api import accounts, overview, samples, sessions
+from eudaemon.farm.api.assets import Assets
+from eudaemon.farm.api.common import Parts
+from eudaemon.farm.api.guard import Guard
 from eudaemon.farm.store.engine import QueryTooLargeError
 
 __all__ = ["Parts", "create_app"]
@@ -35,7 +35,7 @@ def create_app(parts: Parts, *, hosts: Collection[str] = ()) -> ASGIApp:
     )  # fmt: skip
     app.state.parts = parts
     assets = Assets()
-    for module in (api_accounts, api_overview, api_sessions, api_samples):
+    for module in (accounts, overview, sessions, samples):
         app.include_router(module.router)
 
     @app.exception_handler(RequestValidationError)

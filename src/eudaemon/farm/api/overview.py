@@ -12,10 +12,10 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 
 from eudaemon.events import rfc3339
-from eudaemon.farm import api_models as models
-from eudaemon.farm import queries, queries_samples
-from eudaemon.farm.api_common import FAILURES, Limit, Parts, PartsHere, Text, WindowHere, event_shown
-from eudaemon.farm.queries import Window
+from eudaemon.farm.api import models
+from eudaemon.farm.api.common import FAILURES, Limit, Parts, PartsHere, Text, WindowHere, event_shown
+from eudaemon.farm.queries import attacks, samples
+from eudaemon.farm.queries.attacks import Window
 
 router = APIRouter(prefix="/api", tags=["overview"], responses=FAILURES)
 
@@ -38,11 +38,11 @@ async def overview(parts: PartsHere, window: WindowHere) -> models.Overview:
     if before.since.year < 1990:
         before = Window(window.since, window.since)
     totals, former, buckets = await asyncio.gather(
-        queries.totals(parts.store, window), queries.totals(parts.store, before), queries.over_time(parts.store, window)
+        attacks.totals(parts.store, window), attacks.totals(parts.store, before), attacks.over_time(parts.store, window)
     )
     timeline = models.Timeline(
         since=rfc3339(window.since.timestamp()), until=rfc3339(window.until.timestamp()),
-        bucket_s=queries.bucket_s(window), buckets=[models.Bucket(**row) for row in buckets],
+        bucket_s=attacks.bucket_s(window), buckets=[models.Bucket(**row) for row in buckets],
     )  # fmt: skip
     return models.Overview(totals=models.Totals(**totals), before=models.Totals(**former), timeline=timeline)
 
@@ -52,14 +52,14 @@ async def ranked(
     parts: PartsHere, window: WindowHere, what: What, limit: Limit = 10, contains: Text = ""
 ) -> list[models.Ranked]:
     """Return one ranking."""
-    rows = await queries.ranked(parts.store, what, window, limit=limit, contains=contains)
+    rows = await attacks.ranked(parts.store, what, window, limit=limit, contains=contains)
     return [models.Ranked(**row) for row in rows]
 
 
 @router.get("/recent", summary="The newest events")
 async def recent(parts: PartsHere, limit: Limit = 60) -> list[models.EventShown]:
     """Return what has just happened, the newest first: what the live feed begins with."""
-    return [event_shown(row) for row in await queries.recent(parts.store, limit=limit)]
+    return [event_shown(row) for row in await attacks.recent(parts.store, limit=limit)]
 
 
 @router.get("/search", summary="Search everything by one text")
@@ -70,7 +70,7 @@ async def search(
     limit: Annotated[int, Query(ge=1, le=50)] = 10,
 ) -> models.SearchResult:
     """Return what holds the text: an address, a block, a hash or its beginning, a session's id, or any text."""
-    found = await queries_samples.search(parts.store, q, window, limit=limit)
+    found = await samples.search(parts.store, q, window, limit=limit)
     return models.SearchResult.model_validate({"query": q, **found})
 
 

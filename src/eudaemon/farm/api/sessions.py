@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import StreamingResponse
 
-from eudaemon.farm import api_models as models
-from eudaemon.farm import queries
-from eudaemon.farm.api_common import (
+from eudaemon.farm.api import models
+from eudaemon.farm.api.common import (
     FAILURES,
     NOT_FOUND,
     Limit,
@@ -26,7 +25,8 @@ from eudaemon.farm.api_common import (
     event_shown,
     fields_of,
 )
-from eudaemon.farm.queries import SessionFilter
+from eudaemon.farm.queries import attacks
+from eudaemon.farm.queries.attacks import SessionFilter
 from eudaemon.wire import conversation as recording
 
 router = APIRouter(prefix="/api", tags=["sessions"], responses=FAILURES)
@@ -50,7 +50,7 @@ def filter_of(
     """Return which sessions a request asks for."""
     if network:
         try:
-            queries.address_range(network)
+            attacks.address_range(network)
         except ValueError:
             raise HTTPException(
                 422, f"network: {network!r} is no address and no block such as 198.51.100.0/24 or 2001:db8::/32."
@@ -84,7 +84,7 @@ async def sessions(
 ) -> models.Sessions:
     """Return a page of sessions that fit the filters."""
     try:
-        rows = await queries.sessions(parts.store, wanted, limit=limit, before=_before(before))
+        rows = await attacks.sessions(parts.store, wanted, limit=limit, before=_before(before))
     except ValueError:
         raise HTTPException(422, "before: pass the `next` of a former answer as it was.") from None
     following = _cursor(rows[-1]) if len(rows) == limit else None
@@ -113,9 +113,9 @@ async def export(
 async def _pages(parts: Parts, wanted: SessionFilter) -> AsyncIterator[list[dict[str, Any]]]:
     before, left = None, EXPORT_ROWS_MAX
     while left > 0:
-        rows = await queries.sessions(parts.store, wanted, limit=min(queries.ROWS_MAX, left), before=before)
+        rows = await attacks.sessions(parts.store, wanted, limit=min(attacks.ROWS_MAX, left), before=before)
         yield rows
-        if len(rows) < queries.ROWS_MAX:
+        if len(rows) < attacks.ROWS_MAX:
             return
         left -= len(rows)
         before = _before(_cursor(rows[-1]))
@@ -150,13 +150,13 @@ async def session(parts: PartsHere, session: SessionHere) -> models.SessionDetai
     events = [event_shown(row, session) for row in rows]
     sha256 = next((str(e.fields.get("conversation", "")) for e in events if e.kind == "session.closed"), "")
     return models.SessionDetail(
-        session=session, events=events, truncated=len(events) == queries.SESSION_EVENTS_MAX, conversation=sha256
+        session=session, events=events, truncated=len(events) == attacks.SESSION_EVENTS_MAX, conversation=sha256
     )
 
 
 async def _events(parts: Parts, session: str) -> list[dict[str, Any]]:
     try:
-        rows = await queries.session_events(parts.store, session)
+        rows = await attacks.session_events(parts.store, session)
     except (ValueError, OverflowError):
         rows = []
     if not rows:

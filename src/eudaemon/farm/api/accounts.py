@@ -6,10 +6,10 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from eudaemon.events import rfc3339
-from eudaemon.farm import api_models as models
 from eudaemon.farm.accounts import SESSION_S_MAX, AccountError, Token, TooManyAttemptsError
-from eudaemon.farm.api_common import FAILURES, NOT_FOUND, PartsHere, User
-from eudaemon.farm.api_guard import COOKIE, session_key
+from eudaemon.farm.api import models
+from eudaemon.farm.api.common import FAILURES, NOT_FOUND, PartsHere, User
+from eudaemon.farm.api.guard import COOKIE, session_key
 
 router = APIRouter(prefix="/api", tags=["accounts"], responses=FAILURES)
 

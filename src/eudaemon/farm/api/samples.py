@@ -12,9 +12,9 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from eudaemon.farm import api_models as models
-from eudaemon.farm import queries_samples as queries
-from eudaemon.farm.api_common import FAILURES, NOT_FOUND, Limit, Parts, PartsHere, Sha256Here, Text, WindowHere
+from eudaemon.farm.api import models
+from eudaemon.farm.api.common import FAILURES, NOT_FOUND, Limit, Parts, PartsHere, Sha256Here, Text, WindowHere
+from eudaemon.farm.queries import samples as queries
 
 router = APIRouter(prefix="/api/samples", tags=["samples"], responses=FAILURES)
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, Protocol
 from fastapi import Depends, HTTPException, Path, Query, Request
 
 from eudaemon.events import Event
-from eudaemon.farm import api_models as models
 from eudaemon.farm.accounts import Accounts
-from eudaemon.farm.queries import Answers, Window
+from eudaemon.farm.api import models
+from eudaemon.farm.queries.attacks import Answers, Window
 
 Row = dict[str, Any]
 

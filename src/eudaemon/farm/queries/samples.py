@@ -1,4 +1,4 @@
-"""The page's questions about samples, and the one that searches everything. Same rules as in queries.py."""
+"""The page's questions about samples, and the one that searches everything. Same rules as in `attacks`."""
 
 # ruff: noqa: S608 - the text of queries is put together from this project's own tables, never from an argument
 
@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from eudaemon.farm.queries import (
+from eudaemon.farm.queries.attacks import (
     ROWS_MAX,
     TEXT_CHARS_MAX,
     WITHIN,
