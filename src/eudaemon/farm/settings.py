@@ -58,7 +58,7 @@ class StoreSettings:
 
     queue_bytes_max: int = option(256 * MIB, "Most that waits for the engine; then sensors are told to wait.", low=MIB)
     load_every_s: float = option(1.0, "How often waiting events move into the engine, seconds.", low=0.01, high=60.0)
-    block_events_max: int = option(50_000, "Most events that move at a time.", low=100, high=1_000_000)
+    block_events_max: int = option(20_000, "Most events that move at a time.", low=100, high=1_000_000)
     query_s_max: float = option(10.0, "Longest a query of the page may run, seconds.", low=0.1)
     query_rows_max: int = option(100_000, "Most rows that a query may return.", low=1_000)
     query_bytes_max: int = option(2 * GIB, "Most memory that a query may take.", low=64 * MIB)
