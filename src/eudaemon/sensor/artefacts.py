@@ -26,7 +26,7 @@ from eudaemon.sensor.settings import Capture
 
 log = logging.getLogger("eudaemon.sensor")
 
-BUFFER_BYTES_MAX = 16 * 1024  # of one sink in memory, before it becomes a file
+BUFFER_BYTES_MAX = 4 * 1024  # of one sink in memory, before it becomes a file
 LOOK_S = 1.0  # how often the disk is asked for its free space
 _RESUME_AT = 0.95  # of a quota: where captures go on again
 _PART = ".part-"
@@ -117,8 +117,11 @@ class ArtefactStore:
             except OSError as error:
                 log.error("artefact %s is lost: %s", sha256, error)
                 failed.append(sha256)
-        if parts and len(failed) < len(parts):
-            _sync(self.folder)
+        if len(failed) < len(parts):
+            try:
+                _sync(self.folder)
+            except OSError as error:
+                log.error("artefacts may not be durable: %s", error)
         return failed
 
     def settled(self, failed: Iterable[str]) -> None:
@@ -137,15 +140,16 @@ class ArtefactStore:
 
     def append(self, part: Path, data: bytes | bytearray) -> None:
         """Append to a temporary file, within quota. Raises `NoRoomError`."""
-        reason = self.stopped or self._full(1.0, len(data))
-        if reason:
-            raise self.no_room(reason)
         try:
-            written = _append(part, data)
+            reason = self.stopped or self._full(1.0, len(data))
+            written = 0 if reason else _append(part, data)
         except OSError as error:
             if error.errno not in _FULL:
-                raise
-            raise self.no_room("the disk is full") from None
+                log.error("an artefact cannot be written: %s", error)
+                raise NoRoomError(str(error.strerror)) from None
+            reason = "the disk is full"
+        if reason:
+            raise self.no_room(reason)
         self.bytes_kept += written
 
     def no_room(self, reason: str) -> NoRoomError:

@@ -148,7 +148,7 @@ class Session:
         self._began_s = self._heard_s = driver.ticks()
         self._wake_s = NEVER_S
         self._bytes_in = self._bytes_out = 0
-        self._recorder = Recorder(driver.artefacts, driver.settings.capture.conversation_bytes_max)
+        self._recorder = Recorder(driver.artefacts, driver.purse, driver.settings.capture.conversation_bytes_max)
         self._purse = Purse(driver.limits.session_held_bytes_max, driver.purse)
         self._unsent_taken = 0
         self._answers: deque[list[Downloaded]] | None = None

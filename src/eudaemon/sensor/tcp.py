@@ -235,7 +235,8 @@ class TcpConnection:
             session.half_closed()
 
     def _writable(self) -> None:
-        if self._unsent is None or self._session is None:
+        session = self._session
+        if self._unsent is None or session is None:
             return
         data = b"".join(self._unsent)
         try:
@@ -254,7 +255,7 @@ class TcpConnection:
                 self._shut_down()
         if self.unsent_bytes <= PAUSE_BYTES and not self._ended and not self._closing:
             self._read(on=True)
-        self._session.drained()
+        session.drained()
 
     def _shut_down(self) -> None:
         """Say that nothing more follows, and wait a little for the peer to have read it."""
