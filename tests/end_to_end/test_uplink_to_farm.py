@@ -81,7 +81,6 @@ async def lab(tmp_path: Path) -> AsyncIterator[tuple[Lab, Path, int]]:
     finally:
         delivering.cancel()
         await asyncio.gather(delivering, return_exceptions=True)
-        made.delivery.close()
         made.spool.close()
 
 
