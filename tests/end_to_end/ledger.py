@@ -94,10 +94,9 @@ class FarmLedger:
     rows: list[dict[str, Any]]
     artefacts: dict[str, bytes]
 
-    @property
-    def ids(self) -> Counter[str]:
-        """How often each event is stored."""
-        return Counter(row["id"] for row in self.rows)
+    def of(self, sensor: str) -> Counter[str]:
+        """Return how often each event of a sensor is stored, by its id."""
+        return Counter(row["id"] for row in self.rows if row["sensor"] == sensor)
 
     def named(self) -> set[str]:
         """Return the artefacts that stored events name."""

@@ -60,6 +60,8 @@ class Client:
     async def ask(self, requests: Sequence[Request]) -> list[Answer]:
         """Send requests one behind the other, and return their answers. Raises `NoAnswerError`.
 
+        Where the server hangs up behind an answer, that is the last one, and there are fewer answers than requests.
+
         On a connection that was idle they are sent once more, for the server may have just closed it; all that the farm
         is asked may be asked twice.
         """
@@ -88,18 +90,19 @@ class Client:
                 reader, writer = await self._connected()
             for request in requests:
                 await self._send(writer, request)
-            answers = []
+            answers: list[Answer] = []
             for request in requests:
                 async with asyncio.timeout(self._answer_s_max):
                     answers.append(await self._answer(reader, has_body=request.method != "HEAD"))
+                if answers[-1].headers.get("connection", "").lower() == "close":
+                    self.close()
+                    break
         except TimeoutError:
             raise NoAnswerError(f"no answer within {self._answer_s_max:g} s") from None
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError):
             raise NoAnswerError("an answer that is no HTTP, or is cut off") from None
         except OSError as error:
             raise NoAnswerError((error.strerror or str(error) or type(error).__name__).lower()) from None
-        if answers and answers[-1].headers.get("connection", "").lower() == "close":
-            self.close()
         return answers
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

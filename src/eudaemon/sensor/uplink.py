@@ -142,7 +142,7 @@ class Uplink:
         for start in range(0, len(unknown), PIPELINED_MAX):
             part = unknown[start : start + PIPELINED_MAX]
             answers = await self._ask([Request("HEAD", ARTEFACT_PATH + name) for name in part])
-            for name, answer in zip(part, answers, strict=True):
+            for name, answer in zip(part, answers, strict=False):
                 if answer.status == 200:
                     self._know(name)
                 elif answer.status != 404:
@@ -154,7 +154,8 @@ class Uplink:
                 self._artefacts.remove(name)
 
     async def _put(self, requests: list[Request]) -> None:
-        for request, answer in zip(requests, await self._ask(requests), strict=True):
+        answers = await self._ask(requests)
+        for request, answer in zip(requests, answers, strict=False):
             name = request.path.removeprefix(ARTEFACT_PATH)
             if answer.status in (200, 201):
                 self._know(name)
@@ -162,6 +163,8 @@ class Uplink:
                 log.error("the farm refuses artefact %s, which stays here: %s", name, _error(answer))
             else:
                 raise _later(answer)
+        if left := requests[len(answers) :]:  # it hung up behind an answer
+            await self._put(left)
 
     def _know(self, name: str) -> None:
         self._known[name] = None
