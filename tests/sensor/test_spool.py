@@ -306,3 +306,42 @@ def test_kill_9_in_the_middle_loses_nothing_that_was_durable(tmp_path: Path) -> 
         assert texts[-1] >= durable - 1
         durable = texts[-1] + 1
         spool.close()
+
+
+def test_a_disk_that_is_an_older_copy_gives_no_number_that_the_farm_knows(tmp_path: Path) -> None:
+    spool = opened(tmp_path / "s")
+    put(spool, line(0), line(1))
+    spool.acknowledge(50)  # the farm has seen 50 events of this spool; here only 2 were ever written
+    put(spool, line(2))
+    assert waiting(spool) == [(50, line(2))]
+    put(spool, line(3))
+    spool.close()
+    assert waiting(opened(tmp_path / "s")) == [(51, line(3))]
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = opened(tmp_path / "s")
+    put(spool, line(0))
+    spool.append(line(1))
+    records = spool.take_pending()
+    for failing in ("fsync", "ftruncate"):  # the second time not even what was written can be cut off again
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+            if failing == "ftruncate":
+                broken.setattr(os, "ftruncate", lambda handle, size: (_ for _ in ()).throw(OSError(30, "Read-only")))
+            with pytest.raises(OSError, match="Input/output error"):
+                spool.write(records)
+            spool.written(None)
+    spool.written(spool.write(records))
+    # Number 1 may lie in the segment that could not be cut: what was written again has another.
+    assert waiting(spool) == [(0, line(0)), (2, line(1))]
+
+
+def test_a_segment_that_somebody_removed_holds_up_nothing(tmp_path: Path) -> None:
+    spool = opened(tmp_path / "s")
+    for number in range(40):
+        put(spool, b"%03d" % number + b"x" * 397)
+    first, *_ = sorted((tmp_path / "s").glob("*.segment"))
+    lost = len(list(segments.read(first)))
+    first.unlink()
+    assert [n for n, _ in waiting(spool)] == list(range(lost, 40))

@@ -9,6 +9,7 @@ have seen is given again. Over the quota the oldest segment goes first.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -87,6 +88,7 @@ class Spool:
         self.acknowledged = 0  # everything below this number is safe at the farm
         self._file = -1  # of the last segment, -1 until the first write of this start
         self._begun: Segment | None = None  # by `write`, not yet noted
+        self._skip_to = 0  # numbers below it are never given again
 
     # --- opening ------------------------------------------------------------------------------------
 
@@ -171,6 +173,9 @@ class Spool:
         for kind, payload in records:
             data += segments.frame(kind, payload)
             events += kind == EVENT
+        if self._skip_to > self._next:
+            self._next = self._skip_to
+            self._leave_segment()
         segment, is_new = self._segments[-1] if self._file >= 0 else None, False
         if segment is None or (segment.events and segment.bytes + len(data) > self.settings.segment_bytes_max):
             segment, is_new = self._begin(), True
@@ -178,7 +183,7 @@ class Spool:
             _write(self._file, data)
             os.fsync(self._file)
         except OSError:
-            os.ftruncate(self._file, segment.bytes)  # works on a full disk too
+            self._undo(segment, events)
             raise
         finally:
             if is_new:
@@ -211,10 +216,22 @@ class Spool:
             os.close(file)
             path.unlink(missing_ok=True)
             raise
-        if self._file >= 0:
-            os.close(self._file)
+        self._leave_segment()
         self._file = file
         return Segment(path, self._next)
+
+    def _undo(self, segment: Segment, events: int) -> None:
+        """Cut off what a failed write left behind; where even that fails, leave segment and numbers to it."""
+        try:
+            os.ftruncate(self._file, segment.bytes)  # works on a full disk too
+        except OSError:
+            self._leave_segment()
+            self._skip_to = self._next + events
+
+    def _leave_segment(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
     def _drop_oldest(self) -> None:
         oldest = self._segments.popleft()
@@ -255,7 +272,11 @@ class Spool:
                 if segment.next <= self.acknowledged:
                     continue
                 place = _Place(segment, segments.HEADER_BYTES, segment.first)
-            batch = self._read_from(place, events_max, bytes_max)
+            try:
+                batch = self._read_from(place, events_max, bytes_max)
+            except OSError as error:
+                log.error("spool: %s cannot be read: %s", segment.path.name, error)
+                continue
             if batch is not None:
                 return batch
         return None
@@ -286,11 +307,17 @@ class Spool:
         """Everything below `next_number` is safe at the farm. `batch`, if given, tells where reading goes on."""
         if next_number <= self.acknowledged:
             return
+        if next_number > self._next:
+            # It knows numbers that we have not given: this disk is an older copy. New events must not bear them again.
+            log.error("spool: the farm has events up to %d, this spool only up to %d", next_number, self._next)
+            self._skip_to = next_number
         self.acknowledged = min(next_number, self._next)
         if batch is not None and batch.next == self.acknowledged:
             self._place = batch.end
-        # Not fsynced: an older cursor only means that the farm is sent, and skips, what it has already.
-        _replace(self.folder / "cursor", b"%d %08x" % (self.acknowledged, zlib.crc32(b"%d" % self.acknowledged)))
+        number = b"%d" % self.acknowledged
+        with contextlib.suppress(OSError):
+            # Neither fsynced nor needed: an older one means that the farm is sent, and skips, what it has already.
+            _replace(self.folder / "cursor", b"%s %08x" % (number, zlib.crc32(number)))
         self._forget_acknowledged()
 
     def _forget_acknowledged(self) -> None:
@@ -301,16 +328,17 @@ class Spool:
     def set_aside(self, line: bytes) -> None:
         """Keep a copy of an event that the farm refuses, for people to look at; no more than `REJECTED_BYTES_MAX`."""
         path = self.folder / "rejected"
-        if path.exists() and path.stat().st_size + len(line) > REJECTED_BYTES_MAX:
-            return
-        with path.open("ab") as file:
-            file.write(line + b"\n")
+        try:
+            if path.exists() and path.stat().st_size + len(line) > REJECTED_BYTES_MAX:
+                return
+            with path.open("ab") as file:
+                file.write(line + b"\n")
+        except OSError as error:
+            log.error("spool: a refused event could not be set aside: %s", error)
 
     def close(self) -> None:
         """Close the file."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._leave_segment()
 
 
 def _write(file: int, data: bytes | bytearray) -> None:
