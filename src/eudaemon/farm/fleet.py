@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import re
 import secrets
 import sqlite3
@@ -23,6 +24,8 @@ from typing import Any
 from eudaemon.farm import verdicts
 from eudaemon.farm.settings import FleetSettings
 from eudaemon.farm.verdicts import Warned
+
+log = logging.getLogger("eudaemon.farm.fleet")
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 FARM = "farm"  # the farm's own name in events; no sensor may bear it
@@ -146,16 +149,24 @@ class Fleet:
                 contact.spooled.append((now_s, verdicts.number(health, "spool_events")))
 
     def flush(self) -> None:
-        """Write down the contacts since the last time."""
-        with self._lock, self._db:
-            for name, contact in self._contacts.items():
-                if contact.changed:
-                    contact.changed = False
-                    self._db.execute(
+        """Write down the contacts since the last time. While the disk is full they stay in memory."""
+        with self._lock:
+            changed = {name: contact for name, contact in self._contacts.items() if contact.changed}
+            try:
+                with self._db:
+                    self._db.executemany(
                         "UPDATE sensors SET contact_s = ?, session_s = coalesce(?, session_s), clock_off_s = ?,"
                         " health = ? WHERE name = ?",
-                        (contact.contact_s, contact.session_s, contact.clock_off_s, json.dumps(contact.health), name),
+                        (
+                            (c.contact_s, c.session_s, c.clock_off_s, json.dumps(c.health), n)
+                            for n, c in changed.items()
+                        ),
                     )
+            except sqlite3.OperationalError as error:
+                log.warning("fleet: contacts are not written down: %s", error)
+                return
+            for contact in changed.values():
+                contact.changed = False
 
     def sensors(self) -> list[Sensor]:
         """Return all sensors that are not revoked, by name, with what calls for a look."""
@@ -165,10 +176,16 @@ class Fleet:
                 "SELECT name, created_s, revoked_s, contact_s, session_s, clock_off_s, health FROM sensors"
                 " WHERE revoked_s IS NULL ORDER BY name"
             ).fetchall()
+            contacts = {name: replace(contact) for name, contact in self._contacts.items()}
             spooled = {name: tuple(contact.spooled) for name, contact in self._contacts.items()}
         found = []
         for name, created_s, revoked_s, contact_s, session_s, clock_off_s, health in rows:
             sensor = Sensor(name, created_s, revoked_s, contact_s, session_s, clock_off_s, json.loads(health))
+            if contact := contacts.get(name):  # newer than what is written down, if anything is
+                sensor = replace(
+                    sensor, contact_s=contact.contact_s, session_s=contact.session_s or session_s,
+                    clock_off_s=contact.clock_off_s, health=contact.health,
+                )  # fmt: skip
             warned = verdicts.judge(sensor, spooled.get(name, ()), self._clock(), self._settings)
             found.append(replace(sensor, warned=tuple(warned)))
         return found

@@ -37,11 +37,15 @@ _NAMED = re.compile(rb'"(?:sha256|conversation)":"([0-9a-f]{64})"')
 
 
 class LaterError(Exception):
-    """The farm takes nothing now. `after_s` is how long it asked to be left alone, 0 if it did not say."""
+    """The farm takes nothing now. `after_s` is how long it asked to be left alone, 0 if it did not say.
 
-    def __init__(self, why: str, after_s: float = 0.0) -> None:
+    `answered` says whether it was the farm that said so.
+    """
+
+    def __init__(self, why: str, after_s: float = 0.0, *, answered: bool = False) -> None:
         super().__init__(why)
         self.after_s = after_s
+        self.answered = answered
 
 
 class Uplink:
@@ -98,15 +102,24 @@ class Uplink:
             async with asyncio.timeout(self._settings.heartbeat_s):
                 await self._durable.wait()
         except TimeoutError:
-            await self._post(Batch(self._spool.acknowledged))
+            await self._beat()
             return
         if self._spool.waiting_events < FULL_EVENTS:
             await asyncio.sleep(self._settings.wait_s_max)
         await self.deliver_all()
         self._durable.clear()  # nothing was awaited since the spool was seen empty
 
+    async def _beat(self) -> None:
+        """Say how we do, and no events."""
+        await self._post(Batch(self._spool.acknowledged))
+
     async def _deliver(self, batch: Batch) -> None:
-        await self._upload(batch)
+        try:
+            await self._upload(batch)
+        except LaterError as later:
+            if later.answered:  # it has no room, but hears how we do: who has to wait is not silent
+                await self._beat()
+            raise
         answer = await self._post(batch)
         if answer.status == 200:
             self._spool.acknowledge(_next(answer), batch)
@@ -219,7 +232,8 @@ def _next(answer: Answer) -> int:
 
 def _later(answer: Answer) -> LaterError:
     after = answer.headers.get("retry-after", "")
-    return LaterError(f"HTTP status {answer.status}: {_error(answer)}", float(after) if after.isdecimal() else 0.0)
+    after_s = float(after) if after.isdecimal() else 0.0
+    return LaterError(f"HTTP status {answer.status}: {_error(answer)}", after_s, answered=True)
 
 
 def _error(answer: Answer) -> str:
