@@ -24,6 +24,7 @@ WRONG = [
     ("[sensor]\nlisten = [\n  'telnet tcp 23',\n  'tea tcp 70000',\n]\n", 2, "sensor.listen"),
     ("# a\n[sensor.limits]\nno_such = 1\n", 3, "no setting sensor.limits.no_such"),
     ("sensor = 3\n", 1, "must be a section"),
+    ("[sensor.uplink]\nurl = 'https://farm.example:8601'\n", 1, "no secret or no fingerprint"),
 ]
 
 

@@ -93,7 +93,10 @@ class Document:
                 found[name] = self._section((*key, name), values.get(name, {}), hints[name])
             elif name in values:
                 found[name] = self._value((*key, name), values[name], hints[name], _option(declaration))
-        return kind(**found)
+        try:
+            return kind(**found)
+        except ValueError as error:  # what no single setting is to blame for
+            raise self.complaint(key, f"[{'.'.join(key)}] {error}") from None
 
     def _value(self, key: tuple[str, ...], value: Any, hint: Any, known: Option) -> Any:
         name = ".".join(key)

@@ -174,6 +174,11 @@ class Uplink:
     answer_s_max: float = option(60.0, "How long the farm may take to answer, seconds.", low=0.1, high=3600.0)
     backoff_s_max: float = option(60.0, "Longest pause before the farm is tried again, seconds.", low=0.1, high=3600.0)
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a farm that could not be known again, or that would not know us."""
+        if self.url and not (self.secret and self.fingerprint):
+            raise ValueError("has a url, but no secret or no fingerprint; `eudaemon farm enrol NAME` prints all three")
+
 
 @dataclass(frozen=True, slots=True)
 class SensorSettings:
