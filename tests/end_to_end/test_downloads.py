@@ -245,6 +245,7 @@ async def test_servers_that_lie_hang_and_lead_in_circles_cost_their_limits() -> 
 @pytest.mark.parametrize(
     ("policy", "reason"),
     [("policy = 'off'\nlab_networks = ['127.0.0.0/8']", "policy"), ("policy = 'public'", "address: loopback")],
+    ids=["off", "no lab"],
 )
 async def test_what_may_not_be_fetched_is_not_asked_for(policy: str, reason: str) -> None:
     trap = socket.create_server(("127.0.0.1", 0))
