@@ -15,7 +15,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,7 +69,7 @@ def serve_sensor(document: Document, data: Path, port_offset: int | None = None)
     home = folder(data / "sensor")
     sensor = Sensor(settings, document.part("fetch", FetchSettings), read_seed(data), home)
     try:
-        _serve(sensor, "sensor", general, channel, home, general.sensor_uid, {})
+        _serve(sensor, "sensor", general, channel, home, general.sensor_uid, dict)
     except BindError as error:
         raise PartError(str(error)) from None
 
@@ -85,13 +85,17 @@ def serve_farm(document: Document, data: Path) -> None:
     told = channel.hello()
     home = folder(data / "farm")
     farm = Farm(document.part("farm", FarmSettings), home)
-    first_password = farm.prepare()
     if "sensor" in told:
         farm.admit(told["sensor"], told["secret"])
-    if first_password and not told:
-        print(f"The page's user is admin, the password {first_password} (shown this once).", flush=True)
-    ready = {"first_password": first_password, "fingerprint": farm.fingerprint,
-             "page": farm.page_url, "intake": farm.intake_url}  # fmt: skip
+
+    def ready() -> dict[str, Any]:
+        # Drawn when nothing can fail any more, so that it is not lost; told once in a supervisor's life.
+        password = None if told.get("password_is_told") else farm.prepare()
+        if password and not told:
+            print(f"page: {farm.page_url}  user admin, password {password}", flush=True)
+        return {"first_password": password, "fingerprint": farm.fingerprint,
+                "page": farm.page_url, "intake": farm.intake_url}  # fmt: skip
+
     try:
         _serve(farm, "farm", general, channel, home, general.farm_uid, ready)
     except ServingError as error:
@@ -99,12 +103,19 @@ def serve_farm(document: Document, data: Path) -> None:
 
 
 def _serve(
-    part: Serving, name: str, general: GeneralSettings, channel: Channel, home: Path, uid: int, ready: dict[str, Any]
+    part: Serving,
+    name: str,
+    general: GeneralSettings,
+    channel: Channel,
+    home: Path,
+    uid: int,
+    ready: Callable[[], dict[str, Any]],
 ) -> None:
     configure_logging(general)
     began_s = time.monotonic()
     part.preload()
     listening = part.bind()
+    message = ready()
     confined = confine(uid, home)
     log.info("%s: confined by %s", name, confined)
 
@@ -114,7 +125,7 @@ def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         channel.watch(stop.set)
-        channel.ready({**ready, "listening": list(listening)})
+        channel.ready({**message, "listening": list(listening)})
         log.info("%s: up after %.2f s, %d sockets", name, time.monotonic() - began_s, len(listening))
         log.debug("%s: listening on %s", name, ", ".join(listening))
         await part.run(stop)

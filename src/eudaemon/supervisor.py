@@ -31,6 +31,13 @@ class PartError(Exception):
     """A part could not be started. The message names it and where its reason stands."""
 
 
+class PartRefusedError(PartError):
+    """A part that will not start, and has said why: it is not tried again."""
+
+
+REFUSALS = (2, 3)  # exit codes, as in `eudaemon.cli`: wrong settings, or what it needs is not to be had
+
+
 class Channel:
     """A part's end of the socket to its supervisor; without a supervisor it says nothing and never ends."""
 
@@ -97,6 +104,8 @@ class Supervisor:
         """Start a part and wait until it is ready. Raises `PartError`."""
         try:
             await self._launch(part)
+        except PartRefusedError:
+            raise
         except PartError:
             self._say(f"{part.name} did not start; once more")
             await self._launch(part)
@@ -156,15 +165,13 @@ class Supervisor:
                 while not answer.endswith(b"\n"):
                     piece = await loop.sock_recv(ours, MESSAGE_BYTES_MAX)
                     if not piece:
-                        raise PartError(
-                            f"{part.name} did not start: {_how(await _exit_code(part))}; see its words above"
-                        )
+                        raise await _not_started(part)
                     answer += piece
         except TimeoutError:
             await self._end(part)
             raise PartError(f"{part.name} was not ready after {READY_S_MAX:g} s") from None
         except (BrokenPipeError, ConnectionResetError):
-            raise PartError(f"{part.name} did not start: {_how(await _exit_code(part))}") from None
+            raise await _not_started(part) from None
         part.ready = json.loads(answer)
 
     async def _end(self, part: Part) -> None:
@@ -179,6 +186,12 @@ class Supervisor:
             self._say(f"{part.name} did not stop within {STOP_S_MAX:g} s; it is killed")
             process.kill()
             await _exit_code(part)
+
+
+async def _not_started(part: Part) -> PartError:
+    code = await _exit_code(part)
+    kind = PartRefusedError if code in REFUSALS else PartError
+    return kind(f"{part.name} did not start ({_how(code)}); its reason stands above")
 
 
 async def _exit_code(part: Part) -> int:

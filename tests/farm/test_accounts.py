@@ -39,11 +39,15 @@ def login(accounts: Accounts, password: str = PASSWORD, *, name: str = "admin", 
     return accounts.login(name, password, address=address)
 
 
-def test_the_first_start_makes_an_admin_and_says_the_password_once(tmp_path: Path) -> None:
+def test_the_first_password_is_drawn_until_somebody_has_used_it(tmp_path: Path) -> None:
     accounts = Accounts(tmp_path / "a.sqlite")
-    password = accounts.first_start()
+    lost, password = accounts.first_start(), accounts.first_start()
+    assert lost
     assert password
+    assert lost != password
     assert len(password) >= 20
+    with pytest.raises(AccountError):
+        login(accounts, lost)
     assert accounts.user_of_session(login(accounts, password)) == "admin"
     assert accounts.first_start() is None
     accounts.close()

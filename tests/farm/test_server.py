@@ -66,9 +66,11 @@ def test_a_port_that_is_taken_is_named() -> None:
             listen(["127.0.0.1"], port)
 
 
-async def test_the_first_password_is_shown_once_and_the_local_sensor_is_admitted_again(tmp_path: Path) -> None:
+async def test_the_first_password_is_shown_until_used_and_the_local_sensor_is_admitted_again(tmp_path: Path) -> None:
     farm = Farm(settings(), tmp_path)
-    assert farm.prepare()
+    password = farm.prepare()
+    assert password
+    farm.accounts.login("admin", password, address="192.0.2.1")
     farm.admit("local", "0" * 64)
     beside = Farm(settings(), tmp_path)
     assert beside.prepare() is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +19,9 @@ HELP = """\
 Run the farm: it takes in what sensors see, keeps it, and shows it on a web page.
 
   eudaemon farm run               run it (page on 127.0.0.1:8600, intake on port 8601)
-  eudaemon farm enrol NAME        admit a sensor, and print the settings to put on it
+  eudaemon farm enrol NAME --host FARM
+                                  admit a sensor, and print the settings to put on it;
+                                  FARM is a name or address under which it reaches this farm
   eudaemon farm revoke NAME       refuse it from now on
   eudaemon farm sensors           list them, with their health
   eudaemon farm password          set the page's password"""
@@ -29,8 +30,8 @@ Run the farm: it takes in what sensors see, keeps it, and shows it on a web page
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="what to do (default: run)")
-    add_place(parser)
     parser.set_defaults(verb="run", name="")
+    add_place(parser)
     for verb, summary in (
         ("run", "run the farm until Ctrl-C or SIGTERM"),
         ("enrol", "admit a sensor, and print the settings to put on it"),
@@ -39,11 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("password", "set the password of the page's user admin"),
     ):
         command = verbs.add_parser(verb, help=summary, description=summary)
-        add_place(command)
+        add_place(command, again=True)
         if verb in ("enrol", "revoke"):
             command.add_argument("name", help="the sensor's name")
         if verb == "enrol":
-            command.add_argument("--host", default="", help="name or address under which sensors reach this farm")
+            command.add_argument("--host", required=True, help="name or address under which sensors reach this farm")
+            command.add_argument("--renew", action="store_true", help="give a sensor that is admitted a new secret")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -73,8 +75,12 @@ def _administer(document: settings.Document, arguments: argparse.Namespace) -> i
 
 
 def _enrol(farm: Farm, arguments: argparse.Namespace) -> int:
+    if not arguments.renew and arguments.name in (sensor.name for sensor in farm.fleet.sensors()):
+        print(f"eudaemon: {arguments.name} is admitted already; --renew gives it a new secret, and the old one "
+              "is refused from then on", file=sys.stderr)  # fmt: skip
+        return FAILED
     secret = farm.fleet.enrol(arguments.name)
-    host = arguments.host or socket.getfqdn()
+    host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
     print(
         f"# Put this into the sensor's settings file. The secret is shown this once.\n"
         f'[sensor]\nname = "{arguments.name}"\n\n[sensor.uplink]\n'
@@ -92,7 +98,10 @@ def _revoke(farm: Farm, arguments: argparse.Namespace) -> int:
 
 
 def _sensors(farm: Farm, _: argparse.Namespace) -> int:
-    for sensor in farm.fleet.sensors():
+    sensors = farm.fleet.sensors()
+    if not sensors:
+        print("No sensor is admitted; `eudaemon farm enrol NAME --host FARM` admits one.")
+    for sensor in sensors:
         shown = farm.fleet.shown(sensor)
         seen = shown["last_seen"] or "never heard of"
         print(f"{sensor.name:<24} {shown['status']:<8} {seen:<28} {' '.join(sensor.verdicts)}".rstrip())

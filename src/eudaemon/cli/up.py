@@ -51,7 +51,10 @@ async def _up(arguments: argparse.Namespace) -> None:
         place += ["--config", str(arguments.config.resolve())]
     secret = _secret(app.folder(arguments.data / "up") / "local-sensor.secret")
 
-    farm = Part("farm", ["farm", "run", *place], lambda: {"sensor": LOCAL_SENSOR, "secret": secret})
+    def farm_hello() -> dict[str, Any]:
+        return {"sensor": LOCAL_SENSOR, "secret": secret, "password_is_told": bool(farm.ready)}
+
+    farm = Part("farm", ["farm", "run", *place], farm_hello)
 
     def uplink() -> dict[str, Any]:
         return {"sensor": LOCAL_SENSOR, "uplink": {
@@ -76,8 +79,8 @@ def _secret(path: Path) -> str:
 
 def _welcome(data: Path, farm: Part, sensor: Part) -> str:
     password = farm.ready["first_password"]
-    login = f"user admin, password {password}  (shown this once)" if password else (
-        "user admin, password as it was first shown; `eudaemon farm password` sets another")  # fmt: skip
+    login = f"user admin, password {password}" if password else (
+        "user admin, the password that you have; `eudaemon farm password` sets another")  # fmt: skip
     first, *rest = _by_room(sensor.ready["listening"])
     lines = [
         f"  page      {farm.ready['page']}",

@@ -30,7 +30,8 @@ _SCRYPT = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (
-    name TEXT PRIMARY KEY, salt BLOB NOT NULL, hash BLOB NOT NULL, created_s REAL NOT NULL);
+    name TEXT PRIMARY KEY, salt BLOB NOT NULL, hash BLOB NOT NULL, created_s REAL NOT NULL,
+    settled INTEGER NOT NULL);  -- 0: the password was drawn, and nobody has logged in with it yet
 CREATE TABLE IF NOT EXISTS sessions (
     key_hash BLOB PRIMARY KEY, user TEXT NOT NULL REFERENCES users ON DELETE CASCADE, until_s REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS tokens (
@@ -80,12 +81,17 @@ class Accounts:
             self._db.close()
 
     def first_start(self) -> str | None:
-        """Create the user `admin` if there is nobody yet, and return its password: the only time it can be seen."""
+        """Create the user `admin` if there is nobody yet, and return its password, which is kept nowhere.
+
+        As long as nobody has logged in, each start gives a new one: a password that scrolled away is no harm.
+        """
         with self._lock:
-            if self._db.execute("SELECT 1 FROM users LIMIT 1").fetchone():
+            if self._db.execute("SELECT 1 FROM users WHERE settled LIMIT 1").fetchone():
                 return None
         password = secrets.token_urlsafe(15)
         self.set_password("admin", password)
+        with self._lock, self._db:
+            self._db.execute("UPDATE users SET settled = 0")
         return password
 
     def set_password(self, name: str, password: str) -> None:
@@ -98,8 +104,8 @@ class Accounts:
         row = (name, salt, _scrypt(password, salt), self._clock())
         with self._lock, self._db:
             self._db.execute(
-                "INSERT INTO users VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET salt = excluded.salt, hash = excluded.hash",
+                "INSERT INTO users VALUES (?, ?, ?, ?, 1)"
+                " ON CONFLICT (name) DO UPDATE SET salt = excluded.salt, hash = excluded.hash, settled = 1",
                 row,
             )
             self._db.execute("DELETE FROM sessions WHERE user = ?", (name,))
@@ -113,6 +119,7 @@ class Accounts:
         key, now_s = secrets.token_urlsafe(32), self._clock()
         with self._lock, self._db:
             self._failures.pop(f"user {name}", None)
+            self._db.execute("UPDATE users SET settled = 1 WHERE name = ? AND NOT settled", (name,))
             self._db.execute("DELETE FROM sessions WHERE until_s < ?", (now_s,))
             self._db.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_digest(key), name, now_s + SESSION_S_MAX))
             self._db.execute(

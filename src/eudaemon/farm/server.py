@@ -39,7 +39,7 @@ class Farm:
         self._serving: list[Any] = []
 
     def prepare(self) -> str | None:
-        """Make ready what is made once. Returns the first user's password when there was no user yet."""
+        """Make ready what is made once. Returns the first user's password as long as nobody has logged in with it."""
         self.certificate  # noqa: B018 - made when it is first asked for
         return self.accounts.first_start()
 

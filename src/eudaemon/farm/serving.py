@@ -112,7 +112,8 @@ def listen(addresses: Sequence[str], port: int) -> list[socket.socket]:
             for other in bound:
                 other.close()
             raise ServingError(
-                f"cannot listen on {where(address, port)}: {error.strerror}; is another farm running there?"
+                f"cannot listen on {where(address, port)}: {error.strerror}; is another farm running there? "
+                "farm.page.port and farm.intake.port in the settings name other ports"
             ) from None
         opened.listen(BACKLOG)  # already: who comes before `run` waits, and is not refused
         opened.setblocking(False)
