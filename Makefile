@@ -37,7 +37,7 @@ docs: $(READY)  ## make the pages that are made from the code
 bench: $(TESTED)  ## every number that the README states (ten minutes; `python bench/NAME.py --help` for one)
 	@for b in sensor store; do echo "== bench/$$b.py"; $(BIN)/python bench/$$b.py || exit 1; done
 
-room: $(TESTED)  ## begin a new protocol: make room NAME=x
+room: $(READY)  ## begin a new protocol: make room NAME=x
 	@$(BIN)/python packaging/new_room.py $(NAME)
 
 clean:  ## remove what was set up

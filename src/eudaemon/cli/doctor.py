@@ -94,21 +94,22 @@ def _power(_: argparse.Namespace) -> Iterator[Finding]:
 
 def _taken(arguments: argparse.Namespace) -> Iterator[Finding]:
     from eudaemon.app import UNPRIVILEGED_PORT_OFFSET
-    from eudaemon.sensor.settings import Listener, SensorSettings
+    from eudaemon.farm.settings import FarmSettings
+    from eudaemon.sensor.settings import SensorSettings
 
     offset = 0 if os.geteuid() == 0 else UNPRIVILEGED_PORT_OFFSET
     try:
-        wanted = settings.read(arguments.config).part("sensor", SensorSettings)
+        document = settings.read(arguments.config)
     except settings.SettingsError:
         return
-    taken = []
-    for entry in wanted.listen:
-        listener = Listener.parse(entry)
-        kind = socket.SOCK_STREAM if listener.transport == "tcp" else socket.SOCK_DGRAM
-        taken += [str(port + offset) for port in listener.ports if not _is_free(port + offset, kind)]
+    farm = document.part("farm", FarmSettings)
+    wanted = [("tcp", farm.page.port), ("tcp", farm.intake.port)]
+    for listener in document.part("sensor", SensorSettings).listeners:
+        wanted += [(listener.transport, port + offset) for port in listener.ports]
+    taken = [f"{port}/{transport}" for transport, port in wanted if not _is_free(port, transport)]
     if taken:
-        yield Finding("ports", "lacking", f"in use by something else: {' '.join(taken[:20])}",
-                      "stop it (`ss -lntup`), or change sensor.listen; a running Eudaemon counts too")  # fmt: skip
+        yield Finding("ports", "lacking", f"in use: {' '.join(taken)}",
+                      "well if Eudaemon runs already; otherwise `ss -lntup` says what has them")  # fmt: skip
 
 
 def _limits(_: argparse.Namespace) -> Iterator[Finding]:
@@ -148,7 +149,7 @@ def _kernel(_: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _ipv6(_: argparse.Namespace) -> Iterator[Finding]:
-    if _is_free(0, socket.SOCK_STREAM, socket.AF_INET6):
+    if _is_free(0, "tcp", socket.AF_INET6):
         yield Finding("IPv6", "good", "there")
     else:
         yield Finding("IPv6", "lacking", "this machine has none", "sensors listen on IPv4 alone")
@@ -159,7 +160,8 @@ CHECKS: tuple[Callable[[argparse.Namespace], Iterator[Finding]], ...] = (
 )  # fmt: skip
 
 
-def _is_free(port: int, kind: int, family: int = socket.AF_INET) -> bool:
+def _is_free(port: int, transport: str, family: int = socket.AF_INET) -> bool:
+    kind = socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM
     try:
         with socket.socket(family, kind) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -39,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _up(arguments: argparse.Namespace) -> None:
-    supervisor = Supervisor(lambda text: print(f"eudaemon: {text}", flush=True))
+    app.configure_logging(settings.read(arguments.config).part("general", settings.GeneralSettings))
+    supervisor = Supervisor(logging.getLogger("eudaemon").warning)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
