@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from eudaemon.protocols._base import Opened, Received
+from eudaemon.protocols.http.persona import persona_of
 from eudaemon.protocols.telnet import Telnet
 from eudaemon.testing.script import START_S, visit
 from eudaemon.world.host import Host
@@ -65,6 +66,30 @@ def test_it_is_not_at_odds_with_itself(persona: str) -> None:
     assert told.run("wc -c < /bin/busybox").strip() == size == str(len(host.busybox))
     assert told.run("which ls").strip() == "/bin/ls"
     assert told.run("cat /bin/ls | md5sum") == told.run("cat /bin/busybox | md5sum")
+
+
+@ALL
+def test_every_door_names_the_same_device(persona: str) -> None:
+    for number in range(8):
+        host = Host.from_seed(Seed(b"%d" % number), persona=persona)
+        web = persona_of(host)
+        assert web.model == host.name
+        assert host.name in web.title
+        assert host.name.encode() in web.login_page()
+
+
+@ALL
+def test_root_is_asked_with_a_hash(persona: str) -> None:
+    for number in range(8):
+        assert Host.from_seed(Seed(b"%d" % number), persona=persona).prompt.endswith(b"# ")
+
+
+@ALL
+def test_its_kernel_was_built_for_its_machine(persona: str) -> None:
+    for number in range(8):
+        host = Host.from_seed(Seed(b"%d" % number), persona=persona)
+        arm = host.machine.name.startswith("arm")
+        assert ("eabi" in host.version_line or "Hisilicon" in host.version_line) == arm
 
 
 @ALL

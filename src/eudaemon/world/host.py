@@ -32,8 +32,8 @@ BUSYBOX_BYTES_MIN = 80 * 1024  # enough to look like a program, little enough to
 class Host:
     """Who the sensor pretends to be.
 
-    `name` is its host name; `downloads` says whether it has wget, tftp, curl and their like: without them a loader
-    uploads what it brings through the session itself.
+    `name` is its model and its host name, the same at every door; `title` is what its pages call it. `downloads` says
+    whether it has wget, tftp, curl and their like: without them a loader uploads what it brings through the session.
     """
 
     def __init__(self, seed: Seed, persona: Persona, *, downloads: bool = True) -> None:
@@ -41,9 +41,13 @@ class Host:
         self.persona = persona
         self.downloads = downloads
         self.machine: Machine = MACHINES[persona.machine]
-        digits = seed.bytes("host name", 2).hex().upper()
-        self.name: str = seed.choice("host name pattern", persona.names).replace("{}", digits)
-        self.kernel: str = seed.choice("kernel", persona.kernels)
+        title, models = seed.choice("make", persona.makes)
+        model: str = seed.choice("model", models)
+        self.name = model.format(
+            n=1000 + seed.number("model four digits", 9000), m=10 + seed.number("model digits", 90)
+        )
+        self.title: str = title.format(self.name)
+        self.kernel, self.compiler = seed.choice("kernel", persona.kernels)
         self.memory_kb: int = seed.choice("memory", persona.memory_kb) - 4 * seed.number("memory reserved", 64)
         self.busybox_version: str = seed.choice("busybox", persona.busybox)
         self.built_s = float(_EPOCH_S + seed.number("built", 900 * 86_400))
@@ -55,7 +59,9 @@ class Host:
         self.address = f"{network}.{2 + seed.number('address', 250)}"
         self.bogomips = f"{180 + seed.number('bogomips', 800)}.{seed.number('bogomips fraction', 100):02d}"
         self.serial = seed.bytes("serial", 8).hex()
-        self.prompt: bytes = seed.choice("prompt", (b"# ", b"~ # ", b"[root@%s]# " % self.name.encode(), b"$ "))
+        name = self.name.encode()
+        # What a login of uid 0 reads; none shows the directory, for it would have to follow `cd`.
+        self.prompt: bytes = seed.choice("prompt", (b"# ", b"%s# " % name, b"[root@%s]# " % name, b"root@%s:# " % name))
 
     @classmethod
     def from_seed(cls, seed: Seed, *, downloads: bool = True, persona: str = "") -> Host:
@@ -100,8 +106,7 @@ class Host:
         builder = self.seed.choice(
             "builder", ("root@localhost.localdomain", "build@ubuntu", "jenkins@build01", "root@vm")
         )
-        compiler = self.seed.choice("compiler", self.persona.compilers)
-        return f"Linux version {self.kernel} ({builder}) (gcc version {compiler} ) {self.build_line}"
+        return f"Linux version {self.kernel} ({builder}) (gcc version {self.compiler} ) {self.build_line}"
 
     @cached_property
     def busybox_line(self) -> str:

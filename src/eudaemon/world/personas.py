@@ -7,6 +7,9 @@ Refuses to know how anything is shown; `rootfs` turns a persona into files, `hos
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
+
+Make: TypeAlias = tuple[str, tuple[str, ...]]  # title with `{0}` for the model; models with drawn `{n}` and `{m}`
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +18,8 @@ class Persona:
 
     name: str
     machine: str  # key of MACHINES
-    names: tuple[str, ...]  # host names; `{}` stands for hexadecimal digits
-    kernels: tuple[str, ...]
-    compilers: tuple[str, ...]
+    makes: tuple[Make, ...]
+    kernels: tuple[tuple[str, str], ...]  # release, and the GCC that such a machine's maker built it with
     busybox: tuple[str, ...]
     cpuinfo: str  # `{bogomips}` and `{serial}` are drawn
     memory_kb: tuple[int, ...]
@@ -96,8 +98,22 @@ bogomips\t: {bogomips}
 
 """
 _BUSYBOX = ("1.16.1", "1.17.4", "1.18.4", "1.19.4", "1.20.2", "1.22.1", "1.23.2")
-_GCC = ("4.3.3 (GCC)", "4.4.1 (Hisilicon_v100(gcc4.4-290+uclibc_0.9.32.1+eabi+linuxpthread))", "4.5.2 (GCC)",
-        "4.6.4 (GCC)", "4.8.3 (OpenWrt/Linaro GCC 4.8-2014.04)")  # fmt: skip
+_OPENWRT_KERNEL = ("3.3.8", "4.6.3 20120201 (prerelease) (Linaro GCC 4.6-2012.02)")
+_HISILICON_KERNELS = (
+    ("3.0.8", "4.4.1 (Hisilicon_v100(gcc4.4-290+uclibc_0.9.32.1+eabi+linuxpthread))"),
+    ("3.4.35", "4.8.3 20131202 (prerelease) (Hisilicon_v300)"),
+)
+_WIRELESS = ("{0} Wireless Router", ("WR{n}N", "RT-N{m}", "AC{n}", "WAP-{n}", "BR-{n}n"))
+_ADSL = ("{0} ADSL2+ Modem Router", ("DSL-{n}", "TD-{n}", "AM{n}HN", "VR-{n}"))
+_FIBRE = ("{0} GPON ONT", ("HG{n}", "GN-{n}V", "F{n}", "ONT-{n}W"))
+_RECORDING = ("Network Video Recorder {0}", ("NVR{n}", "XVR-{n}", "DVR{n}H", "HVR-{n}"))
+_WATCHING = ("IP Camera {0}", ("IPC-{n}", "NC{n}W", "CAM{n}", "HD-{n}P"))
+_STORING = ("{0} Network Storage", ("NSA{m}", "DNS-{m}0", "NAS{n}"))
+_GUARDING = ("{0} Security Gateway", ("USG{m}", "SG-{n}", "FW{n}"))
+_LINKING = ("{0} Access Point", ("AP-{n}", "AIR{n}", "WAP{n}"))
+_SHOWING = ("{0} Set-Top Box", ("STB{n}", "HD{n}"))
+_CONTROLLING = ("{0} Controller", ("MCF{n}", "EC-{n}"))
+_COMPUTING = ("{0}", ("sun{n}", "ws{n}"))
 
 
 def _mips(system: str, model: str) -> str:
@@ -116,37 +132,54 @@ def _plain(model: str, clock: str) -> str:
 # The first rows are what the seed draws from; the others are for who asks for them by name.
 DRAWN = 4
 PERSONAS = (
-    Persona("router", "mips", ("RT-{}", "gw{}", "BCM963{}", "router{}"),
-            ("2.6.30.9", "2.6.31", "2.6.36", "3.3.8", "3.10.49"), _GCC, _BUSYBOX,
+    Persona("router", "mips", (_WIRELESS, _ADSL),
+            (("2.6.31", "4.3.3 (GCC)"), _OPENWRT_KERNEL, ("3.10.49", "4.8.3 (OpenWrt/Linaro GCC 4.8-2014.04 r42625)")),
+            _BUSYBOX,
             _mips("Atheros AR9344 rev 2", "MIPS 74Kc V4.12"), (28_148, 61_128, 124_908),
             ("c0:4a:00", "e8:94:f6", "14:cc:20", "a0:f3:c1"), _MTD, _ROUTER),
-    Persona("router-le", "mipsel", ("RTL{}", "wr{}", "MT{}", "AP-{}"),
-            ("2.6.21", "2.6.36", "3.10.14", "3.18.29"), _GCC, _BUSYBOX,
+    Persona("router-le", "mipsel", (_WIRELESS, _LINKING),
+            (("2.6.36", "3.4.2"), ("3.10.14", "4.6.3 (Buildroot 2012.11.1)"),
+             ("3.18.29", "4.8.3 (OpenWrt/Linaro GCC 4.8-2014.04 r49389)")),
+            _BUSYBOX,
             _mips("MediaTek MT7620N ver:2 eco:6", "MIPS 24KEc V5.0"), (28_660, 60_872, 125_364),
             ("00:0c:43", "78:44:76", "04:8d:38", "b0:48:7a"), _MTD, _ROUTER),
-    Persona("recorder", "arm7", ("LocalHost", "dvrdvs", "hi{}", "NVR{}"),
-            ("3.0.8", "3.4.35", "3.10.0_hi3520d"), _GCC, _BUSYBOX,
+    Persona("recorder", "arm7", (_RECORDING,),
+            _HISILICON_KERNELS,
+            _BUSYBOX,
             _arm("Processor\t: ARMv7 Processor rev 1 (v7l)\nprocessor\t: 0",
                  "swp half thumb fastmult vfp edsp neon vfpv3 tls", "7", "0xc09", "hi3520d"),
             (58_432, 122_968, 251_904), ("00:12:16", "00:0b:3f", "bc:ad:28", "4c:11:bf"), _MTD, _RECORDER),
-    Persona("camera", "arm", ("IPCamera", "ipc{}", "hisi{}", "GK{}"),
-            ("2.6.24-rt1", "3.0.8", "3.4.43-gk"), _GCC, _BUSYBOX,
+    Persona("camera", "arm", (_WATCHING,),
+            _HISILICON_KERNELS,
+            _BUSYBOX,
             _arm("Processor\t: ARM926EJ-S rev 5 (v5l)", "swp half thumb fastmult edsp java", "5TEJ", "0x926", "hi3518"),
             (37_996, 42_084, 59_108), ("00:12:17", "e0:62:90", "9c:8e:cd", "3c:ef:8c"), _MTD, _RECORDER),
-    Persona("storage", "x86_64", ("NAS{}", "storage-{}"), ("3.2.40", "3.10.77", "4.4.11"),
-            ("4.7.3 (GCC)", "5.4.0 (GCC)"), _BUSYBOX, _X86_CPU, (1_024_328, 2_051_884),
+    Persona("storage", "x86_64", (_STORING,),
+            (("3.2.40", "4.7.3 (GCC)"), ("3.10.77", "4.7.3 (GCC)"), ("4.4.11", "5.4.0 (GCC)")),
+            _BUSYBOX, _X86_CPU, (1_024_328, 2_051_884),
             ("00:11:32", "00:08:9b"), _DISK, _ROUTER),
-    Persona("firewall", "x86", ("fw{}", "gateway{}"), ("2.6.39.4", "3.2.40"), ("4.6.4 (GCC)",),
+    Persona("firewall", "x86", (_GUARDING,),
+            (("2.6.39.4", "4.6.4 (GCC)"), ("3.2.40", "4.6.4 (GCC)")),
             _BUSYBOX, _X86_CPU, (253_128, 510_212), ("00:0d:b9", "00:90:0b"), _DISK, _ROUTER),
-    Persona("access-point", "ppc", ("ap{}", "AIR{}"), ("2.6.35", "3.2.54"), _GCC, _BUSYBOX,
+    Persona("access-point", "ppc", (_LINKING,),
+            (("2.6.35", "4.3.3 (GCC)"), ("3.2.54", "4.6.4 (GCC)")),
+            _BUSYBOX,
             _plain("e500v2", "800.000000MHz"), (125_204, 254_112), ("00:1a:1e", "00:24:6c"), _UBI, _ROUTER),
-    Persona("set-top-box", "sh4", ("stb{}", "spark{}"), ("2.6.32.59_stm24",), _GCC, _BUSYBOX,
+    Persona("set-top-box", "sh4", (_SHOWING,),
+            (("2.6.32.59_stm24", "4.5.3 (GCC)"),),
+            _BUSYBOX,
             _plain("sh4, ST40-300", "450.00MHz"), (124_416, 188_928), ("00:1e:b8", "00:c0:95"), _UBI, _RECORDER),
-    Persona("workstation", "sparc", ("sun{}",), ("2.6.32.71",), _GCC, _BUSYBOX,
+    Persona("workstation", "sparc", (_COMPUTING,),
+            (("2.6.32.71", "4.4.5 (GCC)"),),
+            _BUSYBOX,
             _plain("Fujitsu MB86904", "110 MHz"), (61_440, 94_208), ("08:00:20", "00:03:ba"), _DISK, _ROUTER),
-    Persona("controller", "m68k", ("mcf{}", "coldfire{}"), ("2.6.38",), _GCC, _BUSYBOX,
+    Persona("controller", "m68k", (_CONTROLLING,),
+            (("2.6.38", "4.5.2 (GCC)"),),
+            _BUSYBOX,
             _plain("m68k, MCF5475", "266.0MHz"), (30_720, 62_464), ("00:cf:54", "00:40:43"), _MTD, _ROUTER),
-    Persona("gateway", "aarch64", ("ONT-{}", "hgw{}"), ("4.1.16", "4.1.27", "4.4.11"), ("5.3.0 (Buildroot 2016.08)",),
+    Persona("gateway", "aarch64", (_FIBRE,),
+            (("4.1.16", "5.3.0 (Buildroot 2016.08)"), ("4.1.27", "5.3.0 (Buildroot 2016.08)"),
+             ("4.4.11", "5.3.0 (Buildroot 2016.08)")),
             ("1.22.1", "1.24.1", "1.25.1"),
             _arm("processor\t: 0", "fp asimd evtstrm aes pmull sha1 sha2 crc32", "8", "0xd03", "Broadcom BCM94908"),
             (252_160, 508_416), ("18:e8:29", "a4:91:b1"), _UBI, _ROUTER),

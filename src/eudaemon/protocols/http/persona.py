@@ -76,18 +76,6 @@ PRODUCTS = (
     ),
 )  # fmt: skip
 
-# What it calls itself and its models, by the persona of the host; `{n}` and `{m}` are drawn.
-_WIRELESS = ("{0} Wireless Router", ("WR{n}N", "RT-N{m}", "AC{n}", "WAP-{n}", "BR-{n}n"))
-_ADSL = ("{0} ADSL2+ Modem Router", ("DSL-{n}", "TD-{n}", "AM{n}HN", "VR-{n}"))
-_FIBRE = ("{0} GPON ONT", ("HG{n}", "GN-{n}V", "F{n}", "ONT-{n}W"))
-_MAKES = {
-    "recorder": (("Network Video Recorder {0}", ("NVR{n}", "XVR-{n}", "DVR{n}H", "HVR-{n}")),),
-    "camera": (("IP Camera {0}", ("IPC-{n}", "NC{n}W", "CAM{n}", "HD-{n}P")),),
-    "storage": (("{0} Network Storage", ("NSA{m}", "DNS-{m}0", "NAS{n}")),),
-    "firewall": (("{0} Security Gateway", ("USG{m}", "SG-{n}", "FW{n}")),),
-    "gateway": (_FIBRE,),
-}
-_ELSE = (_WIRELESS, _ADSL, _FIBRE)
 _FIELDS = (("username", "password"), ("user", "pwd"), ("loginUsername", "loginPassword"), ("uname", "passwd"),
            ("userid", "psw"), ("login_name", "login_pwd"), ("Frm_Username", "Frm_Password"))  # fmt: skip
 _LOGIN_PATHS = ("/login.cgi", "/cgi-bin/login.cgi", "/goform/login", "/boaform/admin/formLogin", "/check_login.asp",
@@ -189,20 +177,17 @@ def persona_of(host: Host) -> Persona:
     """Return the web server of this host."""
     seed = host.seed.child("http")
     product = seed.choice("product", PRODUCTS)
-    title, models = seed.choice("make", _MAKES.get(host.persona.name, _ELSE))
-    model = seed.choice("model", models).format(n=seed.number("n", 9000) + 1000, m=seed.number("m", 90) + 10)
+    model, title = host.name, host.title
     user_field, password_field = seed.choice("fields", _FIELDS)
     built_s = 1_330_000_000.0 + seed.number("built", 300_000_000)  # between 2012 and 2021
     return Persona(
         product=product,
         server=seed.choice("server", product.servers),
         model=model,
-        title=title.format(model),
+        title=title,
         firmware=f"V{seed.number('major', 6) + 1}.{seed.number('minor', 30):02d}.{seed.number('patch', 99):02d}"
         f"_{datetime.fromtimestamp(built_s, UTC):%y%m%d}",
-        realm=seed.choice(
-            "realm", (model, title.format(model), f"{model} Login", "Login to the Router Web Configurator")
-        ),
+        realm=seed.choice("realm", (model, title, f"{model} Login", "Login to the Router Web Configurator")),
         asks_basic=bool(seed.number("basic", 2)),
         user_field=user_field,
         password_field=password_field,
