@@ -23,7 +23,7 @@ from eudaemon.world.personas import (
     Persona,
 )
 from eudaemon.world.seed import Seed
-from eudaemon.world.users import accepts
+from eudaemon.world.users import accepts, users
 
 _EPOCH_S = 1_464_739_200  # 2016-06-01: after the newest kernel among the personas
 BUSYBOX_BYTES_MIN = 80 * 1024  # enough to look like a program, little enough to be shown in a loop
@@ -169,6 +169,11 @@ class Host:
 
     # --- people ------------------------------------------------------------------------------------
 
+    @cached_property
+    def users(self) -> tuple[bytes, ...]:
+        """Who may log in, root first; all have uid 0."""
+        return users(self.seed)
+
     def accepts(self, user: bytes, password: bytes) -> bool:
         """Say whether this user gets in with this password. The same pair always gets the same answer."""
-        return accepts(self.seed, user, password)
+        return user in self.users and accepts(self.seed, user, password)

@@ -118,15 +118,21 @@ def _devices(tree: _Tree) -> None:
         tree.put(f"/dev/mtdblock{number}", Device(b"mtd", 0o640, block=True, mtime_s=tree.made_s))
 
 
+def _digest(host: Host, user: str) -> str:
+    """Return what looks like crypt's MD5 form: salt and digest, both drawn."""
+    letters = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    drawn = "".join(letters[byte % 64] for byte in host.seed.bytes(f"shadow {user}", 30))
+    return f"$1${drawn[:8]}${drawn[8:]}"
+
+
 def _etc(host: Host) -> dict[str, str]:
-    salt = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    drawn = "".join(salt[byte % 64] for byte in host.seed.bytes("shadow", 30))
-    digest = f"$1${drawn[:8]}${drawn[8:]}"
+    # All live in the one place that can be written: what a loader brings without `cd` is to arrive.
+    people = [user.decode() for user in host.users]
+    system = "bin:x:1:1:bin:/bin:/bin/false\ndaemon:x:2:2:daemon:/sbin:/bin/false\nnobody:x:99:99:nobody:/:/bin/false\n"
     return {
-        "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/false\n"
-        "daemon:x:2:2:daemon:/sbin:/bin/false\nnobody:x:99:99:nobody:/:/bin/false\n",
-        "/etc/shadow": f"root:{digest}:15874:0:99999:7:::\nbin:*:15874:0:99999:7:::\ndaemon:*:15874:0:99999:7:::\n"
-        "nobody:*:15874:0:99999:7:::\n",
+        "/etc/passwd": "".join(f"{user}:x:0:0:{user}:/root:/bin/sh\n" for user in people) + system,
+        "/etc/shadow": "".join(f"{user}:{_digest(host, user)}:15874:0:99999:7:::\n" for user in people)
+        + "".join(f"{line.partition(':')[0]}:*:15874:0:99999:7:::\n" for line in system.splitlines()),
         "/etc/group": "root:x:0:\nbin:x:1:\ndaemon:x:2:\nnogroup:x:99:\n",
         "/etc/hosts": f"127.0.0.1\tlocalhost\n{host.address}\t{host.name}\n",
         "/etc/hostname": f"{host.name}\n",

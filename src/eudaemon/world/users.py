@@ -1,7 +1,8 @@
 """Who gets in: what the field's worms try first, and a share of the rest that is drawn from the seed.
 
-A pair that opened the door once opens it always and for anyone: the scanner that finds a pair and the loader that
-uses it come from different addresses. Whoever tries nonsense twice finds that most of it is refused.
+Only who stands in /etc/passwd gets in, and all of those are root by another name, as such devices have it: a visitor
+who compares finds no user too many. A pair that opened the door once opens it always and for anyone: the scanner that
+finds a pair and the loader that uses it come from different addresses.
 """
 
 from __future__ import annotations
@@ -20,19 +21,30 @@ _KNOWN = {
     b"supervisor": b"supervisor", b"administrator": b"1234", b"Administrator": b"admin", b"666666": b"666666",
     b"888888": b"888888", b"ubnt": b"ubnt", b"tech": b"tech", b"default": b"default antslq OxhlwSG8 tlJwpbo6 S2fGqNFs",
     b"telnetadmin": b"telnetadmin", b"telecomadmin": b"admintelecom", b"e8ehome": b"e8ehome", b"e8telnet": b"e8telnet",
-    b"daemon": b"daemon", b"adm": b"", b"pi": b"raspberry",
+    b"pi": b"raspberry",
 }  # fmt: skip
 _EMPTY_PASSWORD = frozenset((b"root", b"admin", b"guest", b"default"))
-_OTHERS_ONE_IN = 4  # of the other passwords for a user that is there
-_STRANGERS_ONE_IN = 24  # of those for a user that nobody expects
+_EVERYWHERE = (b"root", b"admin", b"support", b"user", b"guest", b"default")
+_ELSEWHERE_ONE_IN = 4  # devices that have a user of the list besides those that all have
+_OTHERS_ONE_IN = 12  # of the other passwords for a user that is there
+
+
+def users(seed: Seed) -> tuple[bytes, ...]:
+    """Return the users that may log in, root first."""
+    return (
+        *_EVERYWHERE,
+        *(
+            name
+            for name in _KNOWN
+            if name not in _EVERYWHERE and seed.number(f"user {name.hex()}", _ELSEWHERE_ONE_IN) == 0
+        ),
+    )
 
 
 def accepts(seed: Seed, user: bytes, password: bytes) -> bool:
-    """Say whether this user gets in with this password."""
-    known = _KNOWN.get(user)
+    """Say whether this user, one of `users`, gets in with this password."""
     if not password:
         return user in _EMPTY_PASSWORD
-    if known is not None and password in known.split(b" "):
+    if password in _KNOWN[user].split(b" "):
         return True
-    purpose = f"login {user.hex()} {password.hex()}"
-    return seed.number(purpose, _STRANGERS_ONE_IN if known is None else _OTHERS_ONE_IN) == 0
+    return seed.number(f"login {user.hex()} {password.hex()}", _OTHERS_ONE_IN) == 0

@@ -16,9 +16,11 @@ NO_DOWNLOADS = Host.from_seed(Seed(b"test"), persona="router", downloads=False)
 class Told:
     """One shell session. `outside` maps URLs to what a download brings; what it lacks is missing."""
 
-    def __init__(self, host: Host = HOST, outside: dict[str, bytes] | None = None, bytes_max: int = 32 << 20) -> None:
+    def __init__(
+        self, host: Host = HOST, outside: dict[str, bytes] | None = None, bytes_max: int = 32 << 20, user: str = "root"
+    ) -> None:
         self.purse = Purse(bytes_max)
-        self.shell = Shell(host, purse=self.purse, seed=Seed(b"session"))
+        self.shell = Shell(host, purse=self.purse, seed=Seed(b"session"), user=user)
         self.outside = outside or {}
         self.kept: list[Kept] = []
         self.wished: list[str] = []

@@ -159,7 +159,7 @@ class Telnet(Room):
         yield Saw(LoginTried(printable(self._user, _NAME_CHARS_MAX), printable(line, _NAME_CHARS_MAX), accepted))
         if accepted:
             self._stage = SHELL
-            self._shell = _TerminalShell(self.visit, "root")
+            self._shell = _TerminalShell(self.visit, self._user.decode())  # one of the host's: ASCII
             yield Send(self._welcome() + self._shell.prompt)
             return
         self._tries += 1

@@ -94,13 +94,11 @@ class Shell:
         self._held_bytes = 0
         self._kept: set[bytes] | None = None
         terminal = Terminal(self._screen, self.budget)
-        self._scope = Scope(
-            b"/root" if user == "root" else b"/", self._environment(), {0: Stream(), 1: terminal, 2: terminal}
-        )
+        self._scope = Scope(b"/root", self._environment(), {0: Stream(), 1: terminal, 2: terminal})
 
     def _environment(self) -> dict[bytes, bytes]:
         name = self.user.encode("latin-1", "replace")
-        return {b"HOME": b"/root" if self.user == "root" else b"/", b"PATH": b"/bin:/sbin:/usr/bin:/usr/sbin",
+        return {b"HOME": b"/root", b"PATH": b"/bin:/sbin:/usr/bin:/usr/sbin",
                 b"USER": name, b"LOGNAME": name, b"SHELL": b"/bin/sh", b"TERM": b"vt102", b"PWD": b"/root"}  # fmt: skip
 
     # --- lines in, acts out ------------------------------------------------------------------------
