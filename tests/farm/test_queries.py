@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from eudaemon.events import Event, IdSource, rfc3339
 from eudaemon.events import catalogue as facts
-from eudaemon.events import rfc3339
 from eudaemon.farm.queries import attacks, samples
 from eudaemon.farm.queries.attacks import RANKINGS, SessionFilter, Window
 from eudaemon.testing.synthetic import Seen
-from farm.made_up import END_S, World, world
+from farm.made_up import END_S, World, fill, world
 
 END = datetime.fromtimestamp(END_S + 1000, UTC)
 ALL = Window(END - timedelta(days=30), END)
@@ -50,7 +50,7 @@ async def test_totals(full: World, window: Window) -> None:
         "logins": len(of(seen, facts.LoginTried)),
         "commands": len(of(seen, facts.CommandEntered)),
         "exploits": len(of(seen, facts.ExploitRecognised)),
-        "captures": len(kept),
+        "with_sample": len({s.event.session for s in kept}),
         "samples": len({s.event.fact.sha256 for s in kept}),  # type: ignore[attr-defined]
     }
 
@@ -60,6 +60,11 @@ async def test_over_time(full: World) -> None:
     counted = Counter(int(s.event.at_s) // size * size for s in of(within(full, DAY), facts.SessionOpened))
     rows = await attacks.over_time(full.store, DAY)
     assert {row["at_s"]: row["attacks"] for row in rows if row["attacks"]} == counted
+    brought = {s.event.session for s in of(full.seen, facts.ArtefactKept)}
+    loaded = [s for s in of(within(full, DAY), facts.SessionOpened) if s.event.session in brought]
+    with_sample = Counter(int(s.event.at_s) // size * size for s in loaded)
+    assert with_sample
+    assert {row["at_s"]: row["with_sample"] for row in rows if row["with_sample"]} == with_sample
     assert [row["at_s"] for row in rows] == sorted(row["at_s"] for row in rows)
 
 
@@ -92,8 +97,6 @@ async def test_every_ranking(full: World, what: str) -> None:
     addresses, last = defaultdict(set), {}
     for seen in of(full.seen, kind):
         entry = key(seen)
-        if what in ("countries", "networks") and not entry[0]:
-            continue
         counted[entry] += 1
         addresses[entry].add(ip(seen))
         last[entry] = max(last.get(entry, ""), rfc3339(seen.event.at_s))
@@ -220,6 +223,46 @@ async def test_recent(full: World) -> None:
 
 
 # --- samples and search --------------------------------------------------------------------------
+
+
+async def test_raw_payloads_are_no_samples(full: World) -> None:
+    ids, begun_s = IdSource(bytes), END_S - 40 * 86_400  # before everything that the other tests count
+    window = Window.last(timedelta(hours=1), now=datetime.fromtimestamp(begun_s + 1800, UTC))
+    kept = {"payload": ["a"], "upload": ["b", "c"], "download": ["d", "a"], "script": ["e"]}
+    session_of = {origin: ids.new(begun_s) for origin in kept}
+    events = [
+        Seen(Event(ids.new(begun_s + after_s), begun_s + after_s, "lab", fact, session_of[origin]), None)
+        for origin, names in kept.items()
+        for after_s, fact in (
+            (0, facts.SessionOpened("tcp", "catchall")),
+            *((1, facts.ArtefactKept(name * 64, 14, origin)) for name in names),
+        )
+    ]
+    await fill(full.store, events, spool="cd" * 16)
+
+    totals = await attacks.totals(full.store, window)
+    assert (totals["attacks"], totals["with_sample"], totals["samples"]) == (4, 3, 5)
+    buckets = await attacks.over_time(full.store, window)
+    assert [(row["attacks"], row["with_sample"]) for row in buckets] == [(4, 3)]
+    brought = {row["session"]: row["samples"] for row in await attacks.sessions(full.store, SessionFilter(window))}
+    assert brought == {session_of[o]: 0 if o == "payload" else len(names) for o, names in kept.items()}
+    listed = await attacks.sessions(full.store, SessionFilter(window, with_sample=True))
+    assert {row["session"] for row in listed} == set(session_of.values()) - {session_of["payload"]}
+
+    for kind, expected in {"files": "abcde", "payloads": "a", "all": "abcde"}.items():
+        rows = await samples.samples(full.store, window, kind=kind)
+        assert sorted(row["sha256"][0] for row in rows) == list(expected)
+    assert [row["count"] for row in await samples.samples(full.store, window, contains="aaaa")] == [1]
+    assert [row["count"] for row in await samples.samples(full.store, window, contains="aaaa", kind="all")] == [2]
+
+
+async def test_attackers_without_a_place_are_ranked_too(full: World) -> None:
+    now_s = END_S - 45 * 86_400
+    events = [Seen(Event(IdSource(bytes).new(now_s), now_s, "lab", facts.SessionOpened("tcp", "telnet"), "s"), None)]
+    await fill(full.store, events, spool="ef" * 16)
+    window = Window.last(timedelta(hours=1), now=datetime.fromtimestamp(now_s + 10, UTC))
+    assert [(r["country"], r["count"]) for r in await attacks.ranked(full.store, "countries", window)] == [("", 1)]
+    assert [(r["asn"], r["count"]) for r in await attacks.ranked(full.store, "networks", window)] == [(0, 1)]
 
 
 @pytest.mark.parametrize("order", ["last", "first", "count", "size"])

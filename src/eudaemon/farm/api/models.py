@@ -82,8 +82,8 @@ class Totals(Model):
     logins: int
     commands: int
     exploits: int
-    captures: int = Field(description="times a sample was brought")
-    samples: int = Field(description="different samples")
+    with_sample: int = Field(description="sessions that brought a sample, to within a percent")
+    samples: int = Field(description="different samples, to within a percent; raw payloads are none")
 
 
 class Bucket(Model):
@@ -91,8 +91,8 @@ class Bucket(Model):
 
     at_s: int = Field(description="its beginning, seconds since the epoch")
     attacks: int
+    with_sample: int = Field(description="how many of the attacks brought a sample")
     logins: int
-    captures: int
 
 
 class Timeline(Model):
@@ -140,7 +140,7 @@ class Session(Model):
     logins: int
     credential: str = Field(description="`user / password` that was let in, or empty")
     commands: int
-    samples: int
+    samples: int = Field(description="different files that it brought; raw payloads are none")
     exploit: str
     request: str = Field(description="method and target of an HTTP request in it, or empty")
     guess: str = Field(description="what the first bytes look like where no room claims them, or empty")

@@ -35,13 +35,19 @@ _TEXTS = re.compile(rb"(?P<ascii>[\x20-\x7e\t]{4,1000})|(?P<wide>(?:[\x20-\x7e]\
 async def samples(
     parts: PartsHere,
     window: WindowHere,
+    kind: Annotated[
+        Literal["files", "payloads", "all"],
+        Query(description="files that were uploaded or downloaded, and scripts; raw payloads; or both"),
+    ] = "files",
     order: Literal["last", "first", "count", "size"] = "last",
     limit: Limit = 50,
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
     contains: Text = "",
 ) -> models.Samples:
     """Return a page of samples. `contains` looks into names, URLs and the hash's beginning."""
-    rows = await queries.samples(parts.store, window, order=order, limit=limit, offset=offset, contains=contains)
+    rows = await queries.samples(
+        parts.store, window, kind=kind, order=order, limit=limit, offset=offset, contains=contains
+    )
     following = offset + limit if len(rows) == limit else None
     return models.Samples(samples=[models.Sample(**row) for row in rows], next=following)
 
@@ -70,7 +76,7 @@ async def sample(parts: PartsHere, sha256: Sha256Here) -> models.SampleDetail:
     if known is None and size is None:
         raise HTTPException(404, "There is no such sample.")
     found = {**_NEVER_BROUGHT, **(known or {})}
-    found["names"] = sorted(name for name in found["names"] if name)
+    found["names"] = sorted(found["names"])
     md5, sha1 = await _hashes(parts, sha256, size)
     return models.SampleDetail(
         **{**found, **identities.get(sha256, _UNKNOWN), "size": found["size"] if size is None else size},

@@ -3,6 +3,7 @@
 Owns SQL and nothing else: each function takes a store and typed arguments and returns plain dicts. Values only ever
 reach the engine as parameters; what is put into the text of a query comes from the tables in this file. Every answer is
 bounded. Times in answers are RFC 3339 text; addresses are plain, IPv4 never mapped into IPv6. An attack is a session.
+A sample is a file that was brought (uploaded, downloaded, or a script); raw payloads are kept too, but are none.
 """
 
 # ruff: noqa: S608 - the text of queries is put together from this file's own tables, never from an argument
@@ -80,6 +81,11 @@ class Window:
 WITHIN = "time >= {since:DateTime64(6, 'UTC')} AND time < {until:DateTime64(6, 'UTC')}"
 
 
+KEPT = "kind = 'artefact.kept'"
+SAMPLE_KEPT = f"({KEPT} AND JSONExtractString(fields, 'origin') IN ('upload', 'download', 'script'))"
+PAYLOAD_KEPT = f"({KEPT} AND JSONExtractString(fields, 'origin') = 'payload')"
+
+
 def _engine_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
@@ -89,12 +95,12 @@ def _engine_time(moment: datetime) -> str:
 
 _COUNTED = {
     "attacks": "session.opened", "logins": "login.tried", "commands": "command.entered",
-    "exploits": "exploit.recognised", "captures": "artefact.kept",
+    "exploits": "exploit.recognised",
 }  # fmt: skip
 
 
 async def totals(store: Answers, window: Window) -> Row:
-    """Return how many attacks, attackers, logins, commands, exploits, downloads and samples there were."""
+    """Return how many attacks, attackers, logins, commands, exploits, samples and attacks `with_sample` there were."""
     counted, attackers, samples = await asyncio.gather(
         ask(
             store,
@@ -109,13 +115,15 @@ async def totals(store: Answers, window: Window) -> Row:
         ),
         ask(
             store,
-            f"SELECT uniqCombined64(sha256) AS count FROM events WHERE kind = 'artefact.kept' AND {WITHIN}",
+            f"""SELECT uniqCombined64(sha256) AS count, uniqCombined64(session) AS sessions
+                FROM events WHERE {SAMPLE_KEPT} AND {WITHIN}""",
             window.parameters(),
         ),
     )
     count_of = {row["kind"]: row["count"] for row in counted}
     counts = {name: count_of.get(kind, 0) for name, kind in _COUNTED.items()}
-    return {**counts, "attackers": attackers[0]["count"], "samples": samples[0]["count"]}
+    brought = {"with_sample": samples[0]["sessions"], "samples": samples[0]["count"]}
+    return {**counts, "attackers": attackers[0]["count"], **brought}
 
 
 BUCKETS_S = (60, 300, 900, 3600, 10_800, 21_600, 86_400, 604_800)
@@ -129,15 +137,16 @@ def bucket_s(window: Window) -> int:
 
 
 async def over_time(store: Answers, window: Window) -> list[Row]:
-    """Return attacks, logins and captured samples per bucket of `bucket_s`, empty buckets left out."""
+    """Return attacks, those of them `with_sample`, and logins per bucket of `bucket_s`, empty buckets left out."""
+    brought = _SESSIONS_WITH.format(condition=SAMPLE_KEPT)
     rows = await ask(
         store,
         f"""SELECT intDiv(toUnixTimestamp(time), {{size:UInt32}}) * {{size:UInt32}} AS at_s,
                    countIf(kind = 'session.opened') AS attacks, countIf(kind = 'login.tried') AS logins,
-                   countIf(kind = 'artefact.kept') AS captures
-            FROM events WHERE {WITHIN} AND kind IN ('session.opened', 'login.tried', 'artefact.kept')
+                   countIf(kind = 'session.opened' AND {brought}) AS with_sample
+            FROM events WHERE {WITHIN} AND kind IN ('session.opened', 'login.tried')
             GROUP BY at_s ORDER BY at_s LIMIT 2000""",
-        {**window.parameters(), "size": bucket_s(window)},
+        {**window.parameters(), **_until_closed(window), "size": bucket_s(window)},
     )
     return list(rows)
 
@@ -148,13 +157,12 @@ class Ranking:
 
     kind: str
     columns: Mapping[str, str]  # name in the answer -> column
-    keep: str = "1"
     carried: Mapping[str, str] = field(default_factory=dict)  # columns that follow from those, and need no grouping
 
 
 RANKINGS: dict[str, Ranking] = {
-    "countries": Ranking("session.opened", {"country": "country"}, "country != ''"),
-    "networks": Ranking("session.opened", {"asn": "asn", "as_name": "as_name"}, "asn != 0"),
+    "countries": Ranking("session.opened", {"country": "country"}),
+    "networks": Ranking("session.opened", {"asn": "asn", "as_name": "as_name"}),
     "attackers": Ranking(
         "session.opened", {"ip": "attacker_ip"}, carried={"country": "any(country)", "as_name": "any(as_name)"}
     ),
@@ -192,7 +200,7 @@ async def ranked(store: Answers, what: str, window: Window, *, limit: int = 10, 
         store,
         f"""SELECT {", ".join(shown)}, count() AS count, {attackers} AS attackers,
                    {said_time("max(time)")} AS last
-            FROM events WHERE kind = {{kind:String}} AND {WITHIN} AND {ranking.keep} {matches}
+            FROM events WHERE kind = {{kind:String}} AND {WITHIN} {matches}
             GROUP BY {", ".join(groups)} ORDER BY count DESC, {", ".join(groups)} LIMIT {{limit:UInt32}}""",
         parameters,
     )
@@ -230,9 +238,13 @@ _SESSIONS_WITH = """session IN (SELECT session FROM events WHERE {condition} AND
     AND time >= {{since:DateTime64(6, 'UTC')}} AND time < {{until_closed:DateTime64(6, 'UTC')}})"""
 
 
+def _until_closed(window: Window) -> dict[str, Any]:
+    return {"until_closed": _engine_time(window.until + timedelta(seconds=_SESSION_S_MAX))}
+
+
 def _session_conditions(wanted: SessionFilter) -> tuple[list[str], dict[str, Any]]:
     conditions, parameters = [WITHIN], wanted.window.parameters()
-    parameters["until_closed"] = _engine_time(wanted.window.until + timedelta(seconds=_SESSION_S_MAX))
+    parameters |= _until_closed(wanted.window)
     for column, type_, value in (
         ("country", "String", wanted.country.upper()), ("sensor", "String", wanted.sensor),
         ("room", "String", wanted.room), ("local_port", "UInt16", wanted.port), ("asn", "UInt32", wanted.asn),
@@ -244,7 +256,7 @@ def _session_conditions(wanted: SessionFilter) -> tuple[list[str], dict[str, Any
         parameters["first_ip"], parameters["last_ip"] = address_range(wanted.network)
         conditions.append("attacker_ip BETWEEN toIPv6({first_ip:String}) AND toIPv6({last_ip:String})")
     if wanted.with_sample:
-        conditions.append(_SESSIONS_WITH.format(condition="kind = 'artefact.kept'"))
+        conditions.append(_SESSIONS_WITH.format(condition=SAMPLE_KEPT))
     if wanted.with_login:
         conditions.append(_SESSIONS_WITH.format(condition="kind = 'login.tried' AND accepted"))
     if wanted.text:
@@ -303,7 +315,7 @@ async def _happened(store: Answers, opened: Sequence[Row]) -> dict[str, Row]:
         f"""SELECT session, countIf(kind = 'login.tried') AS logins,
                    anyIf(concat(user, ' / ', password), kind = 'login.tried' AND accepted) AS credential,
                    countIf(kind = 'command.entered') AS commands,
-                   uniqExactIf(sha256, kind = 'artefact.kept') AS samples,
+                   uniqExactIf(sha256, {SAMPLE_KEPT}) AS samples,
                    anyIf(name, kind = 'exploit.recognised') AS exploit,
                    anyIf(concat(name, ' ', url), kind = 'http.request') AS request,
                    anyIf(name, kind = 'payload.classified') AS guess,

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from eudaemon.farm.queries.attacks import (
+    KEPT,
+    PAYLOAD_KEPT,
     ROWS_MAX,
+    SAMPLE_KEPT,
     TEXT_CHARS_MAX,
     WITHIN,
     Answers,
@@ -24,14 +27,23 @@ from eudaemon.farm.queries.attacks import (
     session_events,
 )
 
+KINDS = {"files": SAMPLE_KEPT, "payloads": PAYLOAD_KEPT, "all": KEPT}
 _SAMPLE_ORDERS = {"last": "last_time", "first": "first_time", "count": "count", "size": "size_"}
 
 
 async def samples(
-    store: Answers, window: Window, *, order: str = "last", limit: int = 50, offset: int = 0, contains: str = ""
+    store: Answers,
+    window: Window,
+    *,
+    kind: str = "files",
+    order: str = "last",
+    limit: int = 50,
+    offset: int = 0,
+    contains: str = "",
 ) -> list[Row]:
     """Return samples that arrived in the window, with how often, from how many attackers, and what they are.
 
+    `kind` is one of `KINDS`: the samples proper, raw payloads, or both.
     `contains` looks into names, URLs, descriptions and the hash's beginning.
     """
     parameters = {**window.parameters(), "limit": min(max(limit, 1), ROWS_MAX), "offset": min(max(offset, 0), 100_000)}
@@ -43,10 +55,11 @@ async def samples(
                      OR positionCaseInsensitiveUTF8(url, {contains:String}) > 0)"""
     rows = await ask(
         store,
-        f"""SELECT sha256, any(size) AS size_, argMax(name, time) AS name_, argMax(url, time) AS url_, count() AS count,
+        f"""SELECT sha256, any(size) AS size_, argMaxIf(name, time, name != '') AS name_,
+                   argMaxIf(url, time, url != '') AS url_, count() AS count,
                    uniqCombined64(attacker_ip) AS attackers, min(time) AS first_time, max(time) AS last_time,
                    {said_time("first_time")} AS first, {said_time("last_time")} AS last
-            FROM events WHERE kind = 'artefact.kept' AND {WITHIN} {matches}
+            FROM events WHERE {KINDS[kind]} AND {WITHIN} {matches}
             GROUP BY sha256 ORDER BY {_SAMPLE_ORDERS[order]} DESC, sha256
             LIMIT {{limit:UInt32}} OFFSET {{offset:UInt32}}""",
         parameters,
@@ -88,7 +101,7 @@ async def sample(store: Answers, sha256: str) -> Row | None:
         store,
         f"""SELECT count() AS count, max(size) AS size_, uniqExact(attacker_ip) AS attackers,
                    {said_time("min(time)")} AS first, {said_time("max(time)")} AS last,
-                   groupUniqArray(50)(name) AS names, groupUniqArray(20)(sensor) AS sensors,
+                   groupUniqArrayIf(50)(name, name != '') AS names, groupUniqArray(20)(sensor) AS sensors,
                    groupUniqArrayIf(60)(country, country != '') AS countries,
                    groupUniqArray(5)(JSONExtractString(fields, 'origin')) AS origins
             FROM events WHERE kind = 'artefact.kept' AND sha256 = {{sha256:String}}""",
@@ -162,7 +175,7 @@ async def search(store: Answers, text: str, window: Window, *, limit: int = 10) 
         found["attackers"] = list(rows)
     groups = ("credentials", "commands", "urls", "exploits")
     found["samples"], *texts = await asyncio.gather(
-        samples(store, window, limit=limit, contains=text),
+        samples(store, window, kind="all", limit=limit, contains=text),
         *(ranked(store, group, window, limit=limit, contains=text) for group in groups),
     )
     return {**found, **dict(zip(groups, texts, strict=True))}

@@ -1,5 +1,6 @@
 // The frame of the page: who is logged in, which view, the bar and the keys that work everywhere.
 import { get, onLoggedOut, post } from "./api.js";
+import { zone } from "./format.js";
 import { html, render, useEffect, useRef, useState } from "./lib.js";
 import * as live from "./live.js";
 import { Icon, Problem } from "./parts.js";
@@ -59,7 +60,8 @@ function Frame({ user, loggedOut }) {
   }, [where]);
   return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>Skip to content</a>
     <${Bar} user=${user} where=${where} loggedOut=${loggedOut} />
-    <main id="main" ref=${main} tabindex="-1" aria-label=${title}>${found ? found[2](found[0][1], { user, loggedOut }) : html`<${Missing} />`}</main>`;
+    <main id="main" ref=${main} tabindex="-1" aria-label=${title}>${found ? found[2](found[0][1], { user, loggedOut }) : html`<${Missing} />`}
+      <p class="note zone">Times are in ${zone()}.</p></main>`;
 }
 
 function Bar({ user, where, loggedOut }) {

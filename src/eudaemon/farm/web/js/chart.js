@@ -15,7 +15,7 @@ function fill(timeline) {
   const first = timeline.buckets[0]?.at_s ?? end - size;
   if ((end - begin) / size > 400) begin = Math.max(begin, first - size); // "all time" begins with the first attack
   const bars = [];
-  for (let at = Math.floor(begin / size) * size; at < end && bars.length < 2000; at += size) bars.push(known.get(at) ?? { at_s: at, attacks: 0, logins: 0, captures: 0 });
+  for (let at = Math.floor(begin / size) * size; at < end && bars.length < 2000; at += size) bars.push(known.get(at) ?? { at_s: at, attacks: 0, with_sample: 0, logins: 0 });
   return bars;
 }
 
@@ -28,7 +28,7 @@ function niceTop(value) {
 function tickLabel(seconds, size) {
   const at = new Date(seconds * 1000);
   return size < 10_800
-    ? at.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hour12: false })
+    ? at.toLocaleTimeString("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" })
     : at.toLocaleDateString("en", { day: "numeric", month: "short" });
 }
 
@@ -48,7 +48,7 @@ export function Timeline({ timeline }) {
   const y = (value) => 8 + (HEIGHT - BOTTOM - 8) * (1 - value / top);
   const size = timeline.bucket_s;
   const chosen = at == null ? null : bars[Math.min(at, bars.length - 1)];
-  const words = (b) => `${exactly(iso(b.at_s))}: ${plural(b.attacks, "attack")}, ${plural(b.logins, "login")}, ${plural(b.captures, "sample")} captured`;
+  const words = (b) => `${exactly(iso(b.at_s))}: ${plural(b.attacks, "attack")}, ${number(b.with_sample)} of them with a sample, ${plural(b.logins, "login")}`;
   const open = (b) => go(path("/sessions", { since: iso(b.at_s), until: iso(b.at_s + size) }));
   const keys = (event) => {
     const from = at ?? bars.length;
@@ -71,11 +71,11 @@ export function Timeline({ timeline }) {
       ${[0, 0.5, 1].map((part) => html`<g class="grid" key=${part}><line x1=${left} x2=${width} y1=${y(top * part)} y2=${y(top * part)} /><text x=${left - 6} y=${y(top * part) + 4} text-anchor="end">${short(top * part)}</text></g>`)}
       ${bars.map((b, i) => html`<g key=${b.at_s} class=${b === chosen ? "column on" : "column"}>
         <rect class="attacks" x=${left + i * step + Math.min(1, step / 8)} width=${Math.max(1, step - Math.min(2, step / 4))} y=${y(b.attacks)} height=${Math.max(0, y(0) - y(b.attacks))} rx=${Math.min(2, step / 5)} />
-        ${b.captures > 0 && html`<rect class="captures" x=${left + i * step + Math.min(1, step / 8)} width=${Math.max(1, step - Math.min(2, step / 4))} y=${y(Math.min(b.captures, b.attacks))} height=${Math.max(1.5, y(0) - y(Math.min(b.captures, b.attacks)))} rx=${Math.min(2, step / 5)} />`}
+        ${b.with_sample > 0 && html`<rect class="captures" x=${left + i * step + Math.min(1, step / 8)} width=${Math.max(1, step - Math.min(2, step / 4))} y=${y(b.with_sample)} height=${Math.max(1.5, y(0) - y(b.with_sample))} rx=${Math.min(2, step / 5)} />`}
         ${i % every === 0 && left + i * step < width - 36 && html`<text class="tick" x=${left + i * step} y=${HEIGHT - 5}>${tickLabel(b.at_s, size)}</text>`}</g>`)}
     </svg>
     <p class="reading" aria-hidden="true">${chosen
-      ? html`<time>${exactly(iso(chosen.at_s))}</time> <b>${number(chosen.attacks)}</b> attacks <b>${number(chosen.logins)}</b> logins <b>${number(chosen.captures)}</b> captured`
-      : html`<span class="key attacks"></span> attacks <span class="key captures"></span> brought a sample`}</p>
+      ? html`<time>${exactly(iso(chosen.at_s))}</time> <b>${number(chosen.attacks)}</b> attacks, <b>${number(chosen.with_sample)}</b> of them brought a sample, <b>${number(chosen.logins)}</b> logins`
+      : html`<span class="key attacks"></span> attacks <span class="key captures"></span> of them brought a sample`}</p>
   </div>`;
 }

@@ -1,8 +1,8 @@
 // How things are said: times, numbers, sizes, countries, and attackers' text made visible. Pure functions.
 
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
-const exact = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium" });
-const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const exact = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeStyle: "medium", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const whole = new Intl.NumberFormat("en");
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const regions = new Intl.DisplayNames(["en"], { type: "region", fallback: "none" });
@@ -14,6 +14,13 @@ export function ago(time, now = Date.now()) {
   if (Math.abs(seconds) < 10) return "just now";
   for (const [unit, size] of STEPS) if (Math.abs(seconds) >= size) return relative.format(-Math.floor(seconds / size), unit);
   return relative.format(-Math.floor(seconds), "second");
+}
+
+// The zone that all times on the page are in, such as "Europe/Berlin, UTC+1".
+export function zone() {
+  const name = exact.resolvedOptions().timeZone;
+  const offset = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" }).formatToParts().find((part) => part.type === "timeZoneName").value.replace("GMT", "UTC");
+  return name === offset ? name : `${name}, ${offset}`;
 }
 
 export const exactly = (time) => exact.format(new Date(time));
@@ -29,6 +36,10 @@ export function bytes(count) {
   return `${value.toFixed(value < 10 ? 1 : 0)} ${["B", "KiB", "MiB", "GiB", "TiB"][step]}`;
 }
 
+// A moment within a session that lasted `wholeMs`: milliseconds while those tell moments apart.
+export const SHORT_MS = 5000;
+export const moment = (ms, wholeMs) => (wholeMs < SHORT_MS ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
+
 export function span(seconds) {
   if (seconds == null) return "";
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
@@ -38,8 +49,10 @@ export function span(seconds) {
   return `${Math.floor(seconds / 86_400)} d ${Math.round((seconds % 86_400) / 3600)} h`;
 }
 
+export const NOWHERE = "private or unknown"; // an address that no registry places
+
 export function countryName(code) {
-  if (!code) return "unknown";
+  if (!code) return NOWHERE;
   try { return regions.of(code) ?? code; } catch { return code; }
 }
 
@@ -61,17 +74,32 @@ export function visibly(text) {
   return parts;
 }
 
+// Bytes in hexadecimal as text if all of them are printable, else as they are.
+export function unhexed(head = "") {
+  const data = /^([0-9a-f]{2})+$/.test(head) ? head.match(/../g).map((pair) => parseInt(pair, 16)) : [];
+  const readable = data.length > 0 && data.every((byte) => (byte >= 32 && byte < 127) || (byte >= 9 && byte <= 13));
+  return readable ? String.fromCharCode(...data) : head;
+}
+
+const ENDINGS = new Map([
+  ["peer", "the attacker hung up"], ["room", "the honeypot ended it"], ["idle", "nothing came any more"], ["time", "it lasted too long"],
+  ["bytes", "it sent too much"], ["peer fault", "the attacker broke the protocol"], ["our fault", "a fault of ours"], ["reset", "the attacker reset the connection"],
+  ["stop", "the sensor was stopped"],
+]);
+export const ending = (reason) => ENDINGS.get(reason) ?? String(reason);
+
 // What a fact says, in a few words: [what happened, what the attacker wrote, tone].
 export function says(kind, f = {}) {
   switch (kind) {
     case "session.opened": return [`connected to ${f.room} over ${f.transport}`, "", ""];
-    case "session.closed": return [`ended (${f.reason}) after ${span(f.duration_s)}, ${bytes(f.bytes_in ?? 0)} in, ${bytes(f.bytes_out ?? 0)} out`, "", ""];
+    case "session.closed": return [`ended after ${span(f.duration_s)}: ${ending(f.reason)}; ${bytes(f.bytes_in ?? 0)} in, ${bytes(f.bytes_out ?? 0)} out`, "", ""];
     case "login.tried": return [f.accepted ? "logged in as" : "tried", `${f.user} / ${f.password}`, f.accepted ? "hot" : ""];
     case "command.entered": return ["entered", f.line, ""];
     case "http.request": return ["requested", `${f.method} ${f.target}`, ""];
     case "exploit.recognised": return [`used ${f.name}${f.reference ? ` (${f.reference})` : ""}`, f.command, "hot"];
-    case "payload.classified": return [`sent what looks like ${f.guess}`, f.head, ""];
-    case "artefact.kept": return [`brought ${f.name ? "" : "a "}sample, ${bytes(f.size ?? 0)}`, f.name || f.sha256?.slice(0, 16), "hot"];
+    case "payload.classified": return [f.guess === "unknown" ? "sent unknown bytes" : `sent what looks like ${f.guess}`, unhexed(f.head), ""];
+    case "artefact.kept": if (f.origin === "payload") return [`raw payload kept, ${bytes(f.size ?? 0)}`, "", ""];
+      return [`brought ${f.name ? "" : "a "}sample, ${bytes(f.size ?? 0)}`, f.name || f.sha256?.slice(0, 16), "hot"];
     case "download.wished": return [`wanted (${f.tool})`, f.url, ""];
     case "download.finished": return [f.outcome === "ok" ? `fetched ${bytes(f.size ?? 0)} from` : `could not fetch (${f.reason || f.outcome})`, f.url, ""];
     case "sample.identified": return ["sample identified:", f.description, ""];

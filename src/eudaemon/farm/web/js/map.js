@@ -21,8 +21,9 @@ export function WorldMap({ rows }) {
   useEffect(() => {
     if (!world) fetch("/vendor/world.json").then((a) => a.json()).then((w) => setShape((world = w)));
   }, []);
-  const counts = useMemo(() => new Map(rows.map((row) => [row.country, row])), [rows]);
-  const most = Math.max(0, ...rows.map((row) => row.count));
+  const placed = useMemo(() => rows.filter((row) => row.country), [rows]);
+  const counts = useMemo(() => new Map(placed.map((row) => [row.country, row])), [placed]);
+  const most = Math.max(0, ...placed.map((row) => row.count));
 
   const clamp = ({ x, y, zoom }) => {
     const z = Math.min(ZOOM_MAX, Math.max(1, zoom));
@@ -71,9 +72,9 @@ export function WorldMap({ rows }) {
   };
   const box = `${view.x} ${view.y} ${shape.width / view.zoom} ${shape.height / view.zoom}`;
   const hovered = over && counts.get(over);
-  const list = rows.slice(0, 5).map((row) => `${countryName(row.country)} ${number(row.count)}`).join(", ");
+  const list = placed.slice(0, 5).map((row) => `${countryName(row.country)} ${number(row.count)}`).join(", ");
   return html`<div class="map">
-    <svg ref=${svg} viewBox=${box} tabindex="0" role="img" aria-label=${rows.length ? `World map of attacks. Most from ${list}. Arrow keys move, plus and minus zoom, 0 shows all.` : "World map without attacks."}
+    <svg ref=${svg} viewBox=${box} tabindex="0" role="img" aria-label=${placed.length ? `World map of attacks. Most from ${list}. Arrow keys move, plus and minus zoom, 0 shows all.` : "World map without attacks."}
       onKeyDown=${keys} onPointerDown=${down} onPointerMove=${move} onPointerLeave=${() => setOver(null)} onClick=${click} onDblClick=${() => zoomBy(2)}>
       ${Object.entries(shape.countries).map(([code, d]) => html`<path key=${code} d=${d} data-code=${code} class=${`land s${shadeOf(counts.get(code)?.count, most)}${code === over ? " over" : ""}`} />`)}
       ${Object.entries(shape.dots).map(([code, [x, y]]) => counts.has(code) && html`<circle key=${code} cx=${x} cy=${y} r=${48 / Math.sqrt(view.zoom)} data-code=${code} class=${`land dot s${shadeOf(counts.get(code).count, most)}`} />`)}

@@ -28,7 +28,7 @@ export function Time({ at }) {
   return html`<time datetime=${at} title=${exactly(at)}>${ago(at, now)}</time>`;
 }
 
-export const Country = ({ code, brief = false }) => html`<span class="country" title=${countryName(code)}><span class="code" aria-hidden=${brief ? undefined : "true"}>${code || "··"}</span>${brief ? "" : html` ${countryName(code)}`}</span>`;
+export const Country = ({ code, brief = false }) => html`<span class="country" title=${countryName(code)}>${(code || brief) && html`<span class="code" aria-hidden=${brief ? undefined : "true"}>${code || "?"}</span> `}${!brief && countryName(code)}</span>`;
 
 export const Hash = ({ sha256, chars = 12 }) => html`<a class="hash" href=${`/samples/${sha256}`} title=${sha256}>${sha256.slice(0, chars)}…</a>`;
 
@@ -53,12 +53,12 @@ export function Loaded({ from, empty, rows, children }) {
   return html`${from.error && html`<${Problem} error=${from.error} />`}${children(from.data)}`;
 }
 
-// A ranking: each entry a bar of its share.
+// A ranking: each entry a bar of its share, and a link if `href` has one for it.
 export function Bars({ rows, label, href, caption }) {
   const most = Math.max(1, ...rows.map((row) => row.count));
   return html`<ol class="bars" aria-label=${caption}>${rows.map((row, i) => html`<li key=${i}>
     <span class="bar" style=${{ width: `${(100 * row.count) / most}%` }} aria-hidden="true"></span>
-    ${href ? html`<a class="bar-label" href=${href(row)}>${label(row)}</a>` : html`<span class="bar-label">${label(row)}</span>`}
+    ${href?.(row) ? html`<a class="bar-label" href=${href(row)}>${label(row)}</a>` : html`<span class="bar-label">${label(row)}</span>`}
     <span class="bar-count" title=${`${number(row.count)} from ${number(row.attackers)} addresses`}>${number(row.count)}</span></li>`)}</ol>`;
 }
 

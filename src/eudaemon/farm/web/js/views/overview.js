@@ -1,5 +1,5 @@
 // The first view: what is going on, from where, and what they try.
-import { number, short } from "../format.js";
+import { NOWHERE, number, short } from "../format.js";
 import { Feed } from "../feed.js";
 import { html, useEffect, useRef } from "../lib.js";
 import { listen } from "../live.js";
@@ -10,7 +10,7 @@ import { useData, useSpan } from "../state.js";
 import { SpanChooser } from "../span.js";
 import { Timeline } from "../chart.js";
 
-const TOTALS = [["attacks", "Attacks", "/sessions"], ["attackers", "Addresses", ""], ["logins", "Logins tried", "/credentials"], ["exploits", "Exploits", ""], ["captures", "Captures", "/sessions?with_sample=true"], ["samples", "Different samples", "/samples"]];
+const TOTALS = [["attacks", "Attacks", "/sessions"], ["attackers", "Addresses", ""], ["logins", "Logins tried", "/credentials"], ["exploits", "Exploits", ""], ["with_sample", "Brought a sample", "/sessions?with_sample=true"], ["samples", "Different samples", "/samples"]];
 
 function Figure({ name, label, href, totals, before }) {
   const [now, then] = [totals[name], before[name]];
@@ -46,8 +46,8 @@ export function Overview() {
       <${Panel} title="Attacks over time" className="wide" loading=${overview.loading}><${Loaded} from=${overview}>${(data) => html`<${Timeline} timeline=${data.timeline} />`}<//><//>
       <${Panel} title="Live" className="tall"><${Feed} /><//>
       <${Panel} title="Where from" className="wide"><${Loaded} from=${countries}>${(rows) => html`<${WorldMap} rows=${rows} />`}<//><//>
-      <${Panel} title="Countries"><${Loaded} from=${countries} empty=${nothing}>${(rows) => html`<${Bars} caption="Countries by attacks" rows=${rows.slice(0, 8)} label=${(r) => html`<${Country} code=${r.country} />`} href=${(r) => path("/sessions", { country: r.country, span })} />`}<//><//>
-      <${Panel} title="Networks"><${Loaded} from=${networks} empty=${nothing}>${(rows) => html`<${Bars} caption="Networks by attacks" rows=${rows} label=${(r) => html`<${Raw} text=${r.as_name || `AS${r.asn}`} />`} href=${(r) => path("/sessions", { asn: r.asn, span })} />`}<//><//>
+      <${Panel} title="Countries"><${Loaded} from=${countries} empty=${nothing}>${(rows) => html`<${Bars} caption="Countries by attacks" rows=${rows.slice(0, 8)} label=${(r) => html`<${Country} code=${r.country} />`} href=${(r) => r.country && path("/sessions", { country: r.country, span })} />`}<//><//>
+      <${Panel} title="Networks"><${Loaded} from=${networks} empty=${nothing}>${(rows) => html`<${Bars} caption="Networks by attacks" rows=${rows} label=${(r) => (r.asn ? html`<${Raw} text=${r.as_name || `AS${r.asn}`} />` : NOWHERE)} href=${(r) => r.asn && path("/sessions", { asn: r.asn, span })} />`}<//><//>
       <${Panel} title="Addresses"><${Loaded} from=${attackers} empty=${nothing}>${(rows) => html`<${Bars} caption="Addresses by attacks" rows=${rows} label=${(r) => html`<${Country} code=${r.country} brief /> <span class="mono">${r.ip}</span>`} href=${(r) => path("/sessions", { network: r.ip, span })} />`}<//><//>
       <${Panel} title="Credentials"><${Loaded} from=${credentials} empty=${nothing}>${(rows) => html`<${Bars} caption="Credentials by attempts" rows=${rows} label=${(r) => html`<${Raw} text=${r.user} max="24" /> <span class="slash">/</span> <${Raw} text=${r.password} max="24" />`} />`}<//><//>
       <${Panel} title="Ports"><${Loaded} from=${ports} empty=${nothing}>${(rows) => html`<${Bars} caption="Ports by attacks" rows=${rows} label=${(r) => html`<span class="mono">${r.port}</span> <${Raw} text=${r.room} plain max="24" />`} href=${(r) => path("/sessions", { port: r.port, span })} />`}<//><//>

@@ -17,7 +17,7 @@ export function Sample({ sha256 }) {
       ${s.kept && html`<a class="button danger" href=${`/api/samples/${sha256}/download`} download><${Icon} name="download" size="16" /> Save malware</a>`}</div>
     <dl class="facts">
       <div class="wide"><dt>What it is</dt><dd>${s.description ? html`<${Raw} text=${s.description} />` : html`<span class="muted">not looked at yet</span>`} <${Rules} names=${s.rules} /></dd></div>
-      <div><dt>Size</dt><dd>${bytes(s.size)} <span class="muted">${number(s.size)} bytes</span></dd></div>
+      <div><dt>Size</dt><dd>${s.size < 1024 ? plural(s.size, "byte") : html`${bytes(s.size)} <span class="muted">${number(s.size)} bytes</span>`}</dd></div>
       <div><dt>Brought</dt><dd>${plural(s.count, "time")} by ${plural(s.attackers, "address", "addresses")}</dd></div>
       ${s.first && html`<div><dt>First seen</dt><dd>${exactly(s.first)}</dd></div><div><dt>Last seen</dt><dd>${exactly(s.last)}</dd></div>`}
       ${s.names.length > 0 && html`<div><dt>Names</dt><dd>${s.names.slice(0, 12).map((n, i) => html`${i > 0 && ", "}<${Raw} text=${n} max="60" />`)}</dd></div>`}

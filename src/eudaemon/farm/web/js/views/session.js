@@ -1,5 +1,5 @@
 // One session: who, what in which order, and the replay.
-import { exactly, bytes, plural, says, span } from "../format.js";
+import { bytes, ending, exactly, moment, plural, says, span } from "../format.js";
 import { html } from "../lib.js";
 import { Copy, Country, Empty, Hash, Loaded, Panel, Problem, Raw, Waiting } from "../parts.js";
 import { Replay } from "../replay.js";
@@ -18,8 +18,9 @@ function Shown({ id, data, talk, lasts, reload }) {
   const first = data.events[0];
   const opened = data.events.find((e) => e.kind === "session.opened") ?? first;
   const closed = data.events.find((e) => e.kind === "session.closed")?.fields;
+  const begun = Date.parse(first.time);
   const room = opened.fields.room ?? "";
-  const samples = [...new Set(data.events.filter((e) => e.kind === "artefact.kept").map((e) => e.fields.sha256))];
+  const samples = [...new Set(data.events.filter((e) => e.kind === "artefact.kept" && e.fields.origin !== "payload").map((e) => e.fields.sha256))];
   return html`
     <div class="view-head"><h1 tabindex="-1">Session <span class="muted">from</span> <span class="mono">${first.ip}</span></h1>
       ${lasts && html`<button type="button" class="button" onClick=${reload}>Still open. Look again</button>`}</div>
@@ -28,7 +29,7 @@ function Shown({ id, data, talk, lasts, reload }) {
       <div><dt>Attacker</dt><dd><a class="mono" href=${path("/sessions", { network: first.ip, span: "all" })}>${first.ip}</a><span class="muted">:${first.attacker_port}</span> <${Copy} text=${first.ip} what="address" /></dd></div>
       <div><dt>From</dt><dd><${Country} code=${first.country} />${first.asn ? html`, <a href=${path("/sessions", { asn: first.asn, span: "all" })}><${Raw} text=${first.as_name || `AS${first.asn}`} /></a>` : ""}</dd></div>
       <div><dt>To</dt><dd>${first.sensor}, port ${first.port}${room && html`, <${Raw} text=${room} plain />`}</dd></div>
-      ${closed && html`<div><dt>Lasted</dt><dd>${span(closed.duration_s)}, ended: <${Raw} text=${closed.reason} plain /></dd></div><div><dt>Traffic</dt><dd>${bytes(closed.bytes_in)} in, ${bytes(closed.bytes_out)} out</dd></div>`}
+      ${closed && html`<div><dt>Lasted</dt><dd>${span(closed.duration_s)} (<${Raw} text=${ending(closed.reason)} plain />)</dd></div><div><dt>Traffic</dt><dd>${bytes(closed.bytes_in)} in, ${bytes(closed.bytes_out)} out</dd></div>`}
       ${samples.length > 0 && html`<div><dt>Brought</dt><dd>${samples.map((s) => html`<${Hash} key=${s} sha256=${s} /> `)}</dd></div>`}
     </dl>
     <div class="grid-session">
@@ -38,15 +39,15 @@ function Shown({ id, data, talk, lasts, reload }) {
         : data.conversation ? html`<${Waiting} />`
         : html`<${Empty} title=${lasts ? "The session still lasts" : "No recording was kept"}>${lasts ? "Its recording arrives when it ends." : "The sensor had no room for it, or neither side sent anything."}<//>`}<//>
       <${Panel} title="What happened" actions=${html`<span class="muted">${plural(data.events.length, "fact")}</span>`}>
-        <ol class="facts-line">${data.events.map((event) => html`<${Fact} key=${event.id} event=${event} begun=${Date.parse(first.time)} />`)}</ol>
+        <ol class="facts-line">${data.events.map((event) => html`<${Fact} key=${event.id} event=${event} begun=${begun} wholeMs=${Date.parse(data.events[data.events.length - 1].time) - begun} />`)}</ol>
         ${data.truncated && html`<p class="note">Only the first 5,000 facts are shown.</p>`}<//>
     </div>`;
 }
 
-function Fact({ event, begun }) {
+function Fact({ event, begun, wholeMs }) {
   const [what, text, tone] = says(event.kind, event.fields);
   const hash = event.fields.sha256;
-  return html`<li class=${`fact ${tone}`}><time datetime=${event.time} title=${exactly(event.time)}>+${((Date.parse(event.time) - begun) / 1000).toFixed(1)} s</time>
+  return html`<li class=${`fact ${tone}`}><time datetime=${event.time} title=${exactly(event.time)}>+${moment(Date.parse(event.time) - begun, wholeMs)}</time>
     <div><details><summary><span class="fact-what"><${Raw} text=${what} plain /></span> ${text && html`<${Raw} text=${text} />`}</summary>
       <dl class="fields"><div><dt>kind</dt><dd><${Raw} text=${event.kind} /></dd></div>${Object.entries(event.fields).map(([name, value]) => html`<div key=${name}><dt><${Raw} text=${name} plain /></dt><dd><${Raw} text=${typeof value === "object" ? JSON.stringify(value) : String(value)} /></dd></div>`)}</dl></details>
       ${hash && html`<${Hash} sha256=${hash} chars="24" />`}</div></li>`;

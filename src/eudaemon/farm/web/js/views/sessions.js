@@ -1,5 +1,5 @@
 // The list of sessions and its filters; all of it is in the address, so that it can be passed on.
-import { exactly, span as lasting } from "../format.js";
+import { exactly, NOWHERE, span as lasting } from "../format.js";
 import { html, useEffect, useRef, useState } from "../lib.js";
 import { get } from "../api.js";
 import { Country, Empty, Icon, Loaded, Problem, Raw, Time } from "../parts.js";
@@ -67,18 +67,16 @@ export function Sessions() {
 }
 
 export function SessionTable({ rows, stale = false }) {
-  return html`<table class=${stale ? "rows stale" : "rows"}><caption class="sr">Sessions, the newest first</caption>
+  return html`<table class=${`rows compact${stale ? " stale" : ""}`}><caption class="sr">Sessions, the newest first</caption>
     <thead><tr><th scope="col">When</th><th scope="col">Attacker</th><th scope="col">From</th><th scope="col">To</th><th scope="col">What happened</th><th scope="col" class="num">Lasted</th></tr></thead>
     <tbody>${rows.map((s) => html`<tr key=${s.session}>
       <td data-label="When"><a class="row-link" href=${`/sessions/${s.session}`}><${Time} at=${s.opened} /></a></td>
       <td data-label="Attacker" class="mono">${s.ip}</td>
-      <td data-label="From"><${Country} code=${s.country} brief /> <span class="as-name"><${Raw} text=${networkName(s)} max="28" /></span></td>
-      <td data-label="To"><span class="mono">${s.port}</span> <${Raw} text=${s.room} plain max="24" /> <span class="muted">${s.sensor}</span></td>
+      <td data-label="From">${s.country || s.asn ? html`<${Country} code=${s.country} brief /> <span class="as-name">${s.asn ? html`<${Raw} text=${s.as_name || `AS${s.asn}`} max="28" />` : "unknown network"}</span>` : html`<span class="muted">${NOWHERE}</span>`}</td>
+      <td data-label="To"><span class="mono">${s.port}</span> <${Raw} text=${s.room} plain max="24" /> <span class="muted sensor">${s.sensor}</span></td>
       <td data-label="What happened"><${Happened} session=${s} /></td>
       <td data-label="Lasted" class="num">${s.closed ? lasting(s.duration_s) : html`<span class="chip live">open</span>`}</td></tr>`)}</tbody></table>`;
 }
-
-const networkName = (s) => s.as_name || (s.asn ? `AS${s.asn}` : "unknown network");
 
 function Happened({ session: s }) {
   const chips = [];
