@@ -127,6 +127,8 @@ async def running(place: Path, *, sensor: str = "", more: str = "") -> AsyncIter
     """
     names = ("telnet", "http", "catchall", "page", "intake")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
+    if "[fetch]" not in more:
+        more += "\n[fetch]\npolicy = 'off'\n"  # no test asks anything of the world outside
     config = place / "eudaemon.toml"
     listen = [f"telnet tcp {ports['telnet']}", f"http tcp {ports['http']}", f"catchall tcp {ports['catchall']}",
               f"catchall udp {ports['catchall']}"]  # fmt: skip
