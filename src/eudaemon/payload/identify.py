@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from eudaemon.payload.headers import describe_elf, describe_macho, describe_pe
+from eudaemon.payload.scripts import language_of
 
 HEAD_BYTES_MAX = 4096  # of text that is looked at to tell scripts, HTML and plain text apart
 _ZIP_NAMES_BYTES_MAX = 1024 * 1024  # of a ZIP that is searched for the names that make it an APK or a JAR
@@ -54,16 +55,6 @@ _MAGIC = (
 )
 _INTERPRETERS = (("python", "Python"), ("perl", "Perl"), ("php", "PHP"), ("ruby", "Ruby"), ("node", "JavaScript"),
                  ("lua", "Lua"), ("bash", "Bash"), ("sh", "POSIX shell"))  # fmt: skip
-# Starts of lines that make a text a script although it names no interpreter.
-_SCRIPT_LINES = (
-    ("POSIX shell", (b"wget ", b"curl ", b"tftp ", b"cd /tmp", b"busybox ", b"/bin/busybox", b"chmod ", b"rm -rf ",
-                     b"export PATH", b"echo ", b"for ", b"while ", b"if [", b"#!/")),
-    ("PHP", (b"<?php", b"<?=")),
-    ("PowerShell", (b"$", b"iex", b"invoke-", b"powershell", b"new-object", b"set-")),
-    ("Python", (b"import ", b"from ", b"def ", b"exec(")),
-    ("Windows batch", (b"@echo ", b"setlocal", b"certutil ", b"rem ")),
-    ("VBScript", (b"set ", b"dim ", b"on error resume", b"createobject")),
-)  # fmt: skip
 
 
 def identify(data: bytes) -> Identity:
@@ -157,21 +148,8 @@ def _text(data: bytes) -> Identity | None:
         return Identity("html", "HTML document")
     if lower.startswith(b"<?xml"):
         return Identity("xml", "XML document")
-    language = _language(lower)
+    language = language_of(lower)
     return Identity("script", f"{language} script") if language else Identity("text", coding)
-
-
-def _language(lower: bytes) -> str:
-    """Return the language in which at least a third of the first lines that are not remarks begin like its commands."""
-    if lower.startswith((b"<?php", b"<?=")):
-        return "PHP"
-    lines = [line for raw in lower.split(b"\n")[:40] if (line := raw.strip()) and line[:1] != b"#"]
-    best, most = "", 0
-    for language, starts in _SCRIPT_LINES:
-        count = sum(line.startswith(starts) for line in lines)
-        if count > most:
-            best, most = language, count
-    return best if most * 3 >= len(lines) and most else ""
 
 
 _RECOGNISERS: tuple[Callable[[bytes], Identity | None], ...] = (
