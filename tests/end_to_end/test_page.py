@@ -185,7 +185,7 @@ def test_telnet_s_own_commands_stay_off_the_screen_wherever_they_are_cut(desk: W
     data = list(b"a\xff\xfd\x01b\xff\xfa\x18\x01\xff\xff\xff\xf0c\xff\xffd\xff\xf1e")
     shown = desk.open("/").evaluate(
         """async (data) => {
-          const { telnetFilter } = await import("/js/terminal.js");
+          const { telnetFilter } = await import("/js/telnet.js");
           return data.map((_, cut) => {
             const filter = telnetFilter();
             return [...filter(data.slice(0, cut)), ...filter(data.slice(cut))];
@@ -194,6 +194,136 @@ def test_telnet_s_own_commands_stay_off_the_screen_wherever_they_are_cut(desk: W
         data,
     )
     assert shown == [list(b"abc\xffde")] * len(data)
+
+
+def test_telnet_s_own_commands_are_said_in_words(desk: Watched) -> None:
+    parts = desk.open("/").evaluate(
+        """async (data) => {
+          const { telnetSplitter } = await import("/js/telnet.js");
+          return telnetSplitter()(data);
+        }""",
+        list(b"\xff\xfd\x1f\xff\xfb\x01hi\xff\xff\xff\xfa\x1f\x00\x50\x00\x18\xff\xf0\xff\xf6\xff\xfc\x63"),
+    )
+    assert parts == [
+        {"command": "DO WINDOW SIZE"}, {"command": "WILL ECHO"}, {"data": list(b"hi\xff")},
+        {"command": "SB WINDOW SIZE 0 80 0 24"}, {"command": "ARE YOU THERE"}, {"command": "WONT 99"},
+    ]  # fmt: skip
+
+
+TEXTS = [
+    b"# ls\r\n\x1b[1;34mbin\x1b[0m\x07\r\n",
+    "Gr\u00fc\u00dfe \u4f60\u597d \U0001f642\r\n".encode(),
+    b"\0\0\0",
+    b"",
+    b"caf\xe9",
+]
+BINARY = b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x02\0\x28\0 the quick brown fox \xff\xfe"
+
+
+def test_binary_is_folded_into_a_note_and_text_is_not(desk: Watched) -> None:
+    folded = desk.open("/").evaluate(
+        """async (all) => {
+          const { foldBinary } = await import("/js/talk.js");
+          return all.map((data) => [...foldBinary(Uint8Array.from(data))]);
+        }""",
+        [list(data) for data in (*TEXTS, b"# cat x\r\n" + BINARY + b"\r\n# ", BINARY + b"." * 40 + BINARY)],
+    )
+    note = b"\x1b[7m[%d bytes of binary]\x1b[27m" % len(BINARY)
+    assert [bytes(data) for data in folded] == [
+        *TEXTS, b"# cat x\r\n" + note + b"\r\n# ", note + b"." * 40 + note
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("how", "times"),
+    [
+        ({"brief": False, "reading": False}, [0, 3, 4, 9000, 9001]),
+        ({"brief": True, "reading": False}, [0, 3, 4, 1504, 1505]),
+        ({"brief": True, "reading": True}, [120, 123, 243, 1743, 1863]),
+        ({"brief": False, "reading": True}, [120, 123, 243, 9239, 9359]),
+    ],
+)
+def test_a_bot_s_typing_is_shown_at_a_pace_one_can_read(desk: Watched, how: dict[str, bool], times: list[int]) -> None:
+    shown = desk.open("/").evaluate(
+        """async (how) => {
+          const { timesOf } = await import("/js/talk.js");
+          const at = [["host", 0], ["attacker", 3], ["host", 4], ["attacker", 9000], ["host", 9001]];
+          return timesOf(at.map(([side, ms]) => ({ side, ms })), how);
+        }""",
+        how,
+    )
+    assert shown == times
+
+
+def test_how_things_are_said(desk: Watched) -> None:
+    said = desk.open("/").evaluate(
+        """async () => {
+          const { countryName, ending, exactly, moment, unhexed } = await import("/js/format.js");
+          return {
+            moments: [moment(21.4, 60), moment(21.4, 5000), moment(61_000, 90_000)],
+            heads: ["50494e470d0a", "1603", "", "<b>", undefined].map((head) => unhexed(head)),
+            endings: [ending("peer"), ending("constructor")],
+            nowhere: countryName(""),
+            clock: exactly("2026-11-24T23:05:06Z"),
+          };
+        }"""
+    )
+    assert said["moments"] == ["21 ms", "0.0 s", "61.0 s"]
+    assert said["heads"] == ["PING\r\n", "1603", "", "<b>", ""]
+    assert said["endings"] == ["the attacker hung up", "constructor"]
+    assert said["nowhere"] == "private or unknown"
+    assert not re.search("[AP]M", said["clock"])
+
+
+def test_a_session_within_milliseconds_can_be_followed(desk: Watched, running: Running) -> None:
+    talk = conversation.MAGIC
+    for ms, side, data in (
+        (0, conversation.HOST, b"\xff\xfd\x1f\r\nlogin: "), (3, conversation.ATTACKER, b"root\r\n"),
+        (4, conversation.HOST, b"root\r\n# "), (9, conversation.ATTACKER, b"cat /bin/echo\r\n"),
+        (21, conversation.HOST, b"cat /bin/echo\r\n" + BINARY.replace(b"\xff", b"\xff\xff") + b"\r\n# "),
+    ):  # fmt: skip
+        talk += conversation.encode(side, ms, data)
+    happened: list[Fact] = [
+        facts.SessionOpened("tcp", "telnet"),
+        facts.SessionClosed("telnet", "peer", 0.021, 20, 90, running.artefact(talk)),
+    ]
+    session = running.happen(time.time(), happened)
+    running.settle()
+    page = desk.open(f"/sessions/{session}")
+    expect(page.locator(".facts")).to_contain_text("the attacker hung up")
+    expect(page.locator(".fact").last.locator("time")).to_have_text("+100 ms")
+    expect(page.locator(".controls .moment")).to_have_text("21 ms of 21 ms")
+    screen, note = page.locator(".screen"), f"[{len(BINARY)} bytes of binary]"
+    expect(screen).to_contain_text(note)
+    page.get_by_label("Binary as it was").check()
+    expect(screen).not_to_contain_text(note)
+    expect(screen).to_contain_text("ELF")
+    expect(page.get_by_label("Reading pace")).to_be_checked()
+    stretched = int(page.get_by_label("Moment in the session").get_attribute("max") or 0)
+    page.get_by_label("Reading pace").uncheck()
+    expect(page.get_by_label("Moment in the session")).to_have_attribute("max", "21")
+    assert stretched > 10 * 21
+    page.get_by_role("button", name="Both sides").click()
+    expect(page.locator(".both .host").first).to_contain_text("telnet: DO WINDOW SIZE")
+
+
+def test_raw_payloads_are_shown_apart_from_samples(desk: Watched, running: Running) -> None:
+    payload = running.artefact(b"PING\r\n")
+    happened: list[Fact] = [
+        facts.SessionOpened("tcp", "catchall"),
+        facts.PayloadClassified("unknown", b"PING\r\n".hex()),
+        facts.ArtefactKept(payload, 6, "payload"),
+    ]
+    session = running.happen(time.time(), happened)
+    running.settle()
+    page = desk.open("/samples?span=1h")
+    assert page.locator(f"a[href='/samples/{payload}']").count() == 0
+    page.get_by_role("link", name="Raw payloads").click()
+    expect(page.locator("tbody tr")).to_have_count(1)
+    expect(page.locator(f"a[href='/samples/{payload}']")).to_be_visible()
+    page = desk.open(f"/sessions/{session}")
+    expect(page.locator(".fact", has_text="sent unknown bytes")).to_contain_text("PING")
+    expect(page.locator(".facts")).not_to_contain_text("Brought")
 
 
 def test_the_facts_of_a_session_open_up(desk: Watched) -> None:

@@ -1,49 +1,46 @@
 // Replays a recorded conversation: as the attacker's terminal showed it, or as both sides' bytes.
-import { plural, span } from "./format.js";
+import { moment, plural, SHORT_MS } from "./format.js";
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { Icon, Raw } from "./parts.js";
-import { create, Screen, telnetFilter } from "./terminal.js";
+import { foldBinary, asText, timesOf, unpack } from "./talk.js";
+import { telnetFilter, telnetSplitter } from "./telnet.js";
+import { create, Screen } from "./terminal.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8, 16];
-const SILENCE_MS = 1500;
 const SHOWN_MAX = 400;
-
-const unpack = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-
-// Attackers' bytes as text: UTF-8 where it is, else one character for one byte.
-function asText(data) {
-  try { return new TextDecoder("utf-8", { fatal: true }).decode(data); } catch { return Array.from(data, (b) => String.fromCharCode(b)).join(""); }
-}
 
 function prepare(pieces, room) {
   const forScreen = room === "telnet" ? telnetFilter() : (data) => data;
-  let shown = 0;
-  let before = 0;
+  const splitter = () => (room === "telnet" ? telnetSplitter() : (data) => [{ data }]);
+  const split = { host: splitter(), attacker: splitter() };
   return pieces.map((piece) => {
     const data = unpack(piece.data);
-    shown += Math.min(Math.max(0, piece.ms - before), SILENCE_MS);
-    before = Math.max(before, piece.ms);
-    return { ms: piece.ms, shortMs: shown, side: piece.side, data, screen: piece.side === "host" ? forScreen(data) : null };
+    const raw = piece.side === "host" ? forScreen(data) : null;
+    return { ms: piece.ms, side: piece.side, parts: split[piece.side](data), raw, folded: raw && foldBinary(raw) };
   });
 }
 
 export function Replay({ conversation, room }) {
   const [mode, setMode] = useState(room === "telnet" ? "terminal" : "both");
-  const [brief, setBrief] = useState(true);
   const pieces = useMemo(() => prepare(conversation.pieces, room), [conversation, room]);
   return html`<div class="replay">
     <div class="segments" role="group" aria-label="Show as">
       <button type="button" aria-pressed=${mode === "terminal"} onClick=${() => setMode("terminal")}>Terminal</button>
       <button type="button" aria-pressed=${mode === "both"} onClick=${() => setMode("both")}>Both sides</button>
     </div>
-    ${mode === "terminal" ? html`<${Player} pieces=${pieces} brief=${brief} setBrief=${setBrief} />` : html`<${Both} pieces=${pieces} />`}
+    ${mode === "terminal" ? html`<${Player} pieces=${pieces} />` : html`<${Both} pieces=${pieces} />`}
     ${conversation.truncated && html`<p class="note">Only the first 4 MiB of this conversation are shown.</p>`}
   </div>`;
 }
 
-function Player({ pieces, brief, setBrief }) {
-  const timeOf = (piece) => (brief ? piece.shortMs : piece.ms);
-  const end = pieces.length ? timeOf(pieces[pieces.length - 1]) : 0;
+function Player({ pieces }) {
+  const wholeMs = pieces[pieces.length - 1]?.ms ?? 0;
+  const [brief, setBrief] = useState(true);
+  const [reading, setReading] = useState(wholeMs < SHORT_MS); // bots type within milliseconds
+  const [asItWas, setAsItWas] = useState(false);
+  const binary = useMemo(() => pieces.some((piece) => piece.folded !== piece.raw), [pieces]);
+  const times = useMemo(() => timesOf(pieces, { brief, reading }), [pieces, brief, reading]);
+  const end = times[times.length - 1] ?? 0;
   const [at, setAt] = useState(end);
   const [playing, setPlaying] = useState(false);
   const [speed, setSpeed] = useState(1);
@@ -53,16 +50,16 @@ function Player({ pieces, brief, setBrief }) {
 
   // Brings the terminal to a moment; backwards it begins anew.
   const showAt = useCallback((ms) => {
-    const upTo = pieces.findIndex((piece) => timeOf(piece) > ms);
+    const upTo = times.findIndex((time) => time > ms);
     const wanted = upTo < 0 ? pieces.length : upTo;
     if (wanted < written.current) { terminal.reset(); written.current = 0; }
-    const parts = pieces.slice(written.current, wanted).filter((piece) => piece.screen).map((piece) => piece.screen);
+    const parts = pieces.slice(written.current, wanted).filter((piece) => piece.raw).map((piece) => (asItWas ? piece.raw : piece.folded));
     written.current = wanted;
     for (const part of parts) terminal.write(part);
     terminal.write("", () => setVersion((v) => v + 1));
-  }, [pieces, terminal, brief]);
+  }, [pieces, terminal, times, asItWas]);
 
-  useEffect(() => { setAt(end); written.current = 0; terminal.reset(); showAt(end); }, [pieces, brief]);
+  useEffect(() => { setAt(end); written.current = 0; terminal.reset(); showAt(end); }, [pieces, times, asItWas]);
   useEffect(() => () => terminal.dispose(), [terminal]);
   useEffect(() => {
     if (!playing) return undefined;
@@ -83,6 +80,8 @@ function Player({ pieces, brief, setBrief }) {
 
   const seek = (ms) => { const to = Math.max(0, Math.min(end, ms)); setPlaying(false); setAt(to); showAt(to); };
   const faster = (by) => setSpeed((s) => SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, SPEEDS.indexOf(s) + by))]);
+  // The clock is the session's own, however fast it is shown.
+  const clock = `${moment(pieces[times.findLastIndex((time) => time <= at)]?.ms ?? 0, wholeMs)} of ${moment(wholeMs, wholeMs)}`;
   const keys = (event) => {
     if (["INPUT", "SELECT"].includes(event.target.tagName) && event.target.type !== "range") return;
     if (event.target.tagName === "BUTTON" && event.key === " ") return;
@@ -93,10 +92,12 @@ function Player({ pieces, brief, setBrief }) {
     <${Screen} terminal=${terminal} version=${version} label="What the attacker's terminal showed" />
     <div class="controls">
       <button type="button" class="tool play" aria-label=${playing ? "Pause" : "Play"} title="Play or pause (space)" onClick=${() => setPlaying(!playing)}><${Icon} name=${playing ? "pause" : "play"} /></button>
-      <input type="range" min="0" max=${Math.max(1, end)} step="10" value=${at} aria-label="Moment in the session" aria-valuetext=${`${span(at / 1000)} of ${span(end / 1000)}`} onInput=${(event) => seek(Number(event.target.value))} />
-      <span class="moment">${(at / 1000).toFixed(1)} / ${(end / 1000).toFixed(1)} s</span>
+      <input type="range" min="0" max=${Math.max(1, end)} step="10" value=${at} aria-label="Moment in the session" aria-valuetext=${clock} onInput=${(event) => seek(Number(event.target.value))} />
+      <span class="moment">${clock}</span>
       <label class="inline">Speed <select value=${String(speed)} onChange=${(event) => setSpeed(Number(event.target.value))}>${SPEEDS.map((s) => html`<option key=${s} value=${String(s)}>${s}×</option>`)}</select></label>
       <label class="inline check"><input type="checkbox" checked=${brief} onChange=${(event) => setBrief(event.target.checked)} /> Shorten silences</label>
+      <label class="inline check" title="Every piece of output stays long enough to be read"><input type="checkbox" checked=${reading} onChange=${(event) => setReading(event.target.checked)} /> Reading pace</label>
+      ${binary && html`<label class="inline check" title="Else a note stands for bytes that are no text"><input type="checkbox" checked=${asItWas} onChange=${(event) => setAsItWas(event.target.checked)} /> Binary as it was</label>`}
     </div>
     <p class="note keys"><kbd>space</kbd> play <kbd>j</kbd> <kbd>l</kbd> 5 s back and on <kbd>${"<"}</kbd> <kbd>${">"}</kbd> speed</p>
   </div>`;
@@ -104,10 +105,11 @@ function Player({ pieces, brief, setBrief }) {
 
 function Both({ pieces }) {
   const [all, setAll] = useState(false);
+  const wholeMs = pieces[pieces.length - 1]?.ms ?? 0;
   const shown = all ? pieces : pieces.slice(0, SHOWN_MAX);
   if (!pieces.length) return html`<p class="note">Neither side sent anything.</p>`;
   return html`<ol class="both" aria-label="What both sides sent">${shown.map((piece, i) => html`<li key=${i} class=${piece.side}>
-    <span class="who">${piece.side === "host" ? "honeypot" : "attacker"} <span class="moment">${(piece.ms / 1000).toFixed(2)} s</span></span>
-    <${Raw} text=${asText(piece.data)} block /></li>`)}</ol>
+    <span class="who">${piece.side === "host" ? "honeypot" : "attacker"} <span class="moment">${moment(piece.ms, wholeMs)}</span></span>
+    ${piece.parts.map((part, k) => (part.command ? html`<span class="chip" key=${k}>telnet: ${part.command}</span>` : html`<${Raw} key=${k} text=${asText(part.data)} block />`))}</li>`)}</ol>
     ${shown.length < pieces.length && html`<button type="button" class="button" onClick=${() => setAll(true)}>Show ${plural(pieces.length - shown.length, "more piece")}</button>`}`;
 }

@@ -8,29 +8,6 @@ const LINES_MAX = 2000;
 
 export const create = () => new Terminal({ cols: COLUMNS, rows: ROWS, scrollback: LINES_MAX, allowProposedApi: true, convertEol: false, logLevel: "off" });
 
-const [IAC, SB, SE, WILL, DONT] = [255, 250, 240, 251, 254];
-
-// Returns a function that takes telnet's own commands (RFC 854) out of what it is given piece by piece: they are for the
-// client, not for the screen.
-export function telnetFilter() {
-  let state = "text"; // text, command (after IAC), option (one more byte), sub (until IAC SE), sub-command
-  return (data) => {
-    const out = [];
-    for (const byte of data) {
-      if (state === "text") {
-        if (byte === IAC) state = "command";
-        else out.push(byte);
-      } else if (state === "command") {
-        if (byte === IAC) out.push(byte);
-        state = byte === SB ? "sub" : byte >= WILL && byte <= DONT ? "option" : "text";
-      } else if (state === "option") state = "text";
-      else if (state === "sub") state = byte === IAC ? "sub-command" : "sub";
-      else state = byte === SE ? "text" : "sub";
-    }
-    return Uint8Array.from(out);
-  };
-}
-
 function colour(cell, front) {
   if (front ? cell.isFgDefault() : cell.isBgDefault()) return null;
   const value = front ? cell.getFgColor() : cell.getBgColor();
