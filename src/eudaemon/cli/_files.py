@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
+STANDARD_INPUT = Path("-")
 
 
 class UnreadableError(Exception):
@@ -12,8 +14,13 @@ class UnreadableError(Exception):
 
 
 def read(path: Path) -> bytes:
-    """Return a file's bytes. Raises `UnreadableError`."""
+    """Return a file's bytes, or standard input's for `-`. Raises `UnreadableError`."""
     try:
+        if path == STANDARD_INPUT:
+            data = sys.stdin.buffer.read(FILE_BYTES_MAX + 1)
+            if len(data) > FILE_BYTES_MAX:
+                raise UnreadableError(f"standard input: over {FILE_BYTES_MAX} bytes")
+            return data
         if path.is_file() and path.stat().st_size > FILE_BYTES_MAX:
             raise UnreadableError(f"{path}: over {FILE_BYTES_MAX} bytes")
         with path.open("rb") as file:

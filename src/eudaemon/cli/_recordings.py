@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from eudaemon.cli._files import UnreadableError, read
+from eudaemon.payload.identify import identify
 from eudaemon.wire import conversation
 from eudaemon.world.host import Host
 
 _PCAP = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x0a\x0d\x0d\x0a")
+_OTHER_LANGUAGES = ("Python", "Perl", "PHP", "Ruby", "JavaScript", "Lua", "PowerShell", "Windows", "VBScript")
 SESSIONS_MAX = 100_000  # of one log
 _OPEN_DOOR = (b"root", b"root")
 _REFUSED_MAX = 2  # logins that are played before the one that succeeds: a third and `login` hangs up
@@ -27,6 +30,7 @@ class Recording:
     pieces: list[tuple[float, bytes]] = field(default_factory=list)
     host_spoke_first: bool = False
     urls: list[str] = field(default_factory=list)  # what whoever recorded it saw being downloaded
+    room: str = ""  # the only one that it can be for, if that shows
 
 
 def recordings(path: Path, host: Host) -> Iterator[Recording]:
@@ -39,9 +43,17 @@ def recordings(path: Path, host: Host) -> Iterator[Recording]:
     elif _is_cowrie(data):
         yield from _cowrie(path, data, host)
     elif data:
-        yield Recording(str(path), [(0.0, data)])
+        yield Recording(str(path), [(0.0, data)], room=_room(data))
     else:
         raise UnreadableError(f"{path}: empty")
+
+
+def _room(data: bytes) -> str:
+    """Return where a script goes, which is said to no service: to the shell, or to the catch-all if it is none's."""
+    identity = identify(data)
+    if identity.format != "script":
+        return ""
+    return "catchall" if identity.description.startswith(_OTHER_LANGUAGES) else "shell"
 
 
 def _conversation(path: Path, data: bytes) -> Recording:
@@ -64,12 +76,16 @@ def _is_cowrie(data: bytes) -> bool:
 def _cowrie(path: Path, data: bytes, host: Host) -> Iterator[Recording]:
     """Yield each session of a cowrie log as a telnet one: logins tried, then commands (docs/OUTPUT.rst of cowrie)."""
     found: dict[str, _Session] = {}
-    for number, line in enumerate(data.splitlines(), 1):
+    lines = data.rstrip().splitlines()
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):
+            if number == len(lines):  # a log that is still written to, or was cut off
+                print(f"eudaemon: {path}:{number}: the last line is cut off: left out", file=sys.stderr)
+                break
             raise UnreadableError(f"{path}:{number}: no JSON") from None
         if not isinstance(entry, dict):
             raise UnreadableError(f"{path}:{number}: no JSON object")
@@ -78,9 +94,9 @@ def _cowrie(path: Path, data: bytes, host: Host) -> Iterator[Recording]:
             raise UnreadableError(f"{path}:{number}: more than {SESSIONS_MAX} sessions")
         found.setdefault(session, _Session()).add(entry)
     for name, session_found in found.items():
-        lines = session_found.lines(host)
-        if lines:
-            pieces = [(float(second), line + b"\r\n") for second, line in enumerate(lines)]
+        typed = session_found.lines(host)
+        if typed:
+            pieces = [(float(second), line + b"\r\n") for second, line in enumerate(typed)]
             urls = session_found.urls
             yield Recording(f"{path} session {name}", pieces, host_spoke_first=True, urls=urls)
 

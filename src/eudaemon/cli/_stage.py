@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from eudaemon.cli._recordings import Recording
+from eudaemon.cli._script import Script
 from eudaemon.events import Endpoint, Fact
-from eudaemon.events.catalogue import CommandEntered, PayloadClassified
+from eudaemon.events.catalogue import CommandEntered, LoginTried, PayloadClassified
 from eudaemon.protocols import ROOMS, load
 from eudaemon.protocols._base import (
     Answered,
@@ -38,6 +39,7 @@ HELD_BYTES_MAX = 32 * 1024 * 1024
 RECEIVED_BYTES = 64 * 1024  # what a socket gives at a time
 AFTERMATH_S_MAX = 600.0  # how long a room is woken after the last word
 WAKES_MAX = 1000
+_OTHER_CONSOLES = frozenset(("enable", "system", "shell", "linuxshell"))
 _PORTS = {"telnet": 23, "http": 80}
 
 
@@ -53,10 +55,14 @@ class Played:
     fault: str = ""
 
     @property
-    def understanding(self) -> tuple[int, int, int]:
-        """How much was understood, for comparing: wishes, then commands and logins, then whatever else."""
+    def understanding(self) -> tuple[int, int, int, int]:
+        """How much was understood, for comparing: wishes, then commands and requests, logins, whatever else.
+
+        Any two lines make a login, so that logins weigh only where nothing better was made of them.
+        """
         plain = sum(isinstance(fact, PayloadClassified) for fact in self.facts)
-        return len(self.wishes), len(self.facts) - plain, plain + len(self.kept)
+        logins = sum(isinstance(fact, LoginTried) for fact in self.facts)
+        return len(self.wishes), len(self.facts) - plain - logins, logins, plain + len(self.kept)
 
     @property
     def not_understood(self) -> list[str]:
@@ -64,7 +70,7 @@ class Played:
         found: dict[str, None] = {}
         for fact in self.facts:
             if isinstance(fact, CommandEntered):
-                found.update(dict.fromkeys(f"unknown command: {name}" for name in fact.unknown))
+                found.update(dict.fromkeys(f"unknown command: {name}" for name in fact.unknown if _is_lack(name, fact)))
             elif isinstance(fact, PayloadClassified) and fact.guess == "unknown":
                 found[f"unclaimed bytes: {fact.head}"] = None
         if self.fault:
@@ -94,6 +100,8 @@ def play(recording: Recording, host: Host, room_name: str = "") -> Played:
 
 def candidates(recording: Recording) -> list[str]:
     """Return the rooms that a recording may be for: those that claim its first bytes, the surest alone."""
+    if recording.room:
+        return [recording.room]
     first = recording.pieces[0][1][:RECEIVED_BYTES] if recording.pieces else b""
     rooms = {name: load(name) for name in ROOMS}
     claims = {name: room.claim(first) for name, room in rooms.items()}
@@ -116,8 +124,19 @@ def _played(recording: Recording, host: Host, name: str) -> Played:
         purse=Purse(HELD_BYTES_MAX),
         seed=Seed(b"replay").child(recording.name),
     )
-    _Stage(load(name)(visit), played).play()
+    room = Script if name == Script.name else load(name)
+    _Stage(room(visit), played).play()
     return played
+
+
+def _is_lack(name: str, command: CommandEntered) -> bool:
+    """Whether a command that the host does not have is one that it should: some are sent to be answered `not found`.
+
+    Mirai's loader sends `enable`, `system` and `shell` for the consoles of other makers, and then `/bin/busybox MIRAI`,
+    or whatever capitals its maker chose: the answer `applet not found` tells it where the output ends.
+    """
+    is_token = name.isalnum() and name.isupper() and f"busybox {name}" in command.line
+    return name not in _OTHER_CONSOLES and not is_token
 
 
 class _Stage:

@@ -13,6 +13,7 @@ from typing import Any
 from eudaemon.cli import DONE, FOUND, WRONG_USE
 from eudaemon.cli._files import UnreadableError
 from eudaemon.cli._recordings import recordings
+from eudaemon.cli._script import Script
 from eudaemon.cli._stage import Played, play
 from eudaemon.protocols import ROOMS
 from eudaemon.world.host import Host
@@ -21,14 +22,17 @@ from eudaemon.world.seed import Seed
 HELP = """\
 Play recorded attacks through the rooms, without a network, and print what was understood of them and what was not.
 
-FILE may be a recorded conversation (EUDCONV1), a log of cowrie's JSON lines, or the raw bytes that an attacker sent.
+FILE may be a recorded conversation (EUDCONV1), a log of cowrie's JSON lines, a shell script, or the raw bytes
+that an attacker sent; `-` is standard input.
 The exit code is 0 if all was understood, 1 if something was not, 2 if a file cannot be read."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="what to play")
-    parser.add_argument("--room", choices=sorted(ROOMS), default="", help="play to this room, whatever it looks like")
+    parser.add_argument(
+        "--room", choices=sorted((*ROOMS, Script.name)), default="", help="play to this room, whatever it looks like"
+    )
     parser.add_argument("--json", action="store_true", help="for machines: an object a conversation, one a line")
 
 
