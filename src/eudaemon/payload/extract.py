@@ -35,6 +35,11 @@ _LINES_MAX = 2000
 _LOOKUP = re.compile(rb"\$\{(?:(lower|upper):([^${}]{0,64})|[^${}]{0,64}?:-([^${}]{0,64}))\}")
 _ANNOUNCED = re.compile(rb"(?i)base64/([a-z0-9+=_-]{8,})")
 _LOOKUPS_NESTED_MAX = 8
+# Beginnings of what is sent in base64: programs, archives, serialised objects (Java, .NET, Python).
+_MAGIC = (b"\x7fELF", b"MZ\x90\0", b"PK\x03\x04", b"\x1f\x8b\x08", b"\x78\x9c", b"\x78\xda", b"BZh9", b"\xfd7zXZ",
+          b"\xca\xfe\xba\xbe", b"\xac\xed\0\x05", b"\0\x01\0\0\0\xff\xff\xff\xff", b"\x80\x04\x95")  # fmt: skip
+_PRINTABLE = bytes((9, 10, 13, *range(32, 127)))
+_STRANGE_SHARE = 20  # of what is called text, at most one byte in so many is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,7 @@ def _layers(payload: bytes, bytes_max: int) -> Iterator[bytes]:
     room = LAYERS_SHARE * bytes_max
     starts = [payload]
     while starts:
-        for text in decode.layers(starts.pop(0), texts_max=TEXTS_MAX, bytes_max=room):
+        for text in decode.layers(starts.pop(0), texts_max=TEXTS_MAX, bytes_max=room, is_meant=_is_meant):
             if text in seen or len(text) > room or len(seen) >= TEXTS_MAX:
                 continue
             seen.add(text)
@@ -157,6 +162,13 @@ def _layers(payload: bytes, bytes_max: int) -> Iterator[bytes]:
                 for inner in (_unzipped(text, bytes_max), _narrow(text), _looked_up(text), _announced(text))
                 if inner
             )
+
+
+def _is_meant(decoded: bytes) -> bool:
+    """Whether what a long word decodes to was meant: text, a known format, or bytes with a command in them."""
+    if decoded.startswith(_MAGIC) or fragments.has_command(decoded) or _narrow(decoded):
+        return True
+    return len(decoded.translate(None, _PRINTABLE)) * _STRANGE_SHARE <= len(decoded)
 
 
 def _unzipped(text: bytes, bytes_max: int) -> bytes:

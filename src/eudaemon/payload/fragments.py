@@ -19,6 +19,9 @@ _HINT = re.compile(
     rb"(?<![\w.-])(?:wget|curl|tftp|ftpget|lwp-download|aria2c|axel|nc|ncat|netcat|scp|sftp|base64|openssl|xxd|eval)(?![\w.-])"
     rb"|/dev/(?:tcp|udp)/",
 )
+_PLUSSED = re.compile(rb"(?<![\w.-])(?:wget|curl|tftp|ftpget|lwp-download|aria2c|axel)\+")
+_WORD = re.compile(rb"\S+")
+_BESIDE_BYTES = 256  # before a URL
 _REQUEST = re.compile(
     rb"\A(?:GET|POST|PUT|HEAD|DELETE|OPTIONS|PATCH|PROPFIND|SEARCH) ([^\r\n]*?)(?: HTTP/\d\.\d)?[ \t]*(?:[\r\n]|\Z)"
 )
@@ -53,11 +56,16 @@ def is_script(text: bytes) -> bool:
     return b"\0" not in text and not _REQUEST.match(text) and (text[:2] == b"#!" or _HINT.search(text) is not None)
 
 
+def has_command(text: bytes) -> bool:
+    """Say whether a word that only commands use, or a URL, stands in the text."""
+    return _HINT.search(text) is not None or _URL.search(text) is not None
+
+
 def fragments(text: bytes) -> Iterator[bytes]:
     """Yield the pieces that may be commands, at most `FRAGMENTS_MAX`, none twice."""
     seen: set[bytes] = set()
     for piece in _pieces(text):
-        piece = piece.strip()
+        piece = piece.strip().lstrip(b";|& \t")  # what ended the command that it was put behind
         if piece and piece not in seen:
             seen.add(piece)
             yield piece
@@ -66,9 +74,13 @@ def fragments(text: bytes) -> Iterator[bytes]:
 
 
 def urls(text: bytes) -> Iterator[tuple[str, str]]:
-    """Yield the URLs that stand in the text, each with the tool that seems to be meant; at most `URLS_MAX`."""
-    lower = text.lower()
-    tool = next((tool for mark, tool in _TOOLS if mark in lower), "url")
+    """Yield the URLs that stand in the text, each with the tool that seems to be meant; at most `URLS_MAX`.
+
+    The tool is `url` where nothing shows that one is meant at all.
+    """
+    is_binary = b"\0" in text
+    whole_tool = "url" if is_binary else _tool(text)
+    text = _unplussed(text)
     plain = _TALK.sub(lambda found: found[0] if b"jndi:" in found[0] else b"", text)
     count = 0
     for found in _URL.finditer(plain):
@@ -76,12 +88,26 @@ def urls(text: bytes) -> Iterator[tuple[str, str]]:
         host = url.partition(b"://")[2]
         if not host or host.startswith(_NAMESPACE_HOSTS) or len(url) > URL_CHARS_MAX:
             continue
-        yield url.decode("latin-1"), tool
+        # What stands anywhere in a script tells what its URLs are for; in a program only what stands beside one does.
+        beside = text[max(0, found.start() - _BESIDE_BYTES) : found.start()].rpartition(b"\0")[2]
+        yield url.decode("latin-1"), _tool(beside) if is_binary else whole_tool
         count += 1
         if count == URLS_MAX:
             return
     for found in _DEV_TCP.finditer(plain):
         yield f"tcp://{found[1].decode('ascii', 'replace')}:{int(found[2])}/", "/dev/tcp"
+
+
+def _tool(text: bytes) -> str:
+    lower = text.lower()
+    return next((tool for mark, tool in _TOOLS if mark in lower), "url")
+
+
+def _unplussed(text: bytes) -> bytes:
+    """Return the text with `+` as the blank that it is where a command stands in a query: `wget+http://h/a+-O+b`."""
+    if not _PLUSSED.search(text):
+        return text
+    return _WORD.sub(lambda found: found[0].replace(b"+", b" ") if _PLUSSED.search(found[0]) else found[0], text)
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:
@@ -93,7 +119,7 @@ def _pieces(text: bytes) -> Iterator[bytes]:
         line = run[0][:LINE_BYTES_MAX]
         if line.lstrip().startswith(b"#"):
             continue
-        if b" " not in line and b"=" in line:
+        if b" " not in line and (b"=" in line or _PLUSSED.search(line)):
             yield from _values(line)
         yield from _around(line)
 

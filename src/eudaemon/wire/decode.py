@@ -103,9 +103,12 @@ def inflated(data: bytes, bytes_max: int) -> tuple[bytes, bool]:
     return (found, whole) if found or whole else _inflated(data, -zlib.MAX_WBITS, bytes_max)
 
 
-def layers(data: bytes, *, texts_max: int = 24, bytes_max: int = 1024 * 1024) -> Iterator[bytes]:
+def layers(
+    data: bytes, *, texts_max: int = 24, bytes_max: int = 1024 * 1024, is_meant: Callable[[bytes], bool] = bool
+) -> Iterator[bytes]:
     """Yield the data and, breadth first, every different text that undoing its wrappings gives.
 
+    Any long word is base64 or hexadecimal, too: what those give is left out where `is_meant` denies it.
     At most `texts_max` texts are yielded, and no more are made once they are `bytes_max` bytes together.
     """
     waiting, seen, taken = [data], {data}, len(data)
@@ -116,6 +119,8 @@ def layers(data: bytes, *, texts_max: int = 24, bytes_max: int = 1024 * 1024) ->
         yield text
         for decoder in _LAYERS:
             for made in decoder(text):
+                if decoder in _GUESSES and not is_meant(made):
+                    continue
                 if made and made not in seen and taken + len(made) <= bytes_max and len(seen) < texts_max:
                     seen.add(made)
                     waiting.append(made)
@@ -130,6 +135,7 @@ _LAYERS: tuple[Callable[[bytes], Iterator[bytes]], ...] = (
     base64_runs,
     hex_runs,
 )
+_GUESSES = (base64_runs, hex_runs)
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
