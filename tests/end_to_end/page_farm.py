@@ -148,9 +148,9 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 class Watched:
     """A page that is logged in, and all that went wrong on it."""
 
-    def __init__(self, context: BrowserContext, running: Running) -> None:
+    def __init__(self, context: BrowserContext, url: str) -> None:
         self.page: Page = context.new_page()
-        self.url = running.url
+        self.url = url
         self.wrong: list[str] = []
         self.page.add_init_script(_WATCH)
         self.page.on("console", self._console)

@@ -42,7 +42,7 @@ def chromium() -> Iterator[Browser]:
 def logged_in(chromium: Browser, running: Running, **more: object) -> Watched:
     context = chromium.new_context(viewport=DESKTOP, **more)  # type: ignore[arg-type]
     context.set_default_timeout(15_000)
-    watched = Watched(context, running)
+    watched = Watched(context, running.url)
     watched.login(running.password)
     return watched
 

@@ -6,6 +6,8 @@ import { Replay } from "../replay.js";
 import { path } from "../route.js";
 import { useData } from "../state.js";
 
+const BROUGHT_MAX = 3; // the last ones: before the bot come files that try what the host can do
+
 export function Session({ id }) {
   const session = useData(`/api/sessions/${id}`, {});
   const lasts = session.data && !session.data.events.some((e) => e.kind === "session.closed");
@@ -30,7 +32,7 @@ function Shown({ id, data, talk, lasts, reload }) {
       <div><dt>From</dt><dd><${Country} code=${first.country} />${first.asn ? html`, <a href=${path("/sessions", { asn: first.asn, span: "all" })}><${Raw} text=${first.as_name || `AS${first.asn}`} /></a>` : ""}</dd></div>
       <div><dt>To</dt><dd>${first.sensor}, port ${first.port}${room && html`, <${Raw} text=${room} plain />`}</dd></div>
       ${closed && html`<div><dt>Lasted</dt><dd>${span(closed.duration_s)} (<${Raw} text=${ending(closed.reason)} plain />)</dd></div><div><dt>Traffic</dt><dd>${bytes(closed.bytes_in)} in, ${bytes(closed.bytes_out)} out</dd></div>`}
-      ${samples.length > 0 && html`<div><dt>Brought</dt><dd>${samples.map((s) => html`<${Hash} key=${s} sha256=${s} /> `)}</dd></div>`}
+      ${samples.length > 0 && html`<div><dt>Brought</dt><dd>${samples.slice(-BROUGHT_MAX).map((s) => html`<${Hash} key=${s} sha256=${s} /> `)}${samples.length > BROUGHT_MAX && html`<span class="muted">and ${plural(samples.length - BROUGHT_MAX, "file")} before</span>`}</dd></div>`}
     </dl>
     <div class="grid-session">
       <${Panel} title="Replay" className="replay-panel">${
