@@ -20,7 +20,7 @@ export function ago(time, now = Date.now()) {
 export function zone() {
   const name = exact.resolvedOptions().timeZone;
   const offset = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" }).formatToParts().find((part) => part.type === "timeZoneName").value.replace("GMT", "UTC");
-  return name === offset ? name : `${name}, ${offset}`;
+  return name === "UTC" ? name : `${name}, ${offset}`;
 }
 
 export const exactly = (time) => exact.format(new Date(time));
@@ -99,7 +99,7 @@ export function says(kind, f = {}) {
     case "exploit.recognised": return [`used ${f.name}${f.reference ? ` (${f.reference})` : ""}`, f.command, "hot"];
     case "payload.classified": return [f.guess === "unknown" ? "sent unknown bytes" : `sent what looks like ${f.guess}`, unhexed(f.head), ""];
     case "artefact.kept": if (f.origin === "payload") return [`raw payload kept, ${bytes(f.size ?? 0)}`, "", ""];
-      return [`brought ${f.name ? "" : "a "}sample, ${bytes(f.size ?? 0)}`, f.name || f.sha256?.slice(0, 16), "hot"];
+      return [`brought a sample, ${bytes(f.size ?? 0)}`, f.name || f.sha256?.slice(0, 16), "hot"];
     case "download.wished": return [`wanted (${f.tool})`, f.url, ""];
     case "download.finished": return [f.outcome === "ok" ? `fetched ${bytes(f.size ?? 0)} from` : `could not fetch (${f.reason || f.outcome})`, f.url, ""];
     case "sample.identified": return ["sample identified:", f.description, ""];
