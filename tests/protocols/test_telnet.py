@@ -469,3 +469,16 @@ def test_the_timing_mark_is_answered() -> None:
 )
 def test_claims(first: bytes, claim: Claim) -> None:
     assert Telnet.claim(first) is claim
+
+
+def test_reboot_hangs_up() -> None:
+    table = at_shell()
+    table.say(b"reboot\r\n")
+    assert table.over
+
+
+def test_a_new_password_is_not_shown() -> None:
+    table = at_shell()
+    table.say(b"passwd\r\nhidden\r\nhidden\r\necho shown\r\n")
+    assert b"hidden" not in table.sent
+    assert table.sent.endswith(b"changed by root\r\n" + HOST.prompt + b"echo shown\r\nshown\r\n" + HOST.prompt)

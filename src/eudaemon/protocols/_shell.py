@@ -50,6 +50,11 @@ class ShellDialogue:
         return self._shell is not None and self._shell.exited
 
     @property
+    def asking(self) -> bool:
+        """Whether the next line is a password, which no terminal shows."""
+        return self._shell is not None and self._shell.asking
+
+    @property
     def prompt(self) -> bytes:
         """The prompt that stands before the next line."""
         return self._shell.prompt() if self._shell is not None else self.visit.host.prompt
@@ -112,7 +117,10 @@ class ShellDialogue:
     def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
         if self._shell is None:
             visit = self.visit
-            self._shell = Shell(visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip)
+            self._shell = Shell(
+                visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
+                ports=(visit.local.port, visit.attacker.port),
+            )  # fmt: skip
         self._line = line if line.strip() else None
         self._running = self._shell.run(line, at_s)
         yield from self._go_on(None)

@@ -31,7 +31,7 @@ def files(host: Host) -> dict[str, bytes | Callable[[float], bytes]]:
         "/proc/self/cmdline": b"-sh\0",
         "/proc/self/status": b"Name:\tsh\nState:\tR (running)\nUid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\n",
         "/proc/self/environ": b"USER=root\0HOME=/root\0SHELL=/bin/sh\0",
-        "/proc/1/cmdline": b"init\0",
+        "/proc/modules": b"",
         "/proc/stat": lambda at_s: b"cpu  %d 0 %d %d 0 0 12 0\nbtime %d\n" % (
             host.uptime_s(at_s) * 2, host.uptime_s(at_s) * 4, host.uptime_s(at_s) * 93, host.booted_s),
         "/proc/net/dev": f"Inter-|   Receive                                                |  Transmit\n"
@@ -43,12 +43,11 @@ def files(host: Host) -> dict[str, bytes | Callable[[float], bytes]]:
                          f"  eth0:{traffic:>10} {traffic // 700:>7}    0    0    0     0          0         0 "
                          f"{traffic // 5:>8} {traffic // 900:>7}    0    0    0     0       0          0\n".encode(),
         "/proc/net/route": b"Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n",
-        "/proc/net/tcp": b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
-                         b"inode\n"
-                         b"   0: 00000000:0017 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
-                         b"312\n"
-                         b"   1: 00000000:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 "
-                         b"345\n",
+        "/proc/net/tcp": ("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+                          "inode\n" + "".join(
+                              f"{row:>4}: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000 00:00000000 00000000"
+                              f"     0        0 {312 + 33 * row}\n"
+                              for row, port in enumerate(listening(host)))).encode(),
         "/proc/net/arp": f"IP address       HW type     Flags       HW address            Mask     Device\n"
                          f"{host.gateway:<16} 0x1         0x2         {mac[:8]}:{mac[12:]}:01     *        "
                          f"eth0\n".encode(),
@@ -82,8 +81,25 @@ def meminfo(host: Host, at_s: float) -> bytes:
     return b"".join(b"%-15s %8d kB\n" % (name.encode() + b":", value) for name, value in rows)
 
 
-def processes(host: Host, at_s: float) -> list[tuple[int, int, str, str]]:
-    """Return what `ps` lists: pid, VSZ in KiB, state, command."""
+def listening(host: Host) -> tuple[int, ...]:
+    """Return the TCP ports on which it says that it listens."""
+    return (80, 23, 554) if any("rtsp" in service for service in host.persona.services) else (80, 23)
+
+
+def space_kb(host: Host, device: str, kind: str, flags: str) -> int:
+    """Return the size of a mounted file system in KiB, as `mount`, `df` and /proc/mtd agree on it."""
+    for flag in flags.split(","):
+        if flag.startswith("size="):
+            return int(flag[len("size=") : -1])  # all ours are in k
+    if kind == "tmpfs":
+        return host.memory_kb // 2
+    if kind == "ext4":
+        return 475_000 if device.endswith("1") else 3_800_000
+    return {"/dev/root": 5632, "/dev/mtdblock4": 128, "/dev/mtdblock5": 512}.get(device, 4096)
+
+
+def residents(host: Host) -> list[tuple[int, int, str, str]]:
+    """Return the processes that run as long as the host does: pid, VSZ in KiB, state, command."""
     threads = ("kthreadd", "ksoftirqd/0", "kworker/0:0", "khelper", "sync_supers", "bdi-default", "kblockd", "kswapd0",
                "mtdblockd")  # fmt: skip
     found = [(1, 1512, "S", "init")]
@@ -92,6 +108,32 @@ def processes(host: Host, at_s: float) -> list[tuple[int, int, str, str]]:
     for command in ("/sbin/syslogd -n", "/sbin/klogd -n", *host.persona.services, "telnetd"):
         pid += 7 + host.seed.number(f"pid {command}", 23)
         found.append((pid, 1100 + host.seed.number(f"vsz {command}", 4000), "S", command))
-    shell = host.pid_at(at_s)
-    found += [(shell, 1520, "S", "-sh"), (shell + 3, 1516, "R", "ps")]
     return found
+
+
+def processes(host: Host, shell: int, asking: str) -> list[tuple[int, int, str, str]]:
+    """Return what `ps` lists: the residents, the session's shell by its pid, and the command that asks."""
+    return [*residents(host), (shell, 1520, "S", "-sh"), (shell + 3, 1516, "R", asking)]
+
+
+def process_files(pid: int, size_kb: int, state: str, command: str) -> dict[str, bytes]:
+    """Return the files in a resident's directory of /proc. A thread of the kernel has no command line."""
+    thread = command.startswith("[")
+    parent = 0 if pid <= 2 else 2 if thread else 1
+    name = command.strip("[]").split(" ")[0].rpartition("/")[2][:15]
+    letter, pages = state[0], size_kb // 4
+    started = pid * 9  # in hundredths of a second after the start
+    sizes = "" if thread else f"VmPeak:\t{size_kb:>8} kB\nVmSize:\t{size_kb:>8} kB\nVmRSS:\t{size_kb // 3:>8} kB\n"
+    status = (
+        f"Name:\t{name}\nState:\t{letter} (sleeping)\nTgid:\t{pid}\nPid:\t{pid}\nPPid:\t{parent}\nTracerPid:\t0\n"
+        f"Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nFDSize:\t32\nGroups:\t\n{sizes}Threads:\t1\n"
+    )
+    group, flags = (0, 69_238_880) if thread else (pid, 256)
+    memory = f"{size_kb * 1024} {pages // 3} 4294967295"
+    # proc(5): the 44 fields that a Linux before 3.3 shows.
+    stat = (
+        f"{pid} ({name}) {letter} {parent} {group} {group} 0 -1 {flags} 0 0 0 0 0 {pid % 7} 0 0 20 0 1 0 "
+        f"{started} {memory} 0 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0\n"
+    )
+    cmdline = b"" if thread else command.encode().replace(b" ", b"\0") + b"\0"
+    return {"cmdline": cmdline, "comm": f"{name}\n".encode(), "status": status.encode(), "stat": stat.encode()}

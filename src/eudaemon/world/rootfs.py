@@ -49,6 +49,7 @@ def build(host: Host) -> Directory:
         tree.put(path, Fixed(text.encode(), mode, host.built_s))
     for path, content in kernel.files(host).items():
         tree.put(path, Fixed(content, 0o444))
+    _processes(host, tree)
     mounts = ("\n".join(host.mounts) + "\n").encode()
     tree.put("/proc/mounts", Fixed(mounts, 0o444))
     tree.put("/proc/self/mounts", Fixed(mounts, 0o444))
@@ -105,6 +106,21 @@ def _programs(host: Host, tree: _Tree) -> None:
     tree.put("/lib/libc.so.0", Link(b"libuClibc-0.9.33.2.so", made_s))
     tree.put("/lib/libuClibc-0.9.33.2.so", Fixed(host.busybox[:4096], 0o755, made_s))
     tree.put("/lib/ld-uClibc.so.0", Link(b"libuClibc-0.9.33.2.so", made_s))
+
+
+def _processes(host: Host, tree: _Tree) -> None:
+    """What `ps` lists, in /proc; and the programs that it names, on disk."""
+    for pid, size_kb, state, command in kernel.residents(host):
+        for name, content in kernel.process_files(pid, size_kb, state, command).items():
+            tree.put(f"/proc/{pid}/{name}", Fixed(content, 0o444))
+        if command.startswith("["):
+            continue
+        program = command.split(" ")[0]
+        if program.rpartition("/")[2] in host.applets:
+            tree.put(f"/proc/{pid}/exe", Link(b"/bin/busybox"))
+        else:
+            tree.put(program, Fixed(host.busybox, 0o755, host.built_s))
+            tree.put(f"/proc/{pid}/exe", Link(program.encode()))
 
 
 _DEVICES = {"null": 0o666, "zero": 0o666, "random": 0o666, "urandom": 0o666, "tty": 0o666, "console": 0o600,

@@ -175,13 +175,17 @@ class Telnet(Room):
             return
         if line == INTERRUPT:
             self._shell.interrupt()
+            self._terminal.echoes = True
             yield Send(b"\r\n" + self._shell.prompt)
             return
         yield from self._shell.enter(b"exit" if line == END else line, at_s)
         yield from self._after_line()
 
     def _after_line(self) -> Iterator[Order]:
-        if self._shell is not None and self._shell.over and self._stage != GONE:
+        if self._shell is None:
+            return
+        self._terminal.echoes = not self._shell.asking
+        if self._shell.over and self._stage != GONE:
             yield from self._leave()
 
     def _leave(self) -> Iterator[Order]:

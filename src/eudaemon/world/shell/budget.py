@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from eudaemon.world.shell.limits import CALL_LEVELS_MAX, OUTPUT_BYTES_MAX, STEPS_MAX, WORK_BYTES_MAX
+from eudaemon.world.shell.limits import CALL_LEVELS_MAX, OUTPUT_BYTES_MAX, SLEEPS_MAX, STEPS_MAX, WORK_BYTES_MAX
 
 
 class LimitError(Exception):
     """The line ran into a limit."""
 
 
-class Budget:
-    """Steps, bytes worked on, bytes printed and levels of one line."""
+class PatienceError(LimitError):
+    """The line sleeps again and again: whoever typed it would have pressed Ctrl-C by now."""
 
-    __slots__ = ("levels", "output_bytes", "steps", "work_bytes")
+
+class Budget:
+    """Steps, sleeps, bytes worked on, bytes printed and levels of one line."""
+
+    __slots__ = ("levels", "output_bytes", "sleeps", "steps", "work_bytes")
 
     def __init__(self) -> None:
         self.renew()
@@ -23,12 +27,19 @@ class Budget:
         self.work_bytes = WORK_BYTES_MAX // share
         self.output_bytes = OUTPUT_BYTES_MAX // share
         self.levels = CALL_LEVELS_MAX
+        self.sleeps = SLEEPS_MAX
 
     def step(self, count: int = 1) -> None:
         """One command, loop turn or expansion."""
         self.steps -= count
         if self.steps < 0:
             raise LimitError("steps")
+
+    def sleep(self) -> None:
+        """One `sleep`, of any length."""
+        self.sleeps -= 1
+        if self.sleeps < 0:
+            raise PatienceError("sleeps")
 
     def work(self, count: int) -> None:
         """So many bytes were read, written or compared."""

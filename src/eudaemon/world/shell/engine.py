@@ -14,7 +14,7 @@ from eudaemon.world.rootfs import path_of
 from eudaemon.world.seed import Seed
 from eudaemon.world.shell.acts import Act, Kept, Print
 from eudaemon.world.shell.applets import APPLETS, BUILTINS
-from eudaemon.world.shell.budget import Budget, LimitError
+from eudaemon.world.shell.budget import Budget, LimitError, PatienceError
 from eudaemon.world.shell.evaluator import Break, Evaluator, Exit, Return
 from eudaemon.world.shell.expansion import ExpansionError
 from eudaemon.world.shell.limits import (
@@ -41,10 +41,12 @@ class Shell:
     """A login shell of `user` on `host`.
 
     What its files hold is taken from `purse`. `peer` is the attacker's address, for droppers that hold it as bytes.
+    `ports` are the host's and the attacker's of the connection. `hostname` is what `hostname` last set.
     `unknown` names the commands of the last line that the host does not have; `exited` is true after `exit`.
     """
 
     __slots__ = (
+        "_asked",
         "_draws",
         "_exhausted",
         "_held_bytes",
@@ -61,8 +63,10 @@ class Shell:
         "exited",
         "files",
         "host",
+        "hostname",
         "peer",
         "pid",
+        "ports",
         "purse",
         "ran_program",
         "seed",
@@ -70,9 +74,20 @@ class Shell:
         "user",
     )  # fmt: skip
 
-    def __init__(self, host: Host, *, purse: Purse, seed: Seed, user: str = "root", peer: str = "") -> None:
+    def __init__(
+        self,
+        host: Host,
+        *,
+        purse: Purse,
+        seed: Seed,
+        user: str = "root",
+        peer: str = "",
+        ports: tuple[int, int] = (0, 0),
+    ) -> None:
         self.host = host
+        self.hostname = host.name
         self.peer = peer
+        self.ports = ports
         self.purse = purse
         self.seed = seed
         self.user = user
@@ -89,6 +104,7 @@ class Shell:
         self._pending_lines = 0
         self._wanted = b""
         self._exhausted = 0
+        self._asked: tuple[bytes, ...] = ()
         self._draws = 0
         self._levels = 0
         self._held_bytes = 0
@@ -105,6 +121,8 @@ class Shell:
 
     def prompt(self) -> bytes:
         """Return the prompt that stands before the next line."""
+        if self._asked:
+            return self._asked[0]
         return b"> " if self._pending else self.host.prompt
 
     def run(self, line: bytes, at_s: float) -> Generator[Act, Downloaded | None, int]:
@@ -116,6 +134,12 @@ class Shell:
         self.unknown = ()
         if not self.pid:
             self.pid = self.host.pid_at(at_s)
+        if self._asked:
+            self._asked = self._asked[1:]
+            if len(self._asked) == 1:
+                yield Print(self._asked[0])
+                self._asked = ()
+            return 0
         if len(self._pending) + len(line) > LINE_BYTES_MAX:
             raise PeerError(f"shell line over {LINE_BYTES_MAX} bytes")
         whole = self._with_pending(line)
@@ -150,7 +174,7 @@ class Shell:
 
     def interrupt(self) -> None:
         """Forget an unfinished line, as Ctrl-C does."""
-        self._pending, self._pending_lines, self._wanted = b"", 0, b""
+        self._pending, self._pending_lines, self._wanted, self._asked = b"", 0, b"", ()
 
     def finish(self) -> Iterator[Kept]:
         """Yield what was written and not kept yet. Call it when the session is over."""
@@ -192,7 +216,11 @@ class Shell:
             self._scope.status = 1
         except Exit:
             self._levels -= 1
-            self.exited = self._levels < 0
+            self.exited = self.exited or self._levels < 0
+        except PatienceError:
+            self.count_exhausted()
+            self._screen += b"\n"
+            self._scope.status = 130
         except LimitError:
             self.count_exhausted()
             self._screen += b"Killed\n"
@@ -275,6 +303,19 @@ class Shell:
     def nest(self) -> None:
         """A shell was started in the shell: one more `exit` is needed to leave."""
         self._levels = min(self._levels + 1, 64)
+
+    def leave(self) -> None:
+        """The session is over after this line, however many shells were started in the shell."""
+        self.exited = True
+
+    @property
+    def asking(self) -> bool:
+        """Whether the next line is an answer that a terminal does not show."""
+        return bool(self._asked)
+
+    def ask(self, *questions: bytes, then: bytes) -> None:
+        """Take the next lines as answers to questions, then show a text."""
+        self._asked = (*questions, then)
 
     def count_exhausted(self) -> None:
         """Note that a line ran into a limit. Raises `PeerError` when it happens too often."""

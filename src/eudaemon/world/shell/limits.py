@@ -6,6 +6,7 @@ CONTINUATION_LINES_MAX = 4096  # lines of one unfinished command or here-documen
 NESTING_LEVELS_MAX = 32  # brackets, quotes and compound commands in the text
 CALL_LEVELS_MAX = 64  # compound commands, functions, substitutions and scripts that are being evaluated
 STEPS_MAX = 20_000  # commands, loop turns and expansions of one line
+SLEEPS_MAX = 32  # of one line; nobody really waits
 WORK_BYTES_MAX = 16 * 1024 * 1024  # bytes that one line reads, writes and compares
 OUTPUT_BYTES_MAX = 1024 * 1024  # what one line prints
 PIPE_BYTES_MAX = 1024 * 1024  # what one command hands to the next, or to a substitution

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from eudaemon.world.files import Device, Directory, FileError, Files, Link, Node, content_size
-from eudaemon.world.kernel import memory
+from eudaemon.world.kernel import memory, space_kb
 from eudaemon.world.shell import patterns
 from eudaemon.world.shell.budget import Budget
 from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
@@ -169,11 +169,12 @@ def df(call: Call) -> int:
     call.line("Filesystem                Size      Used Available Use% Mounted on" if "h" in given else
               "Filesystem           1K-blocks      Used Available Use% Mounted on")  # fmt: skip
     for row in call.host.mounts:
-        device, path, kind, *_ = row.split(" ")
+        device, path, kind, flags, *_ = row.split(" ")
         if kind in ("proc", "sysfs", "devpts", "rootfs"):
             continue
-        size = 5632 if kind == "squashfs" else call.host.memory_kb // 2 if kind == "tmpfs" else 512
-        used = size if kind == "squashfs" else call.host.seed.number(f"used {path}", max(1, size // 9))
+        size = space_kb(call.host, device, kind, flags)
+        full = kind == "squashfs"
+        used = size if full else 0 if path.startswith("/dev") else call.host.seed.number(f"used {path}", size // 9)
         if "h" in given:
             shown = f"{size / 1024:>9.1f}M {used / 1024:>8.1f}M {(size - used) / 1024:>8.1f}M"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eudaemon.world.kernel import listening
 from eudaemon.world.shell.call import Applet, Call, number, options, text
 
 
@@ -76,12 +77,15 @@ def route(call: Call) -> int:
 
 
 def netstat(call: Call) -> int:
-    """Show what listens."""
+    """Show what listens, and the connection that asks."""
     given, _ = options(call.args)
+    host, (here, there) = call.host, call.shell.ports
     call.line("Active Internet connections (servers and established)\n"
               "Proto Recv-Q Send-Q Local Address           Foreign Address         State       ")  # fmt: skip
-    for port in (80, 23, 554):
+    for port in dict.fromkeys((*listening(host), *((here,) if here else ()))):
         call.line(f"tcp        0      0 {'0.0.0.0:' + str(port):<23} {'0.0.0.0:*':<23} LISTEN      ")
+    if there and ":" not in call.shell.peer:
+        call.line(f"tcp        0      0 {f'{host.address}:{here}':<23} {f'{call.shell.peer}:{there}':<23} ESTABLISHED ")
     if "u" in given or not given:
         call.line(f"udp        0      0 {'0.0.0.0:1900':<23} {'0.0.0.0:*':<23}             ")
     return 0

@@ -11,6 +11,9 @@ from eudaemon.world.kernel import load, memory, processes
 from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
 from eudaemon.world.shell.streams import content
 
+_HOST_NAME_BYTES_MAX = 64  # the kernel's own
+_SCREEN_LINES = 23
+_LOGIN_SHELL = b"-sh"  # a script that kills itself ends alone
 _CRONTABS = b"/var/spool/cron/crontabs/"
 
 
@@ -18,7 +21,7 @@ def uname(call: Call) -> int:
     """The system's name."""
     given, _ = options(call.args)
     host = call.host
-    parts = {"s": "Linux", "n": host.name, "r": host.kernel, "v": host.build_line, "m": host.machine.uname,
+    parts = {"s": "Linux", "n": call.shell.hostname, "r": host.kernel, "v": host.build_line, "m": host.machine.uname,
              "p": "unknown", "o": "GNU/Linux"}  # fmt: skip
     wanted = "snrvmo" if "a" in given else "".join(letter for letter in "snrvmpo" if letter in given) or "s"
     call.line(" ".join(parts[letter] for letter in wanted))
@@ -40,9 +43,13 @@ def identity(call: Call) -> int:
 
 
 def hostname(call: Call) -> int:
-    """Show the name; setting it works."""
+    """Show the name; setting it holds for the session."""
     if not call.args or call.args[0][:1] == b"-":
-        call.line(call.host.address if call.args and call.args[0] == b"-i" else call.host.name)
+        call.line(call.host.address if call.args and call.args[0] == b"-i" else call.shell.hostname)
+    elif len(call.args[0]) > _HOST_NAME_BYTES_MAX:
+        return call.error("sethostname: Invalid argument")
+    else:
+        call.shell.hostname = text(call.args[0])
     return 0
 
 
@@ -100,7 +107,7 @@ def who(call: Call) -> int:
 def ps(call: Call) -> int:
     """The processes."""
     call.line("  PID USER       VSZ STAT COMMAND")
-    for pid, size, state, command in processes(call.host, call.at_s):
+    for pid, size, state, command in processes(call.host, call.shell.pid, call.name):
         call.line(f"{pid:>5} root     {size or '':>5} {state:<4} {command}")
     return 0
 
@@ -112,7 +119,7 @@ def top(call: Call) -> int:
     call.line("CPU:   2% usr   3% sys   0% nic  94% idle   0% io   0% irq   0% sirq")
     call.out(b"Load average: " + load(call.host, call.at_s) + b" 1/48 %d\n" % call.host.pid_at(call.at_s))
     call.line("  PID  PPID USER     STAT   VSZ %VSZ %CPU COMMAND")
-    for pid, size, state, command in processes(call.host, call.at_s)[:18]:
+    for pid, size, state, command in processes(call.host, call.shell.pid, call.name)[:18]:
         call.line(
             f"{pid:>5} {int(pid > 1):>5} root     {state:<4} {size:>5}   {100 * size // max(1, total):>2}%   0% "
             f"{command}"
@@ -121,15 +128,18 @@ def top(call: Call) -> int:
 
 
 def kill(call: Call) -> int:
-    """Signals reach whom they name, and change nothing."""
+    """Signals reach whom they name, and change nothing; the session's own shell ends."""
     given, rest = options(call.args, "s")
     if "l" in given:
         call.line(" 1) HUP\n 2) INT\n 3) QUIT\n 9) KILL\n15) TERM")
         return 0
-    known = {pid for pid, *_ in processes(call.host, call.at_s)}
+    known = {pid for pid, *_ in processes(call.host, call.shell.pid, call.name)}
     status = 0
     for target in rest:
-        if target[:1] != b"%" and number(target, -1) not in known:
+        if number(target, -1) == call.shell.pid and call.scope.name == _LOGIN_SHELL:
+            if "9" in given or given.get("s") in (b"9", b"KILL"):
+                call.shell.leave()
+        elif target[:1] != b"%" and number(target, -1) not in known:
             call.say(f"{text(call.scope.name)}: can't kill pid {text(target)}: No such process\n")
             status = 1
     return status
@@ -158,7 +168,7 @@ def pid_of(call: Call) -> int:
 
 def _running(call: Call) -> dict[bytes, int]:
     return {command.strip("[]").split(" ")[0].rpartition("/")[2].encode(): pid
-            for pid, _, _, command in processes(call.host, call.at_s)}  # fmt: skip
+            for pid, _, _, command in processes(call.host, call.shell.pid, call.name)}  # fmt: skip
 
 
 def dmesg(call: Call) -> int:
@@ -185,11 +195,47 @@ def lscpu(call: Call) -> int:
 
 
 def passwd(call: Call) -> int:
-    """The change is taken."""
-    name = text(call.args[-1]) if call.args else "root"
-    call.line(
-        f"Changing password for {name}\nNew password: \nRetype password: \npasswd: password for {name} changed by root"
-    )
+    """The change is taken: from standard input, or from the two lines that are typed next."""
+    name = text(call.args[-1])[:64] if call.args else call.shell.user
+    call.line(f"Changing password for {name}")
+    changed = f"passwd: password for {name} changed by root\n"
+    if call.on_terminal and not call.input(1024):
+        call.shell.ask(b"New password: ", b"Retype password: ", then=changed.encode("latin-1"))
+    else:
+        call.out(f"New password: \nRetype password: \n{changed}".encode("latin-1"))
+    return 0
+
+
+def restart(call: Call) -> int:
+    """`reboot`, `halt`, `poweroff`, `init 6`: whoever is connected is cut off."""
+    if call.name != "init" or call.args[:1] in ([b"0"], [b"6"]):
+        call.shell.leave()
+    return 0
+
+
+def sleep(call: Call) -> int:
+    """Nobody waits, but a line that sleeps on and on ends."""
+    call.shell.budget.sleep()
+    return 0
+
+
+def modules(call: Call) -> int:
+    """`lsmod`: all is built in."""
+    call.line("Module                  Size  Used by    Not tainted")
+    return 0
+
+
+def vi(call: Call) -> int:
+    """One screen of the editor, which is left at once."""
+    _, paths = options(call.args, "c")
+    shown = paths[0] if paths else b"-"
+    try:
+        lines = call.read(shown).split(b"\n")[:-1] if paths else []
+    except FileError:
+        lines = []
+    rows = [*lines[:_SCREEN_LINES], *([b"~"] * (_SCREEN_LINES - len(lines)))]
+    place = f" 1/{len(lines)} {100 // len(lines)}%" if lines else " 1/1 100%"
+    call.out(b"\x1b[H\x1b[J" + b"\n".join(rows) + b"\n- " + (shown if paths else b"No file") + place.encode() + b"\n")
     return 0
 
 
@@ -277,11 +323,11 @@ def sysctl(call: Call) -> int:
 
 
 _SUCCEEDING = (
-    "sleep usleep sync insmod modprobe rmmod logger syslogd klogd crond telnetd udhcpc udhcpd init getty swapon "
+    "sync insmod modprobe rmmod logger syslogd klogd crond telnetd udhcpc udhcpd getty swapon "
     "swapoff "
-    "umount hwclock mdev halt poweroff reboot ntpclient stty reset watchdog setconsole fuser start-stop-daemon "
+    "umount hwclock mdev ntpclient stty reset watchdog setconsole fuser start-stop-daemon "
     "dropbear "
-    "pivot_root vi login lsmod logread fdisk uuencode"
+    "pivot_root login logread fdisk uuencode"
 )
 TABLE: dict[str, Applet] = {
     "uname": uname, "id": identity, "whoami": identity, "hostname": hostname, "uptime": uptime, "date": date, "w": who,
@@ -289,5 +335,7 @@ TABLE: dict[str, Applet] = {
     "pkill": kill_all, "pidof": pid_of,
     "pgrep": pid_of, "dmesg": dmesg, "nproc": processors, "lscpu": lscpu, "passwd": passwd, "chpasswd": chpasswd,
     "crontab": crontab, "nvram": nvram, "history": history, "clear": clear, "tty": tty, "sysctl": sysctl,
+    "reboot": restart, "halt": restart, "poweroff": restart, "init": restart, "sleep": sleep, "usleep": sleep,
+    "lsmod": modules, "vi": vi,
     **dict.fromkeys(_SUCCEEDING.split(), succeed),
 }  # fmt: skip
