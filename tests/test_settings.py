@@ -38,6 +38,19 @@ def test_what_is_wrong_is_named_with_its_line(text: str, line: int, complaint: s
     assert complaint in str(raised.value)
 
 
+def test_all_that_is_wrong_is_named_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "eudaemon.toml"
+    path.write_text(
+        "[sensors]\n[sensor]\nlisten = ['tea tcp 70000']\n[sensor.limits]\nno_such = 1\n"
+        "[general]\nlog_levle = 'x'\nsensor_uid = 0\nlog_format = 'text'\nlog_level = 'loud'\n"
+    )
+    with pytest.raises(SettingsError) as raised:
+        settings.read(path)
+    lines = [int(complaint.removeprefix(f"{path}:").partition(":")[0]) for complaint in raised.value.complaints]
+    assert lines == [1, 3, 5, 7, 8, 10]
+    assert str(raised.value).splitlines() == list(raised.value.complaints)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         settings.read(tmp_path / "none.toml")

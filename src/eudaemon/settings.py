@@ -13,7 +13,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeAlias, TypeVar, get_type_hints
 
 from eudaemon.options import Option, option
 
@@ -25,10 +25,18 @@ PARTS = {
 }
 FILE_BYTES_MAX = 1024 * 1024
 T = TypeVar("T")
+_Wrong: TypeAlias = tuple[tuple[str, ...], str]  # the setting, and what is wrong with it
 
 
 class SettingsError(Exception):
-    """A settings file that cannot be used. The message names file, line and what to do."""
+    """A settings file that cannot be used. Each complaint names file, line and what to do."""
+
+    def __init__(self, *complaints: str) -> None:
+        super().__init__(*complaints)
+        self.complaints = complaints
+
+    def __str__(self) -> str:
+        return "\n".join(self.complaints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,71 +63,68 @@ class Document:
             line, what = (int(found[2]), found[1]) if found else (len(text.splitlines()), str(error))
             raise SettingsError(f"{name}:{line}: no TOML: {what}") from None
         self._lines = dict(_lines(text))
-        for part in self.values:
-            if part not in PARTS:
-                raise self.complaint((part,), f"there is no section [{part}]; there are {', '.join(PARTS)}")
 
     def part(self, name: str, kind: type[T]) -> T:
-        """Return the settings of one part. Raises `SettingsError`."""
-        return self._section((name,), self.values.get(name, {}), kind)
+        """Return the settings of one part. Raises `SettingsError` with all that is wrong in it."""
+        wrong: list[_Wrong] = []
+        found = self._section((name,), self.values.get(name, {}), kind, wrong)
+        if found is None or wrong:
+            raise self._error(wrong)
+        return found
 
     def check(self) -> None:
-        """Validate every part that is installed. Raises `SettingsError` for the first thing that is wrong."""
+        """Validate every part that is installed. Raises `SettingsError` with all that is wrong, in the file's order."""
+        wrong: list[_Wrong] = [
+            ((name,), f"there is no section [{name}]; there are {', '.join(PARTS)}")
+            for name in self.values
+            if name not in PARTS
+        ]
         for name in PARTS:
             if is_installed(name):
-                self.part(name, kind_of(name))
+                self._section((name,), self.values.get(name, {}), kind_of(name), wrong)
             elif name in self.values:
-                raise self.complaint((name,), f"[{name}] is set, but this installation has no {name}")
+                wrong.append(((name,), f"[{name}] is set, but this installation has no {name}"))
+        if wrong:
+            raise self._error(wrong)
 
-    def complaint(self, key: tuple[str, ...], what: str) -> SettingsError:
-        """Return the error for a setting, with the line on which it (or its section) stands."""
-        for length in range(len(key), 0, -1):
-            if key[:length] in self._lines:
-                return SettingsError(f"{self.name}:{self._lines[key[:length]]}: {what}")
-        return SettingsError(f"{self.name}: {what}")
+    def _error(self, wrong: list[_Wrong]) -> SettingsError:
+        """Return the error for these, each with the line on which the setting (or its section) stands."""
+        placed = sorted(((self._line(key), what) for key, what in wrong), key=lambda entry: entry[0])
+        return SettingsError(
+            *(f"{self.name}:{line}: {what}" if line else f"{self.name}: {what}" for line, what in placed)
+        )
 
-    def _section(self, key: tuple[str, ...], values: object, kind: type[T]) -> T:
+    def _line(self, key: tuple[str, ...]) -> int:
+        return next((self._lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self._lines), 0)
+
+    def _section(self, key: tuple[str, ...], values: object, kind: type[T], wrong: list[_Wrong]) -> T | None:
+        """Return a section's settings, or None if something in it is wrong, which is added to `wrong`."""
         if not isinstance(values, dict):
-            raise self.complaint(key, f"{'.'.join(key)} must be a section")
+            wrong.append((key, f"{'.'.join(key)} must be a section"))
+            return None
+        wrong_before = len(wrong)
         declared = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
         for name in values:
             if name not in declared:
                 near = _nearest(name, declared)
-                raise self.complaint((*key, name), f"there is no setting {'.'.join((*key, name))}{near}")
+                wrong.append(((*key, name), f"there is no setting {'.'.join((*key, name))}{near}"))
         hints = get_type_hints(kind)
         found: dict[str, Any] = {}
         for name, declaration in declared.items():
             if is_dataclass(hints[name]):
-                found[name] = self._section((*key, name), values.get(name, {}), hints[name])
+                found[name] = self._section((*key, name), values.get(name, {}), hints[name], wrong)
             elif name in values:
-                found[name] = self._value((*key, name), values[name], hints[name], _option(declaration))
+                try:
+                    found[name] = _value(".".join((*key, name)), values[name], hints[name], _option(declaration))
+                except ValueError as error:
+                    wrong.append(((*key, name), str(error)))
+        if len(wrong) > wrong_before:
+            return None
         try:
             return kind(**found)
         except ValueError as error:  # what no single setting is to blame for
-            raise self.complaint(key, f"[{'.'.join(key)}] {error}") from None
-
-    def _value(self, key: tuple[str, ...], value: Any, hint: Any, known: Option) -> Any:
-        name = ".".join(key)
-        if hint is float and type(value) is int:
-            value = float(value)
-        if hint == tuple[str, ...]:
-            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                raise self.complaint(key, f"{name} must be a list of texts")
-            value = tuple(value)
-        elif type(value) is not hint:
-            raise self.complaint(key, f"{name} must be {_TYPES[hint]}, not {value!r}")
-        if known.low is not None and value < known.low:
-            raise self.complaint(key, f"{name} is {value}; it must be at least {_number(known.low)}")
-        if known.high is not None and value > known.high:
-            raise self.complaint(key, f"{name} is {value}; it must be at most {_number(known.high)}")
-        if known.among and value not in known.among:
-            raise self.complaint(key, f"{name} is {value!r}; it must be one of {', '.join(map(repr, known.among))}")
-        if known.check is not None:
-            try:
-                known.check(value)
-            except ValueError as error:
-                raise self.complaint(key, f"{name}: {error}") from None
-        return value
+            wrong.append((key, f"[{'.'.join(key)}] {error}"))
+            return None
 
 
 def read(path: Path | None) -> Document:
@@ -219,6 +224,30 @@ def _lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
             yield section, number
         elif key := _KEY.match(line):
             yield (*section, *(part.strip("\"'") for part in key[1].split("."))), number
+
+
+def _value(name: str, value: Any, hint: Any, known: Option) -> Any:
+    """Return a setting's value as its type. Raises `ValueError` with what is wrong with it."""
+    if hint is float and type(value) is int:
+        value = float(value)
+    if hint == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError(f"{name} must be a list of texts")
+        value = tuple(value)
+    elif type(value) is not hint:
+        raise ValueError(f"{name} must be {_TYPES[hint]}, not {value!r}")
+    if known.low is not None and value < known.low:
+        raise ValueError(f"{name} is {value}; it must be at least {_number(known.low)}")
+    if known.high is not None and value > known.high:
+        raise ValueError(f"{name} is {value}; it must be at most {_number(known.high)}")
+    if known.among and value not in known.among:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, known.among))}")
+    if known.check is not None:
+        try:
+            known.check(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return value
 
 
 def _option(field: Field[Any]) -> Option:
