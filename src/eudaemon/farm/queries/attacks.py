@@ -82,8 +82,8 @@ WITHIN = "time >= {since:DateTime64(6, 'UTC')} AND time < {until:DateTime64(6, '
 
 
 KEPT = "kind = 'artefact.kept'"
-SAMPLE_KEPT = f"({KEPT} AND JSONExtractString(fields, 'origin') IN ('upload', 'download', 'script'))"
-PAYLOAD_KEPT = f"({KEPT} AND JSONExtractString(fields, 'origin') = 'payload')"
+SAMPLE_KEPT = f"({KEPT} AND origin IN ('upload', 'download', 'script'))"
+PAYLOAD_KEPT = f"({KEPT} AND origin = 'payload')"
 
 
 def _engine_time(moment: datetime) -> str:
@@ -138,17 +138,26 @@ def bucket_s(window: Window) -> int:
 
 async def over_time(store: Answers, window: Window) -> list[Row]:
     """Return attacks, those of them `with_sample`, and logins per bucket of `bucket_s`, empty buckets left out."""
-    brought = _SESSIONS_WITH.format(condition=SAMPLE_KEPT)
-    rows = await ask(
-        store,
-        f"""SELECT intDiv(toUnixTimestamp(time), {{size:UInt32}}) * {{size:UInt32}} AS at_s,
-                   countIf(kind = 'session.opened') AS attacks, countIf(kind = 'login.tried') AS logins,
-                   countIf(kind = 'session.opened' AND {brought}) AS with_sample
-            FROM events WHERE {WITHIN} AND kind IN ('session.opened', 'login.tried')
-            GROUP BY at_s ORDER BY at_s LIMIT 2000""",
-        {**window.parameters(), **_until_closed(window), "size": bucket_s(window)},
+    parameters = {**window.parameters(), "size": bucket_s(window)}
+    bucket = "intDiv(toUnixTimestamp(time), {size:UInt32}) * {size:UInt32} AS at_s"
+    rows, brought = await asyncio.gather(
+        ask(
+            store,
+            f"""SELECT {bucket}, countIf(kind = 'session.opened') AS attacks, countIf(kind = 'login.tried') AS logins
+                FROM events WHERE {WITHIN} AND kind IN ('session.opened', 'login.tried')
+                GROUP BY at_s ORDER BY at_s LIMIT 2000""",
+            parameters,
+        ),
+        # A session counts when it brings something; one that was opened in an earlier bucket is rare.
+        ask(
+            store,
+            f"""SELECT {bucket}, uniqCombined64(session) AS sessions FROM events
+                WHERE {SAMPLE_KEPT} AND session != '' AND {WITHIN} GROUP BY at_s ORDER BY at_s LIMIT 2000""",
+            parameters,
+        ),
     )
-    return list(rows)
+    sessions_at = {row["at_s"]: row["sessions"] for row in brought}
+    return [{**row, "with_sample": min(row["attacks"], sessions_at.get(row["at_s"], 0))} for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ async def sample(store: Answers, sha256: str) -> Row | None:
                    {said_time("min(time)")} AS first, {said_time("max(time)")} AS last,
                    groupUniqArrayIf(50)(name, name != '') AS names, groupUniqArray(20)(sensor) AS sensors,
                    groupUniqArrayIf(60)(country, country != '') AS countries,
-                   groupUniqArray(5)(JSONExtractString(fields, 'origin')) AS origins
+                   groupUniqArray(5)(origin) AS origins
             FROM events WHERE kind = 'artefact.kept' AND sha256 = {{sha256:String}}""",
         {"sha256": sha256},
     )
