@@ -148,6 +148,7 @@ def test_sessions_filter_page_and_keep_their_address(desk: Watched) -> None:
     expect(page.get_by_label("Country")).to_have_value("BR")
     page.go_back()
     expect(page.get_by_label("Country")).to_have_value("")
+    expect(rows).to_have_count(50)
     page.get_by_label("Address or block").fill("10.0.0.0/8")
     page.keyboard.press("Enter")
     expect(page.get_by_text("No sessions fit")).to_be_visible()
