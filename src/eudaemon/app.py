@@ -1,13 +1,15 @@
 """The composition root: settings in, running parts out. Only this file and `cli` know every part.
 
-A part's life:  preload -> hello -> bind -> confine -> ready -> run until stopped
-It binds while it may still be root and confines itself before the first byte of an attacker is read.
+A part's life:  hello -> hold -> preload -> bind -> confine -> ready -> run until stopped
+It holds its home alone, binds while it may still be root, and confines itself before the first byte of an attacker is
+read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import fcntl
 import json
 import logging
 import os
@@ -17,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from eudaemon import confinement
 from eudaemon.settings import Document, GeneralSettings
@@ -67,11 +69,12 @@ def serve_sensor(document: Document, data: Path, port_offset: int | None = None)
     if port_offset is not None:
         settings = dataclasses.replace(settings, port_offset=port_offset)
     home = folder(data / "sensor")
-    sensor = Sensor(settings, document.part("fetch", FetchSettings), read_seed(data), home)
-    try:
-        _serve(sensor, "sensor", general, channel, home, general.sensor_uid, dict)
-    except BindError as error:
-        raise PartError(str(error)) from None
+    with hold(home):
+        sensor = Sensor(settings, document.part("fetch", FetchSettings), read_seed(data), home)
+        try:
+            _serve(sensor, "sensor", general, channel, home, general.sensor_uid, dict)
+        except BindError as error:
+            raise PartError(str(error)) from None
 
 
 def serve_farm(document: Document, data: Path) -> None:
@@ -84,22 +87,23 @@ def serve_farm(document: Document, data: Path) -> None:
     channel = Channel()
     told = channel.hello()
     home = folder(data / "farm")
-    farm = Farm(document.part("farm", FarmSettings), home)
-    if "sensor" in told:
-        farm.admit(told["sensor"], told["secret"])
+    with hold(home):
+        farm = Farm(document.part("farm", FarmSettings), home)
+        if "sensor" in told:
+            farm.admit(told["sensor"], told["secret"])
 
-    def ready() -> dict[str, Any]:
-        # Drawn when nothing can fail any more, so that it is not lost; told once in a supervisor's life.
-        password = None if told.get("password_is_told") else farm.prepare()
-        if password and not told:
-            print(f"page: {farm.page_url}  user admin, password {password}", flush=True)
-        return {"first_password": password, "fingerprint": farm.fingerprint,
-                "page": farm.page_url, "intake": farm.intake_url}  # fmt: skip
+        def ready() -> dict[str, Any]:
+            # Drawn when nothing can fail any more, so that it is not lost; told once in a supervisor's life.
+            password = None if told.get("password_is_told") else farm.prepare()
+            if password and not told:
+                print(f"page: {farm.page_url}  user admin, password {password}", flush=True)
+            return {"first_password": password, "fingerprint": farm.fingerprint,
+                    "page": farm.page_url, "intake": farm.intake_url}  # fmt: skip
 
-    try:
-        _serve(farm, "farm", general, channel, home, general.farm_uid, ready)
-    except ServingError as error:
-        raise PartError(str(error)) from None
+        try:
+            _serve(farm, "farm", general, channel, home, general.farm_uid, ready)
+        except ServingError as error:
+            raise PartError(str(error)) from None
 
 
 def _serve(
@@ -166,6 +170,31 @@ def folder(path: Path) -> Path:
     except OSError as error:
         raise PartError(f"{path} cannot be made: {error.strerror}; --data names another place") from None
     return path
+
+
+def hold(home: Path) -> BinaryIO:
+    """Take a part's home for this process alone, until what is returned is closed. Raises `PartError`.
+
+    The lock is the open file's: however the process ends, the kernel gives it back.
+    """
+    path = home / "lock"
+    try:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
+    except OSError as error:
+        raise PartError(f"{path} cannot be opened: {error.strerror}; --data names another place") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file.truncate()
+        file.write(b"%d\n" % os.getpid())
+    except BlockingIOError:
+        with file:
+            who = file.read(20).decode("ascii", "replace").strip() or "unknown"
+        raise PartError(f"{home} is in use by another {home.name}, process {who}: stop that one, "
+                        "or name another place with --data") from None  # fmt: skip
+    except OSError as error:
+        file.close()
+        raise PartError(f"{path} cannot be locked: {error.strerror}; --data names another place") from None
+    return file
 
 
 def read_seed(data: Path) -> bytes:
