@@ -6,12 +6,15 @@ import errno
 import logging
 import resource
 import socket
+from collections.abc import Iterable
 
 from eudaemon.sensor.settings import Listener, SensorSettings
 from eudaemon.sensor.tcp import BACKLOG
 from eudaemon.sensor.udp import open_udp
 
 FILES_BESIDE = 256  # open files besides sockets and sessions: spool, artefacts, downloads, the farm
+PORT_MAX = 65535
+LISTED_MAX = 6  # ports that one line of the log names
 
 log = logging.getLogger("eudaemon.sensor")
 
@@ -19,32 +22,48 @@ _NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
 
 
 class BindError(Exception):
-    """Nothing could be listened on. The message says what was tried last, and why it failed."""
+    """Nothing can be listened on. The message says which ports, and why."""
 
 
 def bind(settings: SensorSettings) -> list[tuple[socket.socket, Listener]]:
-    """Open all sockets of the settings. A port that another program has is logged and passed over.
+    """Open all sockets of the settings. What another program has is passed over; the log sums it up, by reason.
 
-    Raises `BindError` if nothing is left.
+    Raises `BindError` if nothing is left, or if the offset leads beyond the last port there is.
     """
+    _check_offset(settings)
     found: list[tuple[socket.socket, Listener]] = []
-    why = "no address"
+    failed: dict[str, dict[str, None]] = {}  # reason: ports, in the order of trying
     only_6 = any(":" not in address for address in settings.addresses)
     for listener in settings.listeners:
         for port in listener.ports:
             for address in settings.addresses:
                 try:
                     found.append((_open(listener.transport, address, port + settings.port_offset, only_6), listener))
-                except (OSError, OverflowError) as error:
-                    number = error.errno if isinstance(error, OSError) else errno.EINVAL
-                    if address == "::" and number in _NO_SUCH_FAMILY:
+                except OSError as error:
+                    if address == "::" and error.errno in _NO_SUCH_FAMILY:
                         continue  # a machine without IPv6
-                    why = f"{listener.transport} {address} port {port + settings.port_offset}: {error}"
-                    log.warning("not listening on %s", why)
+                    why = (error.strerror or str(error)).lower()
+                    failed.setdefault(why, {})[f"{listener.transport} {port + settings.port_offset}"] = None
     _allow_files(len(found) + settings.limits.sessions_max + FILES_BESIDE)
     if not found:
-        raise BindError(f"nothing can be listened on; the last try was {why}")
+        why = "; ".join(f"{why}: {_listed(ports)}" for why, ports in failed.items()) or "no address"
+        raise BindError(f"nothing can be listened on: {why}")
+    for why, ports in failed.items():
+        log.warning("not listening everywhere, %s: %s", why, _listed(ports))
     return found
+
+
+def _check_offset(settings: SensorSettings) -> None:
+    highest = max(port for listener in settings.listeners for port in listener.ports)
+    if not 0 <= settings.port_offset <= PORT_MAX - highest:
+        raise BindError(f"a port offset of {settings.port_offset} does not go with port {highest}, the highest of "
+                        f"sensor.listen: the offset may be 0 to {PORT_MAX - highest}")  # fmt: skip
+
+
+def _listed(ports: Iterable[str]) -> str:
+    ports = list(ports)
+    more = len(ports) - LISTED_MAX
+    return ", ".join(ports[:LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def described(sock: socket.socket, listener: Listener) -> str:
@@ -83,7 +102,7 @@ def _open(transport: str, address: str, port: int, only_6: bool) -> socket.socke
         sock.bind((address, port))
         if transport == "tcp":
             sock.listen(BACKLOG)
-    except (OSError, OverflowError):
+    except OSError:
         sock.close()
         raise
     return sock
