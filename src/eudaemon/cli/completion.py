@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         import shtab
     except ModuleNotFoundError:
-        print("eudaemon: completion needs shtab: pip install 'eudaemon-honeynet[farm]'", file=sys.stderr)
+        print("eudaemon: completion needs shtab: pip install shtab", file=sys.stderr)
         return FAILED
     print(shtab.complete(make_parser(only="*"), shell=arguments.shell))
     return 0

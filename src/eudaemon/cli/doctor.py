@@ -70,7 +70,9 @@ def _python(_: argparse.Namespace) -> Iterator[Finding]:
 def _farm(_: argparse.Namespace) -> Iterator[Finding]:
     lacking = [name for name in FARM_MODULES if find_spec(name) is None]
     if lacking:
-        yield Finding("farm", "missing", f"without {', '.join(lacking)}", "pip install 'eudaemon-honeynet[farm]'")
+        yield Finding(
+            "farm", "missing", f"without {', '.join(lacking)}", "in a clone: `make up`, or pip install '.[farm]'"
+        )
     else:
         yield Finding("farm", "good", "everything it needs is installed")
 
