@@ -1,7 +1,8 @@
 """Possession: a running native process is moved, mid-execution, into the engine (`native/seal`), and let go again.
 
 Six verbs, in this order, each with its undo: seize, plant, wake, listen, withdraw, release. See
-docs/decisions/possession.md. This package is the controller: it stops threads and calls the engine; it translates nothing.
+docs/decisions/possession.md. This package is the controller: it stops threads and
+calls the engine; it translates nothing.
 
     from eudaemon.possession import possess
 

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 VERSION = 1  # of the contract that this package speaks
 _FORMATS = {1: "B", 4: "I", 8: "Q"}
@@ -54,8 +55,8 @@ class AbiError(Exception):
 class Abi:
     """Constants by name (`mode::NONE`) and records by name (`Context`)."""
 
-    def __init__(self, document: Mapping[str, Mapping[str, object]]) -> None:
-        self.constants: dict[str, int] = {name: int(str(value)) for name, value in document["constants"].items()}
+    def __init__(self, document: Mapping[str, Mapping[str, Any]]) -> None:
+        self.constants: dict[str, int] = {name: int(value) for name, value in document["constants"].items()}
         self.records = {name: _record(entry) for name, entry in document["records"].items()}
         if self["VERSION"] != VERSION:
             raise AbiError(f"the engine speaks version {self['VERSION']} of the contract, this package {VERSION}")
@@ -76,6 +77,5 @@ class Abi:
         return str(value)
 
 
-def _record(entry: object) -> Record:
-    assert isinstance(entry, dict)
+def _record(entry: Any) -> Record:
     return Record(entry["bytes"], {name: Field(*place) for name, place in entry["fields"].items()})

@@ -2,7 +2,7 @@
 
 Whoever borrows a thread may be killed at any instant, and then nobody is left to write the thread's registers back. So
 what a borrowed thread runs always leads on into this code, which restores signal mask and every register from a block
-that was written beforehand. A controller that lives stops the thread before it gets here, and sets the registers itself.
+that was written beforehand. A controller that lives stops the thread before it gets here and sets the registers itself.
 
     returned:   rbx = rax                                    an engine function returns here
                 tgkill(getpid(), gettid(), SIGURG)           a tracer sees a stop; untraced it is ignored by default

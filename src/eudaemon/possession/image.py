@@ -81,7 +81,7 @@ class Image:
     def symbols(self) -> dict[str, int]:
         """Offsets of the symbols that a controller calls or meets; those that are missing are left out."""
         found: dict[str, int] = {}
-        for _, kind, _, _, offset, size, link, _, _, entsize in self._sections:
+        for _, kind, _, _, offset, size, link, _, _, _ in self._sections:
             if kind not in (_SYMTAB, _DYNSYM):
                 continue
             names_at, names_size = self._sections[link][4:6]
@@ -90,7 +90,6 @@ class Image:
             for name, _, _, shndx, value, _ in struct.iter_unpack("<IBBHQQ", self._data[offset : offset + size]):
                 if name in wanted and name and shndx:
                     found[wanted[name]] = value
-            assert entsize == 24
         return found
 
     def laid_out_at(self, base: int) -> bytearray:

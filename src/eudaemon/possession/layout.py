@@ -1,12 +1,12 @@
 """What lies where in the reservation below 2 GiB.
 
-     low   Mailbox          its magic is the mapping's first word: so a later controller finds it
-           way home         a page of code that brings a borrowed thread back (`homeward`), and the engine's symbols,
-                            so that any controller that speaks this contract can call it
-           image            the engine
-           service stack    for functions that concern the whole process; the way home's block is at its top
-           heap             the engine's
-           slots            one a thread, aligned to their size
+low   Mailbox          its magic is the mapping's first word: so a later controller finds it
+      way home         a page of code that brings a borrowed thread back (`homeward`), and the engine's symbols,
+                       so that any controller that speaks this contract can call it
+      image            the engine
+      service stack    for functions that concern the whole process; the way home's block is at its top
+      heap             the engine's
+      slots            one a thread, aligned to their size
 """
 
 from __future__ import annotations

@@ -56,9 +56,7 @@ class Possession:
             self.remarks += target.remarks
 
 
-def possess(
-    pid: int, *, mode: str = "none", engine: Engine | None = None, kernel: Kernel | None = None
-) -> Possession:
+def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kernel: Kernel | None = None) -> Possession:
     """Move all threads of a process into the engine.
 
     Raises `Refused` before anything is changed, `Undone` if a step failed and was undone, `Vanished` if there is no

@@ -16,7 +16,7 @@ from pathlib import Path
 from eudaemon.possession.errors import PossessionError
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
-from eudaemon.possession.restart import ARGUMENTS, EINTR_CALLS, Deadline, Row
+from eudaemon.possession.restart import EINTR_CALLS, Deadline, Row
 
 _EXEC_START = re.compile(r"^se\.exec_start\s*:\s*([0-9.]+)", re.MULTILINE)
 _LONG_AND_LONG = struct.Struct("@ll")
@@ -69,23 +69,16 @@ def socket_timeout(kernel: Kernel, pid: int, descriptor: int, deadline: Deadline
         return False
 
 
-def is_endless(row: Row, seen: Look, memory: Memory) -> bool:
-    """Whether the call waits without a deadline, so that it can be issued again as it is."""
-    return remaining_s(row, seen.arguments, memory, waited_s=0.0) is None and row.deadline not in (
-        Deadline.RECEIVE,
-        Deadline.SEND,
-    )
-
-
 def remaining_s(row: Row, arguments: tuple[int, ...], memory: Memory, waited_s: float) -> float | None:
     """Return the seconds left to a call that has waited so long. None: no deadline, or none that its arguments say."""
     value = arguments[row.argument]
     if row.deadline is Deadline.MILLISECONDS:
-        timeout_ms = struct.unpack("<i", struct.pack("<I", value & 0xFFFFFFFF))[0]
+        timeout_ms: int = struct.unpack("<i", struct.pack("<I", value & 0xFFFFFFFF))[0]
         return None if timeout_ms < 0 else max(0.0, timeout_ms / 1000 - waited_s)
     if row.deadline is Deadline.TIMESPEC and value:
         seconds, nanoseconds = struct.unpack("<qq", memory.read(value, 16))
-        return max(0.0, seconds + nanoseconds / 1e9 - waited_s)
+        left_s: float = seconds + nanoseconds / 1e9 - waited_s
+        return max(0.0, left_s)
     return None
 
 
@@ -103,8 +96,3 @@ def _exec_start_ms(pid: str, tid: str) -> float | None:
     except OSError:
         return None
     return float(found[1]) if found else None
-
-
-def register_of(row: Row) -> str:
-    """Return the register of the argument that says the deadline."""
-    return ARGUMENTS[row.argument]

@@ -1,8 +1,8 @@
 """Plant: the engine is brought into the process, which goes on running meanwhile.
 
-    1. one thread stops, and maps the reservation                          undo: it unmaps it
-    2. mailbox, way home and image are written while all threads run
-    3. one thread stops, makes the image executable, and prepares it
+1. one thread stops, and maps the reservation                          undo: it unmaps it
+2. mailbox, way home and image are written while all threads run
+3. one thread stops, makes the image executable, and prepares it
 """
 
 from __future__ import annotations

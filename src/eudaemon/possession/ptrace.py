@@ -53,9 +53,33 @@ class Registers(ctypes.Structure):
     ]  # fmt: skip
 
     # For the type checker, what `_fields_` makes.
-    r15: int; r14: int; r13: int; r12: int; rbp: int; rbx: int; r11: int; r10: int; r9: int; r8: int  # noqa: E702
-    rax: int; rcx: int; rdx: int; rsi: int; rdi: int; orig_rax: int; rip: int; cs: int; eflags: int  # noqa: E702
-    rsp: int; ss: int; fs_base: int; gs_base: int; ds: int; es: int; fs: int; gs: int  # noqa: E702
+    r15: int
+    r14: int
+    r13: int
+    r12: int
+    rbp: int
+    rbx: int
+    r11: int
+    r10: int
+    r9: int
+    r8: int
+    rax: int
+    rcx: int
+    rdx: int
+    rsi: int
+    rdi: int
+    orig_rax: int
+    rip: int
+    cs: int
+    eflags: int
+    rsp: int
+    ss: int
+    fs_base: int
+    gs_base: int
+    ds: int
+    es: int
+    fs: int
+    gs: int
 
     BYTES: ClassVar[int] = 8 * WORDS_OF_REGISTERS
 

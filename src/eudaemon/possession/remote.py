@@ -5,7 +5,7 @@
         loan.call(symbol, argument, stack)
 
 A `Site` is where the way home (`homeward`) lies in the process: at first in the unused end of the vDSO, which every
-process has, later in a page of our own. When the loan ends, however it ends, the thread has its registers and mask back.
+process has, later in a page of our own. When the loan ends, however it ends, the thread has registers and mask back.
 """
 
 from __future__ import annotations
@@ -83,33 +83,6 @@ class Loan:
         self._work.eflags = _PLAIN_FLAGS
         self._work.rbp = self._site.block
 
-    def system_call(self) -> Remote:
-        """The address of the `syscall` instruction."""
-        return self.code + homeward.CALL
-
-
-class Loan:
-    """A borrowed thread, while it is borrowed."""
-
-    def __init__(self, kernel: Kernel, thread: Thread, memory: Memory, site: Site, done: int = 0) -> None:
-        self._kernel = kernel
-        self._thread = thread
-        self._memory = memory
-        self._site = site
-        self._done = done  # where a function of the engine may stop instead of returning
-        self._work = thread.registers.copy()
-
-    def begin(self, stack: int = 0) -> None:
-        """Write the thread's way home before it is sent anywhere. `stack`: for functions."""
-        home = restart.at_boundary(self._thread.registers)
-        self._memory.write(self._site.block, homeward.block(home, self._thread.mask))
-        work = self._work
-        work.orig_rax = _NO_CALL
-        work.eflags = _PLAIN_FLAGS
-        work.rbp = self._site.block
-        if stack:
-            work.rsp = stack
-
     def system_call(self, name: str, *arguments: int) -> int:
         """Make a system call and return its answer. Raises `RemoteCallFailed`."""
         work = self._work
@@ -119,8 +92,7 @@ class Loan:
             setattr(work, register, value & _NO_CALL)
         self._send(work)
         for _ in ("entered", "left"):
-            self._kernel.go_on_to_system_call(self._thread.tid)
-            self._thread.is_stopped = False
+            self._thread.go_on_to_system_call()
             self._until(Why.SYSTEM_CALL)
         self._kernel.get_registers(self._thread.tid, work)
         result = work.result
@@ -139,8 +111,7 @@ class Loan:
         work.rip, work.rdi, work.rsp = address, argument, self._site.stack
         work.orig_rax = _NO_CALL
         self._send(work)
-        self._kernel.go_on(self._thread.tid)
-        self._thread.is_stopped = False
+        self._thread.go_on()
 
     def result(self, what: str) -> int:
         """Wait until the function has returned, and return its answer. Raises `RemoteCallFailed`."""
@@ -158,8 +129,7 @@ class Loan:
                     f"{what} of the engine failed at {seen.rip:#x} by {signal.Signals(stop).name}", "please report it"
                 )
             self._thread.owed.append(stop)
-            self._kernel.go_on(self._thread.tid)
-            self._thread.is_stopped = False
+            self._thread.go_on()
         if seen.result < 0:
             raise RemoteCallFailed(what, -seen.result)
         return seen.result
@@ -177,17 +147,24 @@ class Loan:
         self._kernel.set_mask(self._thread.tid, _BORROWED_MASK)
 
     def _until(self, why: Why) -> int:
-        while (stop := self._thread.wait(CALL_S_MAX)).why is not why:
-            if stop.why is Why.SIGNAL and stop.signal not in _FAULTS:
+        """Wait for a stop of this kind and return its signal; what else stops the thread is owed to it."""
+        while True:
+            try:
+                stop = self._thread.wait(CALL_S_MAX)
+            except TimeoutError:
+                raise PossessionError(
+                    f"thread {self._thread.tid} does not come back from a call", "try again"
+                ) from None
+            if stop.why is why:
+                return stop.signal
+            if stop.why is Why.SIGNAL:
+                if stop.signal in _FAULTS:
+                    raise PossessionError(f"thread {self._thread.tid} was struck by {signal.Signals(stop.signal).name}")
                 self._thread.owed.append(stop.signal)
-            elif stop.why is Why.SIGNAL:
-                raise PossessionError(f"thread {self._thread.tid} was struck by {signal.Signals(stop.signal).name}")
             if why is Why.SYSTEM_CALL:
-                self._kernel.go_on_to_system_call(self._thread.tid)
+                self._thread.go_on_to_system_call()
             else:
-                self._kernel.go_on(self._thread.tid)
-            self._thread.is_stopped = False
-        return stop.signal
+                self._thread.go_on()
 
 
 _FAULTS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT))

@@ -67,7 +67,9 @@ def _shorten(memory: Memory, thread: Thread, row: restart.Row, waiting: Waiting)
     registers = thread.registers
     so_far_s = waiting.so_far_s
     if row.deadline in (Deadline.RECEIVE, Deadline.SEND):
-        return f"{row.name} of thread {thread.tid} waits its whole timeout again: the kernel does not tell how long it had"
+        return (
+            f"{row.name} of thread {thread.tid} waits its whole timeout again: the kernel does not tell how long it had"
+        )
     left_s = remaining_s(row, waiting.seen.arguments, memory, so_far_s or 0.0)
     if left_s is None:
         return ""
@@ -80,7 +82,9 @@ def _shorten(memory: Memory, thread: Thread, row: restart.Row, waiting: Waiting)
         memory.write(place, struct.pack("<qq", seconds, round((left_s - seconds) * 1e9)))
         setattr(registers, row.register, place)
     if so_far_s is None:
-        return f"{row.name} of thread {thread.tid} waits its whole timeout again: the kernel has no scheduler statistics"
+        return (
+            f"{row.name} of thread {thread.tid} waits its whole timeout again: the kernel has no scheduler statistics"
+        )
     return ""
 
 

@@ -56,10 +56,19 @@ class Thread:
         """Wait for the stop that was asked for, and read registers and mask."""
         while (stop := self.wait()).why is not Why.INTERRUPTED:
             # On its way before we asked: delivered now, as it would have been.
-            self.is_stopped = False
-            self._kernel.go_on(self.tid, stop.signal if stop.why is Why.SIGNAL else 0)
+            self.go_on(stop.signal if stop.why is Why.SIGNAL else 0)
         self._kernel.get_registers(self.tid, self.registers)
         self.mask = self._kernel.get_mask(self.tid)
+
+    def go_on(self, signal: int = 0) -> None:
+        """Let it run until its next stop, with a signal or without."""
+        self._kernel.go_on(self.tid, signal)
+        self.is_stopped = False
+
+    def go_on_to_system_call(self) -> None:
+        """Let it run until it enters or leaves a system call."""
+        self._kernel.go_on_to_system_call(self.tid)
+        self.is_stopped = False
 
     def set(self, registers: Registers, mask: int) -> None:
         """Set mask and registers: in this order, so that it has either its own of both or is on its way."""
@@ -192,7 +201,7 @@ _STATES = {
 
 
 def _wait(kernel: Kernel, tid: int, within_s: float) -> int:
-    """Wait for a status. Most stops take microseconds; then the processor is given away until SIGCHLD says one is there.
+    """Wait for a status. Most take microseconds; then the processor is given away until SIGCHLD says that one is there.
 
     A loop that only yields would not do: a tracee on the same processor gets it at the next tick, 4 ms later.
     """

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from eudaemon.possession import restart
-from eudaemon.possession.errors import PossessionError, Undone, Vanished
+from eudaemon.possession.errors import PossessionError, Refused, Undone, Vanished
 from eudaemon.possession.image import PROT_READ, PROT_WRITE
 from eudaemon.possession.mailbox import fill_context
 from eudaemon.possession.maps import low_room, read_maps
@@ -22,6 +22,7 @@ from eudaemon.possession.settle import watch
 from eudaemon.possession.tracee import Seizure, Thread
 
 _PLAIN_FLAGS = 0x202
+_CS_64 = 0x33
 _NO_CALL = (1 << 64) - 1
 _WORD = 8
 
@@ -35,10 +36,13 @@ def wake(planted: Planted) -> int:
     seizure = Seizure(target.kernel, target.pid, target.options)
     watched = {tid: watch(target.kernel, target.pid, tid) for tid in seizure.listing()}
     slots = _free_slots(planted)
+    shadowed = planted.mailbox.one("shadow_offset") != 0
     with frozen(seizure):
         seizure.seize()
         threads = list(seizure.threads.values())
         target.settle(threads, watched)
+        for thread in threads:
+            check_registers(target.pid, thread, shadowed)
         taken_over = False
         try:
             slots += _more_slots(planted, threads[0], len(threads) - len(slots))
@@ -58,6 +62,14 @@ def wake(planted: Planted) -> int:
     planted.mailbox.set("frozen_ns", frozen_ns)
     planted.mailbox.set("possessed_at_ns", time.time_ns())
     return frozen_ns
+
+
+def check_registers(pid: int, thread: Thread, shadowed: bool) -> None:
+    """Raise `Refused` if what only a stopped thread's registers show makes it impossible."""
+    if thread.registers.cs != _CS_64:
+        raise Refused(f"thread {thread.tid} of process {pid} runs 32-bit code", "the engine translates x86-64 only")
+    if shadowed and thread.registers.gs_base:
+        raise Refused(f"thread {thread.tid} of process {pid} uses the gs register", "possess it with --mode none")
 
 
 @contextmanager
@@ -122,5 +134,7 @@ def _enter(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None
     for thread, slot in zip(threads, slots, strict=False):
         registers = thread.registers.copy()
         registers.rip, registers.rdi, registers.rsp = entry, slot, slot + (stack_top - _WORD)
-        registers.eflags, registers.orig_rax, registers.gs_base = _PLAIN_FLAGS, _NO_CALL, shadow
+        registers.eflags, registers.orig_rax = _PLAIN_FLAGS, _NO_CALL
+        if shadow:
+            registers.gs_base = shadow
         thread.set(registers, thread.mask)

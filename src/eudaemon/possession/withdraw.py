@@ -1,9 +1,9 @@
 """Withdraw and release: every thread back to an instruction of the application, and nothing left behind.
 
-    1. all threads stop; the engine says for each where the application is
-    2. who is at work inside the engine runs on until it parks
-    3. each thread takes its farewell (alternate signal stack, rseq); once, signal dispositions go back
-    4. all go on natively but one, which unmaps what was mapped
+1. all threads stop; the engine says for each where the application is
+2. who is at work inside the engine runs on until it parks
+3. each thread takes its farewell (alternate signal stack, rseq); once, signal dispositions go back
+4. all go on natively but one, which unmaps what was mapped
 """
 
 from __future__ import annotations
@@ -32,12 +32,18 @@ class Leaving:
 
     planted: Planted
     seizure: Seizure
+    shadowed: bool
     contexts: dict[int, Context] = field(default_factory=dict)  # by thread
     home: dict[int, Context | None] = field(default_factory=dict)  # threads that are out; with a context: of the engine
 
     def unresolved(self) -> list[Thread]:
         """Return the threads of which it is not known yet where their application is."""
         return [thread for tid, thread in self.seizure.threads.items() if tid not in self.home]
+
+    def without_shadow(self, thread: Thread) -> None:
+        """Take the shadow's segment base from the registers, if there is a shadow."""
+        if self.shadowed:
+            thread.registers.gs_base = 0
 
     def read_contexts(self) -> None:
         """Learn which context is whose. New threads get theirs from the engine."""
@@ -54,7 +60,7 @@ def withdraw(planted: Planted) -> int:
     target = planted.target
     seizure = Seizure(target.kernel, target.pid, target.options)
     watched = {tid: watch(target.kernel, target.pid, tid) for tid in seizure.listing()}
-    leaving = Leaving(planted, seizure)
+    leaving = Leaving(planted, seizure, planted.mailbox.one("shadow_offset") != 0)
     with frozen(seizure):
         seizure.seize()
         until_s = time.monotonic() + PARK_S_MAX
@@ -89,7 +95,7 @@ def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
         context = leaving.contexts.get(thread.tid)
         if context is not None and thread.registers.rip == entry:  # stopped before its first instruction
             thread.registers = context.registers(thread.registers)
-            thread.registers.gs_base = 0
+            leaving.without_shadow(thread)
             thread.put_back()
             leaving.home[thread.tid] = None
         else:
@@ -108,7 +114,7 @@ def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
         elif status == abi["recovered::EXACT"]:
             context = leaving.contexts[thread.tid]
             thread.registers, thread.mask = registers, context.one("mask")
-            thread.registers.gs_base = 0
+            leaving.without_shadow(thread)
             leaving.home[thread.tid] = context
         else:
             leaving.home[thread.tid] = None
@@ -123,8 +129,7 @@ def _park(leaving: Leaving, busy: list[Thread]) -> None:
         if context := leaving.contexts.get(thread.tid):
             context.set("request", planted.target.abi["request::PARK"])
     for thread in busy:
-        kernel.go_on(thread.tid)
-        thread.is_stopped = False
+        thread.go_on()
     for thread in busy:
         context = leaving.contexts.get(thread.tid)
         try:
@@ -138,11 +143,10 @@ def _park(leaving: Leaving, busy: list[Thread]) -> None:
         kernel.get_registers(thread.tid, thread.registers)
         if context is not None and thread.registers.rip in (parked_at, parked_at + 1):
             thread.registers, thread.mask = context.registers(thread.registers), context.one("mask")
-            thread.registers.gs_base = 0
+            leaving.without_shadow(thread)
             leaving.home[thread.tid] = context
         else:
-            kernel.go_on(thread.tid, stop.signal)
-            thread.is_stopped = False
+            thread.go_on(stop.signal)
             leaving.seizure.interrupt([thread])
 
 
