@@ -16,13 +16,14 @@ import os
 import re
 import resource
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from cowrie_peer import cowrie
@@ -32,11 +33,14 @@ PORTS_OPEN = 20
 HELD = 5_000
 ROUNDS = 3
 LOGIN_S = 6.0
+AWAY = f"[sensor.uplink]\nurl = 'https://127.0.0.1:9'\nsecret = 'x'\nfingerprint = '{'0' * 64}'\n"
 
 
 @contextmanager
-def sensor(listen: list[str], python: str = sys.executable, **limits: int) -> Iterator[tuple[int, float]]:
-    """Run a sensor without a farm; yield (process id, seconds until it listened)."""
+def sensor(
+    listen: list[str], python: str = sys.executable, *, uplink: bool = False, **limits: int
+) -> Iterator[tuple[int, float]]:
+    """Run a sensor; yield (process id, seconds until it listened). `uplink`: to a farm that is away."""
     with tempfile.TemporaryDirectory(prefix="eudaemon-") as place:
         Path(place).chmod(0o755)  # as root, the sensor becomes somebody else
         config = Path(place, "eudaemon.toml")
@@ -44,7 +48,7 @@ def sensor(listen: list[str], python: str = sys.executable, **limits: int) -> It
                   "starts_per_address_minute_max": 1_000_000, **limits}  # fmt: skip
         config.write_text(
             f"[general]\nlog_level = 'warning'\n[sensor]\naddresses = ['127.0.0.1']\nlisten = {json.dumps(listen)}\n"
-            "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items())
+            "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items()) + AWAY * uplink
         )
         port = int(listen[0].split(" ")[2].split(",")[0].split("-")[0])
         began_s = time.monotonic()
@@ -69,23 +73,32 @@ def memory_kib(pid: int) -> int:
     return int(found[1]) if found else 0
 
 
+def memory(pid: int) -> str:
+    """Say a process's resident memory, and how much of it no other process could share."""
+    own = re.findall(r"Private_Dirty:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text())
+    return f"{memory_kib(pid) / 1024:6.1f} MiB resident ({int(own[0]) / 1024:.1f} its own)"
+
+
 def idle() -> None:
-    """Start time and memory with 20 ports open, for each Python at hand."""
-    first = _free_ports(1)[0]
+    """Start time and memory with 20 ports open, for each Python at hand; and what the first use of TLS adds."""
+    first = _free_run(PORTS_OPEN)
+    listen = [f"telnet tcp {first}", f"catchall tcp {first + 1}-{first + PORTS_OPEN - 1}"]
     for python in dict.fromkeys((sys.executable, "/usr/bin/python3")):
         if not Path(python).exists():
             continue
         bare = subprocess.run(
             [python, "-c", "import asyncio,os;print(open('/proc/self/status').read())"], capture_output=True, text=True
         ).stdout
-        with sensor([f"telnet tcp {first}", f"catchall tcp {first + 1}-{first + PORTS_OPEN - 1}"], python) as (
-            pid,
-            start_s,
-        ):
+        alone = int(re.findall(r"VmRSS:\s+(\d+)", bare)[0])
+        with sensor(listen, python) as (pid, start_s):
             time.sleep(2)
-            alone = int(re.findall(r"VmRSS:\s+(\d+)", bare)[0])
-            print(f"idle, {PORTS_OPEN} ports   {memory_kib(pid) / 1024:6.1f} MiB resident, up after {start_s:.2f} s"
+            print(f"idle, {PORTS_OPEN} ports   {memory(pid)}, up after {start_s:.2f} s"
                   f"   ({python}; `import asyncio` alone: {alone / 1024:.1f} MiB)")  # fmt: skip
+            _speak_tls(first + 1)
+            print(f"   after a TLS peer {memory(pid)}")
+        with sensor(listen, python, uplink=True) as (pid, _):
+            time.sleep(2)
+            print(f"   with an uplink   {memory(pid)}")
 
 
 def held() -> None:
@@ -149,6 +162,13 @@ def _log_in(peer: socket.socket) -> None:
         peer.sendall(word)
 
 
+def _speak_tls(port: int) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), 10) as peer, context.wrap_socket(peer):
+        pass
+
+
 def _answers(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
@@ -163,6 +183,19 @@ def _free_ports(count: int) -> list[int]:
     for probe in probes:
         probe.close()
     return ports
+
+
+def _free_run(count: int) -> int:
+    """Return the first of so many free ports in a row, below those that the system itself gives out meanwhile."""
+    for first in range(20_000, 30_000, count):
+        with ExitStack() as held:
+            try:
+                for port in range(first, first + count):
+                    held.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            return first
+    raise SystemExit(f"there are no {count} free ports in a row")
 
 
 def main() -> None:
