@@ -11,6 +11,7 @@ Ratios matter, not the numbers: machines differ, and differ from hour to hour.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -21,26 +22,28 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from cowrie_peer import cowrie
+from eudaemon.sensor.certificate import kept
+from eudaemon.world.seed import Seed
 
 HERE = Path(__file__).resolve().parent
 PORTS_OPEN = 20
 HELD = 5_000
 ROUNDS = 3
 LOGIN_S = 6.0
-AWAY = f"[sensor.uplink]\nurl = 'https://127.0.0.1:9'\nsecret = 'x'\nfingerprint = '{'0' * 64}'\n"
 
 
 @contextmanager
 def sensor(
-    listen: list[str], python: str = sys.executable, *, uplink: bool = False, **limits: int
+    listen: list[str], python: str = sys.executable, *, uplink: str = "", **limits: int
 ) -> Iterator[tuple[int, float]]:
-    """Run a sensor; yield (process id, seconds until it listened). `uplink`: to a farm that is away."""
+    """Run a sensor; yield (process id, seconds until it listened). `uplink` is that section of its settings."""
     with tempfile.TemporaryDirectory(prefix="eudaemon-") as place:
         Path(place).chmod(0o755)  # as root, the sensor becomes somebody else
         config = Path(place, "eudaemon.toml")
@@ -48,7 +51,7 @@ def sensor(
                   "starts_per_address_minute_max": 1_000_000, **limits}  # fmt: skip
         config.write_text(
             f"[general]\nlog_level = 'warning'\n[sensor]\naddresses = ['127.0.0.1']\nlisten = {json.dumps(listen)}\n"
-            "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items()) + AWAY * uplink
+            "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items()) + uplink
         )
         port = int(listen[0].split(" ")[2].split(",")[0].split("-")[0])
         began_s = time.monotonic()
@@ -65,6 +68,29 @@ def sensor(
         finally:
             process.terminate()
             process.wait(30)
+
+
+@contextmanager
+def busy_farm() -> Iterator[str]:
+    """Be a farm that takes connections and says `later` to everything; yield how a sensor is told of it."""
+    with tempfile.TemporaryDirectory() as place, socket.create_server(("127.0.0.1", 0)) as listener:
+        path = kept(Path(place, "farm.pem"), Seed(b"bench"), "farm")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        der = ssl.PEM_cert_to_DER_cert("-----BEGIN CERTIFICATE" + path.read_text().split("-----BEGIN CERTIFICATE")[1])
+
+        def serve() -> None:
+            with suppress(OSError):  # the listener is closed, and with it the farm
+                while True:
+                    with context.wrap_socket(listener.accept()[0], server_side=True) as peer, suppress(OSError):
+                        while peer.recv(65_536):
+                            peer.sendall(b"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield (
+            f"[sensor.uplink]\nurl = 'https://127.0.0.1:{listener.getsockname()[1]}'\nsecret = 'x'\n"
+            f"fingerprint = '{hashlib.sha256(der).hexdigest()}'\n"
+        )
 
 
 def memory_kib(pid: int) -> int:
@@ -96,7 +122,7 @@ def idle() -> None:
                   f"   ({python}; `import asyncio` alone: {alone / 1024:.1f} MiB)")  # fmt: skip
             _speak_tls(first + 1)
             print(f"   after a TLS peer {memory(pid)}")
-        with sensor(listen, python, uplink=True) as (pid, _):
+        with busy_farm() as uplink, sensor(listen, python, uplink=uplink) as (pid, _):
             time.sleep(2)
             print(f"   with an uplink   {memory(pid)}")
 
