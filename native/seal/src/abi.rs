@@ -114,6 +114,11 @@ pub struct AltStack {
     pub bytes: u64,
 }
 
+/// The low halves of the vector registers; the others are never touched by the engine.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Default)]
+pub struct Vectors(pub [[u64; 2]; 16]);
+
 /// What one thread is, while it is possessed. Translated code reads and writes the first part by absolute address.
 #[repr(C, align(64))]
 pub struct Context {
@@ -146,7 +151,7 @@ pub struct Context {
     pub has_suspended_mask: u32,
     pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
     pub leave_at: u64, // 0, or where the thread goes on natively by itself as soon as the application gets there
-    pub xmm: [[u64; 2]; 16],
+    pub xmm: Vectors,
     // Counters, for people.
     pub fragments: u64,
     pub instructions: u64, // translated

@@ -280,7 +280,7 @@ fn in_call(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], hos
     }
     let signal = signal_from(number, info, uc);
     // The processor's xmm registers are the engine's: the application's take their place in the kernel's frame.
-    put_xmm(uc, &context.xmm);
+    put_xmm(uc, &context.xmm.0);
     deliver(context, &signal, uc[UC_VECTORS]);
     context.call_number = 0;
     go_to_dispatch(context, uc);
@@ -308,7 +308,7 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
         return if service.peek(|thread| thread.arena_of(HostPc(host)).is_some()) {
             keep(context, number, info, uc, host) // in a gate, on the way into the engine
         } else {
-            adopt(context, number, info, uc, live)
+            start::panicked() // neither in the cache nor in the engine
         };
     }
     if fault && number != SIGSEGV && number != SIGBUS && info[2] == host {
@@ -373,7 +373,7 @@ fn signal_from(number: u32, info: &[u64], uc: &[u64]) -> Signal {
 
 fn take_xmm(context: &mut Context, uc: &[u64]) {
     let words = sys::words(uc[UC_VECTORS] + FX_XMM as u64, 32);
-    for (at, register) in context.xmm.iter_mut().enumerate() {
+    for (at, register) in context.xmm.0.iter_mut().enumerate() {
         register.copy_from_slice(&words[at * 2..at * 2 + 2]);
     }
     context.vectors_in_context = 1;
@@ -487,7 +487,7 @@ fn deliver(context: &mut Context, signal: &Signal, vectors: u64) {
     context.regs[RSP] = frame;
     context.rip = action.handler;
     context.rflags &= HANDLER_FLAGS;
-    context.xmm = [[0; 2]; 16];
+    context.xmm = abi::Vectors::default();
     // A handler begins with vectors as they are at a program's start.
     sys::words(vectors + FX_BYTES as u64, 1)[0] = 0;
     sys::octets(vectors + FX_MXCSR as u64, 4).copy_from_slice(&MXCSR_INITIAL.to_le_bytes());
