@@ -212,6 +212,7 @@ pub struct Mailbox {
     pub heap_used: u64,
     pub frozen_ns: u64, // by the controller: how long the last freeze lasted
     pub possessed_at_ns: u64, // by the controller: CLOCK_REALTIME
+    pub note: [u8; 192], // what went wrong, in words
     pub slots: [u32; THREADS_MAX], // addresses of slots; 0: none
     pub actions: [SigAction; SIGNALS], // as the application believes them to be
     pub mappings: [Mapping; MAPPINGS_MAX],

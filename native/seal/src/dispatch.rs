@@ -35,7 +35,7 @@ pub extern "C" fn from_exit(context: &mut Context) {
             By::Jump
         }
         id => {
-            let Some(service) = sys::service(context) else { start::panicked() };
+            let Some(service) = sys::service(context) else { start::failed(format_args!("a thread without a record")) };
             let (kind, target) = service.with(|thread| {
                 let exit = &thread.exits[id as usize];
                 (exit.kind, exit.target)
@@ -87,7 +87,7 @@ fn go_on(context: &mut Context, mut by: By) {
             context.resume = context.rip;
             return;
         }
-        let Some(service) = sys::service(context) else { start::panicked() };
+        let Some(service) = sys::service(context) else { start::failed(format_args!("a thread without a record")) };
         let outcome = service.with(|thread| next(thread, context, by));
         match outcome {
             Ok(host) => {
@@ -102,7 +102,7 @@ fn go_on(context: &mut Context, mut by: By) {
                 // What is there must do: begin anew in it. Without any there is no going on in here.
                 sys::mailbox().trouble = trouble::NO_MEMORY;
                 if service.with(|thread| thread.arenas.is_empty()) {
-                    start::panicked();
+                    start::failed(format_args!("no memory for translated code"));
                 }
                 service.with(Thread::flush);
                 by = By::Engine;

@@ -238,7 +238,7 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
         in_call(context, number, info, uc, host);
     } else if start::is_image(host) {
         if is_fault(info) && FAULTS.contains(&number) {
-            start::panicked();
+            start::failed(format_args!("signal {number} in the engine at image+{:#x}, address {:#x}", host - sys::mailbox().low, info[2]));
         }
         keep(context, number, info, uc, host);
     } else if context.state == state::AMBUSHED || context.state == state::PREPARED {
@@ -308,7 +308,7 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
         return if service.peek(|thread| thread.arena_of(HostPc(host)).is_some()) {
             keep(context, number, info, uc, host) // in a gate, on the way into the engine
         } else {
-            start::panicked() // neither in the cache nor in the engine
+            start::failed(format_args!("signal {number} at {host:#x}, which is neither translated code nor the engine"))
         };
     }
     if fault && number != SIGSEGV && number != SIGBUS && info[2] == host {

@@ -99,12 +99,30 @@ pub fn after_fork() {
 }
 
 /// The engine has failed in this thread, which cannot go on in it: say so and stop here, where a debugger finds it.
-pub fn panicked() -> ! {
+pub fn failed(reason: core::fmt::Arguments<'_>) -> ! {
     if sys::has_mailbox() {
-        sys::mailbox().trouble = trouble::PANIC;
+        let mailbox = sys::mailbox();
+        mailbox.trouble = trouble::PANIC;
+        let _ = core::fmt::write(&mut Note { text: &mut mailbox.note, used: 0 }, reason);
     }
-    sys::call3(sys::TGKILL, sys::call(sys::GETPID, [0; 6]) as u64, sys::call(sys::GETTID, [0; 6]) as u64, 6);
+    const SIGABRT: u64 = 6;
+    sys::call3(sys::TGKILL, sys::call(sys::GETPID, [0; 6]) as u64, sys::call(sys::GETTID, [0; 6]) as u64, SIGABRT);
     loop {
         sys::call(sys::SCHED_YIELD, [0; 6]);
+    }
+}
+
+struct Note<'a> {
+    text: &'a mut [u8],
+    used: usize,
+}
+
+impl core::fmt::Write for Note<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let room = &mut self.text[self.used..];
+        let count = room.len().min(text.len());
+        room[..count].copy_from_slice(&text.as_bytes()[..count]);
+        self.used += count;
+        Ok(())
     }
 }
