@@ -1,4 +1,5 @@
-//! Prints what `abi.rs` says as JSON, for the controller: constants, and each record's size and its fields' offsets.
+//! Prints what `abi.rs` says as JSON, for the controller: constants, and each record's size and its fields' offsets and
+//! sizes.
 
 use core::mem::{offset_of, size_of};
 use seal::abi::*;
@@ -6,7 +7,8 @@ use seal::abi::*;
 macro_rules! record {
     ($name:ident: $($field:ident)*) => {
         format!("\"{}\": {{\"bytes\": {}, \"fields\": {{{}}}}}", stringify!($name), size_of::<$name>(),
-            [$(format!("\"{}\": {}", stringify!($field), offset_of!($name, $field))),*].join(", "))
+            [$(format!("\"{}\": [{}, {}]", stringify!($field), offset_of!($name, $field), size_of_field(|r: &$name| &r.$field))),*]
+                .join(", "))
     };
 }
 
@@ -14,6 +16,10 @@ macro_rules! constants {
     ($($path:path),* $(,)?) => {
         [$(format!("\"{}\": {}", stringify!($path).replace(" ", ""), $path)),*].join(", ")
     };
+}
+
+fn size_of_field<R, F>(_: fn(&R) -> &F) -> usize {
+    size_of::<F>()
 }
 
 fn main() {
