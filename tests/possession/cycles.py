@@ -2,6 +2,7 @@
 
 Owns the rhythm, and how the tests get at the real possession. `EUDAEMON_POSSESSION` chooses: `none` and `shadow` are
 the engine's modes, `nothing` possesses nobody (the victims and this harness alone are then what is tested).
+`EUDAEMON_ENGINE` is a folder with another engine than the one that is built here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from possession.residue import GROWN_KIB_MAX, Look, look
 from possession.running import Running
@@ -34,8 +36,10 @@ def possess(pid: int) -> AbstractContextManager[object]:
     if MODE == "nothing":
         return nothing(pid)
     from eudaemon import possession
+    from eudaemon.possession.engine import load_engine
 
-    return possession.possess(pid, mode=MODE)
+    engine = load_engine(Path(os.environ["EUDAEMON_ENGINE"])) if "EUDAEMON_ENGINE" in os.environ else load_engine()
+    return possession.possess(pid, mode=MODE, engine=engine)
 
 
 def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: int = 1) -> None:
