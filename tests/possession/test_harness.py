@@ -43,7 +43,8 @@ def test_a_wrong_result_is_reported() -> None:
 
 def test_every_source_has_its_row() -> None:
     used = {victim.source for victim in BY_NAME.values()} | {"plugin.c"}
-    assert {path.name for path in SOURCES.glob("*.c*")} == used
+    ours = {path.name for path in SOURCES.glob("*.c*") if not path.name.startswith("ctl_")}  # the controller's own
+    assert ours == used
 
 
 def test_a_looks_differences() -> None:

@@ -64,10 +64,7 @@ def work(seed):
         wrong("digest")
     if re.sub(r"(\w)(\d+)", r"\2\1", "a1 b22 c333") != "1a 22b 333c":
         wrong("regular expression")
-    if sum(x * 0.5 for x in range(1000)) != 249750.0 or sorted(range(200), key=lambda x: x * 7919 % 211)[:2] != [
-        0,
-        151,
-    ]:
+    if sum(x * 0.5 for x in range(1000)) != 249750.0 or sorted("possess") != list("eopssss"):
         wrong("floats or sorting")
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from contextlib import suppress
 from types import TracebackType
 
+from eudaemon.possession import refuse
 from eudaemon.possession.engine import Engine, load_engine
 from eudaemon.possession.errors import PossessionError, Refused, Vanished
 from eudaemon.possession.plant import plant, unmap
 from eudaemon.possession.planted import Planted
-from eudaemon.possession.ptrace import Kernel
+from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, Kernel
 from eudaemon.possession.target import Target, opened
 from eudaemon.possession.wake import wake
 from eudaemon.possession.withdraw import withdraw
@@ -52,6 +53,8 @@ class Possession:
             mailbox = target.mailbox()
             if mailbox is None:
                 return
+            if refuse.is_filtered(self.pid):
+                target.options |= OPTION_SUSPEND_SECCOMP
             self.released_ns = withdraw(Planted(target, mailbox))
             self.remarks += target.remarks
 
@@ -63,8 +66,11 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
     such process (any more), `PossessionError` if the engine is not built.
     """
     possession = Possession(pid, engine or load_engine(), kernel or Kernel())
+    refuse.refuse(pid)
     with opened(pid, possession._engine, possession._kernel) as target:
         _refuse_possessed(target)
+        if refuse.is_filtered(pid):
+            target.options |= OPTION_SUSPEND_SECCOMP
         planted = plant(target, mode)
         try:
             possession.frozen_ns = wake(planted)

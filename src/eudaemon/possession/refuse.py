@@ -72,6 +72,11 @@ def reasons(pid: int) -> Iterator[Reason]:
             return
 
 
+def is_filtered(pid: int) -> bool:
+    """Whether the process filters its system calls (seccomp)."""
+    return Door(pid).status.get("Seccomp", "0") != "0"
+
+
 def machine_reasons() -> Iterator[Reason]:
     """Yield why no process at all can be possessed here."""
     if platform.machine() != "x86_64":

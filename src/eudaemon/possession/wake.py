@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from eudaemon.possession import restart
 from eudaemon.possession.errors import PossessionError, Refused, Undone, Vanished
@@ -77,14 +77,16 @@ def frozen(seizure: Seizure) -> Iterator[None]:
     """Whatever happens within, all threads of the seizure are let go at the end; no garbage is collected meanwhile."""
     collecting = gc.isenabled()
     gc.disable()
+    went_well = False
     try:
         yield
-    except BaseException:
-        for thread in seizure.threads.values():
-            if thread.is_stopped:
-                thread.put_back()
-        raise
+        went_well = True
     finally:
+        if not went_well:
+            for thread in seizure.threads.values():
+                if thread.is_stopped:
+                    with suppress(PossessionError):
+                        thread.put_back()
         seizure.detach()
         if collecting:
             gc.enable()
