@@ -9,6 +9,7 @@
 //! A stub is where an exit leads until it is linked. `Record`s, in the order of host addresses, say what the application's
 //! state is at each of them: exactly, everywhere.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::abi::{self, Context};
@@ -69,6 +70,7 @@ pub struct Fragment {
     pub end: HostPc,
     pub incoming: u32, // first exit that is linked to it
     pub dead: bool,
+    pub copy: Option<Box<[u8]>>, // of code that may be changed unseen
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -296,6 +298,23 @@ impl Thread {
             }
             id = next;
         }
+    }
+
+    /// Whether a fragment is what its code says now. One that is not is dead from here on.
+    pub fn is_current(&mut self, fragment: u32) -> bool {
+        let fragment = &mut self.fragments[fragment as usize];
+        let Some(copy) = &fragment.copy else { return true };
+        let mut now = [0; 128];
+        let mut at = 0;
+        while at < copy.len() {
+            let count = (copy.len() - at).min(now.len());
+            if sys::read_guest(fragment.low.0 + at as u64, &mut now[..count]) != count || now[..count] != copy[at..at + count] {
+                fragment.dead = true;
+                return false;
+            }
+            at += count;
+        }
+        true
     }
 
     /// Return the fragment whose entry is at `host`.

@@ -160,8 +160,9 @@ fn memory(context: &mut Context, number: u64) {
         return;
     }
     match number {
-        9 => pages::has_rights(answer as u64, answer as u64 + length.next_multiple_of(pages::PAGE), third),
-        10 | 329 => pages::has_rights(address, end, third),
+        9 => pages::has_rights(answer as u64, answer as u64 + length.next_multiple_of(pages::PAGE), third, context.regs[R10] & 1 != 0),
+        10 | 329 if sys::mailbox().confined != 0 => pages::has_rights(address, end, third, false),
+        // What is mapped there, privately or shared, only the kernel's list tells: it is read when code is wanted from there.
         _ => {}
     }
 }

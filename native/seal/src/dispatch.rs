@@ -109,7 +109,7 @@ fn go_on(context: &mut Context, mut by: By) {
             }
             Err(refusal) => {
                 if !calls::vsyscall(context) {
-                    signals::cannot_execute(context, refusal == Refusal::Unreadable);
+                    signals::cannot_execute(context, refusal);
                 }
                 by = By::Engine;
             }
@@ -121,7 +121,7 @@ fn go_on(context: &mut Context, mut by: By) {
 fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refusal> {
     let pc = GuestPc(context.rip);
     let once = core::mem::replace(&mut context.once, 0) != 0;
-    let found = if once { None } else { thread.lookup(pc) };
+    let found = if once { None } else { thread.lookup(pc).filter(|&fragment| thread.is_current(fragment)) };
     let fragment = match found {
         Some(fragment) => fragment,
         None => {
@@ -135,6 +135,7 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
         }
     };
     match by {
+        _ if thread.fragments[fragment as usize].copy.is_some() => {} // always by the dispatcher, which compares
         By::Exit(id) => thread.link(id, fragment),
         By::Jump if found.is_some() => {
             lower::landing_to(thread, Through::Jumps, fragment).map_err(Refusal::Full)?;

@@ -50,6 +50,7 @@ pub struct Lower<'a> {
     pub arena: usize,
     pub code: Code,
     pub shadow: bool,
+    watched: bool,
     slip: Option<u64>, // host less application address of the verbatim run that is open
     tails: alloc::vec::Vec<Tail>,
 }
@@ -61,8 +62,9 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     let limit = thread.arenas[arena].cold;
     let steps = core::mem::take(&mut thread.scratch.steps);
     let live_out = thread.scratch.live_out;
-    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: wish.shadow, slip: None, tails: alloc::vec::Vec::new() };
-    if wish.jumped {
+    let mut lower = Lower { code: Code::new(begin, limit), watched: thread.scratch.watched, thread, arena, shadow: wish.shadow, slip: None, tails: alloc::vec::Vec::new() };
+    let jumped = wish.jumped && !lower.watched;
+    if jumped {
         lower.landing(Through::Jumps, wish.pc, u32::from(steps[0].live), None);
     }
     let host = lower.code.here();
@@ -86,12 +88,13 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         return Err(Full::Flush);
     }
     thread.arenas[arena].hot = end;
+    let copy = thread.scratch.watched.then(|| thread.scratch.bytes.clone().into_boxed_slice());
     let id = thread.fragments.len() as u32;
-    thread.fragments.push(Fragment { pc: wish.pc, low: GuestPc(low), high: GuestPc(high), host, end, incoming: u32::MAX, dead: false });
+    thread.fragments.push(Fragment { pc: wish.pc, low: GuestPc(low), high: GuestPc(high), host, end, incoming: u32::MAX, dead: false, copy });
     if !wish.once {
         thread.index.set(wish.pc, id);
     }
-    if wish.jumped {
+    if jumped {
         sys::set_table_entry(thread.slot, abi::SLOT_JUMPS, wish.pc.0, begin.0);
     }
     if !wish.once {
@@ -110,7 +113,7 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
     let arena = thread.arena_for(pc)?;
     let begin = thread.arenas[arena].hot;
     let limit = thread.arenas[arena].cold;
-    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, slip: None, tails: alloc::vec::Vec::new() };
+    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, watched: false, slip: None, tails: alloc::vec::Vec::new() };
     lower.landing(through, pc, crate::translate::FLAGS, None);
     lower.record(0, pc);
     if lower.code.here().offset(5).rel32(host).is_some() {
@@ -331,6 +334,15 @@ impl Lower<'_> {
             self.code.overflow = true;
             return;
         };
+        if self.watched {
+            // No landing in here: what follows may have changed by the time of the return.
+            self.code.push_mem(&Operand::absolute(constant as u32));
+            match target {
+                Some(target) => self.jump_to(target),
+                None => self.through_jumps(saved | kind::TARGET, next),
+            }
+            return;
+        }
         let here = self.code.here();
         let field = self.code.branch(&[0xe8], here);
         self.tails.push(Tail { field, pc, saved, constant, target, next });

@@ -12,6 +12,7 @@
 
 use crate::abi::{self, AltStack, Context, Mailbox, RAX, RCX, RDI, RDX, RSI, RSP, SIGNALS, SigAction, state, trouble};
 use crate::emit::HostPc;
+use crate::translate::Refusal;
 use crate::{entry, pages, recover, start, sys, threads};
 
 const SIGILL: u32 = 4;
@@ -582,18 +583,23 @@ fn load_frame_vectors(context: &mut Context, from: u64) {
 /// The instruction at `context.rip` is one that cannot be copied: a far transfer. It cannot be followed.
 pub fn special(context: &mut Context) {
     sys::mailbox().trouble = trouble::FAR_TRANSFER;
-    cannot_execute(context, false);
+    cannot_execute(context, Refusal::Undecodable);
 }
 
 /// There is no code at `context.rip`, or none that the processor has: the signal that natively comes.
-pub fn cannot_execute(context: &mut Context, unreadable: bool) {
+pub fn cannot_execute(context: &mut Context, why: Refusal) {
     const SEGV_MAPERR: u64 = 1;
+    const SEGV_ACCERR: u64 = 2;
     const ILL_ILLOPN: u64 = 2;
-    let number = if unreadable { SIGSEGV } else { SIGILL };
+    let (number, code) = match why {
+        Refusal::Undecodable => (SIGILL, ILL_ILLOPN),
+        Refusal::Inexecutable if sys::read_guest(context.rip, &mut [0]) == 1 => (SIGSEGV, SEGV_ACCERR),
+        _ => (SIGSEGV, SEGV_MAPERR),
+    };
     block_all();
     context.pending_info = [0; 16];
     context.pending_info[0] = u64::from(number);
-    context.pending_info[1] = if unreadable { SEGV_MAPERR } else { ILL_ILLOPN };
+    context.pending_info[1] = code;
     context.pending_info[2] = context.rip;
     if !has_handler(context, number) {
         let segv = Signal { number, info: context.pending_info, flags: 0, segments: 0, error: [0; 4] };
