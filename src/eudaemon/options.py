@@ -7,8 +7,10 @@ the parts together, reads the one TOML file into them, and names the line that i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import MISSING, dataclass, field
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,15 @@ def option(
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
     return field(default=MISSING if default is ... else default, metadata=metadata)
+
+
+def restored(kind: type[T], values: dict[str, Any]) -> T:
+    """Return the settings that `dataclasses.asdict` took apart, also when JSON has made lists of tuples since."""
+    found: dict[str, Any] = {}
+    for declared in fields(kind):  # type: ignore[arg-type]
+        value: Any = values[declared.name]
+        section: Any = declared.default_factory
+        if section is not MISSING:
+            value = restored(section, value)
+        found[declared.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**found)

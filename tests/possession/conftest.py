@@ -1,22 +1,39 @@
-"""Victims are compiled once a session; each test gets the engines that are there."""
+"""Possession needs an x86-64 machine, the right to trace, and an engine. The controller's victims, and the engines."""
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 
 import pytest
 
 from eudaemon.possession.engine import Engine
-from possession import engines
-from possession.victims import Victim, Victims
+from possession import cycles, engines
+from possession.ctl import Victim, Victims
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = _why_not()
+    if reason:
+        for item in items:
+            if "possession" in item.path.parts:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _why_not() -> str:
+    if platform.machine() != "x86_64":
+        return f"possession is for x86-64, and this is {platform.machine()}"
+    if cycles.MODE == "nothing":
+        return ""
+    if os.geteuid() != 0:
+        return "possession of processes needs root here: run the tests as root"
+    return ""
 
 
 @pytest.fixture(scope="session")
 def victims(tmp_path_factory: pytest.TempPathFactory) -> Victims:
-    """Return the compiler of victims."""
-    if platform.machine() != "x86_64":
-        pytest.skip("possession is for x86-64")
+    """Return the compiler of the controller's victims."""
     return Victims(tmp_path_factory.mktemp("victims"))
 
 

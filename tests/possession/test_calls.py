@@ -11,7 +11,7 @@ import pytest
 
 from eudaemon.possession import possess
 from eudaemon.possession.engine import Engine
-from possession.victims import Victim, Victims
+from possession.ctl import Victim, Victims
 
 NAMES = {
     "read": "endless", "readv": "endless", "recv": "endless", "recvmsg": "endless", "recv_timeout": "timed",

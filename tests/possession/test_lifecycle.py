@@ -16,7 +16,7 @@ from eudaemon.possession.engine import Engine
 from eudaemon.possession.status import status_of
 from eudaemon.possession.tracee import state_of
 from possession import engines
-from possession.victims import Victim, Victims, residue
+from possession.ctl import Victim, Victims, residue
 
 CYCLES = 8
 

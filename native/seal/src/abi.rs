@@ -28,7 +28,7 @@ pub const PATCHES_MAX: usize = 64;
 pub const SIGNALS: usize = 65; // 1 to 64; 0 stands empty
 
 pub const SERVICE_STACK_BYTES: u64 = 0x1_0000;
-pub const HEAP_BYTES: u64 = 0x400_0000; // reserved, not touched
+pub const HEAP_BYTES: u64 = 0xc00_0000; // reserved, not touched
 
 pub const SLOT_BYTES: u64 = 0x20_0000;
 pub const SLOT_STACK_TOP: u64 = 0x4_0000;
@@ -114,6 +114,11 @@ pub struct AltStack {
     pub bytes: u64,
 }
 
+/// The low halves of the vector registers; the others are never touched by the engine.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Default)]
+pub struct Vectors(pub [[u64; 2]; 16]);
+
 /// What one thread is, while it is possessed. Translated code reads and writes the first part by absolute address.
 #[repr(C, align(64))]
 pub struct Context {
@@ -140,9 +145,14 @@ pub struct Context {
     pub call_started_tsc: u64,
     pub service: u64, // the engine's own record of this thread
     pub fault_resume: u64, // where a guarded access of the engine goes on after a fault; 0: none is under way
-    pub mxcsr: u32,
-    pub gates: u32,
-    pub xmm: [[u64; 2]; 16],
+    pub enter: u64, // thread-private code: `rcx` from `regs`, then to `resume`
+    pub actions: u64, // address of the dispositions that hold for this thread: Mailbox::actions or its own copy
+    pub suspended_mask: u64, // what sigsuspend, ppoll and their like have put in the mask's place for a while
+    pub has_suspended_mask: u32,
+    pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
+    pub once: u64, // 1: translate one instruction at `rip` for one use: it writes into code
+    pub leave_at: u64, // 0, or where the thread goes on natively by itself as soon as the application gets there
+    pub xmm: Vectors,
     // Counters, for people.
     pub fragments: u64,
     pub instructions: u64, // translated
@@ -203,6 +213,7 @@ pub struct Mailbox {
     pub heap_used: u64,
     pub frozen_ns: u64, // by the controller: how long the last freeze lasted
     pub possessed_at_ns: u64, // by the controller: CLOCK_REALTIME
+    pub note: [u8; 192], // what went wrong, in words
     pub slots: [u32; THREADS_MAX], // addresses of slots; 0: none
     pub actions: [SigAction; SIGNALS], // as the application believes them to be
     pub mappings: [Mapping; MAPPINGS_MAX],

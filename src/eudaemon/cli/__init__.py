@@ -33,12 +33,12 @@ COMMANDS = {
 DONE, FOUND, WRONG_USE, FAILED = 0, 1, 2, 3
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; return the exit code."""
+def main(arguments: Sequence[str] | None = None, **handed: object) -> int:
+    """Run one command line; return the exit code. `handed` is for the command, besides what the line says."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = given[0] if given and given[0] in COMMANDS else None
     parser = make_parser(only=chosen)
-    parsed = parser.parse_args(given)
+    parsed = parser.parse_args(given, argparse.Namespace(**handed))
     if "run" not in parsed:
         parser.print_help()
         return WRONG_USE

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from eudaemon.events import catalogue as facts
-from eudaemon.farm import identifier
+from eudaemon.farm.samples import identifier
 from eudaemon.farm.server import Farm
 from eudaemon.payload.identify import Identity
 from farm.farms import Uplink, event, running, sha256

@@ -9,7 +9,6 @@ import pytest
 
 from eudaemon.farm.fleet import Fleet, FleetError
 from eudaemon.farm.settings import FleetSettings
-from eudaemon.farm.throttle import REMEMBERED_MAX, Throttle
 
 SETTINGS = FleetSettings(silent_s=60.0, quiet_s=3_600.0, clock_off_s=120.0)
 
@@ -149,20 +148,3 @@ def test_a_spool_that_grows_at_every_contact(fleet: Fleet) -> None:
     assert "spool grows" in verdicts(fleet)
     heard(fleet, {"spool_events": 7})
     assert verdicts(fleet) == ""
-
-
-def test_guesses_are_counted_and_forgotten() -> None:
-    clock = Clock()
-    throttle = Throttle(2, 10.0, clock=clock)
-    throttle.failed("a")
-    assert throttle.wait_s("a") == 0
-    clock.now_s += 4.0
-    throttle.failed("a")
-    assert (throttle.wait_s("a"), throttle.wait_s("b")) == (6, 0)
-    clock.now_s += 6.5
-    assert throttle.wait_s("a") == 0
-    throttle.failed("b")
-    throttle.failed("b")
-    for number in range(REMEMBERED_MAX):
-        throttle.failed(str(number))
-    assert throttle.wait_s("b") == 0

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from eudaemon.events import Unknown, to_json
 from eudaemon.events import catalogue as facts
-from eudaemon.farm.batch import BatchError, read_batch
 from eudaemon.farm.geo import Place
+from eudaemon.farm.intake.batch import BatchError, read_batch
 from eudaemon.farm.settings import Intake, StoreSettings
 from eudaemon.farm.store import Row
 from eudaemon.farm.store.chdb import Chdb

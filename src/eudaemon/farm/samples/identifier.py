@@ -15,7 +15,7 @@ from eudaemon.events import Event, IdSource
 from eudaemon.events.catalogue import SampleIdentified
 from eudaemon.farm.fleet import FARM
 from eudaemon.farm.hub import Hub
-from eudaemon.farm.samples import SampleStore
+from eudaemon.farm.samples.samples import SampleStore
 from eudaemon.farm.store import DiskFullError, QueueFullError, Store, row_of
 from eudaemon.payload.fuzzy import fuzzy_hash
 from eudaemon.payload.identify import identify

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from eudaemon.farm import verdicts
+from eudaemon.farm.fleet import verdicts
+from eudaemon.farm.fleet.verdicts import Warned
 from eudaemon.farm.settings import FleetSettings
-from eudaemon.farm.verdicts import Warned
 
 log = logging.getLogger("eudaemon.farm.fleet")
 

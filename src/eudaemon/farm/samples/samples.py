@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from eudaemon.farm.catalogue import Catalogue
+from eudaemon.farm.samples.catalogue import Catalogue
 from eudaemon.farm.settings import SampleSettings
 from eudaemon.farm.store.queue import DiskFullError
 

@@ -23,14 +23,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from eudaemon.farm.batch import BatchError, Uploaded, read_batch
 from eudaemon.farm.fleet import Fleet
 from eudaemon.farm.geo import Place
 from eudaemon.farm.hub import Hub
+from eudaemon.farm.intake.batch import BatchError, Uploaded, read_batch
+from eudaemon.farm.intake.throttle import Throttle
 from eudaemon.farm.samples import SHA256, HashError, SampleStore
 from eudaemon.farm.settings import Intake as IntakeSettings
 from eudaemon.farm.store import DiskFullError, QueueFullError, Store
-from eudaemon.farm.throttle import Throttle
 
 log = logging.getLogger("eudaemon.farm.intake")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from eudaemon.farm.settings import FleetSettings
 
 if TYPE_CHECKING:
-    from eudaemon.farm.fleet import Sensor
+    from eudaemon.farm.fleet.fleet import Sensor
 
 GROWING_CONTACTS_MIN = 8  # the spool was larger at each of so many contacts in a row
 SPOOL_SHARE_WARNING, SPOOL_SHARE_SERIOUS = 0.5, 0.9
