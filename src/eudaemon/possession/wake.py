@@ -18,7 +18,6 @@ from eudaemon.possession.maps import low_room, read_maps
 from eudaemon.possession.memory import Remote
 from eudaemon.possession.plant import MAPPING, inner_tids
 from eudaemon.possession.planted import Planted
-from eudaemon.possession.settle import watch
 from eudaemon.possession.tracee import Seizure, Thread
 
 _PLAIN_FLAGS = 0x202
@@ -34,14 +33,14 @@ def wake(planted: Planted) -> int:
     """
     target = planted.target
     seizure = Seizure(target.kernel, target.pid, target.options)
-    watched = {tid: watch(target.kernel, target.pid, tid) for tid in seizure.listing()}
+    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     slots = _free_slots(planted)
     shadowed = planted.mailbox.one("shadow_offset") != 0
     with frozen(seizure):
         seizure.seize()
         threads = list(seizure.threads.values())
-        target.settle(threads, watched)
         for thread in threads:
+            target.settler.settle(thread, watched.get(thread.tid))
             check_registers(target.pid, thread, shadowed)
         taken_over = False
         try:
