@@ -28,7 +28,7 @@ pub const PATCHES_MAX: usize = 64;
 pub const SIGNALS: usize = 65; // 1 to 64; 0 stands empty
 
 pub const SERVICE_STACK_BYTES: u64 = 0x1_0000;
-pub const HEAP_BYTES: u64 = 0x400_0000; // reserved, not touched
+pub const HEAP_BYTES: u64 = 0xc00_0000; // reserved, not touched
 
 pub const SLOT_BYTES: u64 = 0x20_0000;
 pub const SLOT_STACK_TOP: u64 = 0x4_0000;
@@ -150,6 +150,7 @@ pub struct Context {
     pub suspended_mask: u64, // what sigsuspend, ppoll and their like have put in the mask's place for a while
     pub has_suspended_mask: u32,
     pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
+    pub once: u64, // 1: translate one instruction at `rip` for one use: it writes into code
     pub leave_at: u64, // 0, or where the thread goes on natively by itself as soon as the application gets there
     pub xmm: Vectors,
     // Counters, for people.

@@ -26,6 +26,9 @@ const GATES_BYTES: u64 = 256;
 const ENTER_OFFSET: u64 = 192;
 pub const ENTER_BYTES: u64 = 16;
 const NOBODY: u32 = u32::MAX;
+/// A thread that has made so many begins anew: most are dead by then, or will not be needed again.
+const FRAGMENTS_MAX: usize = 60_000;
+const EXITS_MAX: usize = 250_000;
 /// What one fragment may need at the most, in code and in stubs.
 pub const FRAGMENT_BYTES_MAX: u64 = 0x8000;
 
@@ -186,7 +189,7 @@ impl Thread {
 
     /// Return the number of an arena with room, within reach of `pc`.
     pub fn arena_for(&mut self, pc: GuestPc) -> Result<usize, Full> {
-        if self.constants + 0x800 > abi::SLOT_CONSTANTS_BYTES {
+        if self.constants + 0x800 > abi::SLOT_CONSTANTS_BYTES || self.fragments.len() >= FRAGMENTS_MAX || self.exits.len() >= EXITS_MAX {
             return Err(Full::Flush);
         }
         if let Some(number) = self.arenas.iter().position(|a| a.reaches(pc) && a.has_room()) {

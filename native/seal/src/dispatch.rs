@@ -120,12 +120,13 @@ fn go_on(context: &mut Context, mut by: By) {
 // Find or make the fragment for the Context's address, and let what led here lead there next time.
 fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refusal> {
     let pc = GuestPc(context.rip);
-    let found = thread.lookup(pc);
+    let once = core::mem::replace(&mut context.once, 0) != 0;
+    let found = if once { None } else { thread.lookup(pc) };
     let fragment = match found {
         Some(fragment) => fragment,
         None => {
-            let stale = thread.index.get(pc);
-            let wish = Wish { pc, jumped: matches!(by, By::Jump), shadow: sys::mailbox().mode == mode::SHADOW };
+            let stale = thread.index.get(pc).filter(|_| !once);
+            let wish = Wish { pc, jumped: !once && matches!(by, By::Jump), shadow: sys::mailbox().mode == mode::SHADOW, once };
             let made = translate::translate(thread, wish)?;
             if let Some(dead) = stale {
                 thread.unlink(dead);

@@ -88,11 +88,15 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     thread.arenas[arena].hot = end;
     let id = thread.fragments.len() as u32;
     thread.fragments.push(Fragment { pc: wish.pc, low: GuestPc(low), high: GuestPc(high), host, end, incoming: u32::MAX, dead: false });
-    thread.index.set(wish.pc, id);
+    if !wish.once {
+        thread.index.set(wish.pc, id);
+    }
     if wish.jumped {
         sys::set_table_entry(thread.slot, abi::SLOT_JUMPS, wish.pc.0, begin.0);
     }
-    pages::translated(low, high);
+    if !wish.once {
+        pages::translated(low, high);
+    }
     let context = thread.context();
     context.fragments += 1;
     context.instructions += count;

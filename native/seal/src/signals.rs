@@ -222,6 +222,9 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
     let info = sys::words(info, 16);
     let host = uc[REG_RIP];
     if (entry::copy_begin()..entry::copy_end()).contains(&host) && matches!(number, SIGSEGV | SIGBUS) && is_fault(info) {
+        if is_write_into_code(number, info, uc) {
+            return;
+        }
         uc[REG_RIP] = entry::copy_fault();
         return;
     }
@@ -246,6 +249,12 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
     } else {
         in_cache(context, number, info, uc, &live, host);
     }
+}
+
+// Whether a fault was a write into code that the engine has protected, and may go through now.
+fn is_write_into_code(number: u32, info: &[u64], uc: &[u64]) -> bool {
+    const WRITE: u64 = 2;
+    number == SIGSEGV && is_fault(info) && uc[REG_ERROR] & WRITE != 0 && pages::written(info[2])
 }
 
 fn is_fault(info: &[u64]) -> bool {
@@ -288,8 +297,13 @@ fn in_call(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], hos
 
 fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64], live: &abi::Registers, host: u64) {
     let Some(service) = sys::service(context) else { return unknown(number, uc) };
-    const WRITE: u64 = 2;
-    if number == SIGSEGV && is_fault(info) && uc[REG_ERROR] & WRITE != 0 && pages::written(info[2]) {
+    if is_write_into_code(number, info, uc) {
+        // What follows it may be what it writes: the write alone, then translate anew.
+        if service.peek(|thread| recover::take(thread, context, live, uc[REG_FLAGS], HostPc(host))) {
+            take_xmm(context, uc);
+            context.once = 1;
+            go_to_dispatch(context, uc);
+        }
         return;
     }
     let fault = is_fault(info) && FAULTS.contains(&number);

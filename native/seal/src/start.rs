@@ -81,8 +81,7 @@ pub extern "C" fn farewell(context: &mut Context) -> u64 {
 
 /// Whether an address lies in the engine's own code.
 pub fn is_image(address: u64) -> bool {
-    let mailbox = sys::mailbox();
-    address >= mailbox.low && address < (&raw const *mailbox) as u64
+    entry::image().contains(&address)
 }
 
 /// No other thread may be inside the allocator or the mailbox while the process is copied.

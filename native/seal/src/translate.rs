@@ -79,11 +79,12 @@ pub struct Wish {
     pub pc: GuestPc,
     pub jumped: bool, // reached by an indirect jump: begin with a landing
     pub shadow: bool,
+    pub once: bool, // one instruction, for one use: it is about to write into code, perhaps its own
 }
 
 /// Translate what stands at `wish.pc`; answer the fragment's number.
 pub fn translate(thread: &mut Thread, wish: Wish) -> Result<u32, Refusal> {
-    let next = decode(thread, wish.pc)?;
+    let next = decode(thread, wish.pc, if wish.once { 1 } else { INSTRUCTIONS_MAX })?;
     liveness(thread, next);
     lower::fragment(thread, wish, next).map_err(Refusal::Full)
 }
@@ -129,19 +130,19 @@ pub fn decode_one(pc: u64) -> Option<Instruction> {
 }
 
 // Fill `scratch.steps`; answer where the fragment goes on if its last instruction falls through.
-fn decode(thread: &mut Thread, pc: GuestPc) -> Result<GuestPc, Refusal> {
+fn decode(thread: &mut Thread, pc: GuestPc, most: usize) -> Result<GuestPc, Refusal> {
     let mut scratch = core::mem::take(&mut thread.scratch);
-    let outcome = decode_into(thread, &mut scratch, pc);
+    let outcome = decode_into(thread, &mut scratch, pc, most);
     thread.scratch = scratch;
     outcome
 }
 
-fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc) -> Result<GuestPc, Refusal> {
+fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usize) -> Result<GuestPc, Refusal> {
     scratch.steps.clear();
     scratch.bytes.clear();
     let mut window = Window::new();
     let mut pc = start.0;
-    while scratch.steps.len() < INSTRUCTIONS_MAX {
+    while scratch.steps.len() < most {
         let bytes = window.at(pc);
         if bytes.is_empty() {
             if scratch.steps.is_empty() {
