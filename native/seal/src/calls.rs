@@ -94,15 +94,10 @@ pub fn make(context: &mut Context) {
     }
 }
 
-/// Make the call before `context.rip` once more, its answer having been EFAULT: the pages are open now.
+/// Make the call before `context.rip` once more: its answer was EFAULT, and the pages are open now.
 pub fn again(context: &mut Context) {
-    context.regs[RAX] = sys::EFAULT as u64;
-    // The number is gone from rax; what can write into code is read and its like, which programs retry or report. The
-    // instruction before tells nothing, so the answer stands unless the number is known.
-    if context.call_number != 0 {
-        context.regs[RAX] = context.call_number;
-        plain(context);
-    }
+    context.regs[RAX] = context.issued;
+    plain(context);
 }
 
 fn plain(context: &mut Context) {

@@ -2,10 +2,10 @@
 
 use crate::abi::{self, Context, RSP, mode, request, state, trouble};
 use crate::cache::{self, ExitKind, Full, Thread};
-use crate::emit::GuestPc;
+use crate::emit::{GuestPc, HostPc};
 use crate::lower::{self, Through};
 use crate::translate::{self, Refusal, Wish};
-use crate::{calls, entry, pages, signals, start, sys};
+use crate::{calls, entry, pages, recover, signals, start, sys};
 
 /// How the next address was come by, which decides what is linked.
 #[derive(Clone, Copy)]
@@ -108,7 +108,10 @@ fn go_on(context: &mut Context, mut by: By) {
                 by = By::Engine;
             }
             Err(refusal) => {
-                if !calls::vsyscall(context) {
+                if matches!(by, By::Jump | By::Return) && signals::is_no_address(context.rip) {
+                    let branch = service.peek(|thread| recover::branch_at(thread, context, HostPc(context.branch)));
+                    signals::cannot_branch(context, branch);
+                } else if !calls::vsyscall(context) {
                     signals::cannot_execute(context, refusal);
                 }
                 by = By::Engine;

@@ -27,6 +27,9 @@ use crate::emit::{Code, GuestPc, HostPc, JMP_SHORT, JRCXZ, Operand};
 use crate::translate::{Step, Wish, is_far, number};
 use crate::{calls, pages, shadow, sys};
 
+/// `lea rcx, [rip]`: tells the engine which branch has missed.
+const LEA_RCX_HERE: &[u8] = &[0x48, 0x8d, 0x0d, 0, 0, 0, 0];
+
 /// Which of the two tables a landing is reached through.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Through {
@@ -41,7 +44,6 @@ struct Tail {
     saved: u32, // kind bits that hold when it begins
     constant: u64,
     target: Option<GuestPc>, // None: in `Context::target`, through the table
-    next: GuestPc,
 }
 
 /// Where one fragment is being written.
@@ -325,6 +327,7 @@ impl Lower<'_> {
         let none = self.code.short(JRCXZ);
         self.code.bytes(&[0xff, 0xe1]); // jmp rcx
         self.code.land(none);
+        self.code.bytes(LEA_RCX_HERE);
         self.code.jmp(miss);
     }
 
@@ -339,13 +342,13 @@ impl Lower<'_> {
             self.code.push_mem(&Operand::absolute(constant as u32));
             match target {
                 Some(target) => self.jump_to(target),
-                None => self.through_jumps(saved | kind::TARGET, next),
+                None => self.through_jumps(saved | kind::TARGET, pc),
             }
             return;
         }
         let here = self.code.here();
         let field = self.code.branch(&[0xe8], here);
-        self.tails.push(Tail { field, pc, saved, constant, target, next });
+        self.tails.push(Tail { field, pc, saved, constant, target });
         let landing = self.code.here();
         self.landing(Through::Returns, next, live, Some(constant));
         sys::set_table_entry(self.thread.slot, abi::SLOT_RETURNS, next.0, landing.0);
@@ -364,7 +367,7 @@ impl Lower<'_> {
             self.code.push_mem(&Operand::absolute(tail.constant as u32));
             match tail.target {
                 Some(target) => self.jump_to(target),
-                None => self.through_jumps(tail.saved | kind::TARGET, tail.next),
+                None => self.through_jumps(tail.saved | kind::TARGET, tail.pc),
             }
         }
     }
@@ -391,6 +394,7 @@ impl Lower<'_> {
         self.code.byte(0xc3);
         self.code.land(none);
         self.record(kind::RCX, pc);
+        self.code.bytes(LEA_RCX_HERE);
         self.code.jmp(miss);
     }
 
@@ -448,6 +452,8 @@ impl Lower<'_> {
         let ours = self.code.short(JRCXZ);
         self.code.jmp(wanted);
         self.code.land(ours);
+        let issued = self.thread.field(offset_of!(Context, issued));
+        self.code.mov_mem_reg(&issued, abi::RAX);
         self.code.bytes(&[0x0f, 0x05]);
         self.record(kind::CALLED, next);
         self.code.lea(RCX, &Operand::at(abi::RAX, 14)); // -EFAULT: perhaps a page that the engine has protected

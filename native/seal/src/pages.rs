@@ -159,10 +159,10 @@ fn read_maps(known: &mut Known) {
 
 impl Known {
     fn learn_line(&mut self, line: &[u8]) {
-        let mut parts = line.split(|&b| b == b'-' || b == b' ');
-        let (Some(low), Some(high), Some(rights)) = (parts.next().and_then(hex), parts.next().and_then(hex), parts.next()) else {
-            return;
-        };
+        let mut words = line.split(|&b| b == b' '); // "low-high rights …"
+        let (Some(place), Some(rights)) = (words.next(), words.next()) else { return };
+        let mut ends = place.split(|&b| b == b'-').map(hex);
+        let (Some(Some(low)), Some(Some(high))) = (ends.next(), ends.next()) else { return };
         if rights.len() < 4 || rights[2] != b'x' || is_ours(low) {
             return;
         }
