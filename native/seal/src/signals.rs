@@ -151,8 +151,8 @@ pub fn give_back(mailbox: &mut Mailbox) {
 // ---- masks and stacks
 
 /// Let the kernel block what the application blocks, less what the engine needs.
-pub fn set_kernel_mask(mask: u64) {
-    set_exact_mask(mask & !OPEN);
+pub fn set_kernel_mask(context: &Context) {
+    entry::set_mask(context, context.mask & !OPEN);
 }
 
 pub fn set_exact_mask(mask: u64) {
@@ -160,12 +160,9 @@ pub fn set_exact_mask(mask: u64) {
     sys::call(sys::RT_SIGPROCMASK, [SET, (&raw const mask) as u64, 0, 8, 0, 0]);
 }
 
-/// Block all signals; answer what was blocked.
-pub fn block_all() -> u64 {
-    const BLOCK: u64 = 0;
-    let (all, mut before) = (!0u64, 0u64);
-    sys::call(sys::RT_SIGPROCMASK, [BLOCK, (&raw const all) as u64, (&raw mut before) as u64, 8, 0, 0]);
-    before
+/// Block all signals.
+pub fn block_all() {
+    set_exact_mask(!0);
 }
 
 /// Give the kernel the slot's signal stack; answer what it had.
@@ -233,6 +230,9 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
         uc[REG_RIP] = entry::copy_fault();
         return;
     }
+    if number == SIGTRAP && (host == entry::parked() + 1 || host == entry::held() + 1) {
+        return; // the controller that this stop was for has gone: go on
+    }
     let known = threads::context_around(frame);
     let Some(context) = known.or_else(|| threads::context_of(sys::call(sys::GETTID, [0; 6]) as u32)) else {
         unknown(number, uc);
@@ -279,6 +279,9 @@ fn keep(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: 
     context.pending_signal = number;
     context.pending_info.copy_from_slice(&info[..16]);
     context.pending_error.copy_from_slice(&uc[REG_ERROR..REG_ERROR + 4]);
+    if host >= entry::mask_begin() && host <= entry::mask_syscall() {
+        uc[REG_RIP] = entry::mask_end();
+    }
     if (entry::resume_begin()..entry::resume_end()).contains(&host) {
         uc[REG_RIP] = entry::redispatch();
         uc[REG_RCX] = (&raw const *context) as u64;
@@ -430,7 +433,7 @@ pub fn deliver_pending(context: &mut Context) {
     let signal = Signal { number, info: context.pending_info, flags: UC_FLAGS, segments: SEGMENTS, error: context.pending_error };
     deliver(context, &signal, area);
     entry::load_vectors(area, context, u64::MAX);
-    set_kernel_mask(context.mask);
+    set_kernel_mask(context);
 }
 
 fn write_software_bytes(area: u64, bytes: u64) {
@@ -554,7 +557,7 @@ pub fn sigreturn(context: &mut Context) {
     let stack = AltStack { sp: uc[UC_STACK], flags: uc[UC_STACK + 1] as u32, pad: 0, bytes: uc[UC_STACK + 2] };
     let _ = set_altstack(context, AltStack { flags: stack.flags & !SS_ONSTACK, ..stack });
     load_frame_vectors(context, uc[UC_VECTORS]);
-    set_kernel_mask(context.mask);
+    set_kernel_mask(context);
 }
 
 fn load_frame_vectors(context: &mut Context, from: u64) {
