@@ -107,7 +107,7 @@ def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
     for thread in threads:
         context = leaving.contexts.get(thread.tid)
         if context is not None and thread.registers.rip == entry:  # stopped before its first instruction
-            thread.registers = context.registers(thread.registers)
+            thread.registers, thread.mask = context.registers(thread.registers), context.one("mask")
             leaving.without_shadow(thread)
             thread.put_back()
             leaving.home[thread.tid] = None
