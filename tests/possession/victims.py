@@ -76,7 +76,7 @@ VICTIMS = [
         arguments=("shared",),
         moving="maps",
         limit="nobody sees what is written through a second mapping of the same pages",
-    ),  # fmt: skip
+    ),
     row("selfmod.c"),
     row("remap.c", moving="maps"),
     row("dlopen.c", "-ldl", moving="maps fd"),
