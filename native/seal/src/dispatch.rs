@@ -2,10 +2,10 @@
 
 use crate::abi::{self, Context, RSP, mode, request, state, trouble};
 use crate::cache::{self, ExitKind, Full, Thread};
-use crate::emit::GuestPc;
+use crate::emit::{GuestPc, HostPc};
 use crate::lower::{self, Through};
 use crate::translate::{self, Refusal, Wish};
-use crate::{calls, entry, pages, signals, start, sys};
+use crate::{calls, entry, pages, recover, signals, start, sys};
 
 /// How the next address was come by, which decides what is linked.
 #[derive(Clone, Copy)]
@@ -108,8 +108,11 @@ fn go_on(context: &mut Context, mut by: By) {
                 by = By::Engine;
             }
             Err(refusal) => {
-                if !calls::vsyscall(context) {
-                    signals::cannot_execute(context, refusal == Refusal::Unreadable);
+                if matches!(by, By::Jump | By::Return) && signals::is_no_address(context.rip) {
+                    let branch = service.peek(|thread| recover::branch_at(thread, context, HostPc(context.branch)));
+                    signals::cannot_branch(context, branch);
+                } else if !calls::vsyscall(context) {
+                    signals::cannot_execute(context, refusal);
                 }
                 by = By::Engine;
             }
@@ -121,7 +124,7 @@ fn go_on(context: &mut Context, mut by: By) {
 fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refusal> {
     let pc = GuestPc(context.rip);
     let once = core::mem::replace(&mut context.once, 0) != 0;
-    let found = if once { None } else { thread.lookup(pc) };
+    let found = if once { None } else { thread.lookup(pc).filter(|&fragment| thread.is_current(fragment)) };
     let fragment = match found {
         Some(fragment) => fragment,
         None => {
@@ -135,6 +138,7 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
         }
     };
     match by {
+        _ if thread.fragments[fragment as usize].copy.is_some() => {} // always by the dispatcher, which compares
         By::Exit(id) => thread.link(id, fragment),
         By::Jump if found.is_some() => {
             lower::landing_to(thread, Through::Jumps, fragment).map_err(Refusal::Full)?;

@@ -104,12 +104,13 @@ pub fn failed(reason: core::fmt::Arguments<'_>) -> ! {
         mailbox.trouble = trouble::PANIC;
         let _ = core::fmt::write(&mut Note { text: &mut mailbox.note, used: 0 }, reason);
     }
-    const SIGABRT: u64 = 6;
-    sys::call3(sys::TGKILL, sys::call(sys::GETPID, [0; 6]) as u64, sys::call(sys::GETTID, [0; 6]) as u64, SIGABRT);
+    signals::default_effect(SIGABRT);
     loop {
         sys::call(sys::SCHED_YIELD, [0; 6]);
     }
 }
+
+const SIGABRT: u32 = 6;
 
 struct Note<'a> {
     text: &'a mut [u8],
