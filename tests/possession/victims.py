@@ -64,7 +64,7 @@ VICTIMS = [
     row("redzone.c"),
     row("recursion.c", moving="maps task"),
     row("exceptions.cc", compiler="g++", moving="maps task"),
-    row("jumps.c"),
+    row("jumps.c", moving="signals"),
     row("coroutines.c", moving="signals"),
     row("bulk.c", "-O1"),
     row("spin.c"),
@@ -116,7 +116,7 @@ VICTIMS = [
     row("futex64.c", *STATIC, name="futex64-musl", compiler="musl-gcc"),
     row("timers.c", *STATIC, name="timers-musl", compiler="musl-gcc"),
     row("forks.c", *STATIC, name="forks-musl", compiler="musl-gcc", moving="maps fd"),
-    row("jumps.c", "-O0", name="jumps-unoptimised"),
+    row("jumps.c", "-O0", name="jumps-unoptimised", moving="signals"),
     row("branches.c", "-O3", "-fcf-protection=full", name="branches-cet"),
 ]
 
