@@ -1,6 +1,6 @@
 # Two commands: `make up` runs the honeynet on this machine, `make test` runs every check. Both set up what they need.
 .DELETE_ON_ERROR:
-.PHONY: help up demo test lint unit docs bench room engine clean
+.PHONY: help up demo test lint unit soak docs bench room engine clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -31,6 +31,9 @@ lint: $(TESTED)
 
 unit: $(TESTED) $(SEAL)
 	@$(BIN)/pytest $(ARGS)
+
+soak: $(TESTED) $(SEAL)  ## possess and release every victim and server 1,000 times, under load (about four hours)
+	@EUDAEMON_CYCLES=1000 $(BIN)/pytest tests/possession $(ARGS)
 
 docs: $(READY)  ## make the pages that are made from the code
 	$(BIN)/python packaging/make_docs.py

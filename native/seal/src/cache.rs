@@ -9,6 +9,7 @@
 //! A stub is where an exit leads until it is linked. `Record`s, in the order of host addresses, say what the application's
 //! state is at each of them: exactly, everywhere.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::abi::{self, Context};
@@ -26,6 +27,9 @@ const GATES_BYTES: u64 = 256;
 const ENTER_OFFSET: u64 = 192;
 pub const ENTER_BYTES: u64 = 16;
 const NOBODY: u32 = u32::MAX;
+/// A thread that has made so many begins anew: most are dead by then, or will not be needed again.
+const FRAGMENTS_MAX: usize = 60_000;
+const EXITS_MAX: usize = 250_000;
 /// What one fragment may need at the most, in code and in stubs.
 pub const FRAGMENT_BYTES_MAX: u64 = 0x8000;
 
@@ -43,7 +47,7 @@ pub mod kind {
     pub const PUSHED: u32 = 1 << 3; // a cache address lies on the stack: rsp + 8
     pub const RETURN: u32 = 1 << 4; // the return address on the stack is a cache address: put `target` back
     pub const TARGET: u32 = 1 << 5; // the application is at `Context::target`
-    pub const SCRATCH: u32 = 1 << 6; // the register in bits 8 to 11 is in `Context::spare[0]`
+    pub const SCRATCH: u32 = 1 << 6; // the register in bits 8 to 11 is in `Context::spare`
     pub const FLAGS: u32 = 1 << 7; // the flags are in `Context::rflags`
     pub const SCRATCH_SHIFT: u32 = 8;
     pub const CALLED: u32 = 1 << 13; // behind a system call: rcx is what the kernel would have left there
@@ -66,6 +70,7 @@ pub struct Fragment {
     pub end: HostPc,
     pub incoming: u32, // first exit that is linked to it
     pub dead: bool,
+    pub copy: Option<Box<[u8]>>, // of code that may be changed unseen
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -186,7 +191,7 @@ impl Thread {
 
     /// Return the number of an arena with room, within reach of `pc`.
     pub fn arena_for(&mut self, pc: GuestPc) -> Result<usize, Full> {
-        if self.constants + 0x800 > abi::SLOT_CONSTANTS_BYTES {
+        if self.constants + 0x800 > abi::SLOT_CONSTANTS_BYTES || self.fragments.len() >= FRAGMENTS_MAX || self.exits.len() >= EXITS_MAX {
             return Err(Full::Flush);
         }
         if let Some(number) = self.arenas.iter().position(|a| a.reaches(pc) && a.has_room()) {
@@ -214,21 +219,31 @@ impl Thread {
         code.op_reg_mem(false, &[0x89], abi::RCX as u8, &exit);
         code.mov_reg_const(abi::RCX, self.slot);
         code.jmp_mem(&Operand::absolute(self.gate_constant as u32));
-        let mut shared = |id: u32, saved: bool| {
+        // What rcx is: the application's, saved already, or the place of the branch that has missed.
+        enum Holds {
+            Live,
+            Saved,
+            Miss,
+        }
+        use Holds::{Live, Miss, Saved};
+        let branch = self.field(core::mem::offset_of!(Context, branch));
+        let mut shared = |id: u32, rcx: Holds| {
             let at = code.here();
-            if !saved {
-                code.mov_mem_reg(&save, abi::RCX);
+            match rcx {
+                Live => code.mov_mem_reg(&save, abi::RCX),
+                Miss => code.mov_mem_reg(&branch, abi::RCX),
+                Saved => {}
             }
             code.mov_reg_const(abi::RCX, u64::from(id));
             code.jmp(gate);
             at
         };
-        let return_miss = shared(EXIT_RETURN_MISS, true);
-        let jump_miss = shared(EXIT_JUMP_MISS, true);
-        let return_elsewhere = shared(EXIT_RETURN_ELSEWHERE, false);
-        let jump_elsewhere = shared(EXIT_JUMP_ELSEWHERE, false);
-        let return_elsewhere_saved = shared(EXIT_RETURN_ELSEWHERE, true);
-        let jump_elsewhere_saved = shared(EXIT_JUMP_ELSEWHERE, true);
+        let return_miss = shared(EXIT_RETURN_MISS, Miss);
+        let jump_miss = shared(EXIT_JUMP_MISS, Miss);
+        let return_elsewhere = shared(EXIT_RETURN_ELSEWHERE, Live);
+        let jump_elsewhere = shared(EXIT_JUMP_ELSEWHERE, Live);
+        let return_elsewhere_saved = shared(EXIT_RETURN_ELSEWHERE, Saved);
+        let jump_elsewhere_saved = shared(EXIT_JUMP_ELSEWHERE, Saved);
         let mut code = Code::new(begin.offset(ENTER_OFFSET), end);
         code.mov_reg_mem(abi::RCX, &save);
         code.jmp_mem(&self.field(core::mem::offset_of!(Context, resume)));
@@ -293,6 +308,23 @@ impl Thread {
             }
             id = next;
         }
+    }
+
+    /// Whether a fragment is what its code says now. One that is not is dead from here on.
+    pub fn is_current(&mut self, fragment: u32) -> bool {
+        let fragment = &mut self.fragments[fragment as usize];
+        let Some(copy) = &fragment.copy else { return true };
+        let mut now = [0; 128];
+        let mut at = 0;
+        while at < copy.len() {
+            let count = (copy.len() - at).min(now.len());
+            if sys::read_guest(fragment.low.0 + at as u64, &mut now[..count]) != count || now[..count] != copy[at..at + count] {
+                fragment.dead = true;
+                return false;
+            }
+            at += count;
+        }
+        true
     }
 
     /// Return the fragment whose entry is at `host`.

@@ -94,15 +94,10 @@ pub fn make(context: &mut Context) {
     }
 }
 
-/// Make the call before `context.rip` once more, its answer having been EFAULT: the pages are open now.
+/// Make the call before `context.rip` once more: its answer was EFAULT, and the pages are open now.
 pub fn again(context: &mut Context) {
-    context.regs[RAX] = sys::EFAULT as u64;
-    // The number is gone from rax; what can write into code is read and its like, which programs retry or report. The
-    // instruction before tells nothing, so the answer stands unless the number is known.
-    if context.call_number != 0 {
-        context.regs[RAX] = context.call_number;
-        plain(context);
-    }
+    context.regs[RAX] = context.issued;
+    plain(context);
 }
 
 fn plain(context: &mut Context) {
@@ -160,8 +155,9 @@ fn memory(context: &mut Context, number: u64) {
         return;
     }
     match number {
-        9 => pages::has_rights(answer as u64, answer as u64 + length.next_multiple_of(pages::PAGE), third),
-        10 | 329 => pages::has_rights(address, end, third),
+        9 => pages::has_rights(answer as u64, answer as u64 + length.next_multiple_of(pages::PAGE), third, context.regs[R10] & 1 != 0),
+        10 | 329 if sys::mailbox().confined != 0 => pages::has_rights(address, end, third, false),
+        // What is mapped there, privately or shared, only the kernel's list tells: it is read when code is wanted from there.
         _ => {}
     }
 }

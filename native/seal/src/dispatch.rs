@@ -2,10 +2,10 @@
 
 use crate::abi::{self, Context, RSP, mode, request, state, trouble};
 use crate::cache::{self, ExitKind, Full, Thread};
-use crate::emit::GuestPc;
+use crate::emit::{GuestPc, HostPc};
 use crate::lower::{self, Through};
 use crate::translate::{self, Refusal, Wish};
-use crate::{calls, entry, pages, signals, start, sys};
+use crate::{calls, entry, pages, recover, signals, start, sys};
 
 /// How the next address was come by, which decides what is linked.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ pub extern "C" fn from_exit(context: &mut Context) {
             By::Jump
         }
         id => {
-            let Some(service) = sys::service(context) else { start::panicked() };
+            let Some(service) = sys::service(context) else { start::failed(format_args!("a thread without a record")) };
             let (kind, target) = service.with(|thread| {
                 let exit = &thread.exits[id as usize];
                 (exit.kind, exit.target)
@@ -87,7 +87,7 @@ fn go_on(context: &mut Context, mut by: By) {
             context.resume = context.rip;
             return;
         }
-        let Some(service) = sys::service(context) else { start::panicked() };
+        let Some(service) = sys::service(context) else { start::failed(format_args!("a thread without a record")) };
         let outcome = service.with(|thread| next(thread, context, by));
         match outcome {
             Ok(host) => {
@@ -102,14 +102,17 @@ fn go_on(context: &mut Context, mut by: By) {
                 // What is there must do: begin anew in it. Without any there is no going on in here.
                 sys::mailbox().trouble = trouble::NO_MEMORY;
                 if service.with(|thread| thread.arenas.is_empty()) {
-                    start::panicked();
+                    start::failed(format_args!("no memory for translated code"));
                 }
                 service.with(Thread::flush);
                 by = By::Engine;
             }
             Err(refusal) => {
-                if !calls::vsyscall(context) {
-                    signals::cannot_execute(context, refusal == Refusal::Unreadable);
+                if matches!(by, By::Jump | By::Return) && signals::is_no_address(context.rip) {
+                    let branch = service.peek(|thread| recover::branch_at(thread, context, HostPc(context.branch)));
+                    signals::cannot_branch(context, branch);
+                } else if !calls::vsyscall(context) {
+                    signals::cannot_execute(context, refusal);
                 }
                 by = By::Engine;
             }
@@ -120,12 +123,13 @@ fn go_on(context: &mut Context, mut by: By) {
 // Find or make the fragment for the Context's address, and let what led here lead there next time.
 fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refusal> {
     let pc = GuestPc(context.rip);
-    let found = thread.lookup(pc);
+    let once = core::mem::replace(&mut context.once, 0) != 0;
+    let found = if once { None } else { thread.lookup(pc).filter(|&fragment| thread.is_current(fragment)) };
     let fragment = match found {
         Some(fragment) => fragment,
         None => {
-            let stale = thread.index.get(pc);
-            let wish = Wish { pc, jumped: matches!(by, By::Jump), shadow: sys::mailbox().mode == mode::SHADOW };
+            let stale = thread.index.get(pc).filter(|_| !once);
+            let wish = Wish { pc, jumped: !once && matches!(by, By::Jump), shadow: sys::mailbox().mode == mode::SHADOW, once };
             let made = translate::translate(thread, wish)?;
             if let Some(dead) = stale {
                 thread.unlink(dead);
@@ -134,6 +138,7 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
         }
     };
     match by {
+        _ if thread.fragments[fragment as usize].copy.is_some() => {} // always by the dispatcher, which compares
         By::Exit(id) => thread.link(id, fragment),
         By::Jump if found.is_some() => {
             lower::landing_to(thread, Through::Jumps, fragment).map_err(Refusal::Full)?;

@@ -268,6 +268,16 @@ pub fn load_vectors(area: u64, context: &mut Context, features: u64) {
     unsafe { seal_vectors_load(area as *const u8, context, features) }
 }
 
+unsafe extern "C" {
+    static __ehdr_start: u8; // the linker's: where the image begins,
+    static _end: u8;         // and where it ends
+}
+
+/// Where the engine's image lies, from its first to behind its last byte.
+pub fn image() -> core::ops::Range<u64> {
+    (&raw const __ehdr_start) as u64..(&raw const _end) as u64
+}
+
 macro_rules! address_of {
     ($($name:ident = $symbol:ident;)*) => { $(
         pub fn $name() -> u64 { $symbol as *const () as u64 }

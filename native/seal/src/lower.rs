@@ -27,6 +27,9 @@ use crate::emit::{Code, GuestPc, HostPc, JMP_SHORT, JRCXZ, Operand};
 use crate::translate::{Step, Wish, is_far, number};
 use crate::{calls, pages, shadow, sys};
 
+/// `lea rcx, [rip]`: tells the engine which branch has missed.
+const LEA_RCX_HERE: &[u8] = &[0x48, 0x8d, 0x0d, 0, 0, 0, 0];
+
 /// Which of the two tables a landing is reached through.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Through {
@@ -41,7 +44,6 @@ struct Tail {
     saved: u32, // kind bits that hold when it begins
     constant: u64,
     target: Option<GuestPc>, // None: in `Context::target`, through the table
-    next: GuestPc,
 }
 
 /// Where one fragment is being written.
@@ -50,6 +52,7 @@ pub struct Lower<'a> {
     pub arena: usize,
     pub code: Code,
     pub shadow: bool,
+    watched: bool,
     slip: Option<u64>, // host less application address of the verbatim run that is open
     tails: alloc::vec::Vec<Tail>,
 }
@@ -61,8 +64,9 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     let limit = thread.arenas[arena].cold;
     let steps = core::mem::take(&mut thread.scratch.steps);
     let live_out = thread.scratch.live_out;
-    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: wish.shadow, slip: None, tails: alloc::vec::Vec::new() };
-    if wish.jumped {
+    let mut lower = Lower { code: Code::new(begin, limit), watched: thread.scratch.watched, thread, arena, shadow: wish.shadow, slip: None, tails: alloc::vec::Vec::new() };
+    let jumped = wish.jumped && !lower.watched;
+    if jumped {
         lower.landing(Through::Jumps, wish.pc, u32::from(steps[0].live), None);
     }
     let host = lower.code.here();
@@ -86,13 +90,18 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         return Err(Full::Flush);
     }
     thread.arenas[arena].hot = end;
+    let copy = thread.scratch.watched.then(|| thread.scratch.bytes.clone().into_boxed_slice());
     let id = thread.fragments.len() as u32;
-    thread.fragments.push(Fragment { pc: wish.pc, low: GuestPc(low), high: GuestPc(high), host, end, incoming: u32::MAX, dead: false });
-    thread.index.set(wish.pc, id);
-    if wish.jumped {
+    thread.fragments.push(Fragment { pc: wish.pc, low: GuestPc(low), high: GuestPc(high), host, end, incoming: u32::MAX, dead: false, copy });
+    if !wish.once {
+        thread.index.set(wish.pc, id);
+    }
+    if jumped {
         sys::set_table_entry(thread.slot, abi::SLOT_JUMPS, wish.pc.0, begin.0);
     }
-    pages::translated(low, high);
+    if !wish.once {
+        pages::translated(low, high);
+    }
     let context = thread.context();
     context.fragments += 1;
     context.instructions += count;
@@ -106,7 +115,7 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
     let arena = thread.arena_for(pc)?;
     let begin = thread.arenas[arena].hot;
     let limit = thread.arenas[arena].cold;
-    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, slip: None, tails: alloc::vec::Vec::new() };
+    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, watched: false, slip: None, tails: alloc::vec::Vec::new() };
     lower.landing(through, pc, crate::translate::FLAGS, None);
     lower.record(0, pc);
     if lower.code.here().offset(5).rel32(host).is_some() {
@@ -318,6 +327,7 @@ impl Lower<'_> {
         let none = self.code.short(JRCXZ);
         self.code.bytes(&[0xff, 0xe1]); // jmp rcx
         self.code.land(none);
+        self.code.bytes(LEA_RCX_HERE);
         self.code.jmp(miss);
     }
 
@@ -327,9 +337,18 @@ impl Lower<'_> {
             self.code.overflow = true;
             return;
         };
+        if self.watched {
+            // No landing in here: what follows may have changed by the time of the return.
+            self.code.push_mem(&Operand::absolute(constant as u32));
+            match target {
+                Some(target) => self.jump_to(target),
+                None => self.through_jumps(saved | kind::TARGET, pc),
+            }
+            return;
+        }
         let here = self.code.here();
         let field = self.code.branch(&[0xe8], here);
-        self.tails.push(Tail { field, pc, saved, constant, target, next });
+        self.tails.push(Tail { field, pc, saved, constant, target });
         let landing = self.code.here();
         self.landing(Through::Returns, next, live, Some(constant));
         sys::set_table_entry(self.thread.slot, abi::SLOT_RETURNS, next.0, landing.0);
@@ -348,7 +367,7 @@ impl Lower<'_> {
             self.code.push_mem(&Operand::absolute(tail.constant as u32));
             match tail.target {
                 Some(target) => self.jump_to(target),
-                None => self.through_jumps(tail.saved | kind::TARGET, tail.next),
+                None => self.through_jumps(tail.saved | kind::TARGET, tail.pc),
             }
         }
     }
@@ -375,6 +394,7 @@ impl Lower<'_> {
         self.code.byte(0xc3);
         self.code.land(none);
         self.record(kind::RCX, pc);
+        self.code.bytes(LEA_RCX_HERE);
         self.code.jmp(miss);
     }
 
@@ -432,6 +452,8 @@ impl Lower<'_> {
         let ours = self.code.short(JRCXZ);
         self.code.jmp(wanted);
         self.code.land(ours);
+        let issued = self.thread.field(offset_of!(Context, issued));
+        self.code.mov_mem_reg(&issued, abi::RAX);
         self.code.bytes(&[0x0f, 0x05]);
         self.record(kind::CALLED, next);
         self.code.lea(RCX, &Operand::at(abi::RAX, 14)); // -EFAULT: perhaps a page that the engine has protected

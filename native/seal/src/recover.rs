@@ -26,6 +26,11 @@ fn place(thread: &Thread, context: &Context, host: HostPc) -> Option<(u32, Guest
     Some((record.kind, record.pc))
 }
 
+/// Return the application's address of the branch that stands at `host`.
+pub fn branch_at(thread: &Thread, context: &Context, host: HostPc) -> Option<GuestPc> {
+    place(thread, context, host).map(|(_, pc)| pc)
+}
+
 /// Turn the registers that the processor had at `host` into the application's, in `context`; repair what the fragment
 /// had changed of the stack. Answers false if `host` is not in this thread's translated code.
 pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflags: u64, host: HostPc) -> bool {
@@ -43,7 +48,7 @@ pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflag
         context.regs[RDX] = rdx;
     }
     if kind & kind::SCRATCH != 0 {
-        context.regs[(kind >> kind::SCRATCH_SHIFT & 15) as usize] = context.spare[0];
+        context.regs[(kind >> kind::SCRATCH_SHIFT & 15) as usize] = context.spare;
     }
     if kind & kind::CALLED != 0 {
         context.regs[RCX] = pc.0;

@@ -10,8 +10,13 @@
 //!   registers     r8 … r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, flags, segments, error, trap, old mask, cr2
 //! ```
 
-use crate::abi::{self, AltStack, Context, Mailbox, RAX, RCX, RDI, RDX, RSI, RSP, SIGNALS, SigAction, state, trouble};
-use crate::emit::HostPc;
+use iced_x86::FlowControl;
+
+use crate::abi::{self, AltStack, Context, Mailbox, RAX, RDI, RDX, RSI, RSP, SIGNALS, SigAction, state, trouble};
+
+
+use crate::emit::{GuestPc, HostPc};
+use crate::translate::{Refusal, decode_one};
 use crate::{entry, pages, recover, start, sys, threads};
 
 const SIGILL: u32 = 4;
@@ -222,6 +227,9 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
     let info = sys::words(info, 16);
     let host = uc[REG_RIP];
     if (entry::copy_begin()..entry::copy_end()).contains(&host) && matches!(number, SIGSEGV | SIGBUS) && is_fault(info) {
+        if is_write_into_code(number, info, uc) {
+            return;
+        }
         uc[REG_RIP] = entry::copy_fault();
         return;
     }
@@ -238,7 +246,7 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
         in_call(context, number, info, uc, host);
     } else if start::is_image(host) {
         if is_fault(info) && FAULTS.contains(&number) {
-            start::panicked();
+            start::failed(format_args!("signal {number} in the engine at image+{:#x}, address {:#x}", host - sys::mailbox().low, info[2]));
         }
         keep(context, number, info, uc, host);
     } else if context.state == state::AMBUSHED || context.state == state::PREPARED {
@@ -246,6 +254,12 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
     } else {
         in_cache(context, number, info, uc, &live, host);
     }
+}
+
+// Whether a fault was a write into code that the engine has protected, and may go through now.
+fn is_write_into_code(number: u32, info: &[u64], uc: &[u64]) -> bool {
+    const WRITE: u64 = 2;
+    number == SIGSEGV && is_fault(info) && uc[REG_ERROR] & WRITE != 0 && pages::written(info[2])
 }
 
 fn is_fault(info: &[u64]) -> bool {
@@ -264,6 +278,7 @@ fn keep(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: 
     }
     context.pending_signal = number;
     context.pending_info.copy_from_slice(&info[..16]);
+    context.pending_error.copy_from_slice(&uc[REG_ERROR..REG_ERROR + 4]);
     if (entry::resume_begin()..entry::resume_end()).contains(&host) {
         uc[REG_RIP] = entry::redispatch();
         uc[REG_RCX] = (&raw const *context) as u64;
@@ -288,8 +303,13 @@ fn in_call(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], hos
 
 fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64], live: &abi::Registers, host: u64) {
     let Some(service) = sys::service(context) else { return unknown(number, uc) };
-    const WRITE: u64 = 2;
-    if number == SIGSEGV && is_fault(info) && uc[REG_ERROR] & WRITE != 0 && pages::written(info[2]) {
+    if is_write_into_code(number, info, uc) {
+        // What follows it may be what it writes: the write alone, then translate anew.
+        if service.peek(|thread| recover::take(thread, context, live, uc[REG_FLAGS], HostPc(host))) {
+            take_xmm(context, uc);
+            context.once = 1;
+            go_to_dispatch(context, uc);
+        }
         return;
     }
     let fault = is_fault(info) && FAULTS.contains(&number);
@@ -308,7 +328,7 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
         return if service.peek(|thread| thread.arena_of(HostPc(host)).is_some()) {
             keep(context, number, info, uc, host) // in a gate, on the way into the engine
         } else {
-            start::panicked() // neither in the cache nor in the engine
+            start::failed(format_args!("signal {number} at {host:#x}, which is neither translated code nor the engine"))
         };
     }
     if fault && number != SIGSEGV && number != SIGBUS && info[2] == host {
@@ -407,7 +427,7 @@ pub fn deliver_pending(context: &mut Context) {
     write_software_bytes(area, bytes);
     const UC_FLAGS: u64 = 7;
     const SEGMENTS: u64 = 0x002b_0000_0000_0033;
-    let signal = Signal { number, info: context.pending_info, flags: UC_FLAGS, segments: SEGMENTS, error: [0; 4] };
+    let signal = Signal { number, info: context.pending_info, flags: UC_FLAGS, segments: SEGMENTS, error: context.pending_error };
     deliver(context, &signal, area);
     entry::load_vectors(area, context, u64::MAX);
     set_kernel_mask(context.mask);
@@ -434,7 +454,7 @@ fn deliver(context: &mut Context, signal: &Signal, vectors: u64) {
         return;
     }
     if action.handler == DEFAULT {
-        return default_effect(signal);
+        return default_effect(signal.number);
     }
     let software = sys::octets(vectors + FX_SOFTWARE as u64, 20);
     let magic = u32::from_le_bytes([software[0], software[1], software[2], software[3]]);
@@ -471,7 +491,7 @@ fn deliver(context: &mut Context, signal: &Signal, vectors: u64) {
 
     let written = sys::write_guest(area, sys::octets(vectors, vector_bytes as usize)) == vector_bytes as usize && write_words(frame, &words);
     if !written {
-        return overflow(context);
+        return overflow();
     }
     if action.flags & SA_RESETHAND != 0 {
         set_action(context, signal.number, SigAction { handler: DEFAULT, ..action });
@@ -499,20 +519,18 @@ fn write_words(address: u64, words: &[u64]) -> bool {
 }
 
 // The stack has no room for the frame: as natively, the process ends by SIGSEGV.
-fn overflow(context: &mut Context) {
-    let segv = Signal { number: SIGSEGV, info: [0; 16], flags: 0, segments: 0, error: [0; 4] };
-    let _ = context;
-    default_effect(&segv);
+fn overflow() {
+    default_effect(SIGSEGV);
 }
 
-// Send the signal again, with nothing in its way.
-fn default_effect(signal: &Signal) {
+/// Send this thread a signal that has its default effect, with nothing in its way.
+pub fn default_effect(number: u32) {
     let default = SigAction::default();
-    sys::call(sys::RT_SIGACTION, [u64::from(signal.number), (&raw const default) as u64, 0, 8, 0, 0]);
+    sys::call(sys::RT_SIGACTION, [u64::from(number), (&raw const default) as u64, 0, 8, 0, 0]);
     let (pid, tid) = (sys::call(sys::GETPID, [0; 6]) as u64, sys::call(sys::GETTID, [0; 6]) as u64);
-    sys::call3(sys::TGKILL, pid, tid, u64::from(signal.number));
+    sys::call3(sys::TGKILL, pid, tid, u64::from(number));
     const UNBLOCK: u64 = 1;
-    let set = bit(signal.number);
+    let set = bit(number);
     sys::call(sys::RT_SIGPROCMASK, [UNBLOCK, (&raw const set) as u64, 0, 8, 0, 0]);
 }
 
@@ -524,7 +542,7 @@ pub fn sigreturn(context: &mut Context) {
         sys::read_guest_u64(uc_at + at as u64 * 8).map(|value| *word = value).is_some()
     });
     if !readable {
-        return overflow(context);
+        return overflow();
     }
     for (at, &place) in ORDER.iter().enumerate() {
         context.regs[at] = uc[place];
@@ -549,7 +567,7 @@ fn load_frame_vectors(context: &mut Context, from: u64) {
         let magic = u32::from_le_bytes([software[0], software[1], software[2], software[3]]);
         let header = sys::words(area + FX_BYTES as u64, 8);
         if copied < FX_BYTES {
-            return overflow(context);
+            return overflow();
         }
         if magic == MAGIC1 && copied == bytes {
             header[0] &= sys::vector_features();
@@ -568,23 +586,61 @@ fn load_frame_vectors(context: &mut Context, from: u64) {
 /// The instruction at `context.rip` is one that cannot be copied: a far transfer. It cannot be followed.
 pub fn special(context: &mut Context) {
     sys::mailbox().trouble = trouble::FAR_TRANSFER;
-    cannot_execute(context, false);
+    cannot_execute(context, Refusal::Undecodable);
 }
 
 /// There is no code at `context.rip`, or none that the processor has: the signal that natively comes.
-pub fn cannot_execute(context: &mut Context, unreadable: bool) {
+pub fn cannot_execute(context: &mut Context, why: Refusal) {
     const SEGV_MAPERR: u64 = 1;
+    const SEGV_ACCERR: u64 = 2;
     const ILL_ILLOPN: u64 = 2;
-    let number = if unreadable { SIGSEGV } else { SIGILL };
+    const INVALID_OPCODE: u64 = 6;
+    const PAGE_FAULT: u64 = 14;
+    const FETCH: u64 = 0x14;
+    let (number, code) = match why {
+        Refusal::Undecodable => (SIGILL, ILL_ILLOPN),
+        Refusal::Inexecutable if sys::read_guest(context.rip, &mut [0]) == 1 => (SIGSEGV, SEGV_ACCERR),
+        _ => (SIGSEGV, SEGV_MAPERR),
+    };
+    let error = match number {
+        SIGILL => [0, INVALID_OPCODE, 0, 0],
+        _ => [FETCH | (code - SEGV_MAPERR), PAGE_FAULT, 0, context.rip],
+    };
+    raise(context, number, code, context.rip, error);
+}
+
+/// Whether no processor could go on at `pc`: the fault is the branch's own then.
+pub fn is_no_address(pc: u64) -> bool {
+    !matches!((pc as i64) >> 47, 0 | -1)
+}
+
+/// The branch that led to `context.rip` faults: its effects on the stack are undone, and it has not happened.
+pub fn cannot_branch(context: &mut Context, branch: Option<GuestPc>) {
+    const SI_KERNEL: u64 = 0x80;
+    const GENERAL_PROTECTION: u64 = 13;
+    if let Some(pc) = branch {
+        context.rip = pc.0;
+        if let Some(instruction) = decode_one(pc.0) {
+            match instruction.flow_control() {
+                FlowControl::IndirectCall => context.regs[RSP] += 8,
+                FlowControl::Return if instruction.op_count() == 0 => context.regs[RSP] -= 8,
+                FlowControl::Return => context.regs[RSP] -= 8 + u64::from(instruction.immediate16()),
+                _ => {}
+            }
+        }
+    }
+    raise(context, SIGSEGV, SI_KERNEL, 0, [0, GENERAL_PROTECTION, 0, 0]);
+}
+
+fn raise(context: &mut Context, number: u32, code: u64, address: u64, error: [u64; 4]) {
     block_all();
     context.pending_info = [0; 16];
     context.pending_info[0] = u64::from(number);
-    context.pending_info[1] = if unreadable { SEGV_MAPERR } else { ILL_ILLOPN };
-    context.pending_info[2] = context.rip;
+    context.pending_info[1] = code;
+    context.pending_info[2] = address;
+    context.pending_error = error;
     if !has_handler(context, number) {
-        let segv = Signal { number, info: context.pending_info, flags: 0, segments: 0, error: [0; 4] };
-        return default_effect(&segv);
+        return default_effect(number);
     }
     context.pending_signal = number;
-    let _ = RCX;
 }

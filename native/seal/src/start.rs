@@ -81,8 +81,7 @@ pub extern "C" fn farewell(context: &mut Context) -> u64 {
 
 /// Whether an address lies in the engine's own code.
 pub fn is_image(address: u64) -> bool {
-    let mailbox = sys::mailbox();
-    address >= mailbox.low && address < (&raw const *mailbox) as u64
+    entry::image().contains(&address)
 }
 
 /// No other thread may be inside the allocator or the mailbox while the process is copied.
@@ -99,12 +98,31 @@ pub fn after_fork() {
 }
 
 /// The engine has failed in this thread, which cannot go on in it: say so and stop here, where a debugger finds it.
-pub fn panicked() -> ! {
+pub fn failed(reason: core::fmt::Arguments<'_>) -> ! {
     if sys::has_mailbox() {
-        sys::mailbox().trouble = trouble::PANIC;
+        let mailbox = sys::mailbox();
+        mailbox.trouble = trouble::PANIC;
+        let _ = core::fmt::write(&mut Note { text: &mut mailbox.note, used: 0 }, reason);
     }
-    sys::call3(sys::TGKILL, sys::call(sys::GETPID, [0; 6]) as u64, sys::call(sys::GETTID, [0; 6]) as u64, 6);
+    signals::default_effect(SIGABRT);
     loop {
         sys::call(sys::SCHED_YIELD, [0; 6]);
+    }
+}
+
+const SIGABRT: u32 = 6;
+
+struct Note<'a> {
+    text: &'a mut [u8],
+    used: usize,
+}
+
+impl core::fmt::Write for Note<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let room = &mut self.text[self.used..];
+        let count = room.len().min(text.len());
+        room[..count].copy_from_slice(&text.as_bytes()[..count]);
+        self.used += count;
+        Ok(())
     }
 }

@@ -56,7 +56,7 @@ class Possession:
             if refuse.is_filtered(self.pid):
                 target.options |= OPTION_SUSPEND_SECCOMP
             self.released_ns = withdraw(Planted(target, mailbox))
-            self.remarks += target.remarks
+            self.remarks += target.settler.remarks
 
 
 def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kernel: Kernel | None = None) -> Possession:
@@ -79,7 +79,7 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
         except PossessionError:
             unmap(target, [(mapped.address, mapped.size) for mapped in planted.mailbox.mappings()])
             raise
-        possession.remarks += target.remarks
+        possession.remarks += target.settler.remarks
     return possession
 
 

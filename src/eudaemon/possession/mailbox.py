@@ -167,8 +167,11 @@ class Context(View):
 
 
 def fill_context(record: Record, registers: Registers, **values: int) -> bytes:
-    """Return the bytes of a context that begins with these registers; everything else not named is zero."""
-    raw = bytearray(record.size)
+    """Return the controller's part of a context that begins with these registers; what is not named is zero.
+
+    From `service` on the record is the engine's, which has filled it in when it was prepared.
+    """
+    raw = bytearray(record["service"].offset)
     struct.pack_into("<16Q", raw, record["regs"].offset, *(getattr(registers, name) for name in GENERAL))
     record.pack(raw, rip=registers.rip, rflags=registers.eflags, **values)
     return bytes(raw)

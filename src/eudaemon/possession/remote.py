@@ -124,6 +124,11 @@ class Loan:
                 break
             if stop == signal.SIGTRAP and seen.rip in (self._done, self._done + 1) and self._done:
                 break
+            if stop in _FAULTS and seen.rip in (self._done, self._done + 1) and self._done:
+                # A fault of the application's own was pending, and the kernel takes faults in their order, blocked or
+                # not. It is dropped: the instruction faults again. The stop that was waited for is next.
+                self._thread.go_on()
+                continue
             if stop in _FAULTS:
                 raise PossessionError(
                     f"{what} of the engine failed at {seen.rip:#x} by {signal.Signals(stop).name}", "please report it"

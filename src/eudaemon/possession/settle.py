@@ -17,75 +17,108 @@ from eudaemon.possession import restart
 from eudaemon.possession.homeward import RED_ZONE
 from eudaemon.possession.look import Look, eintr_row, look, remaining_s, waited_s
 from eudaemon.possession.memory import Memory
-from eudaemon.possession.ptrace import Kernel
-from eudaemon.possession.restart import Deadline
+from eudaemon.possession.ptrace import Kernel, Registers
+from eudaemon.possession.restart import Deadline, Row
 from eudaemon.possession.tracee import Thread
 
-_TIMESPEC_BYTES = 16
+_CLEARANCE_BYTES = 512  # below the red zone: further down than anything that the way home pushes
+_NOT_RUN_S = 0.005  # a thread that last ran so soon after we let it go has done nothing but fall asleep again
 _SETS = re.compile(r"^(SigPnd|ShdPnd|SigBlk|SigIgn):\s*([0-9a-f]+)", re.MULTILINE)
 _CRITICAL_AT = 8  # offset of `rseq_cs` in struct rseq
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A look at a thread in a call that must not be woken lightly, and how long it had waited at `at_s`."""
+    """A thread in a call that must not be woken lightly. `until_s`: when it would end by itself, on our clock."""
 
     seen: Look
-    waited_s: float | None
+    row: Row
+    until_s: float | None
+    is_exact: bool  # whether we know since when it waits
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    """A call that we have issued again: until when it waits, and how it is recognised."""
+
+    call: int
+    argument: int
+    stack: int
+    until_s: float
     at_s: float
 
-    @property
-    def so_far_s(self) -> float | None:
-        """How long it has waited by now."""
-        return None if self.waited_s is None else self.waited_s + time.monotonic() - self.at_s
 
+class Settler:
+    """Watches threads before they are stopped, and settles them when they are. `remarks`: what shows, in words."""
 
-def watch(kernel: Kernel, pid: int, tid: int) -> Waiting | None:
-    """Look at a thread before it is stopped. None: it may be stopped as it is."""
-    seen = look(pid, tid)
-    if seen is None or eintr_row(kernel, pid, seen) is None:
-        return None
-    return Waiting(seen, waited_s(pid, tid), time.monotonic())
+    def __init__(self, kernel: Kernel, memory: Memory, pid: int) -> None:
+        self.remarks: list[str] = []
+        self._kernel = kernel
+        self._memory = memory
+        self._pid = pid
+        self._issued: dict[int, _Issued] = {}
 
+    def watch(self, tid: int) -> Waiting | None:
+        """Look at a thread before it is stopped. None: it may be stopped as it is."""
+        seen = look(self._pid, tid)
+        row = eintr_row(self._kernel, self._pid, seen)
+        if seen is None or row is None:
+            return None
+        waited = waited_s(self._pid, tid)
+        now_s = time.monotonic()
+        if self._is_ours(self._issued.get(tid), seen, row, now_s - (waited or 0.0)):
+            return Waiting(seen, row, self._issued[tid].until_s, True)
+        left_s = remaining_s(row, seen.arguments, self._memory, waited or 0.0)
+        return Waiting(seen, row, None if left_s is None else now_s + left_s, waited is not None)
 
-def settle(kernel: Kernel, memory: Memory, pid: int, thread: Thread, waiting: Waiting | None) -> str:
-    """Settle a stopped thread. Return what could not be made unnoticeable, in words, or nothing."""
-    registers = thread.registers
-    if not restart.in_call(registers):
-        _leave_critical_section(kernel, memory, thread)
-        return ""
-    if registers.result != -restart.EINTR or deliverable(pid, thread.tid):
-        return ""
-    thread.registers = restart.issued_again(registers)
-    row = restart.EINTR_CALLS.get(registers.call)
-    if row is None or waiting is None or waiting.seen.call != registers.call:
-        return ""  # it began after we had looked: microseconds ago
-    return _shorten(memory, thread, row, waiting)
+    def settle(self, thread: Thread, waiting: Waiting | None) -> None:
+        """Settle a stopped thread."""
+        registers = thread.registers
+        if not restart.in_call(registers):
+            self._leave_critical_section(thread)
+        elif registers.result == -restart.EINTR and not deliverable(self._pid, thread.tid):
+            thread.registers = restart.issued_again(registers)
+            if waiting is not None and waiting.seen.call == registers.call:
+                self._shorten(thread.tid, thread.registers, waiting)
+            # Else it began after we had looked: microseconds ago.
 
-
-def _shorten(memory: Memory, thread: Thread, row: restart.Row, waiting: Waiting) -> str:
-    registers = thread.registers
-    so_far_s = waiting.so_far_s
-    if row.deadline in (Deadline.RECEIVE, Deadline.SEND):
-        return (
-            f"{row.name} of thread {thread.tid} waits its whole timeout again: the kernel does not tell how long it had"
+    def _shorten(self, tid: int, registers: Registers, waiting: Waiting) -> None:
+        row = waiting.row
+        if row.deadline in (Deadline.RECEIVE, Deadline.SEND):
+            self.remarks.append(f"{row.name} of thread {tid} waits its whole timeout again: it belongs to the socket")
+        if waiting.until_s is None:
+            return
+        now_s = time.monotonic()
+        left_s = max(0.0, waiting.until_s - now_s)
+        if row.deadline is Deadline.MILLISECONDS:
+            setattr(registers, row.register, -int(-left_s * 1000 // 1))  # upwards: never before its time
+        else:
+            # Nobody's memory. The kernel reads it when the call is issued, before anything else runs on this stack.
+            place = (registers.rsp - RED_ZONE - _CLEARANCE_BYTES) & -16
+            self._memory.write(place, struct.pack("<qq", int(left_s), round(left_s % 1 * 1e9)))
+            setattr(registers, row.register, place)
+        self._issued[tid] = _Issued(
+            registers.call, getattr(registers, row.register), registers.rsp, waiting.until_s, now_s
         )
-    left_s = remaining_s(row, waiting.seen.arguments, memory, so_far_s or 0.0)
-    if left_s is None:
-        return ""
-    if row.deadline is Deadline.MILLISECONDS:
-        setattr(registers, row.register, round(left_s * 1000))
-    else:
-        # Where a signal's frame would begin: nobody's memory. The kernel reads it at once, when the call is issued.
-        place = (registers.rsp - RED_ZONE - _TIMESPEC_BYTES) & -16
-        seconds = int(left_s)
-        memory.write(place, struct.pack("<qq", seconds, round((left_s - seconds) * 1e9)))
-        setattr(registers, row.register, place)
-    if so_far_s is None:
+        if not waiting.is_exact:
+            self.remarks.append(f"{row.name} of thread {tid} waits its whole timeout again: no scheduler statistics")
+
+    @staticmethod
+    def _is_ours(issued: _Issued | None, seen: Look, row: Row, ran_s: float) -> bool:
         return (
-            f"{row.name} of thread {thread.tid} waits its whole timeout again: the kernel has no scheduler statistics"
+            issued is not None
+            and (issued.call, issued.stack) == (seen.call, seen.stack)
+            and issued.argument == seen.arguments[row.argument]
+            and ran_s < issued.at_s + _NOT_RUN_S
         )
-    return ""
+
+    def _leave_critical_section(self, thread: Thread) -> None:
+        address, _, _ = self._kernel.get_rseq(thread.tid)
+        section = self._memory.read_word(address + _CRITICAL_AT) if address else 0
+        if section:
+            _, _, start, length, abort = struct.unpack("<IIQQQ", self._memory.read(section, 32))
+            if start <= thread.registers.rip < start + length:
+                thread.registers.rip = abort
 
 
 def deliverable(pid: int, tid: int) -> bool:
@@ -96,12 +129,3 @@ def deliverable(pid: int, tid: int) -> bool:
         return False
     sets = {name: int(value, 16) for name, value in _SETS.findall(text)}
     return bool((sets["SigPnd"] | sets["ShdPnd"]) & ~sets["SigBlk"] & ~sets["SigIgn"])
-
-
-def _leave_critical_section(kernel: Kernel, memory: Memory, thread: Thread) -> None:
-    address, _, _ = kernel.get_rseq(thread.tid)
-    section = memory.read_word(address + _CRITICAL_AT) if address else 0
-    if section:
-        _, _, start, length, abort = struct.unpack("<IIQQQ", memory.read(section, 32))
-        if start <= thread.registers.rip < start + length:
-            thread.registers.rip = abort

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from eudaemon.possession.maps import read_maps
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import OPTION_SYSGOOD, Kernel
 from eudaemon.possession.remote import Loan, Site, borrowed, vdso_site
-from eudaemon.possession.settle import Waiting, settle, watch
+from eudaemon.possession.settle import Settler, Waiting
 from eudaemon.possession.tracee import Seizure, Thread, heeding_stops
 
 
@@ -30,7 +30,10 @@ class Target:
     kernel: Kernel
     memory: Memory
     options: int = OPTION_SYSGOOD
-    remarks: list[str] = field(default_factory=list)
+    settler: Settler = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.settler = Settler(self.kernel, self.memory, self.pid)
 
     @property
     def abi(self) -> Abi:
@@ -61,13 +64,6 @@ class Target:
                 return site
         raise Refused(f"process {self.pid} has no vDSO with room behind it", "boot without vdso=0")
 
-    def settle(self, threads: Iterable[Thread], watched: Mapping[int, Waiting | None]) -> None:
-        """Settle stopped threads (`settle.settle`), and remember what there is to remark."""
-        for thread in threads:
-            remark = settle(self.kernel, self.memory, self.pid, thread, watched.get(thread.tid))
-            if remark:
-                self.remarks.append(remark)
-
     @contextmanager
     def one_thread(self) -> Iterator[Thread]:
         """Stop the thread that minds it least, and let it go again afterwards."""
@@ -78,7 +74,7 @@ class Target:
             if tid not in seizure.threads:
                 raise Vanished(f"thread {tid} has ended")
             thread = seizure.threads[tid]
-            self.settle([thread], {tid: watched})
+            self.settler.settle(thread, watched)
             thread.put_back()
             yield thread
         finally:
@@ -93,7 +89,7 @@ class Target:
     def _least_minding(self, tids: list[int]) -> tuple[int, Waiting | None]:
         waiting: dict[int, Waiting | None] = {}
         for tid in tids:
-            waiting[tid] = watch(self.kernel, self.pid, tid)
+            waiting[tid] = self.settler.watch(tid)
             if waiting[tid] is None:
                 return tid, None
         return tids[0], waiting[tids[0]]

@@ -18,7 +18,6 @@ from eudaemon.possession.memory import Remote
 from eudaemon.possession.plant import inner_tids
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.remote import Loan
-from eudaemon.possession.settle import watch
 from eudaemon.possession.tracee import Seizure, Thread
 from eudaemon.possession.wake import frozen
 
@@ -59,14 +58,15 @@ def withdraw(planted: Planted) -> int:
     """Bring every thread back and unmap everything. Return for how long all threads stood, in nanoseconds."""
     target = planted.target
     seizure = Seizure(target.kernel, target.pid, target.options)
-    watched = {tid: watch(target.kernel, target.pid, tid) for tid in seizure.listing()}
+    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     leaving = Leaving(planted, seizure, planted.mailbox.one("shadow_offset") != 0)
     with frozen(seizure):
         seizure.seize()
         until_s = time.monotonic() + PARK_S_MAX
         while True:
             threads = leaving.unresolved()
-            target.settle(threads, watched)
+            for thread in threads:
+                target.settler.settle(thread, watched.pop(thread.tid, None))
             busy = _recover(leaving, threads)
             if busy:
                 if time.monotonic() > until_s:
@@ -109,15 +109,19 @@ def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
     busy = []
     answers = planted.mailbox.read_snapshots(len(asked))
     for thread, (_, status, registers) in zip(asked, answers, strict=True):
+        context = leaving.contexts.get(thread.tid)
         if status == abi["recovered::BUSY"]:
             busy.append(thread)
         elif status == abi["recovered::EXACT"]:
-            context = leaving.contexts[thread.tid]
+            if context is None:
+                raise PossessionError(f"the engine has no context of thread {thread.tid}", "please report it")
             thread.registers, thread.mask = registers, context.one("mask")
             leaving.without_shadow(thread)
             leaving.home[thread.tid] = context
         else:
-            leaving.home[thread.tid] = None
+            # Native; but whoever has once been woken has to take its farewell. (An ambushed thread has not.)
+            woken = context is not None and context.one("state") == abi["state::RUNNING"]
+            leaving.home[thread.tid] = context if woken else None
     return busy
 
 

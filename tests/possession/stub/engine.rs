@@ -89,24 +89,12 @@ unsafe extern "C" fn recover(mailbox: *mut Mailbox) -> i64 {
             let rip = (*snapshot).regs[user_regs::RIP];
             (*snapshot).status = if begin <= rip && rip < end {
                 recovered::BUSY
-            } else if is_running(mailbox, (*snapshot).tid) {
-                recovered::EXACT
             } else {
                 recovered::NATIVE
             };
         }
     }
     0
-}
-
-unsafe fn is_running(mailbox: *mut Mailbox, tid: u32) -> bool {
-    for index in 0..THREADS_MAX {
-        let context = unsafe { (*mailbox).slots[index] } as u64 as *const Context;
-        if !context.is_null() && unsafe { (*context).tid == tid && (*context).state == state::RUNNING } {
-            return true;
-        }
-    }
-    false
 }
 
 unsafe extern "C" fn farewell(context: *mut Context) -> i64 {

@@ -26,8 +26,8 @@ unsafe impl GlobalAlloc for Global {
 static GLOBAL: Global = Global;
 
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    start::panicked()
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    start::failed(format_args!("{info}"))
 }
 
 // What the compiler calls by name. `rep movsb` and `rep stosb` are what current processors are fastest at.

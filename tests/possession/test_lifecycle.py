@@ -1,0 +1,211 @@
+"""A process is possessed and released, and is what it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from eudaemon.possession import MODES, PossessionError, Refused, Vanished, adopt, possess
+from eudaemon.possession.engine import Engine
+from eudaemon.possession.status import status_of
+from eudaemon.possession.tracee import state_of
+from possession import engines
+from possession.ctl import Victim, Victims, residue
+
+CYCLES = 8
+
+
+@pytest.mark.parametrize("flags", [(), ("-static",), ("-no-pie",), ("-static-pie",)], ids=" ".join)
+def test_a_loop_keeps_its_registers(victims: Victims, started: list[Victim], engine: Engine, flags: tuple[str]) -> None:
+    victim = victims.start("ctl_loop", flags=flags)
+    started.append(victim)
+    victim.good()
+    before = residue(victim.pid)
+    for _ in range(CYCLES):
+        with possess(victim.pid, engine=engine):
+            victim.good()
+    victim.good()
+    assert residue(victim.pid) == before
+
+
+def test_a_reader_is_not_woken(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_read")
+    started.append(victim)
+    victim.say("begin\n")
+    assert victim.line() == "begin"
+    before = residue(victim.pid)
+    for number in range(CYCLES):
+        with possess(victim.pid, engine=engine):
+            victim.say(f"possessed {number}\n")
+            assert victim.line() == f"possessed {number}"
+        victim.say(f"released {number}\n")
+        assert victim.line() == f"released {number}"
+    assert residue(victim.pid) == before
+
+
+@pytest.mark.parametrize("threads", [2, 64])
+def test_many_threads(victims: Victims, started: list[Victim], engine: Engine, threads: int) -> None:
+    victim = victims.start("ctl_threads", str(threads))
+    started.append(victim)
+    victim.good()
+    before = residue(victim.pid)
+    for _ in range(CYCLES):
+        with possess(victim.pid, engine=engine):
+            victim.good(1)
+            status = status_of(victim.pid, engine.abi)
+            assert status is not None
+            assert status.threads == {"running": threads}
+    victim.good()
+    assert residue(victim.pid) == before
+
+
+def test_possessed_twice_is_refused(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_loop")
+    started.append(victim)
+    with possess(victim.pid, engine=engine):
+        with pytest.raises(Refused, match="possessed already"):
+            possess(victim.pid, engine=engine)
+        victim.good()
+    victim.good()
+
+
+def test_anybody_may_release(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_loop")
+    started.append(victim)
+    victim.good(1)
+    before = residue(victim.pid)
+    possession = possess(victim.pid, engine=engine)
+    adopt(victim.pid, engine=engine).release()
+    assert residue(victim.pid) == before
+    possession.release()  # nothing is left to do
+    with pytest.raises(Refused, match="not possessed"):
+        adopt(victim.pid, engine=engine)
+    victim.good()
+
+
+def test_a_stopped_process_stays_stopped(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_threads", "8")
+    started.append(victim)
+    victim.good(1)
+    os.kill(victim.pid, signal.SIGSTOP)
+    wait_for(lambda: state_of(victim.pid, victim.pid).startswith("T"))
+    before = residue(victim.pid)
+    with possess(victim.pid, engine=engine):
+        wait_for(lambda: state_of(victim.pid, victim.pid).startswith("T"))
+    wait_for(lambda: state_of(victim.pid, victim.pid).startswith("T"))
+    assert residue(victim.pid) == before
+    with possess(victim.pid, engine=engine):
+        os.kill(victim.pid, signal.SIGCONT)
+        victim.good()
+        os.kill(victim.pid, signal.SIGSTOP)
+        wait_for(lambda: state_of(victim.pid, victim.pid).startswith("T"))
+    os.kill(victim.pid, signal.SIGCONT)
+    victim.good()
+
+
+def test_a_process_that_ends_while_possessed(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_read")
+    started.append(victim)
+    possession = possess(victim.pid, engine=engine)
+    victim.end()
+    with pytest.raises(Vanished):
+        possession.release()
+
+
+def test_threads_that_come_and_go(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_spawn")
+    started.append(victim)
+    victim.good(1)
+    for _ in range(CYCLES):
+        with possess(victim.pid, engine=engine):
+            victim.good(1)
+    victim.good()
+
+
+def test_signals_are_neither_lost_nor_doubled(victims: Victims, started: list[Victim]) -> None:
+    """Not with the stub: it takes over no handlers, and one that interrupts its prologue would return into it."""
+    victim = victims.start("ctl_signals")
+    started.append(victim)
+    victim.good(1)
+    for _ in range(CYCLES * 2):
+        with possess(victim.pid, engine=engines.real()):
+            pass
+    victim.good()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_modes(victims: Victims, started: list[Victim], engine: Engine, mode: str) -> None:
+    victim = victims.start("ctl_loop")
+    started.append(victim)
+    victim.good(1)
+    before = residue(victim.pid)
+    with possess(victim.pid, engine=engine, mode=mode):
+        victim.good()
+        status = status_of(victim.pid, engine.abi)
+        assert status is not None
+        assert status.mode == mode
+    victim.good()
+    assert residue(victim.pid) == before
+
+
+def test_a_controller_that_is_killed_leaves_it_possessed(
+    victims: Victims, started: list[Victim], engine: Engine
+) -> None:
+    victim = victims.start("ctl_threads", "4")
+    started.append(victim)
+    victim.good(1)
+    before = residue(victim.pid)
+    folder = engines.folder_of(engine)
+    script = (
+        "import os, sys; from pathlib import Path; from eudaemon.possession import possess\n"
+        "from eudaemon.possession.engine import load_engine\n"
+        f"possess({victim.pid}, engine=load_engine(Path({str(folder)!r}))); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    victim.good()
+    adopt(victim.pid, engine=engine).release()
+    victim.good()
+    assert residue(victim.pid) == before
+
+
+def test_two_controllers_at_once(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    victim = victims.start("ctl_loop")
+    started.append(victim)
+    import fcntl
+
+    door = os.open(f"/proc/{victim.pid}", os.O_RDONLY)
+    fcntl.flock(door, fcntl.LOCK_EX)
+    with pytest.raises(Refused, match="another controller"):
+        possess(victim.pid, engine=stub)
+    os.close(door)
+    with possess(victim.pid, engine=stub):
+        victim.good()
+
+
+def test_no_such_process(stub: Engine) -> None:
+    with pytest.raises(Vanished, match="no process 4194303"):
+        possess(4194303, engine=stub)
+
+
+def test_without_an_engine_it_says_what_to_do(tmp_path: Path) -> None:
+    from eudaemon.possession.engine import load_engine
+
+    with pytest.raises(PossessionError, match="make engine"):
+        load_engine(tmp_path)
+
+
+def wait_for(condition: object) -> None:
+    """Wait until something holds."""
+    assert callable(condition)
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError(condition)
