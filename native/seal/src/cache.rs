@@ -343,6 +343,7 @@ impl Thread {
     /// Make all fragments dead that come from `low..high`. May be called by another thread: then the owner may
     /// be running over them, and will, up to its next branch.
     pub fn kill(&mut self, low: u64, high: u64) {
+        self.scratch.forget();
         for fragment in &mut self.fragments {
             if !fragment.dead && fragment.low.0 < high && fragment.high.0 > low {
                 fragment.dead = true;
@@ -363,6 +364,7 @@ impl Thread {
         self.fragments.clear();
         self.exits.clear();
         self.index.clear();
+        self.scratch.forget();
         self.constants = 8; // the gates' stays
         for arena in &mut self.arenas {
             arena.hot = arena.begin.offset(GATES_BYTES);

@@ -110,6 +110,7 @@ impl Run {
     // One instruction that raises a signal: the same one, in the same state.
     fn refused(&mut self, inside: &mut Inside, kinds: &[Kind]) -> usize {
         let mut base = CODE[1].begin;
+        inside.flush();
         let mut compared = 0;
         for kind in kinds {
             for number in 0..2 {

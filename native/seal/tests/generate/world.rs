@@ -1,6 +1,7 @@
 //! Where generated programs live, how they are run, and what must agree afterwards.
 //!
-//! Code is written through one mapping and runs in another, so that the engine does not see it being written; regions of code lie
+//! Code is written through one mapping and runs in another, private one, which follows it: so the engine does not see it being written.
+//! Regions of code lie
 //! so far apart that each needs an arena of its own, one of them below 2 GiB. Data and stack are shared memory: a parent sees a
 //! child's. All begin as `pristine` says.
 //!
@@ -233,7 +234,7 @@ impl World {
             let code = sys::call(MEMFD_CREATE, [c"code".as_ptr() as u64, 0, 0, 0, 0, 0]);
             sys::call(FTRUNCATE, [code as u64, 3 * CODE_BYTES, 0, 0, 0, 0]);
             for (at, region) in CODE.iter().enumerate() {
-                map(region.begin, CODE_BYTES, 5, 0x10_0001, code, at as u64 * CODE_BYTES);
+                map(region.begin, CODE_BYTES, 5, 0x10_0002, code, at as u64 * CODE_BYTES);
             }
             for region in regions() {
                 map(region.begin, region.bytes, 3, 0x10_0021, -1, 0);
