@@ -186,6 +186,7 @@ impl Lower<'_> {
                 self.load_target(instruction, pc);
                 self.call(None, pc, next, live_after, kind::RCX);
             }
+            FlowControl::Return if !is_near_return(instruction.code()) => self.plain(step), // of other modes: a fault here as natively
             FlowControl::Return => {
                 self.ret(instruction, pc);
                 return false;
@@ -476,6 +477,10 @@ impl Lower<'_> {
         self.jump_to(GuestPc(step.instruction.near_branch_target()));
         false
     }
+}
+
+fn is_near_return(code: Op) -> bool {
+    matches!(code, Op::Retnq | Op::Retnq_imm16)
 }
 
 // A rip-relative operand ignores the prefix bit that extends a base register; with a base it would count.
