@@ -74,6 +74,7 @@ const FX_SOFTWARE: usize = 464;
 const MXCSR_INITIAL: u32 = 0x1f80;
 const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
+const RESUME: u64 = 0x1_0000;
 /// DF, TF and RF are clear in a handler.
 const HANDLER_FLAGS: u64 = !(0x400 | 0x100 | 0x1_0000);
 
@@ -645,5 +646,6 @@ fn raise(context: &mut Context, number: u32, code: u64, address: u64, error: [u6
     if !has_handler(context, number) {
         return default_effect(number);
     }
+    context.rflags |= RESUME; // as the processor has it in what it pushes for a fault
     context.pending_signal = number;
 }
