@@ -26,6 +26,11 @@ fn place(thread: &Thread, context: &Context, host: HostPc) -> Option<(u32, Guest
     Some((record.kind, record.pc))
 }
 
+/// Whether the instruction at `host` touches the shadow, for which application instruction.
+pub fn shadow_at(thread: &Thread, context: &Context, host: HostPc) -> Option<GuestPc> {
+    place(thread, context, host).filter(|(kind, _)| kind & kind::SHADOW != 0).map(|(_, pc)| pc)
+}
+
 /// Return the application's address of the branch that stands at `host`.
 pub fn branch_at(thread: &Thread, context: &Context, host: HostPc) -> Option<GuestPc> {
     place(thread, context, host).map(|(_, pc)| pc)

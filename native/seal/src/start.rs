@@ -1,6 +1,6 @@
 //! What the controller calls, and the first and last steps of each thread.
 
-use crate::abi::{AltStack, Context, Mailbox, mapping, state, trouble};
+use crate::abi::{AltStack, Context, Mailbox, mapping, mode, state, trouble};
 use crate::heap::Heap;
 use crate::sys::{self, Lock};
 use crate::{calls, entry, pages, shadow, signals, threads};
@@ -16,6 +16,12 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
     calls::fill_wanted_table(mailbox.mode);
     if mailbox.mapping_count == 0 {
         pages::remember(mailbox.low, mailbox.low_bytes, mapping::LOW);
+    }
+    if mailbox.mode == mode::SHADOW {
+        if !shadow::map() {
+            return sys::ENOMEM;
+        }
+        mailbox.shadow_offset = shadow::OFFSET;
     }
     pages::learn();
     for slot in threads::slots() {
@@ -75,7 +81,6 @@ pub extern "C" fn farewell(context: &mut Context) -> u64 {
         sys::call(sys::RSEQ, arguments);
     }
     context.state = state::LEFT;
-    let _ = shadow::READY;
     if context.vectors_in_context != 0 { (&raw const context.xmm) as u64 } else { 0 }
 }
 

@@ -243,6 +243,14 @@ pub fn has_bmi2() -> bool {
     core::arch::x86_64::__cpuid_count(7, 0).ebx & EBX_BMI2 != 0
 }
 
+/// The application's thread pointer: the engine never changes it.
+pub fn fs_base() -> u64 {
+    let base: u64;
+    // SAFETY: rdfsbase reads; the kernel allows it since 5.9, which the controller has checked.
+    unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack)) };
+    base
+}
+
 /// How many bytes XSAVE needs for all that this processor and kernel offer.
 pub fn vector_bytes() -> u64 {
     u64::from(core::arch::x86_64::__cpuid_count(0xd, 0).ebx)
