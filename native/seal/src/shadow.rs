@@ -60,6 +60,20 @@ pub fn map() -> bool {
     MAPPED.iter().all(|&(low, high)| map_tags(low.wrapping_add(offset_of_region(low)), high - low))
 }
 
+/// Let `gs:` lead to the tags in this thread.
+pub fn enter() {
+    if sys::mailbox().shadow_offset != 0 {
+        sys::set_gs_base(OFFSET);
+    }
+}
+
+/// Let `gs:` be what it is in every program.
+pub fn leave() {
+    if sys::mailbox().shadow_offset != 0 {
+        sys::set_gs_base(0);
+    }
+}
+
 /// A tag at `address` was asked for where no shadow is yet.
 pub fn map_around(address: u64) -> bool {
     map_tags(address & !(CHUNK - 1), CHUNK)

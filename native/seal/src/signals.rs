@@ -376,6 +376,7 @@ fn adopt(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], live:
     context.rip = uc[REG_RIP];
     context.state = state::RUNNING;
     take_xmm(context, uc);
+    shadow::enter();
     threads::furnish(context);
     context.altstack = AltStack { sp: uc[UC_STACK], flags: uc[UC_STACK + 1] as u32, pad: 0, bytes: uc[UC_STACK + 2] };
     let slot = (&raw const *context) as u64;

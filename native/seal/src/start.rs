@@ -60,12 +60,14 @@ pub extern "C" fn prologue(context: &mut Context) {
         let arguments = [context.rseq_address, u64::from(context.rseq_bytes), UNREGISTER, u64::from(context.rseq_signature), 0, 0];
         sys::call(sys::RSEQ, arguments);
     }
+    shadow::enter();
     context.state = state::RUNNING;
     signals::set_kernel_mask(context);
 }
 
 /// A new thread's first step: it has no alternate stack and no rseq, and all signals are blocked.
 pub extern "C" fn child(context: &mut Context) {
+    shadow::enter();
     signals::exchange_altstack(context);
     context.tid = sys::call(sys::GETTID, [0; 6]) as u32;
     context.state = state::RUNNING;
@@ -74,6 +76,7 @@ pub extern "C" fn child(context: &mut Context) {
 
 /// A thread's last step: what belongs to threads is as the application had it. Answers where its vectors are, if not in the processor.
 pub extern "C" fn farewell(context: &mut Context) -> u64 {
+    shadow::leave();
     let stack: AltStack = context.altstack;
     sys::call3(sys::SIGALTSTACK, (&raw const stack) as u64, 0, 0);
     if context.rseq_address != 0 {

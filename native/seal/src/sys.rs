@@ -251,6 +251,12 @@ pub fn fs_base() -> u64 {
     base
 }
 
+/// Set what `gs:` adds to an address.
+pub fn set_gs_base(base: u64) {
+    // SAFETY: Linux programs of x86-64 do not use gs (the controller has checked), and neither does Rust.
+    unsafe { asm!("wrgsbase {}", in(reg) base, options(nomem, nostack)) };
+}
+
 /// How many bytes XSAVE needs for all that this processor and kernel offer.
 pub fn vector_bytes() -> u64 {
     u64::from(core::arch::x86_64::__cpuid_count(0xd, 0).ebx)
