@@ -214,7 +214,7 @@ pub struct Mailbox {
     pub patch_count: u32,
     pub snapshot_count: u32,
     pub confined: u32, // by the controller: 1 where seccomp may forbid what the application does not do itself
-    pub pad: u32,
+    pub park: u32, // by the controller: 1 while it withdraws: whoever comes out of the engine stops at `seal_parked`
     pub heap_used: u64,
     pub frozen_ns: u64, // by the controller: how long the last freeze lasted
     pub possessed_at_ns: u64, // by the controller: CLOCK_REALTIME

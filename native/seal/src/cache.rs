@@ -101,8 +101,6 @@ pub struct Arena {
     pub jump_miss: HostPc,
     pub return_elsewhere: HostPc,
     pub jump_elsewhere: HostPc,
-    pub return_elsewhere_saved: HostPc, // the same where rcx is in the Context already
-    pub jump_elsewhere_saved: HostPc,
 }
 
 impl Arena {
@@ -137,6 +135,7 @@ pub struct Thread {
     pub exits: Vec<Exit>,
     pub index: Index,
     pub scratch: crate::translate::Scratch,
+    pub has_bmi2: bool, // shifts that leave flags alone
     constants: u64,
     gate_constant: u64,
 }
@@ -157,6 +156,7 @@ impl Thread {
             exits: Vec::new(),
             index: Index::new(),
             scratch: crate::translate::Scratch::new(),
+            has_bmi2: sys::has_bmi2(),
             constants: 0,
             gate_constant: 0,
         };
@@ -219,31 +219,21 @@ impl Thread {
         code.op_reg_mem(false, &[0x89], abi::RCX as u8, &exit);
         code.mov_reg_const(abi::RCX, self.slot);
         code.jmp_mem(&Operand::absolute(self.gate_constant as u32));
-        // What rcx is: the application's, saved already, or the place of the branch that has missed.
-        enum Holds {
-            Live,
-            Saved,
-            Miss,
-        }
-        use Holds::{Live, Miss, Saved};
+        // The application's rcx is saved already. Behind a table's miss, rcx is the place of the branch.
         let branch = self.field(core::mem::offset_of!(Context, branch));
-        let mut shared = |id: u32, rcx: Holds| {
+        let mut shared = |id: u32, missed: bool| {
             let at = code.here();
-            match rcx {
-                Live => code.mov_mem_reg(&save, abi::RCX),
-                Miss => code.mov_mem_reg(&branch, abi::RCX),
-                Saved => {}
+            if missed {
+                code.mov_mem_reg(&branch, abi::RCX);
             }
             code.mov_reg_const(abi::RCX, u64::from(id));
             code.jmp(gate);
             at
         };
-        let return_miss = shared(EXIT_RETURN_MISS, Miss);
-        let jump_miss = shared(EXIT_JUMP_MISS, Miss);
-        let return_elsewhere = shared(EXIT_RETURN_ELSEWHERE, Live);
-        let jump_elsewhere = shared(EXIT_JUMP_ELSEWHERE, Live);
-        let return_elsewhere_saved = shared(EXIT_RETURN_ELSEWHERE, Saved);
-        let jump_elsewhere_saved = shared(EXIT_JUMP_ELSEWHERE, Saved);
+        let return_miss = shared(EXIT_RETURN_MISS, true);
+        let jump_miss = shared(EXIT_JUMP_MISS, true);
+        let return_elsewhere = shared(EXIT_RETURN_ELSEWHERE, false);
+        let jump_elsewhere = shared(EXIT_JUMP_ELSEWHERE, false);
         let mut code = Code::new(begin.offset(ENTER_OFFSET), end);
         code.mov_reg_mem(abi::RCX, &save);
         code.jmp_mem(&self.field(core::mem::offset_of!(Context, resume)));
@@ -258,8 +248,6 @@ impl Thread {
             jump_miss,
             return_elsewhere,
             jump_elsewhere,
-            return_elsewhere_saved,
-            jump_elsewhere_saved,
         }
     }
 
@@ -343,6 +331,7 @@ impl Thread {
     /// Make all fragments dead that come from `low..high`. May be called by another thread: then the owner may
     /// be running over them, and will, up to its next branch.
     pub fn kill(&mut self, low: u64, high: u64) {
+        self.scratch.forget();
         for fragment in &mut self.fragments {
             if !fragment.dead && fragment.low.0 < high && fragment.high.0 > low {
                 fragment.dead = true;
@@ -363,6 +352,7 @@ impl Thread {
         self.fragments.clear();
         self.exits.clear();
         self.index.clear();
+        self.scratch.forget();
         self.constants = 8; // the gates' stays
         for arena in &mut self.arenas {
             arena.hot = arena.begin.offset(GATES_BYTES);

@@ -75,7 +75,7 @@ fn go_on(context: &mut Context, mut by: By) {
             signals::deliver_pending(context);
             by = By::Engine;
         }
-        if context.request == request::PARK {
+        if context.request == request::PARK || sys::mailbox().park != 0 {
             context.state = state::PARKED;
             entry::park();
             context.request = request::NOTHING; // nobody took us away

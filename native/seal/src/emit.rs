@@ -190,6 +190,11 @@ impl Code {
         self.bytes(&[0x0f, 0xb7, 0xc8]);
     }
 
+    pub fn shrx_rcx_mem_rcx(&mut self, absolute: &Operand) {
+        self.bytes(&[0xc4, 0xe2, 0xf3, 0xf7]);
+        self.modrm(abi::RCX as u8, absolute);
+    }
+
     /// `lea rsp, [rsp + bytes]`, which leaves flags alone.
     pub fn move_stack(&mut self, bytes: i32) {
         self.lea(abi::RSP, &Operand::at(abi::RSP, bytes));

@@ -15,13 +15,13 @@
 //! | `syscall` | `movzx ecx,ax; movzx ecx,byte [wanted+rcx]; jrcxz 1f;` to the engine`; 1: syscall; lea rcx,[rax+14]; jrcxz` EFAULT`; mov rcx,next` |
 //! | far transfers | to the engine |
 //!
-//! A landing compares `target` with the address that it stands for. Where flags live it does so with `not` and `lea`.
+//! A landing compares `target` with the address that it stands for: `mov ecx,16; shrx rcx,[target],rcx; lea rcx,[rcx-pc>>16]; jrcxz`.
 
 use core::mem::offset_of;
 
 use iced_x86::{Code as Op, EncodingKind, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
-use crate::abi::{self, Context, RCX, RDX, RSP};
+use crate::abi::{self, Context, RCX, RSP};
 use crate::cache::{ExitKind, Fragment, Full, Thread, kind};
 use crate::emit::{Code, GuestPc, HostPc, JMP_SHORT, JRCXZ, Operand};
 use crate::translate::{Step, Wish, is_far, number};
@@ -63,18 +63,16 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     let begin = HostPc((thread.arenas[arena].hot.0 + 15) & !15);
     let limit = thread.arenas[arena].cold;
     let steps = core::mem::take(&mut thread.scratch.steps);
-    let live_out = thread.scratch.live_out;
     let mut lower = Lower { code: Code::new(begin, limit), watched: thread.scratch.watched, thread, arena, shadow: wish.shadow, slip: None, tails: alloc::vec::Vec::new() };
     let jumped = wish.jumped && !lower.watched;
     if jumped {
-        lower.landing(Through::Jumps, wish.pc, u32::from(steps[0].live), None);
+        lower.landing(Through::Jumps, wish.pc);
     }
     let host = lower.code.here();
     let (mut low, mut high) = (wish.pc.0, wish.pc.0);
     let mut open = true;
-    for (at, step) in steps.iter().enumerate() {
-        let live_after = steps.get(at + 1).map_or(live_out, |s| u32::from(s.live));
-        open = lower.step(step, live_after);
+    for step in &steps {
+        open = lower.step(step);
         low = low.min(step.instruction.ip());
         high = high.max(step.instruction.next_ip());
     }
@@ -116,7 +114,7 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
     let begin = thread.arenas[arena].hot;
     let limit = thread.arenas[arena].cold;
     let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, watched: false, slip: None, tails: alloc::vec::Vec::new() };
-    lower.landing(through, pc, crate::translate::FLAGS, None);
+    lower.landing(through, pc);
     lower.record(0, pc);
     if lower.code.here().offset(5).rel32(host).is_some() {
         lower.code.jmp(host);
@@ -151,7 +149,7 @@ impl Lower<'_> {
     }
 
     // Write one step; answer whether the line goes on behind it.
-    fn step(&mut self, step: &Step, live_after: u32) -> bool {
+    fn step(&mut self, step: &Step) -> bool {
         let instruction = &step.instruction;
         let pc = GuestPc(instruction.ip());
         let next = GuestPc(instruction.next_ip());
@@ -179,13 +177,14 @@ impl Lower<'_> {
             }
             FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => self.system_call(pc, next),
             FlowControl::Call if instruction.code() == Op::Call_rel32_64 => {
-                self.call(Some(GuestPc(instruction.near_branch_target())), pc, next, live_after, 0);
+                self.call(Some(GuestPc(instruction.near_branch_target())), pc, next, 0);
             }
             FlowControl::Call => self.plain(step), // virtual machine calls, which fault here as they do natively
             FlowControl::IndirectCall => {
                 self.load_target(instruction, pc);
-                self.call(None, pc, next, live_after, kind::RCX);
+                self.call(None, pc, next, kind::RCX);
             }
+            FlowControl::Return if !is_near_return(instruction.code()) => self.plain(step), // of other modes: a fault here as natively
             FlowControl::Return => {
                 self.ret(instruction, pc);
                 return false;
@@ -331,7 +330,7 @@ impl Lower<'_> {
         self.code.jmp(miss);
     }
 
-    fn call(&mut self, target: Option<GuestPc>, pc: GuestPc, next: GuestPc, live: u32, saved: u32) {
+    fn call(&mut self, target: Option<GuestPc>, pc: GuestPc, next: GuestPc, saved: u32) {
         self.record(saved, pc);
         let Some(constant) = self.thread.constant(next.0) else {
             self.code.overflow = true;
@@ -350,7 +349,7 @@ impl Lower<'_> {
         let field = self.code.branch(&[0xe8], here);
         self.tails.push(Tail { field, pc, saved, constant, target });
         let landing = self.code.here();
-        self.landing(Through::Returns, next, live, Some(constant));
+        self.landing(Through::Returns, next);
         sys::set_table_entry(self.thread.slot, abi::SLOT_RETURNS, next.0, landing.0);
     }
 
@@ -398,46 +397,36 @@ impl Lower<'_> {
         self.code.jmp(miss);
     }
 
-    /// Write the check that `Context::target` is `pc`, restoring rcx. `constant`: an address that holds `pc`.
-    fn landing(&mut self, through: Through, pc: GuestPc, live: u32, constant: Option<u64>) {
+    /// Write the check that `Context::target` is `pc`, restoring rcx. Nobody knows whether flags live where control is to go if it is
+    /// not, so none is touched. The low 16 bits are equal, the table saw to that; the others are less than 2 to the 31 in user space.
+    fn landing(&mut self, through: Through, pc: GuestPc) {
         let (saved, target) = (self.saved(RCX), self.target());
         let arena = &self.thread.arenas[self.arena];
-        let (elsewhere, elsewhere_saved) = match through {
-            Through::Returns => (arena.return_elsewhere, arena.return_elsewhere_saved),
-            Through::Jumps => (arena.jump_elsewhere, arena.jump_elsewhere_saved),
-        };
-        let below = if through == Through::Returns { kind::BELOW } else { 0 };
-        self.record(kind::RCX | kind::TARGET | below, pc);
-        match constant {
-            Some(cell) => self.code.mov_reg_mem(RCX, &Operand::absolute(cell as u32)),
-            None => self.code.mov_reg_const(RCX, pc.0),
+        let elsewhere = if through == Through::Returns { arena.return_elsewhere } else { arena.jump_elsewhere };
+        if through == Through::Returns {
+            self.record(kind::RCX | kind::TARGET | kind::BELOW, pc);
+            self.code.mov_reg_mem(RCX, &target);
+            self.code.mov_mem_reg(&Operand::at(RSP, -8), RCX); // no address of ours stays below the stack pointer
         }
-        if live == 0 {
-            self.code.cmp_reg_mem(RCX, &target);
-            if through == Through::Returns {
-                self.code.mov_mem_reg(&Operand::at(RSP, -8), RCX); // no address of ours stays below the stack pointer
-            }
-            self.code.mov_reg_mem(RCX, &saved);
-            self.record(kind::TARGET, pc);
-            self.code.branch(&[0x0f, 0x85], elsewhere);
+        self.record(kind::RCX | kind::TARGET, pc);
+        let difference = Operand::at(RCX, -((pc.0 >> 16) as i32));
+        if self.thread.has_bmi2 {
+            self.code.mov_reg_const(RCX, 16);
+            self.code.shrx_rcx_mem_rcx(&target);
+            self.code.lea(RCX, &difference);
         } else {
-            let saved_rdx = self.saved(RDX);
-            if through == Through::Returns {
-                self.code.mov_mem_reg(&Operand::at(RSP, -8), RCX);
-            }
-            self.code.mov_mem_reg(&saved_rdx, RDX);
-            self.record(kind::RCX | kind::RDX | kind::TARGET, pc);
-            self.code.mov_reg_mem(RDX, &target);
-            self.code.bytes(&[0x48, 0xf7, 0xd2]); // not rdx, which touches no flag
-            self.code.lea(RCX, &Operand { base: Some(RCX as u8), index: Some(RDX as u8), ..Operand::at(RCX, 1) });
-            self.code.mov_reg_mem(RDX, &saved_rdx);
-            self.record(kind::RCX | kind::TARGET, pc);
-            let same = self.code.short(JRCXZ);
-            self.code.jmp(elsewhere_saved);
-            self.code.land(same);
-            self.code.mov_reg_mem(RCX, &saved);
+            // Bits 48 to 63, then 16 to 47.
+            self.code.op_reg_mem(false, &[0x0f, 0xb7], RCX as u8, &target.plus(6));
+            let canonical = self.code.short(JRCXZ);
+            self.code.jmp(elsewhere);
+            self.code.land(canonical);
+            self.code.op_reg_mem(false, &[0x8b], RCX as u8, &target.plus(2));
+            self.code.op_reg_mem(false, &[0x8d], RCX as u8, &difference);
         }
-        self.slip = None;
+        let same = self.code.short(JRCXZ);
+        self.code.jmp(elsewhere);
+        self.code.land(same);
+        self.code.mov_reg_mem(RCX, &saved);
         self.record(0, pc);
     }
 
@@ -476,6 +465,10 @@ impl Lower<'_> {
         self.jump_to(GuestPc(step.instruction.near_branch_target()));
         false
     }
+}
+
+fn is_near_return(code: Op) -> bool {
+    matches!(code, Op::Retnq | Op::Retnq_imm16)
 }
 
 // A rip-relative operand ignores the prefix bit that extends a base register; with a base it would count.

@@ -45,7 +45,7 @@ static KNOWN: Locked<Known> = Locked::new(Known { code: Vec::new(), protected: V
 /// Pages that anything was ever translated from, by hash: most unmaps are of none.
 static TRANSLATED: [AtomicU64; BLOOM_WORDS] = [const { AtomicU64::new(0) }; BLOOM_WORDS];
 
-/// The lock that orders changes to code; a fork takes it. Never taken while a `Thread::lock` is held.
+/// The lock of what is known of the memory; a fork takes it. Nobody who holds it asks for another.
 pub fn lock() -> &'static Lock {
     KNOWN.lock()
 }
@@ -238,31 +238,38 @@ fn protect_pages(known: &mut Known, low: u64, high: u64) {
     }
 }
 
-/// A write to `address` faulted: if the page is protected by us, make what came from it dead, and let the write through.
+/// A write to `address` faulted: if the page is protected by us, let the write through, and make what came from it dead.
+///
+/// In this order: a thread that translates from the page meanwhile protects it again, and either its fragment is made dead here or the
+/// write faults once more.
 pub fn written(address: u64) -> bool {
     let page = address & !(PAGE - 1);
-    KNOWN.with(|known| {
-        let Some(at) = known.protected.iter().position(|r| r.low == page) else {
-            // Another thread may have let it through in the meantime.
-            return known.around(page).is_some_and(|r| r.is_writable());
-        };
+    let opened = KNOWN.with(|known| {
+        let Some(at) = known.protected.iter().position(|r| r.low == page) else { return None };
         let range = known.protected.swap_remove(at);
-        kill_everywhere(page, page + PAGE);
         sys::call3(sys::MPROTECT, page, PAGE, range.protection);
-        true
-    })
+        Some(range)
+    });
+    if opened.is_some() {
+        kill_everywhere(page, page + PAGE);
+        return true;
+    }
+    // Another thread may have let it through in the meantime.
+    KNOWN.with(|known| known.around(page).is_some_and(|r| r.is_writable()))
 }
 
 /// Let the kernel write wherever the application may: it was refused once, perhaps because of us. Answers if so.
 pub fn open_all() -> bool {
-    KNOWN.with(|known| {
-        let any = !known.protected.is_empty();
-        for range in core::mem::take(&mut known.protected) {
-            kill_everywhere(range.low, range.high);
+    let opened = KNOWN.with(|known| {
+        for range in &known.protected {
             sys::call3(sys::MPROTECT, range.low, PAGE, range.protection);
         }
-        any
-    })
+        core::mem::take(&mut known.protected)
+    });
+    for range in &opened {
+        kill_everywhere(range.low, range.high);
+    }
+    !opened.is_empty()
 }
 
 /// Like `open_all`, at a release: nobody runs, nothing needs to be marked dead.
@@ -280,10 +287,10 @@ pub fn gone(low: u64, high: u64) {
         known.protected.retain(|r| r.low < low || r.low >= high);
         cut(&mut known.code, low, high);
         known.settle();
-        if was_translated(low, high) {
-            kill_everywhere(low, high);
-        }
     });
+    if was_translated(low, high) {
+        kill_everywhere(low, high);
+    }
 }
 
 /// `low..high` has these rights now. `shared`: others may write it, by another address.
@@ -295,11 +302,6 @@ pub fn has_rights(low: u64, high: u64, protection: u64, shared: bool) {
             known.settle();
         });
     }
-}
-
-/// Whether any of `low..high` is shared memory that may be executed.
-pub fn was_shared(low: u64, high: u64) -> bool {
-    KNOWN.with(|known| known.code.iter().any(|r| r.shared && r.low < high && r.high > low))
 }
 
 fn cut(ranges: &mut Vec<Range>, low: u64, high: u64) {
@@ -328,7 +330,7 @@ fn was_translated(low: u64, high: u64) -> bool {
     })
 }
 
-// Under the lock of what is known, with no thread's lock held by the caller.
+// With no lock held: each thread's is taken in turn.
 fn kill_everywhere(low: u64, high: u64) {
     for slot in threads::slots() {
         let context = sys::context(slot);

@@ -71,7 +71,8 @@ pub extern "C" fn recover_all() -> i64 {
     let mailbox = sys::mailbox();
     for at in 0..mailbox.snapshot_count as usize {
         let snapshot = &mut mailbox.snapshots[at];
-        snapshot.status = recovered::NATIVE;
+        let inside = start::is_image(snapshot.regs[user_regs::RIP]); // perhaps a thread that has no name yet, or none any more
+        snapshot.status = if inside { recovered::BUSY } else { recovered::NATIVE };
         let Some(context) = threads::context_of(snapshot.tid) else { continue };
         if context.state == abi::state::AMBUSHED {
             continue;

@@ -74,6 +74,7 @@ const FX_SOFTWARE: usize = 464;
 const MXCSR_INITIAL: u32 = 0x1f80;
 const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
+const RESUME: u64 = 0x1_0000;
 /// DF, TF and RF are clear in a handler.
 const HANDLER_FLAGS: u64 = !(0x400 | 0x100 | 0x1_0000);
 
@@ -151,8 +152,8 @@ pub fn give_back(mailbox: &mut Mailbox) {
 // ---- masks and stacks
 
 /// Let the kernel block what the application blocks, less what the engine needs.
-pub fn set_kernel_mask(mask: u64) {
-    set_exact_mask(mask & !OPEN);
+pub fn set_kernel_mask(context: &Context) {
+    entry::set_mask(context, context.mask & !OPEN);
 }
 
 pub fn set_exact_mask(mask: u64) {
@@ -160,12 +161,9 @@ pub fn set_exact_mask(mask: u64) {
     sys::call(sys::RT_SIGPROCMASK, [SET, (&raw const mask) as u64, 0, 8, 0, 0]);
 }
 
-/// Block all signals; answer what was blocked.
-pub fn block_all() -> u64 {
-    const BLOCK: u64 = 0;
-    let (all, mut before) = (!0u64, 0u64);
-    sys::call(sys::RT_SIGPROCMASK, [BLOCK, (&raw const all) as u64, (&raw mut before) as u64, 8, 0, 0]);
-    before
+/// Block all signals.
+pub fn block_all() {
+    set_exact_mask(!0);
 }
 
 /// Give the kernel the slot's signal stack; answer what it had.
@@ -233,6 +231,9 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
         uc[REG_RIP] = entry::copy_fault();
         return;
     }
+    if number == SIGTRAP && (host == entry::parked() + 1 || host == entry::held() + 1) {
+        return; // the controller that this stop was for has gone: go on
+    }
     let known = threads::context_around(frame);
     let Some(context) = known.or_else(|| threads::context_of(sys::call(sys::GETTID, [0; 6]) as u32)) else {
         unknown(number, uc);
@@ -279,6 +280,9 @@ fn keep(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: 
     context.pending_signal = number;
     context.pending_info.copy_from_slice(&info[..16]);
     context.pending_error.copy_from_slice(&uc[REG_ERROR..REG_ERROR + 4]);
+    if host >= entry::mask_begin() && host <= entry::mask_syscall() {
+        uc[REG_RIP] = entry::mask_end();
+    }
     if (entry::resume_begin()..entry::resume_end()).contains(&host) {
         uc[REG_RIP] = entry::redispatch();
         uc[REG_RCX] = (&raw const *context) as u64;
@@ -430,7 +434,7 @@ pub fn deliver_pending(context: &mut Context) {
     let signal = Signal { number, info: context.pending_info, flags: UC_FLAGS, segments: SEGMENTS, error: context.pending_error };
     deliver(context, &signal, area);
     entry::load_vectors(area, context, u64::MAX);
-    set_kernel_mask(context.mask);
+    set_kernel_mask(context);
 }
 
 fn write_software_bytes(area: u64, bytes: u64) {
@@ -554,7 +558,7 @@ pub fn sigreturn(context: &mut Context) {
     let stack = AltStack { sp: uc[UC_STACK], flags: uc[UC_STACK + 1] as u32, pad: 0, bytes: uc[UC_STACK + 2] };
     let _ = set_altstack(context, AltStack { flags: stack.flags & !SS_ONSTACK, ..stack });
     load_frame_vectors(context, uc[UC_VECTORS]);
-    set_kernel_mask(context.mask);
+    set_kernel_mask(context);
 }
 
 fn load_frame_vectors(context: &mut Context, from: u64) {
@@ -642,5 +646,6 @@ fn raise(context: &mut Context, number: u32, code: u64, address: u64, error: [u6
     if !has_handler(context, number) {
         return default_effect(number);
     }
+    context.rflags |= RESUME; // as the processor has it in what it pushes for a fault
     context.pending_signal = number;
 }

@@ -55,7 +55,7 @@ pub extern "C" fn prologue(context: &mut Context) {
         sys::call(sys::RSEQ, arguments);
     }
     context.state = state::RUNNING;
-    signals::set_kernel_mask(context.mask);
+    signals::set_kernel_mask(context);
 }
 
 /// A new thread's first step: it has no alternate stack and no rseq, and all signals are blocked.
@@ -63,7 +63,7 @@ pub extern "C" fn child(context: &mut Context) {
     signals::exchange_altstack(context);
     context.tid = sys::call(sys::GETTID, [0; 6]) as u32;
     context.state = state::RUNNING;
-    signals::set_kernel_mask(context.mask);
+    signals::set_kernel_mask(context);
 }
 
 /// A thread's last step: what belongs to threads is as the application had it. Answers where its vectors are, if not in the processor.

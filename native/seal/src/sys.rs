@@ -238,6 +238,11 @@ pub fn octets(address: u64, count: usize) -> &'static mut [u8] {
     unsafe { core::slice::from_raw_parts_mut(address as *mut u8, count) }
 }
 
+pub fn has_bmi2() -> bool {
+    const EBX_BMI2: u32 = 1 << 8;
+    core::arch::x86_64::__cpuid_count(7, 0).ebx & EBX_BMI2 != 0
+}
+
 /// How many bytes XSAVE needs for all that this processor and kernel offer.
 pub fn vector_bytes() -> u64 {
     u64::from(core::arch::x86_64::__cpuid_count(0xd, 0).ebx)

@@ -90,7 +90,7 @@ class Loan:
         work.rip = self._site.system_call
         for register, value in zip(restart.ARGUMENTS, arguments, strict=False):
             setattr(work, register, value & _NO_CALL)
-        self._send(work)
+        self._thread.send(work, _BORROWED_MASK)
         for _ in ("entered", "left"):
             self._thread.go_on_to_system_call()
             self._until(Why.SYSTEM_CALL)
@@ -110,7 +110,7 @@ class Loan:
         work = self._work
         work.rip, work.rdi, work.rsp = address, argument, self._site.stack
         work.orig_rax = _NO_CALL
-        self._send(work)
+        self._thread.send(work, _BORROWED_MASK)
         self._thread.go_on()
 
     def result(self, what: str) -> int:
@@ -145,11 +145,6 @@ class Loan:
             self._kernel.interrupt(self._thread.tid)
             self._thread.wait()
         self._thread.put_back()
-
-    def _send(self, work: Registers) -> None:
-        # Registers first: from here on it finds home by itself, and home restores the mask.
-        self._kernel.set_registers(self._thread.tid, work)
-        self._kernel.set_mask(self._thread.tid, _BORROWED_MASK)
 
     def _until(self, why: Why) -> int:
         """Wait for a stop of this kind and return its signal; what else stops the thread is owed to it."""

@@ -75,6 +75,11 @@ class Thread:
         self._kernel.set_mask(self.tid, mask)
         self._kernel.set_registers(self.tid, registers)
 
+    def send(self, registers: Registers, mask: int) -> None:
+        """Set registers and mask for other code than its own, which restores its mask: in this order, likewise."""
+        self._kernel.set_registers(self.tid, registers)
+        self._kernel.set_mask(self.tid, mask)
+
     def put_back(self) -> None:
         """Give it its own registers and mask again."""
         self.set(self.registers, self.mask)

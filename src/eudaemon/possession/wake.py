@@ -23,7 +23,7 @@ from eudaemon.possession.tracee import Seizure, Thread
 
 _PLAIN_FLAGS = 0x202
 _CS_64 = 0x33
-_NO_CALL = (1 << 64) - 1
+_NO_CALL = _ALL_SIGNALS = (1 << 64) - 1
 _WORD = 8
 _RSEQ_CS = 8  # offset of rseq_cs in struct rseq
 
@@ -152,4 +152,4 @@ def _enter(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None
         registers.eflags, registers.orig_rax = _PLAIN_FLAGS, _NO_CALL
         if shadow:
             registers.gs_base = shadow
-        thread.set(registers, thread.mask)
+        thread.send(registers, _ALL_SIGNALS)  # which the engine's prologue opens, when it is ready for them

@@ -122,6 +122,9 @@ extern "C" fn seal_wake() {
         "mov dword ptr [rdi + {state}], {parked}",
         ".globl seal_parked", "seal_parked:", "int3",
         "3:",
+        "mov rbx, rdi",
+        "mov eax, 14", "mov edi, 2", "lea rsi, [rbx + {mask}]", "xor edx, edx", "mov r10d, 8", "syscall",
+        "mov rdi, rbx",
         "mov rax, [rdi + {regs} + 8*4]",
         "lea rsp, [rax - 128]",
         "push qword ptr [rdi + {rip}]",
@@ -136,7 +139,7 @@ extern "C" fn seal_wake() {
         ".globl seal_wake_end", "seal_wake_end:",
         state = const offset_of!(Context, state), running = const state::RUNNING, parked = const state::PARKED,
         hold = const offset_of!(Context, hold), request = const offset_of!(Context, request),
-        park = const request::PARK, regs = const offset_of!(Context, regs), rip = const offset_of!(Context, rip),
+        mask = const offset_of!(Context, mask), park = const request::PARK, regs = const offset_of!(Context, regs), rip = const offset_of!(Context, rip),
         rflags = const offset_of!(Context, rflags),
     )
 }
