@@ -79,6 +79,8 @@ pub enum ExitKind {
     Call,        // the system call at `target` needs the engine
     Fault,       // the system call before `target` answered EFAULT
     Special,     // the instruction at `target` needs the engine
+    Fpu,         // the instruction at `target`, which goes on behind the branch, stores where the x87 unit has last been
+    FpuWide,     // the same, in the 64-bit form
 }
 
 pub struct Exit {

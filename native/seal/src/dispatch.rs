@@ -54,6 +54,17 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     context.regs[abi::RCX] = context.rip;
                     By::Engine
                 }
+                ExitKind::Fpu | ExitKind::FpuWide => {
+                    let behind = service.with(|thread| {
+                        recover::mend_fpu(thread, context, kind == ExitKind::FpuWide);
+                        thread.exits[id as usize].field.offset(4)
+                    });
+                    if context.pending_signal == 0 && context.request == request::NOTHING {
+                        context.resume = behind.0;
+                        return;
+                    }
+                    By::Engine
+                }
                 ExitKind::Special => {
                     signals::special(context);
                     By::Engine

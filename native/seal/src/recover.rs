@@ -1,7 +1,7 @@
 //! From where a thread stands in translated code to where the application is: exactly, at every host instruction.
 
 use crate::abi::{self, Context, RCX, RDX, RSP, recovered, user_regs};
-use crate::cache::{ARENA_BYTES, ENTER_BYTES, STUB_BYTES, Thread, kind};
+use crate::cache::{ARENA_BYTES, Arena, ENTER_BYTES, STUB_BYTES, Thread, kind};
 use crate::emit::{GuestPc, HostPc};
 use crate::{entry, start, sys, threads};
 
@@ -63,6 +63,52 @@ pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflag
         let word = if kind & kind::TARGET != 0 { context.target } else { 0 };
         sys::write_guest_u64(context.regs[RSP].wrapping_sub(8), word);
     }
+    true
+}
+
+const X87: u64 = 1;
+const FPU_POINTER: usize = 1; // which word of an image it is, in its 64-bit form
+const FPU_ENVIRONMENT_BYTES: usize = 28;
+const FPU_ENVIRONMENT_POINTER: usize = 12;
+
+// Where the application's instruction is that stands at `host`.
+fn instruction_at(thread: &Thread, host: HostPc) -> Option<GuestPc> {
+    let arena = thread.arena_of(host).filter(|arena| host < arena.hot)?;
+    let offset = (host.0 - arena.begin.0) as u32;
+    let at = arena.records.partition_point(|r| r.host <= offset).checked_sub(1)?;
+    let record = arena.records[at];
+    let distance = if record.kind & kind::VERBATIM != 0 { offset - record.host } else { 0 };
+    Some(GuestPc(record.pc.0 + u64::from(distance)))
+}
+
+/// The x87 unit remembers where its last instruction was: let that be the application's address, in the processor. What is stored in the
+/// 64-bit form (`wide`) and in the others is mended in that form: neither has all that the other has.
+pub fn mend_fpu(thread: &Thread, context: &mut Context, wide: bool) {
+    let area = (&raw const *context) as u64 + abi::SLOT_VECTORS;
+    if wide {
+        sys::octets(area, 1024).fill(0);
+        entry::save_vectors(area, context, X87);
+        if mend_fpu_image(thread, area) {
+            entry::load_vectors(area, context, X87);
+        }
+        return;
+    }
+    entry::store_fpu_environment(area);
+    let pointer = &mut sys::octets(area, FPU_ENVIRONMENT_BYTES)[FPU_ENVIRONMENT_POINTER..][..4];
+    let low = u32::from_le_bytes([pointer[0], pointer[1], pointer[2], pointer[3]]);
+    let offset = |arena: &Arena| u64::from(low.wrapping_sub(arena.begin.0 as u32));
+    let host = thread.arenas.iter().find(|arena| offset(arena) < ARENA_BYTES).map(|arena| arena.begin.offset(offset(arena)));
+    if let Some(pc) = host.and_then(|host| instruction_at(thread, host)) {
+        pointer.copy_from_slice(&(pc.0 as u32).to_le_bytes());
+    }
+    entry::load_fpu_environment(area); // in any case: storing it has masked exceptions
+}
+
+/// The same in an image that XSAVE64 has left at `area`. Answers whether there was anything to do.
+pub fn mend_fpu_image(thread: &Thread, area: u64) -> bool {
+    let pointer = &mut sys::words(area, 2)[FPU_POINTER];
+    let Some(pc) = instruction_at(thread, HostPc(*pointer)) else { return false };
+    *pointer = pc.0;
     true
 }
 
