@@ -210,8 +210,8 @@ impl Lower<'_> {
     fn mend_fpu(&mut self, kind: ExitKind, pc: GuestPc) {
         let (id, stub) = self.thread.exit(self.arena, kind, pc);
         self.record(0, pc);
-        let field = self.code.jmp(stub);
-        self.thread.exits[id as usize].field = field;
+        self.code.jmp(stub);
+        self.thread.exits[id as usize].field = self.code.here();
         self.record(0, pc);
     }
 

@@ -26,6 +26,11 @@ fn place(thread: &Thread, context: &Context, host: HostPc) -> Option<(u32, Guest
     Some((record.kind, record.pc))
 }
 
+/// Whether the instruction at `host` touches the shadow, for which application instruction.
+pub fn shadow_at(thread: &Thread, context: &Context, host: HostPc) -> Option<GuestPc> {
+    place(thread, context, host).filter(|(kind, _)| kind & kind::SHADOW != 0).map(|(_, pc)| pc)
+}
+
 /// Return the application's address of the branch that stands at `host`.
 pub fn branch_at(thread: &Thread, context: &Context, host: HostPc) -> Option<GuestPc> {
     place(thread, context, host).map(|(_, pc)| pc)
@@ -70,6 +75,8 @@ const X87: u64 = 1;
 const FPU_POINTER: usize = 1; // which word of an image it is, in its 64-bit form
 const FPU_ENVIRONMENT_BYTES: usize = 28;
 const FPU_ENVIRONMENT_POINTER: usize = 12;
+const FPU_ENVIRONMENT_OPCODE: usize = 18;
+const FPU_OPCODE: usize = 6; // in an image
 
 // Where the application's instruction is that stands at `host`.
 fn instruction_at(thread: &Thread, host: HostPc) -> Option<GuestPc> {
@@ -100,6 +107,9 @@ pub fn mend_fpu(thread: &Thread, context: &mut Context, wide: bool) {
     let host = thread.arenas.iter().find(|arena| offset(arena) < ARENA_BYTES).map(|arena| arena.begin.offset(offset(arena)));
     if let Some(pc) = host.and_then(|host| instruction_at(thread, host)) {
         pointer.copy_from_slice(&(pc.0 as u32).to_le_bytes());
+        if let Some(opcode) = fpu_opcode(pc) {
+            sys::octets(area, FPU_ENVIRONMENT_BYTES)[FPU_ENVIRONMENT_OPCODE..][..2].copy_from_slice(&opcode.to_le_bytes());
+        }
     }
     entry::load_fpu_environment(area); // in any case: storing it has masked exceptions
 }
@@ -109,7 +119,20 @@ pub fn mend_fpu_image(thread: &Thread, area: u64) -> bool {
     let pointer = &mut sys::words(area, 2)[FPU_POINTER];
     let Some(pc) = instruction_at(thread, HostPc(*pointer)) else { return false };
     *pointer = pc.0;
+    if let Some(opcode) = fpu_opcode(pc) {
+        sys::octets(area, FPU_OPCODE + 2)[FPU_OPCODE..].copy_from_slice(&opcode.to_le_bytes());
+    }
     true
+}
+
+// What the x87 unit keeps of an instruction: three bits of the opcode, and the ModRM byte, which we may have changed.
+fn fpu_opcode(pc: GuestPc) -> Option<u16> {
+    let mut bytes = [0; 15];
+    let count = sys::read_guest(pc.0, &mut bytes);
+    let is_prefix = |byte: &u8| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf2 | 0xf3);
+    let at = bytes[..count].iter().position(|byte| !is_prefix(byte))?;
+    let (opcode, modrm) = (*bytes.get(at)?, *bytes.get(at + 1)?);
+    (0xd8..=0xdf).contains(&opcode).then_some(u16::from(opcode & 7) << 8 | u16::from(modrm))
 }
 
 /// Answer for every snapshot of the mailbox where the application is. The controller calls this with all threads stopped.

@@ -72,7 +72,9 @@ impl Run {
         if let Some(fault) = &native.fault {
             println!("  natively: signal {} at {:#x}", fault.signal, fault.words[21]);
         }
-        println!("{}", listing());
+        if setting("ONLY").is_some() || self.shown == 1 {
+            println!("{}", listing());
+        }
         false
     }
 
