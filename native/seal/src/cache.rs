@@ -82,6 +82,8 @@ pub enum ExitKind {
     Tagged,      // the instruction at `target` reads what has a tag
     Shadow,      // the tags for the instruction at `target` are the engine's to see to; on at `field`
     Special,     // the instruction at `target` needs the engine
+    Fpu,         // the instruction at `target` stores where the x87 unit has last been; on at `field`
+    FpuWide,     // the same, in the 64-bit form
 }
 
 pub struct Exit {

@@ -28,11 +28,15 @@ pub extern "C" fn from_exit(context: &mut Context) {
             By::Return
         }
         cache::EXIT_RETURN_ELSEWHERE => {
+            context.branch = 0; // which one it was, nobody knows
             context.rip = context.target;
             sys::write_guest_u64(context.regs[RSP] - 8, context.target);
             By::Return
         }
         cache::EXIT_JUMP_MISS | cache::EXIT_JUMP_ELSEWHERE => {
+            if context.exit == cache::EXIT_JUMP_ELSEWHERE {
+                context.branch = 0;
+            }
             context.rip = context.target;
             By::Jump
         }
@@ -55,6 +59,11 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     }
                     context.regs[abi::RCX] = context.rip;
                     By::Engine
+                }
+                ExitKind::Fpu | ExitKind::FpuWide => {
+                    service.with(|thread| recover::mend_fpu(thread, context, kind == ExitKind::FpuWide));
+                    context.resume = field.0;
+                    return;
                 }
                 ExitKind::Tagged => {
                     context.tagged_reads += 1;

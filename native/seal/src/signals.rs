@@ -488,6 +488,9 @@ fn deliver(context: &mut Context, signal: &Signal, vectors: u64) {
     let size = u32::from_le_bytes([software[16], software[17], software[18], software[19]]);
     let vector_bytes = if magic == MAGIC1 { u64::from(size) + 4 } else { FX_BYTES as u64 };
 
+    if let Some(service) = sys::service(context) {
+        service.peek(|thread| recover::mend_fpu_image(thread, vectors));
+    }
     let stack = context.altstack;
     let seen = altstack_seen(context);
     let mut sp = context.regs[RSP].wrapping_sub(128);
@@ -629,9 +632,11 @@ pub fn cannot_execute(context: &mut Context, why: Refusal) {
         Refusal::Inexecutable if sys::read_guest(context.rip, &mut [0]) == 1 => (SIGSEGV, SEGV_ACCERR),
         _ => (SIGSEGV, SEGV_MAPERR),
     };
+    const USER_END: u64 = 0x7fff_ffff_f000;
+    let present = u64::from(code == SEGV_ACCERR || context.rip >= USER_END); // of what is the kernel's, it says nothing else
     let error = match number {
         SIGILL => [0, INVALID_OPCODE, 0, 0],
-        _ => [FETCH | (code - SEGV_MAPERR), PAGE_FAULT, 0, context.rip],
+        _ => [FETCH | present, PAGE_FAULT, 0, context.rip],
     };
     raise(context, number, code, context.rip, error);
 }

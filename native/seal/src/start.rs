@@ -3,7 +3,7 @@
 use crate::abi::{AltStack, Context, Mailbox, mapping, mode, state, trouble};
 use crate::heap::Heap;
 use crate::sys::{self, Lock};
-use crate::{calls, entry, pages, shadow, signals, threads};
+use crate::{calls, entry, pages, recover, shadow, signals, threads};
 
 pub static HEAP: Heap = Heap::new();
 /// Orders changes to the mailbox.
@@ -82,6 +82,12 @@ pub extern "C" fn farewell(context: &mut Context) -> u64 {
     if context.rseq_address != 0 {
         let arguments = [context.rseq_address, u64::from(context.rseq_bytes), 0, u64::from(context.rseq_signature), 0, 0];
         sys::call(sys::RSEQ, arguments);
+    }
+    if let Some(service) = sys::service(context) {
+        service.peek(|thread| {
+            recover::mend_fpu(thread, context, true);
+            recover::mend_fpu(thread, context, false);
+        });
     }
     context.state = state::LEFT;
     if context.vectors_in_context != 0 { (&raw const context.xmm) as u64 } else { 0 }
