@@ -32,7 +32,7 @@ def good(victim: Victim) -> None:
     victim.good(1)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", VICTIMS)
 def test_a_fuse_at_every_operation_of_possessing(
     victims: Victims, started: list[Victim], engine: Engine, name: str
@@ -62,7 +62,7 @@ def test_a_fuse_at_every_operation_of_possessing(
     assert residue(victim.pid) == before
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", VICTIMS)
 def test_a_fuse_at_every_operation_of_releasing(
     victims: Victims, started: list[Victim], engine: Engine, name: str
@@ -106,7 +106,7 @@ def killed_at(nth: int, pid: int, engine: Engine, verb: str) -> bool:
     return os.WIFSIGNALED(status)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", VICTIMS)
 @pytest.mark.parametrize("verb", ["possess", "release"])
 def test_a_controller_killed_at_every_operation(

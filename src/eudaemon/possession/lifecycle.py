@@ -78,7 +78,10 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
         except Vanished:
             raise
         except PossessionError:
-            target.unmap((mapped.address, mapped.size) for mapped in planted.mailbox.spans())
+            if planted.mailbox.one("awake"):
+                withdraw(planted)
+            else:
+                target.unmap((mapped.address, mapped.size) for mapped in planted.mailbox.spans())
             raise
         possession.remarks += target.settler.remarks
     return possession

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import struct
 
+from eudaemon.possession import shadow
 from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Undone, Vanished
 from eudaemon.possession.homeward import CODE
 from eudaemon.possession.image import PROT_EXEC, PROT_READ, PROT_WRITE, SYMBOLS
@@ -17,7 +18,7 @@ from eudaemon.possession.layout import Layout, Sizes, fixed_spans, sizes_for
 from eudaemon.possession.mailbox import Mailbox
 from eudaemon.possession.maps import low_room, read_maps
 from eudaemon.possession.planted import Planted
-from eudaemon.possession.remote import RemoteCallFailed
+from eudaemon.possession.remote import Loan, RemoteCallFailed
 from eudaemon.possession.target import Target
 from eudaemon.possession.tracee import Seizure
 
@@ -37,9 +38,17 @@ def plant(target: Target, mode: str) -> Planted:
         raise
     except PossessionError as error:
         target.note(0, 0)
-        target.unmap([(layout.low, layout.size)])
+        target.unmap(_spans(target, layout))
         raise Undone(f"planting failed: {error.reason}", error.do) from error
     return planted
+
+
+def _spans(target: Target, layout: Layout) -> list[tuple[int, int]]:
+    """Return what is mapped so far: as the mailbox notes it, if it is there."""
+    mailbox = target.mailbox()
+    if mailbox is None:
+        return [(layout.low, layout.size)]
+    return [(mapped.address, mapped.size) for mapped in mailbox.spans()]
 
 
 def _reserve(target: Target, sizes: Sizes) -> Layout:
@@ -71,12 +80,16 @@ def _write(target: Target, layout: Layout, mode: str) -> Mailbox:
     record.pack(
         raw, magic=abi["MAGIC"], version=abi["VERSION"], mode=abi[f"mode::{mode.upper()}"],
         pid=inner_pid(target.pid), low=layout.low, low_bytes=layout.size, heap=layout.heap,
-        heap_bytes=layout.heap_bytes,
+        heap_bytes=layout.heap_bytes, shadow_offset=shadow.OFFSET % (1 << 64) if mode == "shadow" else 0,
+        mapping_count=1,
     )  # fmt: skip
+    # With its own mapping in it from the first: whoever finds the magic can unmap all there is.
+    abi.records["Mapping"].pack(
+        raw, record["mappings"].offset, address=layout.low, bytes=layout.size, kind=abi["mapping::LOW"]
+    )
     target.memory.write(layout.low, raw)
     target.note(0, 0)
     mailbox = Mailbox(target.memory, abi, layout.low)
-    mailbox.add_mapping(layout.low, layout.size, abi["mapping::LOW"])
     target.memory.write(layout.home, CODE)
     target.memory.write(layout.image, target.engine.image.laid_out_at(layout.image))
     known = target.engine.image.symbols
@@ -95,8 +108,22 @@ def _prepare(planted: Planted) -> None:
         with target.outside_loan(thread) as loan:
             for begin, end in fixed_spans(target.engine):
                 loan.system_call("mprotect", layout.home + begin, end - begin, PROT_READ | PROT_EXEC)
+            if planted.mailbox.one("shadow_offset"):
+                _map_shadow(planted, loan)
         with planted.loan(thread) as loan:
             planted.call(loan, "seal_prepare")
+
+
+def _map_shadow(planted: Planted, loan: Loan) -> None:
+    for address, size in shadow.spans():
+        try:
+            loan.system_call("mmap", address, size, PROT_READ | PROT_WRITE, MAPPING, -1, 0)
+        except RemoteCallFailed as error:
+            raise PossessionError(
+                f"process {planted.target.pid} has no room for the shadow at {address:#x}: {error.reason}",
+                "lift its limit of address space (ulimit -v), or possess it with --mode none",
+            ) from error
+        planted.mailbox.add_mapping(address, size, planted.target.abi["mapping::SHADOW"])
 
 
 def inner_pid(pid: int) -> int:

@@ -17,6 +17,7 @@ from typing import ClassVar
 from eudaemon.possession.errors import OperationFailed, Vanished
 
 WORDS_OF_REGISTERS = 27  # struct user_regs_struct
+_USER_BITS = 47
 WALL = 0x40000000  # __WALL: also threads that are not our children
 
 OPTION_SYSGOOD = 1 << 0  # stops at system calls are told from SIGTRAP
@@ -134,7 +135,14 @@ class Kernel:
         self._do(_GETREGS, tid, 0, ctypes.addressof(into))
 
     def set_registers(self, tid: int, registers: Registers) -> None:
-        """Write the general registers."""
+        """Write the general registers.
+
+        A segment base in the kernel's half, as the shadow's is, ptrace refuses to write, and writes 0 instead: only the
+        thread itself can set it (`wrgsbase`), which the engine does when it goes on.
+        """
+        if registers.gs_base >> _USER_BITS:
+            registers = registers.copy()
+            registers.gs_base = 0
         self._do(_SETREGS, tid, 0, ctypes.addressof(registers))
 
     def get_mask(self, tid: int) -> int:

@@ -78,13 +78,15 @@ class Target:
     def tidy(self) -> None:
         """Undo what a controller that was killed has left outside of any mailbox."""
         site = self.vdso
-        address, size = struct.unpack("<QQ", self.memory.read(site.note, 16))
-        is_there = any((area.begin, area.end) == (address, address + size) for area in read_maps(self.pid))
-        if is_there and self.memory.read_word(address) != self.abi["MAGIC"]:
-            self.unmap([(address, size)])
-        if any(self.memory.read(site.code, SITE_BYTES)):
-            with self.one_thread():
-                self.memory.write(site.code, bytes(SITE_BYTES))
+        if not any(self.memory.read(site.code, SITE_BYTES)):
+            return
+        with self.all_threads() as seizure:  # whoever was on the way home has arrived, and what it was to do is done
+            address, size = struct.unpack("<QQ", self.memory.read(site.note, 16))
+            is_there = any((area.begin, area.end) == (address, address + size) for area in read_maps(self.pid))
+            if is_there and self.memory.read_word(address) != self.abi["MAGIC"]:
+                with self.outside_loan(next(iter(seizure.threads.values()))) as loan:
+                    loan.system_call("munmap", address, size)
+            self.memory.write(site.code, bytes(SITE_BYTES))
 
     def unmap(self, spans: Iterable[tuple[int, int]]) -> None:
         """Let one thread unmap these spans, from outside of them; when no thread is on its way through them."""

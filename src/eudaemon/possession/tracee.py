@@ -150,7 +150,9 @@ class Seizure:
         until_s = time.monotonic() + STOP_S_MAX
         while inside(thread.registers.rip):
             if time.monotonic() > until_s:
-                raise PossessionError(f"thread {thread.tid} of process {self.pid} does not come home", "try again")
+                raise PossessionError(
+                    f"thread {thread.tid} of process {self.pid} does not come home from {thread.registers.rip:#x}"
+                )
             thread.go_on()
             os.sched_yield()
             self.interrupt([thread])

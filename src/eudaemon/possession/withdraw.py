@@ -91,6 +91,9 @@ def withdraw(planted: Planted) -> int:
 def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
     """Ask the engine where each thread's application is. Return the threads that are at work inside the engine."""
     planted, target, abi = leaving.planted, leaving.planted.target, leaving.planted.target.abi
+    if not planted.mailbox.one("awake"):  # half planted, or half released: all are native already
+        leaving.home |= dict.fromkeys((thread.tid for thread in threads), None)
+        return []
     leaving.read_contexts()
     entry = planted.symbols["seal_wake"]
     asked = []
@@ -103,8 +106,7 @@ def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
             leaving.home[thread.tid] = None
         else:
             asked.append(thread)
-    if not asked or not planted.mailbox.one("awake"):
-        leaving.home |= dict.fromkeys((thread.tid for thread in asked), None)
+    if not asked:
         return []
     planted.mailbox.write_snapshots((thread.tid, thread.registers) for thread in asked)
     helper = next((thread for thread in asked if not planted.owns(thread.registers.rip)), asked[0])
