@@ -154,8 +154,10 @@ class Seizure:
                     f"thread {thread.tid} of process {self.pid} does not come home from {thread.registers.rip:#x}"
                 )
             thread.go_on()
-            os.sched_yield()
+            time.sleep(NAP_S)  # or it is asked to stop before it has run one instruction, again and again
             self.interrupt([thread])
+            if thread.tid not in self.threads:
+                return
 
     def detach(self) -> None:
         """Let all go. What cannot be told so because it runs is stopped first; what has ended is no loss."""
