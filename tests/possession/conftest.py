@@ -28,6 +28,8 @@ def _why_not() -> str:
         return ""
     if os.geteuid() != 0:
         return "possession of processes needs root here: run the tests as root"
+    if not (cycles.ENGINE / "seal.image").exists():
+        return "needs the engine: make engine (with Rust)"
     return ""
 
 

@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from eudaemon import possession
+from eudaemon.possession.engine import BUILT, load_engine
 from possession.residue import GROWN_KIB_MAX, Look, look
 from possession.running import Running
 
 CYCLES = int(os.environ.get("EUDAEMON_CYCLES", "24"))
 MODE = os.environ.get("EUDAEMON_POSSESSION", "none")
+ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
 STAY_S_MAX = 0.03
 
 Possess = Callable[[int], AbstractContextManager[object]]
@@ -35,11 +38,7 @@ def possess(pid: int) -> AbstractContextManager[object]:
     """Possess a process, as `EUDAEMON_POSSESSION` says; leaving the context releases it."""
     if MODE == "nothing":
         return nothing(pid)
-    from eudaemon import possession
-    from eudaemon.possession.engine import load_engine
-
-    engine = load_engine(Path(os.environ["EUDAEMON_ENGINE"])) if "EUDAEMON_ENGINE" in os.environ else load_engine()
-    return possession.possess(pid, mode=MODE, engine=engine)
+    return possession.possess(pid, mode=MODE, engine=load_engine(ENGINE))
 
 
 def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: int = 1) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 SIGNAL_FIELDS = ("SigBlk", "SigIgn", "SigCgt")
 GROWN_KIB_MAX = 3_000
-GROWN_MAPPINGS_MAX = 24  # of a victim that moves its own
+GROWN_MAX = 100  # mappings, descriptors, threads of a process that moves its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Look:
             if aspect not in moving:
                 found += [f"{aspect}: gone   {one}" for one in before if one not in after]
                 found += [f"{aspect}: new    {one}" for one in after if one not in before]
-            elif aspect in ("maps", "fd", "task") and len(after) > len(before) + GROWN_MAPPINGS_MAX:
+            elif aspect in ("maps", "fd", "task") and len(after) > len(before) + GROWN_MAX:
                 found.append(f"{aspect}: {len(before)}, then {len(after)}")
         found += [f"maps: low    {one}" for one in later.maps if _is_low(one) and one not in self.maps]
         return found

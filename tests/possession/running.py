@@ -16,8 +16,8 @@ from pathlib import Path
 from possession.victims import Victim, command
 
 START_S = 30.0
-PROGRESS_S = 40.0
-END_S = 60.0
+PROGRESS_S = float(os.environ.get("EUDAEMON_PATIENCE_S", "40"))
+END_S = PROGRESS_S + 20.0
 TAIL_LINES_MAX = 12
 
 

@@ -4,17 +4,19 @@
 #include <sys/time.h>
 
 static volatile sig_atomic_t real, posix, cpu;
-static volatile sig_atomic_t on_alternate; // another handler may interrupt the one that runs there, and stays there
 static char alternate[1 << 16];
 static timer_t timer;
+
+static int is_alternate(char *place) { return place >= alternate && place < alternate + sizeof alternate; }
 
 static void on_real(int number, siginfo_t *info, void *context)
 {
     int kept = errno;
     check(number == SIGALRM && info->si_signo == SIGALRM && info->si_code == SI_KERNEL, "code %d", info->si_code);
     check_frame(context);
-    char here;
-    check(on_alternate || &here < alternate || &here >= alternate + sizeof alternate, "on the alternate stack without SA_ONSTACK");
+    /* It may interrupt the handler that runs on the alternate stack, and stays there then. */
+    char here, *before = (char *)frame_register(context, REG_RSP);
+    check(is_alternate(&here) == is_alternate(before), "interrupted at stack %p, running at %p", (void *)before, (void *)&here);
     real++;
     errno = kept;
 }
@@ -25,14 +27,12 @@ static void on_posix(int number, siginfo_t *info, void *context)
     check(info->si_overrun >= 0);
     check_frame(context);
     char here;
-    on_alternate = 1;
-    check(&here >= alternate && &here < alternate + sizeof alternate, "not on the alternate stack");
+    check(is_alternate(&here), "not on the alternate stack");
     stack_t now;
     check_call(sigaltstack(0, &now));
     check(now.ss_flags == SS_ONSTACK && now.ss_sp == alternate, "flags %x", now.ss_flags);
     check(((ucontext_t *)context)->uc_stack.ss_sp == alternate);
     posix++;
-    on_alternate = 0;
 }
 
 static void on_cpu(int number, siginfo_t *info, void *context)

@@ -28,7 +28,7 @@ fn main() {
             rseq_signature hold pending_signal pending_mask call_number call_started_tsc service enter actions vectors_in_context xmm fragments
             instructions cache_bytes dispatches flushes calls signals tagged_reads),
         record!(Mailbox: magic version mode pid awake low low_bytes heap heap_bytes shadow_offset parent trouble
-            mapping_count patch_count snapshot_count heap_used frozen_ns possessed_at_ns note slots actions mappings patches
+            mapping_count patch_count snapshot_count confined park heap_used frozen_ns possessed_at_ns note slots actions mappings patches
             snapshots),
         record!(SigAction: handler flags restorer mask),
         record!(AltStack: sp flags bytes),

@@ -127,7 +127,8 @@ pub struct Context {
     pub rflags: u64,
     pub target: u64,  // where an indirect branch or return goes: an application address
     pub resume: u64,  // where the engine enters translated code: a host address
-    pub spare: [u64; 2], // further spills of translated code
+    pub spare: u64,  // a further spill of translated code
+    pub branch: u64, // the indirect branch that missed its table: a host address
     pub exit: u32,    // which exit of which fragment was taken
     pub tid: u32,
     pub state: u32,
@@ -141,6 +142,7 @@ pub struct Context {
     pub pending_signal: u32, // came while the engine was at work; 0: none
     pub pending_mask: u64,
     pub pending_info: [u64; 16],
+    pub pending_error: [u64; 4], // error code, trap number, -, fault address
     pub call_number: u64, // the system call that the engine issues for the application just now
     pub call_started_tsc: u64,
     pub service: u64, // the engine's own record of this thread
@@ -150,6 +152,7 @@ pub struct Context {
     pub suspended_mask: u64, // what sigsuspend, ppoll and their like have put in the mask's place for a while
     pub has_suspended_mask: u32,
     pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
+    pub issued: u64, // number of the last system call that translated code has made
     pub once: u64, // 1: translate one instruction at `rip` for one use: it writes into code
     pub leave_at: u64, // 0, or where the thread goes on natively by itself as soon as the application gets there
     pub xmm: Vectors,
@@ -210,6 +213,8 @@ pub struct Mailbox {
     pub mapping_count: u32,
     pub patch_count: u32,
     pub snapshot_count: u32,
+    pub confined: u32, // by the controller: 1 where seccomp may forbid what the application does not do itself
+    pub park: u32, // by the controller: 1 while it withdraws: whoever comes out of the engine stops at `seal_parked`
     pub heap_used: u64,
     pub frozen_ns: u64, // by the controller: how long the last freeze lasted
     pub possessed_at_ns: u64, // by the controller: CLOCK_REALTIME

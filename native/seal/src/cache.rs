@@ -9,6 +9,7 @@
 //! A stub is where an exit leads until it is linked. `Record`s, in the order of host addresses, say what the application's
 //! state is at each of them: exactly, everywhere.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::abi::{self, Context};
@@ -46,10 +47,11 @@ pub mod kind {
     pub const PUSHED: u32 = 1 << 3; // a cache address lies on the stack: rsp + 8
     pub const RETURN: u32 = 1 << 4; // the return address on the stack is a cache address: put `target` back
     pub const TARGET: u32 = 1 << 5; // the application is at `Context::target`
-    pub const SCRATCH: u32 = 1 << 6; // the register in bits 8 to 11 is in `Context::spare[0]`
+    pub const SCRATCH: u32 = 1 << 6; // the register in bits 8 to 11 is in `Context::spare`
     pub const FLAGS: u32 = 1 << 7; // the flags are in `Context::rflags`
     pub const SCRATCH_SHIFT: u32 = 8;
     pub const CALLED: u32 = 1 << 13; // behind a system call: rcx is what the kernel would have left there
+    pub const SHADOW: u32 = 1 << 14; // a fault here is the shadow's
     pub const BELOW: u32 = 1 << 12; // the word below the stack pointer is a cache address: not the application's to see
 }
 
@@ -69,6 +71,7 @@ pub struct Fragment {
     pub end: HostPc,
     pub incoming: u32, // first exit that is linked to it
     pub dead: bool,
+    pub copy: Option<Box<[u8]>>, // of code that may be changed unseen
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,7 +79,11 @@ pub enum ExitKind {
     Jump,        // go on at `target`
     Call,        // the system call at `target` needs the engine
     Fault,       // the system call before `target` answered EFAULT
+    Tagged,      // the instruction at `target` reads what has a tag
+    Shadow,      // the tags for the instruction at `target` are the engine's to see to; on at `field`
     Special,     // the instruction at `target` needs the engine
+    Fpu,         // the instruction at `target` stores where the x87 unit has last been; on at `field`
+    FpuWide,     // the same, in the 64-bit form
 }
 
 pub struct Exit {
@@ -99,8 +106,6 @@ pub struct Arena {
     pub jump_miss: HostPc,
     pub return_elsewhere: HostPc,
     pub jump_elsewhere: HostPc,
-    pub return_elsewhere_saved: HostPc, // the same where rcx is in the Context already
-    pub jump_elsewhere_saved: HostPc,
 }
 
 impl Arena {
@@ -134,7 +139,9 @@ pub struct Thread {
     pub fragments: Vec<Fragment>,
     pub exits: Vec<Exit>,
     pub index: Index,
+    pub low_sites: Index, // instructions whose tags are not where `gs` leads
     pub scratch: crate::translate::Scratch,
+    pub has_bmi2: bool, // shifts that leave flags alone
     constants: u64,
     gate_constant: u64,
 }
@@ -154,7 +161,9 @@ impl Thread {
             fragments: Vec::new(),
             exits: Vec::new(),
             index: Index::new(),
+            low_sites: Index::new(),
             scratch: crate::translate::Scratch::new(),
+            has_bmi2: sys::has_bmi2(),
             constants: 0,
             gate_constant: 0,
         };
@@ -217,10 +226,12 @@ impl Thread {
         code.op_reg_mem(false, &[0x89], abi::RCX as u8, &exit);
         code.mov_reg_const(abi::RCX, self.slot);
         code.jmp_mem(&Operand::absolute(self.gate_constant as u32));
-        let mut shared = |id: u32, saved: bool| {
+        // The application's rcx is saved already. Behind a table's miss, rcx is the place of the branch.
+        let branch = self.field(core::mem::offset_of!(Context, branch));
+        let mut shared = |id: u32, missed: bool| {
             let at = code.here();
-            if !saved {
-                code.mov_mem_reg(&save, abi::RCX);
+            if missed {
+                code.mov_mem_reg(&branch, abi::RCX);
             }
             code.mov_reg_const(abi::RCX, u64::from(id));
             code.jmp(gate);
@@ -230,8 +241,6 @@ impl Thread {
         let jump_miss = shared(EXIT_JUMP_MISS, true);
         let return_elsewhere = shared(EXIT_RETURN_ELSEWHERE, false);
         let jump_elsewhere = shared(EXIT_JUMP_ELSEWHERE, false);
-        let return_elsewhere_saved = shared(EXIT_RETURN_ELSEWHERE, true);
-        let jump_elsewhere_saved = shared(EXIT_JUMP_ELSEWHERE, true);
         let mut code = Code::new(begin.offset(ENTER_OFFSET), end);
         code.mov_reg_mem(abi::RCX, &save);
         code.jmp_mem(&self.field(core::mem::offset_of!(Context, resume)));
@@ -246,8 +255,6 @@ impl Thread {
             jump_miss,
             return_elsewhere,
             jump_elsewhere,
-            return_elsewhere_saved,
-            jump_elsewhere_saved,
         }
     }
 
@@ -298,6 +305,23 @@ impl Thread {
         }
     }
 
+    /// Whether a fragment is what its code says now. One that is not is dead from here on.
+    pub fn is_current(&mut self, fragment: u32) -> bool {
+        let fragment = &mut self.fragments[fragment as usize];
+        let Some(copy) = &fragment.copy else { return true };
+        let mut now = [0; 128];
+        let mut at = 0;
+        while at < copy.len() {
+            let count = (copy.len() - at).min(now.len());
+            if sys::read_guest(fragment.low.0 + at as u64, &mut now[..count]) != count || now[..count] != copy[at..at + count] {
+                fragment.dead = true;
+                return false;
+            }
+            at += count;
+        }
+        true
+    }
+
     /// Return the fragment whose entry is at `host`.
     pub fn entered_at(&self, host: HostPc) -> Option<u32> {
         self.fragments.iter().position(|f| f.host == host).map(|at| at as u32)
@@ -314,6 +338,7 @@ impl Thread {
     /// Make all fragments dead that come from `low..high`. May be called by another thread: then the owner may
     /// be running over them, and will, up to its next branch.
     pub fn kill(&mut self, low: u64, high: u64) {
+        self.scratch.forget();
         for fragment in &mut self.fragments {
             if !fragment.dead && fragment.low.0 < high && fragment.high.0 > low {
                 fragment.dead = true;
@@ -334,6 +359,7 @@ impl Thread {
         self.fragments.clear();
         self.exits.clear();
         self.index.clear();
+        self.scratch.forget();
         self.constants = 8; // the gates' stays
         for arena in &mut self.arenas {
             arena.hot = arena.begin.offset(GATES_BYTES);

@@ -94,15 +94,10 @@ pub fn make(context: &mut Context) {
     }
 }
 
-/// Make the call before `context.rip` once more, its answer having been EFAULT: the pages are open now.
+/// Make the call before `context.rip` once more: its answer was EFAULT, and the pages are open now.
 pub fn again(context: &mut Context) {
-    context.regs[RAX] = sys::EFAULT as u64;
-    // The number is gone from rax; what can write into code is read and its like, which programs retry or report. The
-    // instruction before tells nothing, so the answer stands unless the number is known.
-    if context.call_number != 0 {
-        context.regs[RAX] = context.call_number;
-        plain(context);
-    }
+    context.regs[RAX] = context.issued;
+    plain(context);
 }
 
 fn plain(context: &mut Context) {
@@ -144,25 +139,37 @@ fn suspend(context: &mut Context, register: usize) {
     }
 }
 
+// What changes is dead before, so that nobody runs it any more, and after, in case somebody has translated it meanwhile.
 fn memory(context: &mut Context, number: u64) {
-    let [address, length, third] = [context.regs[RDI], context.regs[RSI], context.regs[RDX]];
-    let end = address.wrapping_add(length.next_multiple_of(pages::PAGE));
+    const MMAP: u64 = 9;
+    const MREMAP: u64 = 25;
     const MAP_FIXED: u64 = 0x10;
-    match number {
-        9 if context.regs[R10] & MAP_FIXED != 0 => pages::gone(address, end),
-        10 | 329 | 11 => pages::gone(address, end),
-        25 => pages::gone(address, end),
-        _ => {}
+    const MAP_SHARED: u64 = 1;
+    let [address, length, rights, flags] = [context.regs[RDI], context.regs[RSI], context.regs[RDX], context.regs[R10]];
+    let pages = |bytes: u64| bytes.next_multiple_of(pages::PAGE);
+    let end = address.saturating_add(pages(length));
+    if number != MMAP || flags & MAP_FIXED != 0 {
+        pages::gone(address, end);
     }
     plain(context);
-    let answer = context.regs[RAX] as i64;
-    if answer < 0 && answer > -4096 {
+    let answer = context.regs[RAX];
+    if (answer as i64) < 0 {
         return;
     }
     match number {
-        9 => pages::has_rights(answer as u64, answer as u64 + length.next_multiple_of(pages::PAGE), third),
-        10 | 329 => pages::has_rights(address, end, third),
-        _ => {}
+        MMAP => {
+            pages::gone(answer, answer + pages(length));
+            pages::has_rights(answer, answer + pages(length), rights, flags & MAP_SHARED != 0);
+        }
+        MREMAP => {
+            pages::gone(address, end);
+            pages::gone(answer, answer + pages(rights)); // the third argument is the new length
+        }
+        // What is mapped there, privately or shared, only the kernel's list tells: it is read when code is wanted from there.
+        _ => pages::gone(address, end),
+    }
+    if matches!(number, 10 | 329) && sys::mailbox().confined != 0 {
+        pages::has_rights(address, end, rights, false);
     }
 }
 
@@ -204,7 +211,7 @@ fn mask(context: &mut Context) -> i64 {
             2 => set,
             _ => return sys::EINVAL,
         };
-        signals::set_kernel_mask(context.mask);
+        signals::set_kernel_mask(context);
     }
     if old != 0 && !sys::write_guest_u64(old, before) {
         return sys::EFAULT;
@@ -231,7 +238,7 @@ fn execute(context: &mut Context) {
     // The new image inherits the mask: it must be the application's own.
     signals::set_exact_mask(context.mask);
     plain(context);
-    signals::set_kernel_mask(context.mask);
+    signals::set_kernel_mask(context);
 }
 
 fn exit(context: &mut Context) {

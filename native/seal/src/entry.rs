@@ -31,11 +31,19 @@ unsafe extern "C" {
     pub fn seal_copy_end();
     pub fn seal_copy_fault();
     fn seal_parked();
+    fn seal_held();
     fn seal_copy(to: *mut u8, from: *const u8, bytes: usize) -> usize;
     fn seal_issue(context: *mut Context) -> i64;
+    fn seal_issue_fork(context: *mut Context) -> i64;
     fn seal_issue_clone(context: *mut Context, child: *mut Context) -> i64;
+    fn seal_set_mask(context: *const Context, mask: *const u64);
+    fn seal_mask_begin();
+    fn seal_mask_syscall();
+    fn seal_mask_end();
     fn seal_issue_exit(number: u64, status: u64, mark: *mut u32) -> !;
     fn seal_leave(context: *mut Context) -> !;
+    fn seal_fpu_store(area: *mut u8);
+    fn seal_fpu_load(area: *const u8);
     fn seal_vectors_save(area: *mut u8, context: *const Context, features: u64);
     fn seal_vectors_load(area: *const u8, context: *mut Context, features: u64);
 }
@@ -119,6 +127,13 @@ global_asm!(
     "pop r12", "pop rbp", "pop rbx", "ret",
     "3:", "mov rax, -512", "jmp seal_issue_after",
 
+    // ---- a child with memory of its own comes back from here like its parent, whatever stack was asked for. fn(context) -> answer
+    ".globl seal_issue_fork", "seal_issue_fork:",
+    "push rbx", "push rbp", "push r12", "mov rbx, rdi", "mov rbp, rsp",
+    "mov rax, [rbx+{rax}]", "mov rdi, [rbx+{rdi}]", "mov rsi, [rbx+{rsi}]", "mov rdx, [rbx+{rdx}]", "mov r10, [rbx+{r10}]",
+    "mov r8, [rbx+{r8}]", "mov r9, [rbx+{r9}]",
+    "syscall", "mov rsp, rbp", "pop r12", "pop rbp", "pop rbx", "ret",
+
     // ---- clone and its like. fn(context, child) -> answer, in the parent. The child wakes with rsp of its own choosing,
     // so it finds its Context in a register that the kernel keeps.
     ".globl seal_issue_clone", "seal_issue_clone:",
@@ -131,6 +146,14 @@ global_asm!(
     "4:", "mov rdi, rbp", "lea rsp, [rdi+{stack}]", "mov rbx, rdi",
     "call {child}",
     "mov rcx, rbx", "jmp seal_redispatch",
+
+    // ---- set the mask, unless a signal waits in the Context: then all stay blocked. A signal that comes in between
+    // sends the thread to the end. fn(context, mask)
+    ".globl seal_set_mask", "seal_set_mask:",
+    "mov r8, rdi", "mov eax, 14", "mov edi, 2", "xor edx, edx", "mov r10d, 8",
+    ".globl seal_mask_begin", "seal_mask_begin:", "cmp dword ptr [r8+{pending}], 0", "jne seal_mask_end",
+    ".globl seal_mask_syscall", "seal_mask_syscall:", "syscall",
+    ".globl seal_mask_end", "seal_mask_end:", "ret",
 
     // ---- the last call of a thread: the slot is free for others before it is made. fn(number, status, mark)
     ".globl seal_issue_exit", "seal_issue_exit:",
@@ -174,6 +197,10 @@ global_asm!(
     "movaps [rsi+{xmm}+0x80], xmm8", "movaps [rsi+{xmm}+0x90], xmm9", "movaps [rsi+{xmm}+0xa0], xmm10", "movaps [rsi+{xmm}+0xb0], xmm11",
     "movaps [rsi+{xmm}+0xc0], xmm12", "movaps [rsi+{xmm}+0xd0], xmm13", "movaps [rsi+{xmm}+0xe0], xmm14", "movaps [rsi+{xmm}+0xf0], xmm15",
     "ret",
+
+    // ---- the x87 unit's environment. fn(area)
+    ".globl seal_fpu_store", "seal_fpu_store:", "fnstenv [rdi]", "ret",
+    ".globl seal_fpu_load", "seal_fpu_load:", "fldenv [rdi]", "ret",
 
     // ---- what the controller calls on the service stack. The thread's vectors are as they were when it is over.
     ".macro seal_service name, function",
@@ -232,6 +259,12 @@ pub fn issue(context: &mut Context) -> i64 {
     unsafe { seal_issue(context) }
 }
 
+/// Issue fork or its like; parent and child, each in its own memory, come back.
+pub fn issue_fork(context: &mut Context) -> i64 {
+    // SAFETY: the application's own call; the child's engine is a copy.
+    unsafe { seal_issue_fork(context) }
+}
+
 /// Issue clone or its like; the child, in its own slot, never comes back here.
 pub fn issue_clone(context: &mut Context, child: &mut Context) -> i64 {
     // SAFETY: the application's own call; `child` is prepared and its slot's stack unused.
@@ -242,6 +275,12 @@ pub fn issue_clone(context: &mut Context, child: &mut Context) -> i64 {
 pub fn issue_exit(context: &mut Context, number: u64, status: u64) -> ! {
     // SAFETY: nothing of the slot is used after the mark is written.
     unsafe { seal_issue_exit(number, status, &raw mut context.state) }
+}
+
+/// Let the kernel block these signals, unless one waits to be delivered: then all stay blocked until it is.
+pub fn set_mask(context: &Context, mask: u64) {
+    // SAFETY: a system call that reads `mask`.
+    unsafe { seal_set_mask(context, &raw const mask) }
 }
 
 /// Go on with what `context` says, as it is. Nothing on the engine's stack is needed any more.
@@ -278,6 +317,17 @@ pub fn image() -> core::ops::Range<u64> {
     (&raw const __ehdr_start) as u64..(&raw const _end) as u64
 }
 
+/// Store control, status, tags and pointers of the x87 unit at `area`, as FNSTENV does: all its exceptions are masked then.
+pub fn store_fpu_environment(area: u64) {
+    // SAFETY: 28 bytes of the slot's vector area.
+    unsafe { seal_fpu_store(area as *mut u8) }
+}
+
+pub fn load_fpu_environment(area: u64) {
+    // SAFETY: as above; what is loaded was stored.
+    unsafe { seal_fpu_load(area as *const u8) }
+}
+
 macro_rules! address_of {
     ($($name:ident = $symbol:ident;)*) => { $(
         pub fn $name() -> u64 { $symbol as *const () as u64 }
@@ -299,4 +349,9 @@ address_of! {
     copy_fault = seal_copy_fault;
     ambush_begin = seal_ambush;
     ambush_end = seal_ambush_end;
+    mask_begin = seal_mask_begin;
+    mask_syscall = seal_mask_syscall;
+    mask_end = seal_mask_end;
+    parked = seal_parked;
+    held = seal_held;
 }

@@ -1,7 +1,8 @@
-//! The process's memory as the engine needs to know it: room for arenas, and application code that may change.
+//! The process's memory as the engine needs to know it: room for arenas, what may be executed, code that may change.
 //!
 //! Code in pages that are writable is write-protected when it is translated; the write that follows faults, makes the fragments
 //! from that page dead in every thread, and goes through. Code that is unmapped, remapped or made inexecutable dies likewise.
+//! Code in shared memory can be written where we do not see it: its fragments are compared with it at each entry.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -20,23 +21,31 @@ const MAP_NORESERVE: u64 = 0x4000;
 const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
 const BLOOM_WORDS: usize = 1024;
 
-#[derive(Clone, Copy)]
-struct Range {
-    low: u64,
-    high: u64,
+/// Memory that may be executed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    pub low: u64,
+    pub high: u64,
     protection: u64,
+    pub shared: bool,
+}
+
+impl Range {
+    fn is_writable(&self) -> bool {
+        self.protection & PROT_WRITE != 0
+    }
 }
 
 struct Known {
-    writable_code: Vec<Range>, // what is both writable and executable
-    protected: Vec<Range>,     // pages of it that are write-protected now, with what they were
+    code: Vec<Range>,      // all that may be executed
+    protected: Vec<Range>, // pages of it that are write-protected by us now
 }
 
-static KNOWN: Locked<Known> = Locked::new(Known { writable_code: Vec::new(), protected: Vec::new() });
+static KNOWN: Locked<Known> = Locked::new(Known { code: Vec::new(), protected: Vec::new() });
 /// Pages that anything was ever translated from, by hash: most unmaps are of none.
 static TRANSLATED: [AtomicU64; BLOOM_WORDS] = [const { AtomicU64::new(0) }; BLOOM_WORDS];
 
-/// The lock that orders changes to code; a fork takes it. Never taken while a `Thread::lock` is held.
+/// The lock of what is known of the memory; a fork takes it. Nobody who holds it asks for another.
 pub fn lock() -> &'static Lock {
     KNOWN.lock()
 }
@@ -101,12 +110,22 @@ pub fn see_through_patches(pc: u64, bytes: &mut [u8]) {
     }
 }
 
-/// Learn which memory is writable and executable, from the kernel's own list.
+/// Learn which memory may be executed, from the kernel's own list.
 pub fn learn() {
+    KNOWN.with(read_maps);
+}
+
+/// Return the executable memory around `pc`, if it is that.
+pub fn executable(pc: u64) -> Option<Range> {
     KNOWN.with(|known| {
-        read_maps(known);
-        known.settle();
-    });
+        if let Some(range) = known.around(pc) {
+            return Some(range);
+        }
+        if sys::mailbox().confined == 0 {
+            read_maps(known); // it may have come by a way that the engine does not follow
+        }
+        known.around(pc)
+    })
 }
 
 fn read_maps(known: &mut Known) {
@@ -115,6 +134,7 @@ fn read_maps(known: &mut Known) {
     if file < 0 {
         return;
     }
+    known.code.clear();
     let mut line = [0u8; 64];
     let mut filled = 0;
     let mut buffer = [0u8; 2048];
@@ -134,22 +154,33 @@ fn read_maps(known: &mut Known) {
         }
     }
     sys::call3(sys::CLOSE, file as u64, 0, 0);
+    known.settle();
 }
 
 impl Known {
     fn learn_line(&mut self, line: &[u8]) {
-        let mut parts = line.split(|&b| b == b'-' || b == b' ');
-        let (Some(low), Some(high), Some(rights)) = (parts.next().and_then(hex), parts.next().and_then(hex), parts.next()) else {
+        let mut words = line.split(|&b| b == b' '); // "low-high rights …"
+        let (Some(place), Some(rights)) = (words.next(), words.next()) else { return };
+        let mut ends = place.split(|&b| b == b'-').map(hex);
+        let (Some(Some(low)), Some(Some(high))) = (ends.next(), ends.next()) else { return };
+        if rights.len() < 4 || rights[2] != b'x' || is_ours(low) {
             return;
-        };
-        if rights.len() >= 3 && rights[1] == b'w' && rights[2] == b'x' && !is_ours(low) {
-            self.writable_code.push(Range { low, high, protection: PROT_READ | PROT_WRITE | PROT_EXEC });
         }
+        let right = |at: usize, letter, bit| if rights[at] == letter { bit } else { 0 };
+        let mut protection = PROT_EXEC | right(0, b'r', PROT_READ) | right(1, b'w', PROT_WRITE);
+        if self.protected.iter().any(|r| low <= r.low && r.low < high) {
+            protection |= PROT_WRITE; // we have taken it away
+        }
+        self.code.push(Range { low, high, protection, shared: rights[3] == b's' });
+    }
+
+    fn around(&self, pc: u64) -> Option<Range> {
+        self.code.iter().find(|r| r.low <= pc && pc < r.high).copied()
     }
 
     // Let `translated` know without the lock whether there is anything to protect.
     fn settle(&self) {
-        WRITABLE.store(self.writable_code.len() as u64, Ordering::Release);
+        WRITABLE.store(self.code.iter().filter(|r| r.is_writable() && !r.shared).count() as u64, Ordering::Release);
     }
 }
 
@@ -197,42 +228,48 @@ fn protect(low: u64, high: u64) {
 fn protect_pages(known: &mut Known, low: u64, high: u64) {
     let mut page = low & !(PAGE - 1);
     while page < high {
-        let writable = known.writable_code.iter().find(|r| r.low <= page && page < r.high).copied();
-        if let Some(range) = writable
+        if let Some(range) = known.around(page).filter(|r| r.is_writable() && !r.shared)
             && !known.protected.iter().any(|r| r.low == page)
         {
             sys::call3(sys::MPROTECT, page, PAGE, range.protection & !PROT_WRITE);
-            known.protected.push(Range { low: page, high: page + PAGE, protection: range.protection });
+            known.protected.push(Range { low: page, high: page + PAGE, ..range });
         }
         page += PAGE;
     }
 }
 
-/// A write to `address` faulted: if the page is protected by us, make what came from it dead, and let the write through.
+/// A write to `address` faulted: if the page is protected by us, let the write through, and make what came from it dead.
+///
+/// In this order: a thread that translates from the page meanwhile protects it again, and either its fragment is made dead here or the
+/// write faults once more.
 pub fn written(address: u64) -> bool {
     let page = address & !(PAGE - 1);
-    KNOWN.with(|known| {
-        let Some(at) = known.protected.iter().position(|r| r.low == page) else {
-            // Another thread may have let it through in the meantime.
-            return known.writable_code.iter().any(|r| r.low <= page && page < r.high);
-        };
+    let opened = KNOWN.with(|known| {
+        let Some(at) = known.protected.iter().position(|r| r.low == page) else { return None };
         let range = known.protected.swap_remove(at);
-        kill_everywhere(page, page + PAGE);
         sys::call3(sys::MPROTECT, page, PAGE, range.protection);
-        true
-    })
+        Some(range)
+    });
+    if opened.is_some() {
+        kill_everywhere(page, page + PAGE);
+        return true;
+    }
+    // Another thread may have let it through in the meantime.
+    KNOWN.with(|known| known.around(page).is_some_and(|r| r.is_writable()))
 }
 
 /// Let the kernel write wherever the application may: it was refused once, perhaps because of us. Answers if so.
 pub fn open_all() -> bool {
-    KNOWN.with(|known| {
-        let any = !known.protected.is_empty();
-        for range in core::mem::take(&mut known.protected) {
-            kill_everywhere(range.low, range.high);
+    let opened = KNOWN.with(|known| {
+        for range in &known.protected {
             sys::call3(sys::MPROTECT, range.low, PAGE, range.protection);
         }
-        any
-    })
+        core::mem::take(&mut known.protected)
+    });
+    for range in &opened {
+        kill_everywhere(range.low, range.high);
+    }
+    !opened.is_empty()
 }
 
 /// Like `open_all`, at a release: nobody runs, nothing needs to be marked dead.
@@ -248,19 +285,20 @@ pub fn restore_all() {
 pub fn gone(low: u64, high: u64) {
     KNOWN.with(|known| {
         known.protected.retain(|r| r.low < low || r.low >= high);
-        cut(&mut known.writable_code, low, high);
+        cut(&mut known.code, low, high);
         known.settle();
-        if was_translated(low, high) {
-            kill_everywhere(low, high);
-        }
     });
+    if was_translated(low, high) {
+        kill_everywhere(low, high);
+    }
 }
 
-/// `low..high` has these rights now.
-pub fn has_rights(low: u64, high: u64, protection: u64) {
-    if protection & (PROT_WRITE | PROT_EXEC) == PROT_WRITE | PROT_EXEC {
+/// `low..high` has these rights now. `shared`: others may write it, by another address.
+pub fn has_rights(low: u64, high: u64, protection: u64, shared: bool) {
+    if protection & PROT_EXEC != 0 {
         KNOWN.with(|known| {
-            known.writable_code.push(Range { low, high, protection });
+            cut(&mut known.code, low, high);
+            known.code.push(Range { low, high, protection, shared });
             known.settle();
         });
     }
@@ -292,7 +330,7 @@ fn was_translated(low: u64, high: u64) -> bool {
     })
 }
 
-// Under the lock of what is known, with no thread's lock held by the caller.
+// With no lock held: each thread's is taken in turn.
 fn kill_everywhere(low: u64, high: u64) {
     for slot in threads::slots() {
         let context = sys::context(slot);

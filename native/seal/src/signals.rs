@@ -10,9 +10,14 @@
 //!   registers     r8 … r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, flags, segments, error, trap, old mask, cr2
 //! ```
 
-use crate::abi::{self, AltStack, Context, Mailbox, RAX, RCX, RDI, RDX, RSI, RSP, SIGNALS, SigAction, state, trouble};
-use crate::emit::HostPc;
-use crate::{entry, pages, recover, start, sys, threads};
+use iced_x86::FlowControl;
+
+use crate::abi::{self, AltStack, Context, Mailbox, RAX, RDI, RDX, RSI, RSP, SIGNALS, SigAction, state, trouble};
+
+
+use crate::emit::{GuestPc, HostPc};
+use crate::translate::{Refusal, decode_one};
+use crate::{entry, pages, recover, shadow, start, sys, threads};
 
 const SIGILL: u32 = 4;
 const SIGTRAP: u32 = 5;
@@ -69,6 +74,7 @@ const FX_SOFTWARE: usize = 464;
 const MXCSR_INITIAL: u32 = 0x1f80;
 const MAGIC1: u32 = 0x4650_5853;
 const MAGIC2: u32 = 0x4650_5845;
+const RESUME: u64 = 0x1_0000;
 /// DF, TF and RF are clear in a handler.
 const HANDLER_FLAGS: u64 = !(0x400 | 0x100 | 0x1_0000);
 
@@ -146,8 +152,8 @@ pub fn give_back(mailbox: &mut Mailbox) {
 // ---- masks and stacks
 
 /// Let the kernel block what the application blocks, less what the engine needs.
-pub fn set_kernel_mask(mask: u64) {
-    set_exact_mask(mask & !OPEN);
+pub fn set_kernel_mask(context: &Context) {
+    entry::set_mask(context, context.mask & !OPEN);
 }
 
 pub fn set_exact_mask(mask: u64) {
@@ -155,12 +161,9 @@ pub fn set_exact_mask(mask: u64) {
     sys::call(sys::RT_SIGPROCMASK, [SET, (&raw const mask) as u64, 0, 8, 0, 0]);
 }
 
-/// Block all signals; answer what was blocked.
-pub fn block_all() -> u64 {
-    const BLOCK: u64 = 0;
-    let (all, mut before) = (!0u64, 0u64);
-    sys::call(sys::RT_SIGPROCMASK, [BLOCK, (&raw const all) as u64, (&raw mut before) as u64, 8, 0, 0]);
-    before
+/// Block all signals.
+pub fn block_all() {
+    set_exact_mask(!0);
 }
 
 /// Give the kernel the slot's signal stack; answer what it had.
@@ -228,6 +231,9 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
         uc[REG_RIP] = entry::copy_fault();
         return;
     }
+    if number == SIGTRAP && (host == entry::parked() + 1 || host == entry::held() + 1) {
+        return; // the controller that this stop was for has gone: go on
+    }
     let known = threads::context_around(frame);
     let Some(context) = known.or_else(|| threads::context_of(sys::call(sys::GETTID, [0; 6]) as u32)) else {
         unknown(number, uc);
@@ -273,6 +279,10 @@ fn keep(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: 
     }
     context.pending_signal = number;
     context.pending_info.copy_from_slice(&info[..16]);
+    context.pending_error.copy_from_slice(&uc[REG_ERROR..REG_ERROR + 4]);
+    if host >= entry::mask_begin() && host <= entry::mask_syscall() {
+        uc[REG_RIP] = entry::mask_end();
+    }
     if (entry::resume_begin()..entry::resume_end()).contains(&host) {
         uc[REG_RIP] = entry::redispatch();
         uc[REG_RCX] = (&raw const *context) as u64;
@@ -307,6 +317,12 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
         return;
     }
     let fault = is_fault(info) && FAULTS.contains(&number);
+    if number == SIGSEGV
+        && fault
+        && let Some(pc) = service.peek(|thread| recover::shadow_at(thread, context, HostPc(host)))
+    {
+        return shadow_missing(context, info, uc, live, host, pc);
+    }
     if number == SIGTRAP && fault {
         let entry = HostPc(host - 1);
         let dead = service.peek(|thread| thread.entered_at(entry).filter(|&f| thread.fragments[f as usize].dead).map(|f| thread.fragments[f as usize].pc));
@@ -337,6 +353,23 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
     go_to_dispatch(context, uc);
 }
 
+// A tag was not where it was looked for: either there is no shadow there yet, or `gs` does not lead to it from this address.
+fn shadow_missing(context: &mut Context, info: &[u64], uc: &mut [u64], live: &abi::Registers, host: u64, pc: GuestPc) {
+    const SEGV_MAPERR: u32 = 1;
+    if info[1] as u32 == SEGV_MAPERR && shadow::map_around(info[2]) {
+        return;
+    }
+    let Some(service) = sys::service(context) else { return };
+    service.with(|thread| {
+        recover::take(thread, context, live, uc[REG_FLAGS], HostPc(host));
+        let known = thread.low_sites.get(pc);
+        thread.low_sites.set(pc, shadow::after_miss(known));
+        thread.kill(pc.0, pc.0 + 1);
+    });
+    take_xmm(context, uc);
+    go_to_dispatch(context, uc);
+}
+
 // A thread that runs natively, because it was not to be woken, has got a signal: it comes in now.
 fn adopt(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], live: &abi::Registers) {
     context.regs = *live;
@@ -344,6 +377,7 @@ fn adopt(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], live:
     context.rip = uc[REG_RIP];
     context.state = state::RUNNING;
     take_xmm(context, uc);
+    shadow::enter();
     threads::furnish(context);
     context.altstack = AltStack { sp: uc[UC_STACK], flags: uc[UC_STACK + 1] as u32, pad: 0, bytes: uc[UC_STACK + 2] };
     let slot = (&raw const *context) as u64;
@@ -421,10 +455,10 @@ pub fn deliver_pending(context: &mut Context) {
     write_software_bytes(area, bytes);
     const UC_FLAGS: u64 = 7;
     const SEGMENTS: u64 = 0x002b_0000_0000_0033;
-    let signal = Signal { number, info: context.pending_info, flags: UC_FLAGS, segments: SEGMENTS, error: [0; 4] };
+    let signal = Signal { number, info: context.pending_info, flags: UC_FLAGS, segments: SEGMENTS, error: context.pending_error };
     deliver(context, &signal, area);
     entry::load_vectors(area, context, u64::MAX);
-    set_kernel_mask(context.mask);
+    set_kernel_mask(context);
 }
 
 fn write_software_bytes(area: u64, bytes: u64) {
@@ -448,13 +482,16 @@ fn deliver(context: &mut Context, signal: &Signal, vectors: u64) {
         return;
     }
     if action.handler == DEFAULT {
-        return default_effect(signal);
+        return default_effect(signal.number);
     }
     let software = sys::octets(vectors + FX_SOFTWARE as u64, 20);
     let magic = u32::from_le_bytes([software[0], software[1], software[2], software[3]]);
     let size = u32::from_le_bytes([software[16], software[17], software[18], software[19]]);
     let vector_bytes = if magic == MAGIC1 { u64::from(size) + 4 } else { FX_BYTES as u64 };
 
+    if let Some(service) = sys::service(context) {
+        service.peek(|thread| recover::mend_fpu_image(thread, vectors));
+    }
     let stack = context.altstack;
     let seen = altstack_seen(context);
     let mut sp = context.regs[RSP].wrapping_sub(128);
@@ -485,7 +522,7 @@ fn deliver(context: &mut Context, signal: &Signal, vectors: u64) {
 
     let written = sys::write_guest(area, sys::octets(vectors, vector_bytes as usize)) == vector_bytes as usize && write_words(frame, &words);
     if !written {
-        return overflow(context);
+        return overflow();
     }
     if action.flags & SA_RESETHAND != 0 {
         set_action(context, signal.number, SigAction { handler: DEFAULT, ..action });
@@ -513,20 +550,18 @@ fn write_words(address: u64, words: &[u64]) -> bool {
 }
 
 // The stack has no room for the frame: as natively, the process ends by SIGSEGV.
-fn overflow(context: &mut Context) {
-    let segv = Signal { number: SIGSEGV, info: [0; 16], flags: 0, segments: 0, error: [0; 4] };
-    let _ = context;
-    default_effect(&segv);
+fn overflow() {
+    default_effect(SIGSEGV);
 }
 
-// Send the signal again, with nothing in its way.
-fn default_effect(signal: &Signal) {
+/// Send this thread a signal that has its default effect, with nothing in its way.
+pub fn default_effect(number: u32) {
     let default = SigAction::default();
-    sys::call(sys::RT_SIGACTION, [u64::from(signal.number), (&raw const default) as u64, 0, 8, 0, 0]);
+    sys::call(sys::RT_SIGACTION, [u64::from(number), (&raw const default) as u64, 0, 8, 0, 0]);
     let (pid, tid) = (sys::call(sys::GETPID, [0; 6]) as u64, sys::call(sys::GETTID, [0; 6]) as u64);
-    sys::call3(sys::TGKILL, pid, tid, u64::from(signal.number));
+    sys::call3(sys::TGKILL, pid, tid, u64::from(number));
     const UNBLOCK: u64 = 1;
-    let set = bit(signal.number);
+    let set = bit(number);
     sys::call(sys::RT_SIGPROCMASK, [UNBLOCK, (&raw const set) as u64, 0, 8, 0, 0]);
 }
 
@@ -538,7 +573,7 @@ pub fn sigreturn(context: &mut Context) {
         sys::read_guest_u64(uc_at + at as u64 * 8).map(|value| *word = value).is_some()
     });
     if !readable {
-        return overflow(context);
+        return overflow();
     }
     for (at, &place) in ORDER.iter().enumerate() {
         context.regs[at] = uc[place];
@@ -550,7 +585,7 @@ pub fn sigreturn(context: &mut Context) {
     let stack = AltStack { sp: uc[UC_STACK], flags: uc[UC_STACK + 1] as u32, pad: 0, bytes: uc[UC_STACK + 2] };
     let _ = set_altstack(context, AltStack { flags: stack.flags & !SS_ONSTACK, ..stack });
     load_frame_vectors(context, uc[UC_VECTORS]);
-    set_kernel_mask(context.mask);
+    set_kernel_mask(context);
 }
 
 fn load_frame_vectors(context: &mut Context, from: u64) {
@@ -563,7 +598,7 @@ fn load_frame_vectors(context: &mut Context, from: u64) {
         let magic = u32::from_le_bytes([software[0], software[1], software[2], software[3]]);
         let header = sys::words(area + FX_BYTES as u64, 8);
         if copied < FX_BYTES {
-            return overflow(context);
+            return overflow();
         }
         if magic == MAGIC1 && copied == bytes {
             header[0] &= sys::vector_features();
@@ -582,23 +617,64 @@ fn load_frame_vectors(context: &mut Context, from: u64) {
 /// The instruction at `context.rip` is one that cannot be copied: a far transfer. It cannot be followed.
 pub fn special(context: &mut Context) {
     sys::mailbox().trouble = trouble::FAR_TRANSFER;
-    cannot_execute(context, false);
+    cannot_execute(context, Refusal::Undecodable);
 }
 
 /// There is no code at `context.rip`, or none that the processor has: the signal that natively comes.
-pub fn cannot_execute(context: &mut Context, unreadable: bool) {
+pub fn cannot_execute(context: &mut Context, why: Refusal) {
     const SEGV_MAPERR: u64 = 1;
+    const SEGV_ACCERR: u64 = 2;
     const ILL_ILLOPN: u64 = 2;
-    let number = if unreadable { SIGSEGV } else { SIGILL };
+    const INVALID_OPCODE: u64 = 6;
+    const PAGE_FAULT: u64 = 14;
+    const FETCH: u64 = 0x14;
+    let (number, code) = match why {
+        Refusal::Undecodable => (SIGILL, ILL_ILLOPN),
+        Refusal::Inexecutable if sys::read_guest(context.rip, &mut [0]) == 1 => (SIGSEGV, SEGV_ACCERR),
+        _ => (SIGSEGV, SEGV_MAPERR),
+    };
+    const USER_END: u64 = 0x7fff_ffff_f000;
+    let present = u64::from(code == SEGV_ACCERR || context.rip >= USER_END); // of what is the kernel's, it says nothing else
+    let error = match number {
+        SIGILL => [0, INVALID_OPCODE, 0, 0],
+        _ => [FETCH | present, PAGE_FAULT, 0, context.rip],
+    };
+    raise(context, number, code, context.rip, error);
+}
+
+/// Whether no processor could go on at `pc`: the fault is the branch's own then.
+pub fn is_no_address(pc: u64) -> bool {
+    !matches!((pc as i64) >> 47, 0 | -1)
+}
+
+/// The branch that led to `context.rip` faults: its effects on the stack are undone, and it has not happened.
+pub fn cannot_branch(context: &mut Context, branch: Option<GuestPc>) {
+    const SI_KERNEL: u64 = 0x80;
+    const GENERAL_PROTECTION: u64 = 13;
+    if let Some(pc) = branch {
+        context.rip = pc.0;
+        if let Some(instruction) = decode_one(pc.0) {
+            match instruction.flow_control() {
+                FlowControl::IndirectCall => context.regs[RSP] += 8,
+                FlowControl::Return if instruction.op_count() == 0 => context.regs[RSP] -= 8,
+                FlowControl::Return => context.regs[RSP] -= 8 + u64::from(instruction.immediate16()),
+                _ => {}
+            }
+        }
+    }
+    raise(context, SIGSEGV, SI_KERNEL, 0, [0, GENERAL_PROTECTION, 0, 0]);
+}
+
+fn raise(context: &mut Context, number: u32, code: u64, address: u64, error: [u64; 4]) {
     block_all();
     context.pending_info = [0; 16];
     context.pending_info[0] = u64::from(number);
-    context.pending_info[1] = if unreadable { SEGV_MAPERR } else { ILL_ILLOPN };
-    context.pending_info[2] = context.rip;
+    context.pending_info[1] = code;
+    context.pending_info[2] = address;
+    context.pending_error = error;
     if !has_handler(context, number) {
-        let segv = Signal { number, info: context.pending_info, flags: 0, segments: 0, error: [0; 4] };
-        return default_effect(&segv);
+        return default_effect(number);
     }
+    context.rflags |= RESUME; // as the processor has it in what it pushes for a fault
     context.pending_signal = number;
-    let _ = RCX;
 }

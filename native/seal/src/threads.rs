@@ -5,13 +5,12 @@ use alloc::boxed::Box;
 use crate::abi::{self, AltStack, Context, RAX, RSP, SLOT_BYTES, THREADS_MAX, mapping, state, trouble};
 use crate::cache::Thread;
 use crate::sys::{self, Locked};
-use crate::{entry, pages, signals, start};
+use crate::{entry, signals, start};
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_SIGHAND: u64 = 0x800;
 const CLONE_VFORK: u64 = 0x4000;
 const CLONE: u64 = 56;
-const FORK: u64 = 57;
 const VFORK: u64 = 58;
 pub const CLONE3: u64 = 435;
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
@@ -116,11 +115,11 @@ pub fn multiply(context: &mut Context) {
         return;
     };
     // Signals wait until the child has a stack for them.
-    let before = signals::block_all();
+    signals::block_all();
     furnish(child);
     inherit(context, child, &asked);
     let answer = entry::issue_clone(context, child);
-    signals::set_kernel_mask(before);
+    signals::set_kernel_mask(context);
     if answer < 0 || asked.flags & CLONE_VFORK != 0 {
         child.state = state::FREE; // none came, or it has gone to another image or ended
     } else if child.tid == 0 {
@@ -161,21 +160,20 @@ fn inherit(context: &Context, child: &mut Context, asked: &Asked) {
 
 // A child with memory of its own: a copy of this thread alone, engine and all.
 fn fork(context: &mut Context, asked: &Asked) {
-    let before = signals::block_all();
+    signals::block_all();
     start::before_fork();
     let parent = sys::call(sys::GETPID, [0; 6]) as u64;
-    let answer = if context.regs[RAX] & 0xffff_ffff == FORK || asked.stack == 0 {
-        entry::issue(context)
-    } else {
-        entry::issue(context) // the stack is the engine's own until the application's registers are loaded
-    };
+    let answer = entry::issue_fork(context);
     start::after_fork();
     if answer == 0 {
         let own = (&raw const *context) as u64;
         for slot in slots().filter(|&slot| slot != own) {
+            // What the others were in the middle of, nobody finishes here.
             sys::context(slot).state = state::FREE;
+            sys::context(slot).service = 0;
         }
         context.tid = sys::call(sys::GETTID, [0; 6]) as u32;
+        context.pending_signal = 0; // it was the parent's
         let mailbox = sys::mailbox();
         mailbox.pid = sys::call(sys::GETPID, [0; 6]) as u32;
         mailbox.parent = parent;
@@ -186,7 +184,6 @@ fn fork(context: &mut Context, asked: &Asked) {
             context.regs[RSP] = asked.stack;
         }
     }
-    signals::set_kernel_mask(before);
+    signals::set_kernel_mask(context);
     context.regs[RAX] = answer as u64;
-    let _ = pages::PAGE;
 }

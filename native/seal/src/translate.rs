@@ -39,6 +39,7 @@ pub struct Scratch {
     pub steps: Vec<Step>,
     pub bytes: Vec<u8>,
     pub info: InstructionInfoFactory,
+    pub watched: bool, // the code may be changed unseen: a short fragment, compared at each entry
     pub live_out: u32, // flags that live where the fragment's end falls through to
     peeked: Vec<(u64, u8)>,
 }
@@ -49,6 +50,7 @@ impl Scratch {
             steps: Vec::with_capacity(INSTRUCTIONS_MAX + 1),
             bytes: Vec::with_capacity(INSTRUCTIONS_MAX * INSTRUCTION_BYTES_MAX),
             info: InstructionInfoFactory::new(),
+            watched: false,
             live_out: FLAGS,
             peeked: Vec::new(),
         }
@@ -69,6 +71,7 @@ impl Default for Scratch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     Unreadable,  // no code can be read there
+    Inexecutable, // it can be read, but not executed
     Undecodable, // no instruction that the processor could have
     Full(Full),
 }
@@ -142,6 +145,8 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
     scratch.bytes.clear();
     let mut window = Window::new();
     let mut pc = start.0;
+    let mut range = pages::executable(pc).ok_or(Refusal::Inexecutable)?;
+    scratch.watched = range.shared;
     while scratch.steps.len() < most {
         let bytes = window.at(pc);
         if bytes.is_empty() {
@@ -150,6 +155,14 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
             }
             break;
         }
+        let last_byte = pc + bytes.len() as u64 - 1;
+        if !(range.low..range.high).contains(&pc) || !(range.low..range.high).contains(&last_byte) {
+            match pages::executable(pc) {
+                Some(next) if next.shared == scratch.watched => range = next,
+                _ => break,
+            }
+        }
+        let bytes = &bytes[..bytes.len().min(INSTRUCTION_BYTES_MAX)];
         let mut decoder = Decoder::with_ip(64, bytes, pc, DecoderOptions::NONE);
         let mut step = Step::default();
         decoder.decode_out(&mut step.instruction);
@@ -172,6 +185,7 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
             FlowControl::UnconditionalBranch => {
                 let target = step.instruction.near_branch_target();
                 let near = is_near(step.instruction.code())
+                    && !scratch.watched
                     && target.abs_diff(start.0) < FOLLOW_BYTES_MAX
                     && scratch.steps.len() < INSTRUCTIONS_MAX / 2
                     && target != start.0
@@ -194,7 +208,7 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
         }
         scratch.steps.push(step);
         pc = next;
-        if last {
+        if last || (scratch.watched && flow != FlowControl::Next) {
             break;
         }
     }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import struct
 
-from eudaemon.possession import shadow
 from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Undone, Vanished
 from eudaemon.possession.homeward import CODE
 from eudaemon.possession.image import PROT_EXEC, PROT_READ, PROT_WRITE, SYMBOLS
@@ -18,7 +17,7 @@ from eudaemon.possession.layout import Layout, Sizes, fixed_spans, sizes_for
 from eudaemon.possession.mailbox import Mailbox
 from eudaemon.possession.maps import low_room, read_maps
 from eudaemon.possession.planted import Planted
-from eudaemon.possession.remote import Loan, RemoteCallFailed
+from eudaemon.possession.remote import RemoteCallFailed
 from eudaemon.possession.target import Target
 from eudaemon.possession.tracee import Seizure
 
@@ -80,8 +79,7 @@ def _write(target: Target, layout: Layout, mode: str) -> Mailbox:
     record.pack(
         raw, magic=abi["MAGIC"], version=abi["VERSION"], mode=abi[f"mode::{mode.upper()}"],
         pid=inner_pid(target.pid), low=layout.low, low_bytes=layout.size, heap=layout.heap,
-        heap_bytes=layout.heap_bytes, shadow_offset=shadow.OFFSET % (1 << 64) if mode == "shadow" else 0,
-        mapping_count=1,
+        heap_bytes=layout.heap_bytes, mapping_count=1,
     )  # fmt: skip
     # With its own mapping in it from the first: whoever finds the magic can unmap all there is.
     abi.records["Mapping"].pack(
@@ -108,22 +106,8 @@ def _prepare(planted: Planted) -> None:
         with target.outside_loan(thread) as loan:
             for begin, end in fixed_spans(target.engine):
                 loan.system_call("mprotect", layout.home + begin, end - begin, PROT_READ | PROT_EXEC)
-            if planted.mailbox.one("shadow_offset"):
-                _map_shadow(planted, loan)
         with planted.loan(thread) as loan:
             planted.call(loan, "seal_prepare")
-
-
-def _map_shadow(planted: Planted, loan: Loan) -> None:
-    for address, size in shadow.spans():
-        try:
-            loan.system_call("mmap", address, size, PROT_READ | PROT_WRITE, MAPPING, -1, 0)
-        except RemoteCallFailed as error:
-            raise PossessionError(
-                f"process {planted.target.pid} has no room for the shadow at {address:#x}: {error.reason}",
-                "lift its limit of address space (ulimit -v), or possess it with --mode none",
-            ) from error
-        planted.mailbox.add_mapping(address, size, planted.target.abi["mapping::SHADOW"])
 
 
 def inner_pid(pid: int) -> int:

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Vanished
+from eudaemon.possession.homeward import STOP_SIGNAL
 from eudaemon.possession.ptrace import OPTION_SYSGOOD, Kernel, Registers
 from eudaemon.possession.stops import Stop, Why, read_status
 
@@ -53,12 +54,12 @@ class Thread:
         self.is_stopped = True
         return stop
 
-    def take(self) -> None:
-        """Wait for the stop that was asked for, and read registers and mask."""
+    def take(self, dropped: int = 0) -> None:
+        """Wait for the stop that was asked for, and read registers and mask. `dropped` is a signal not passed on."""
         self.is_known = False
         while (stop := self.wait()).why is not Why.INTERRUPTED:
             # On its way before we asked: delivered now, as it would have been.
-            self.go_on(stop.signal if stop.why is Why.SIGNAL else 0)
+            self.go_on(stop.signal if stop.why is Why.SIGNAL and stop.signal != dropped else 0)
         self._kernel.get_registers(self.tid, self.registers)
         self.mask = self._kernel.get_mask(self.tid)
         self.is_known = True
@@ -126,8 +127,8 @@ class Seizure:
         new = [thread for tid in tids if (thread := self._seized(tid)) is not None]
         self.interrupt(new)
 
-    def interrupt(self, threads: Iterable[Thread]) -> None:
-        """Stop these seized threads, which run."""
+    def interrupt(self, threads: Iterable[Thread], dropped: int = 0) -> None:
+        """Stop these seized threads, which run. `dropped`: a signal that is not passed on to them."""
         running = list(threads)
         if not self.began_ns:
             self.began_ns = time.monotonic_ns()
@@ -136,7 +137,7 @@ class Seizure:
                 self._kernel.interrupt(thread.tid)
         for thread in running:
             try:
-                thread.take()
+                thread.take(dropped)
             except Vanished:
                 self.threads.pop(thread.tid, None)
             except TimeoutError:
@@ -155,7 +156,7 @@ class Seizure:
                 )
             thread.go_on()
             time.sleep(NAP_S)  # or it is asked to stop before it has run one instruction, again and again
-            self.interrupt([thread])
+            self.interrupt([thread], STOP_SIGNAL)  # which the way home sends itself, and has been heard by now
             if thread.tid not in self.threads:
                 return
 

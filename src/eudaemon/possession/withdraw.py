@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from eudaemon.possession.errors import PossessionError, Vanished
@@ -61,7 +62,7 @@ def withdraw(planted: Planted) -> int:
     seizure = Seizure(target.kernel, target.pid, target.options)
     watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     leaving = Leaving(planted, seizure, planted.mailbox.one("shadow_offset") != 0)
-    with frozen(seizure):
+    with _parking(planted), frozen(seizure):
         seizure.seize()
         until_s = time.monotonic() + PARK_S_MAX
         while True:
@@ -86,6 +87,18 @@ def withdraw(planted: Planted) -> int:
         released_ns = time.monotonic_ns() - seizure.began_ns
         _unmap(planted, last)
     return released_ns
+
+
+@contextmanager
+def _parking(planted: Planted) -> Iterator[None]:
+    """Meanwhile whoever comes out of the engine parks, also a thread that has only begun."""
+    planted.mailbox.set("park", 1)
+    try:
+        yield
+    except BaseException:
+        with suppress(PossessionError):
+            planted.mailbox.set("park", 0)
+        raise
 
 
 def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
@@ -154,6 +167,9 @@ def _park(leaving: Leaving, busy: list[Thread]) -> None:
             leaving.seizure.interrupt([thread])
             continue
         kernel.get_registers(thread.tid, thread.registers)
+        if context is None:
+            leaving.read_contexts()
+            context = leaving.contexts.get(thread.tid)
         if context is not None and thread.registers.rip in (parked_at, parked_at + 1):
             thread.registers, thread.mask = context.registers(thread.registers), context.one("mask")
             leaving.without_shadow(thread)
