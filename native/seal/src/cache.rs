@@ -51,6 +51,7 @@ pub mod kind {
     pub const FLAGS: u32 = 1 << 7; // the flags are in `Context::rflags`
     pub const SCRATCH_SHIFT: u32 = 8;
     pub const CALLED: u32 = 1 << 13; // behind a system call: rcx is what the kernel would have left there
+    pub const SHADOW: u32 = 1 << 14; // a fault here is the shadow's
     pub const BELOW: u32 = 1 << 12; // the word below the stack pointer is a cache address: not the application's to see
 }
 
@@ -78,7 +79,11 @@ pub enum ExitKind {
     Jump,        // go on at `target`
     Call,        // the system call at `target` needs the engine
     Fault,       // the system call before `target` answered EFAULT
+    Tagged,      // the instruction at `target` reads what has a tag
+    Shadow,      // the tags for the instruction at `target` are the engine's to see to; on at `field`
     Special,     // the instruction at `target` needs the engine
+    Fpu,         // the instruction at `target` stores where the x87 unit has last been; on at `field`
+    FpuWide,     // the same, in the 64-bit form
 }
 
 pub struct Exit {
@@ -134,6 +139,7 @@ pub struct Thread {
     pub fragments: Vec<Fragment>,
     pub exits: Vec<Exit>,
     pub index: Index,
+    pub low_sites: Index, // instructions whose tags are not where `gs` leads
     pub scratch: crate::translate::Scratch,
     pub has_bmi2: bool, // shifts that leave flags alone
     constants: u64,
@@ -155,6 +161,7 @@ impl Thread {
             fragments: Vec::new(),
             exits: Vec::new(),
             index: Index::new(),
+            low_sites: Index::new(),
             scratch: crate::translate::Scratch::new(),
             has_bmi2: sys::has_bmi2(),
             constants: 0,

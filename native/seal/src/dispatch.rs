@@ -1,11 +1,13 @@
 //! Between two fragments: why the last one was left, what is to be done about it, which comes next.
 
+use iced_x86::InstructionInfoFactory;
+
 use crate::abi::{self, Context, RSP, mode, request, state, trouble};
 use crate::cache::{self, ExitKind, Full, Thread};
 use crate::emit::{GuestPc, HostPc};
 use crate::lower::{self, Through};
 use crate::translate::{self, Refusal, Wish};
-use crate::{calls, entry, pages, recover, signals, start, sys};
+use crate::{calls, entry, pages, recover, shadow, signals, start, sys};
 
 /// How the next address was come by, which decides what is linked.
 #[derive(Clone, Copy)]
@@ -26,19 +28,23 @@ pub extern "C" fn from_exit(context: &mut Context) {
             By::Return
         }
         cache::EXIT_RETURN_ELSEWHERE => {
+            context.branch = 0; // which one it was, nobody knows
             context.rip = context.target;
             sys::write_guest_u64(context.regs[RSP] - 8, context.target);
             By::Return
         }
         cache::EXIT_JUMP_MISS | cache::EXIT_JUMP_ELSEWHERE => {
+            if context.exit == cache::EXIT_JUMP_ELSEWHERE {
+                context.branch = 0;
+            }
             context.rip = context.target;
             By::Jump
         }
         id => {
             let Some(service) = sys::service(context) else { start::failed(format_args!("a thread without a record")) };
-            let (kind, target) = service.with(|thread| {
+            let (kind, target, field) = service.with(|thread| {
                 let exit = &thread.exits[id as usize];
-                (exit.kind, exit.target)
+                (exit.kind, exit.target, exit.field)
             });
             context.rip = target.0;
             match kind {
@@ -54,6 +60,23 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     context.regs[abi::RCX] = context.rip;
                     By::Engine
                 }
+                ExitKind::Fpu | ExitKind::FpuWide => {
+                    service.with(|thread| recover::mend_fpu(thread, context, kind == ExitKind::FpuWide));
+                    context.resume = field.0;
+                    return;
+                }
+                ExitKind::Tagged => {
+                    context.tagged_reads += 1;
+                    context.once = 1; // without tests
+                    By::Engine
+                }
+                ExitKind::Shadow => {
+                    if follow(context) {
+                        context.tagged_reads += 1;
+                    }
+                    context.resume = field.0;
+                    return;
+                }
                 ExitKind::Special => {
                     signals::special(context);
                     By::Engine
@@ -62,6 +85,13 @@ pub extern "C" fn from_exit(context: &mut Context) {
         }
     };
     go_on(context, by);
+}
+
+// See to the tags for the instruction that comes next.
+fn follow(context: &Context) -> bool {
+    let Some(instruction) = translate::decode_one(context.rip) else { return false };
+    let mut info = InstructionInfoFactory::new();
+    shadow::follow(context, &instruction, info.info(&instruction).used_memory())
 }
 
 /// Called when the Context says where to go on and nothing else is known.
@@ -129,7 +159,7 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
         Some(fragment) => fragment,
         None => {
             let stale = thread.index.get(pc).filter(|_| !once);
-            let wish = Wish { pc, jumped: !once && matches!(by, By::Jump), shadow: sys::mailbox().mode == mode::SHADOW, once };
+            let wish = Wish { pc, jumped: !once && matches!(by, By::Jump), shadow: !once && sys::mailbox().mode == mode::SHADOW, once };
             let made = translate::translate(thread, wish)?;
             if let Some(dead) = stale {
                 thread.unlink(dead);

@@ -42,6 +42,8 @@ unsafe extern "C" {
     fn seal_mask_end();
     fn seal_issue_exit(number: u64, status: u64, mark: *mut u32) -> !;
     fn seal_leave(context: *mut Context) -> !;
+    fn seal_fpu_store(area: *mut u8);
+    fn seal_fpu_load(area: *const u8);
     fn seal_vectors_save(area: *mut u8, context: *const Context, features: u64);
     fn seal_vectors_load(area: *const u8, context: *mut Context, features: u64);
 }
@@ -196,6 +198,10 @@ global_asm!(
     "movaps [rsi+{xmm}+0xc0], xmm12", "movaps [rsi+{xmm}+0xd0], xmm13", "movaps [rsi+{xmm}+0xe0], xmm14", "movaps [rsi+{xmm}+0xf0], xmm15",
     "ret",
 
+    // ---- the x87 unit's environment. fn(area)
+    ".globl seal_fpu_store", "seal_fpu_store:", "fnstenv [rdi]", "ret",
+    ".globl seal_fpu_load", "seal_fpu_load:", "fldenv [rdi]", "ret",
+
     // ---- what the controller calls on the service stack. The thread's vectors are as they were when it is over.
     ".macro seal_service name, function",
     ".globl \\name", "\\name:",
@@ -309,6 +315,17 @@ unsafe extern "C" {
 /// Where the engine's image lies, from its first to behind its last byte.
 pub fn image() -> core::ops::Range<u64> {
     (&raw const __ehdr_start) as u64..(&raw const _end) as u64
+}
+
+/// Store control, status, tags and pointers of the x87 unit at `area`, as FNSTENV does: all its exceptions are masked then.
+pub fn store_fpu_environment(area: u64) {
+    // SAFETY: 28 bytes of the slot's vector area.
+    unsafe { seal_fpu_store(area as *mut u8) }
+}
+
+pub fn load_fpu_environment(area: u64) {
+    // SAFETY: as above; what is loaded was stored.
+    unsafe { seal_fpu_load(area as *const u8) }
 }
 
 macro_rules! address_of {

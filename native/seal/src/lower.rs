@@ -13,6 +13,7 @@
 //! | `ret` | save rcx; `mov rcx,[rsp]; mov [target],rcx; movzx ecx,cx; mov rcx,[returns+rcx*8]; jrcxz miss; mov [rsp],rcx; ret` |
 //! | `ret n` | as `jmp [rsp]` with rsp moved |
 //! | `syscall` | `movzx ecx,ax; movzx ecx,byte [wanted+rcx]; jrcxz 1f;` to the engine`; 1: syscall; lea rcx,[rax+14]; jrcxz` EFAULT`; mov rcx,next` |
+//! | `fnstenv`, `fxsave`, `xsave` and their like | to the engine and back, then the same bytes: the x87 unit's pointer to its last instruction is the application's again |
 //! | far transfers | to the engine |
 //!
 //! A landing compares `target` with the address that it stands for: `mov ecx,16; shrx rcx,[target],rcx; lea rcx,[rcx-pc>>16]; jrcxz`.
@@ -160,6 +161,9 @@ impl Lower<'_> {
         if self.shadow {
             shadow::before(self, step);
         }
+        if let Some(kind) = stores_fpu_pointer(instruction.mnemonic()) {
+            self.mend_fpu(kind, pc);
+        }
         match instruction.flow_control() {
             FlowControl::Next | FlowControl::Exception | FlowControl::Interrupt => self.plain(step),
             FlowControl::ConditionalBranch => self.conditional(step),
@@ -200,6 +204,15 @@ impl Lower<'_> {
         self.record(0, pc);
         let _ = id;
         self.code.jmp(stub);
+    }
+
+    // Let the engine put an application address where the x87 unit remembers its last instruction.
+    fn mend_fpu(&mut self, kind: ExitKind, pc: GuestPc) {
+        let (id, stub) = self.thread.exit(self.arena, kind, pc);
+        self.record(0, pc);
+        self.code.jmp(stub);
+        self.thread.exits[id as usize].field = self.code.here();
+        self.record(0, pc);
     }
 
     // Go on at `target`: a branch that will be linked.
@@ -464,6 +477,15 @@ impl Lower<'_> {
         self.code.mov_reg_const(abi::RAX, 0);
         self.jump_to(GuestPc(step.instruction.near_branch_target()));
         false
+    }
+}
+
+// The classic way of position-independent code to learn where it is: the address of the last x87 instruction.
+fn stores_fpu_pointer(mnemonic: Mnemonic) -> Option<ExitKind> {
+    match mnemonic {
+        Mnemonic::Fnstenv | Mnemonic::Fnsave | Mnemonic::Fxsave | Mnemonic::Xsave | Mnemonic::Xsavec | Mnemonic::Xsaveopt => Some(ExitKind::Fpu),
+        Mnemonic::Fxsave64 | Mnemonic::Xsave64 | Mnemonic::Xsavec64 | Mnemonic::Xsaveopt64 => Some(ExitKind::FpuWide),
+        _ => None,
     }
 }
 

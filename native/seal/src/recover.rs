@@ -1,7 +1,7 @@
 //! From where a thread stands in translated code to where the application is: exactly, at every host instruction.
 
 use crate::abi::{self, Context, RCX, RDX, RSP, recovered, user_regs};
-use crate::cache::{ARENA_BYTES, ENTER_BYTES, STUB_BYTES, Thread, kind};
+use crate::cache::{ARENA_BYTES, Arena, ENTER_BYTES, STUB_BYTES, Thread, kind};
 use crate::emit::{GuestPc, HostPc};
 use crate::{entry, start, sys, threads};
 
@@ -24,6 +24,11 @@ fn place(thread: &Thread, context: &Context, host: HostPc) -> Option<(u32, Guest
         return Some((0, GuestPc(record.pc.0 + u64::from(offset - record.host))));
     }
     Some((record.kind, record.pc))
+}
+
+/// Whether the instruction at `host` touches the shadow, for which application instruction.
+pub fn shadow_at(thread: &Thread, context: &Context, host: HostPc) -> Option<GuestPc> {
+    place(thread, context, host).filter(|(kind, _)| kind & kind::SHADOW != 0).map(|(_, pc)| pc)
 }
 
 /// Return the application's address of the branch that stands at `host`.
@@ -64,6 +69,70 @@ pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflag
         sys::write_guest_u64(context.regs[RSP].wrapping_sub(8), word);
     }
     true
+}
+
+const X87: u64 = 1;
+const FPU_POINTER: usize = 1; // which word of an image it is, in its 64-bit form
+const FPU_ENVIRONMENT_BYTES: usize = 28;
+const FPU_ENVIRONMENT_POINTER: usize = 12;
+const FPU_ENVIRONMENT_OPCODE: usize = 18;
+const FPU_OPCODE: usize = 6; // in an image
+
+// Where the application's instruction is that stands at `host`.
+fn instruction_at(thread: &Thread, host: HostPc) -> Option<GuestPc> {
+    let arena = thread.arena_of(host).filter(|arena| host < arena.hot)?;
+    let offset = (host.0 - arena.begin.0) as u32;
+    let at = arena.records.partition_point(|r| r.host <= offset).checked_sub(1)?;
+    let record = arena.records[at];
+    let distance = if record.kind & kind::VERBATIM != 0 { offset - record.host } else { 0 };
+    Some(GuestPc(record.pc.0 + u64::from(distance)))
+}
+
+/// The x87 unit remembers where its last instruction was: let that be the application's address, in the processor. What is stored in the
+/// 64-bit form (`wide`) and in the others is mended in that form: neither has all that the other has.
+pub fn mend_fpu(thread: &Thread, context: &mut Context, wide: bool) {
+    let area = (&raw const *context) as u64 + abi::SLOT_VECTORS;
+    if wide {
+        sys::octets(area, 1024).fill(0);
+        entry::save_vectors(area, context, X87);
+        if mend_fpu_image(thread, area) {
+            entry::load_vectors(area, context, X87);
+        }
+        return;
+    }
+    entry::store_fpu_environment(area);
+    let pointer = &mut sys::octets(area, FPU_ENVIRONMENT_BYTES)[FPU_ENVIRONMENT_POINTER..][..4];
+    let low = u32::from_le_bytes([pointer[0], pointer[1], pointer[2], pointer[3]]);
+    let offset = |arena: &Arena| u64::from(low.wrapping_sub(arena.begin.0 as u32));
+    let host = thread.arenas.iter().find(|arena| offset(arena) < ARENA_BYTES).map(|arena| arena.begin.offset(offset(arena)));
+    if let Some(pc) = host.and_then(|host| instruction_at(thread, host)) {
+        pointer.copy_from_slice(&(pc.0 as u32).to_le_bytes());
+        if let Some(opcode) = fpu_opcode(pc) {
+            sys::octets(area, FPU_ENVIRONMENT_BYTES)[FPU_ENVIRONMENT_OPCODE..][..2].copy_from_slice(&opcode.to_le_bytes());
+        }
+    }
+    entry::load_fpu_environment(area); // in any case: storing it has masked exceptions
+}
+
+/// The same in an image that XSAVE64 has left at `area`. Answers whether there was anything to do.
+pub fn mend_fpu_image(thread: &Thread, area: u64) -> bool {
+    let pointer = &mut sys::words(area, 2)[FPU_POINTER];
+    let Some(pc) = instruction_at(thread, HostPc(*pointer)) else { return false };
+    *pointer = pc.0;
+    if let Some(opcode) = fpu_opcode(pc) {
+        sys::octets(area, FPU_OPCODE + 2)[FPU_OPCODE..].copy_from_slice(&opcode.to_le_bytes());
+    }
+    true
+}
+
+// What the x87 unit keeps of an instruction: three bits of the opcode, and the ModRM byte, which we may have changed.
+fn fpu_opcode(pc: GuestPc) -> Option<u16> {
+    let mut bytes = [0; 15];
+    let count = sys::read_guest(pc.0, &mut bytes);
+    let is_prefix = |byte: &u8| matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf2 | 0xf3);
+    let at = bytes[..count].iter().position(|byte| !is_prefix(byte))?;
+    let (opcode, modrm) = (*bytes.get(at)?, *bytes.get(at + 1)?);
+    (0xd8..=0xdf).contains(&opcode).then_some(u16::from(opcode & 7) << 8 | u16::from(modrm))
 }
 
 /// Answer for every snapshot of the mailbox where the application is. The controller calls this with all threads stopped.

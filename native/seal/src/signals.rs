@@ -17,7 +17,7 @@ use crate::abi::{self, AltStack, Context, Mailbox, RAX, RDI, RDX, RSI, RSP, SIGN
 
 use crate::emit::{GuestPc, HostPc};
 use crate::translate::{Refusal, decode_one};
-use crate::{entry, pages, recover, start, sys, threads};
+use crate::{entry, pages, recover, shadow, start, sys, threads};
 
 const SIGILL: u32 = 4;
 const SIGTRAP: u32 = 5;
@@ -317,6 +317,12 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
         return;
     }
     let fault = is_fault(info) && FAULTS.contains(&number);
+    if number == SIGSEGV
+        && fault
+        && let Some(pc) = service.peek(|thread| recover::shadow_at(thread, context, HostPc(host)))
+    {
+        return shadow_missing(context, info, uc, live, host, pc);
+    }
     if number == SIGTRAP && fault {
         let entry = HostPc(host - 1);
         let dead = service.peek(|thread| thread.entered_at(entry).filter(|&f| thread.fragments[f as usize].dead).map(|f| thread.fragments[f as usize].pc));
@@ -347,6 +353,22 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
     go_to_dispatch(context, uc);
 }
 
+// A tag was not where it was looked for: either there is no shadow there yet, or `gs` does not lead to it from this address.
+fn shadow_missing(context: &mut Context, info: &[u64], uc: &mut [u64], live: &abi::Registers, host: u64, pc: GuestPc) {
+    const SEGV_MAPERR: u32 = 1;
+    if info[1] as u32 == SEGV_MAPERR && shadow::map_around(info[2]) {
+        return;
+    }
+    let Some(service) = sys::service(context) else { return };
+    service.with(|thread| {
+        recover::take(thread, context, live, uc[REG_FLAGS], HostPc(host));
+        thread.low_sites.set(pc, 1);
+        thread.kill(pc.0, pc.0 + 1);
+    });
+    take_xmm(context, uc);
+    go_to_dispatch(context, uc);
+}
+
 // A thread that runs natively, because it was not to be woken, has got a signal: it comes in now.
 fn adopt(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], live: &abi::Registers) {
     context.regs = *live;
@@ -354,6 +376,7 @@ fn adopt(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], live:
     context.rip = uc[REG_RIP];
     context.state = state::RUNNING;
     take_xmm(context, uc);
+    shadow::enter();
     threads::furnish(context);
     context.altstack = AltStack { sp: uc[UC_STACK], flags: uc[UC_STACK + 1] as u32, pad: 0, bytes: uc[UC_STACK + 2] };
     let slot = (&raw const *context) as u64;
@@ -465,6 +488,9 @@ fn deliver(context: &mut Context, signal: &Signal, vectors: u64) {
     let size = u32::from_le_bytes([software[16], software[17], software[18], software[19]]);
     let vector_bytes = if magic == MAGIC1 { u64::from(size) + 4 } else { FX_BYTES as u64 };
 
+    if let Some(service) = sys::service(context) {
+        service.peek(|thread| recover::mend_fpu_image(thread, vectors));
+    }
     let stack = context.altstack;
     let seen = altstack_seen(context);
     let mut sp = context.regs[RSP].wrapping_sub(128);
@@ -606,9 +632,11 @@ pub fn cannot_execute(context: &mut Context, why: Refusal) {
         Refusal::Inexecutable if sys::read_guest(context.rip, &mut [0]) == 1 => (SIGSEGV, SEGV_ACCERR),
         _ => (SIGSEGV, SEGV_MAPERR),
     };
+    const USER_END: u64 = 0x7fff_ffff_f000;
+    let present = u64::from(code == SEGV_ACCERR || context.rip >= USER_END); // of what is the kernel's, it says nothing else
     let error = match number {
         SIGILL => [0, INVALID_OPCODE, 0, 0],
-        _ => [FETCH | (code - SEGV_MAPERR), PAGE_FAULT, 0, context.rip],
+        _ => [FETCH | present, PAGE_FAULT, 0, context.rip],
     };
     raise(context, number, code, context.rip, error);
 }

@@ -1,9 +1,9 @@
 //! What the controller calls, and the first and last steps of each thread.
 
-use crate::abi::{AltStack, Context, Mailbox, mapping, state, trouble};
+use crate::abi::{AltStack, Context, Mailbox, mapping, mode, state, trouble};
 use crate::heap::Heap;
 use crate::sys::{self, Lock};
-use crate::{calls, entry, pages, shadow, signals, threads};
+use crate::{calls, entry, pages, recover, shadow, signals, threads};
 
 pub static HEAP: Heap = Heap::new();
 /// Orders changes to the mailbox.
@@ -16,6 +16,12 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
     calls::fill_wanted_table(mailbox.mode);
     if mailbox.mapping_count == 0 {
         pages::remember(mailbox.low, mailbox.low_bytes, mapping::LOW);
+    }
+    if mailbox.mode == mode::SHADOW {
+        if !shadow::map() {
+            return sys::ENOMEM;
+        }
+        mailbox.shadow_offset = shadow::OFFSET;
     }
     pages::learn();
     for slot in threads::slots() {
@@ -54,12 +60,14 @@ pub extern "C" fn prologue(context: &mut Context) {
         let arguments = [context.rseq_address, u64::from(context.rseq_bytes), UNREGISTER, u64::from(context.rseq_signature), 0, 0];
         sys::call(sys::RSEQ, arguments);
     }
+    shadow::enter();
     context.state = state::RUNNING;
     signals::set_kernel_mask(context);
 }
 
 /// A new thread's first step: it has no alternate stack and no rseq, and all signals are blocked.
 pub extern "C" fn child(context: &mut Context) {
+    shadow::enter();
     signals::exchange_altstack(context);
     context.tid = sys::call(sys::GETTID, [0; 6]) as u32;
     context.state = state::RUNNING;
@@ -68,14 +76,20 @@ pub extern "C" fn child(context: &mut Context) {
 
 /// A thread's last step: what belongs to threads is as the application had it. Answers where its vectors are, if not in the processor.
 pub extern "C" fn farewell(context: &mut Context) -> u64 {
+    shadow::leave();
     let stack: AltStack = context.altstack;
     sys::call3(sys::SIGALTSTACK, (&raw const stack) as u64, 0, 0);
     if context.rseq_address != 0 {
         let arguments = [context.rseq_address, u64::from(context.rseq_bytes), 0, u64::from(context.rseq_signature), 0, 0];
         sys::call(sys::RSEQ, arguments);
     }
+    if let Some(service) = sys::service(context) {
+        service.peek(|thread| {
+            recover::mend_fpu(thread, context, true);
+            recover::mend_fpu(thread, context, false);
+        });
+    }
     context.state = state::LEFT;
-    let _ = shadow::READY;
     if context.vectors_in_context != 0 { (&raw const context.xmm) as u64 } else { 0 }
 }
 

@@ -72,13 +72,15 @@ impl Run {
         if let Some(fault) = &native.fault {
             println!("  natively: signal {} at {:#x}", fault.signal, fault.words[21]);
         }
-        println!("{}", listing());
+        if setting("ONLY").is_some() || self.shown == 1 {
+            println!("{}", listing());
+        }
         false
     }
 
     fn programs(&mut self, inside: &mut Inside, processor: &Processor, count: u64) {
         let mut author = Author::new(processor.has.clone(), processor.faults.clone());
-        shuffle(&mut author.kinds, &mut Dice::new(self.seed, u64::MAX));
+        generate::shuffle(&mut author.kinds, &mut Dice::new(self.seed, u64::MAX));
         let only = setting("ONLY");
         let mut number = 0;
         while !author.kinds.is_empty() && (self.instructions < count || author.rounds() < 1) {
@@ -88,7 +90,7 @@ impl Run {
             }
             let mut dice = Dice::new(self.seed, number);
             self.world.shuffle(&mut dice);
-            let wish = Wish { items: 3 + dice.below(20), faults_percent: 10, may_change_fs: true, system_calls: true, pushes_flags: true };
+            let wish = Wish { items: 3 + dice.below(20), faults_percent: 10, may_change_fs: true, system_calls: true, engine_calls: true, pushes_flags: true };
             let program = author.write(&mut self.world, &mut dice, wish);
             for text in &program.texts {
                 for code in &text.codes {
@@ -139,12 +141,6 @@ impl Run {
             }
         }
         compared
-    }
-}
-
-fn shuffle<T>(items: &mut [T], dice: &mut Dice) {
-    for at in (1..items.len()).rev() {
-        items.swap(at, dice.below(at as u64 + 1) as usize);
     }
 }
 

@@ -22,14 +22,15 @@ WALL = 0x40000000  # __WALL: also threads that are not our children
 OPTION_SYSGOOD = 1 << 0  # stops at system calls are told from SIGTRAP
 OPTION_SUSPEND_SECCOMP = 1 << 21
 
-_CONT, _GETREGS, _SETREGS, _DETACH, _SYSCALL = 7, 12, 13, 17, 24
-_GETSIGINFO = 0x4202
+_CONT, _GETREGS, _DETACH, _SYSCALL = 7, 12, 17, 24
+_GETSIGINFO, _SETREGSET = 0x4202, 0x4205
 _SEIZE, _INTERRUPT, _GETSIGMASK, _SETSIGMASK = 0x4206, 0x4207, 0x420A, 0x420B
 _GET_RSEQ_CONFIGURATION = 0x420F
 _PIDFD_GETFD = 438
+_NT_PRSTATUS = 1
 
 NAMES = {
-    _CONT: "PTRACE_CONT", _GETREGS: "PTRACE_GETREGS", _SETREGS: "PTRACE_SETREGS", _DETACH: "PTRACE_DETACH",
+    _CONT: "PTRACE_CONT", _GETREGS: "PTRACE_GETREGS", _SETREGSET: "PTRACE_SETREGSET", _DETACH: "PTRACE_DETACH",
     _SYSCALL: "PTRACE_SYSCALL", _GETSIGINFO: "PTRACE_GETSIGINFO", _SEIZE: "PTRACE_SEIZE",
     _INTERRUPT: "PTRACE_INTERRUPT", _GETSIGMASK: "PTRACE_GETSIGMASK", _SETSIGMASK: "PTRACE_SETSIGMASK",
     _GET_RSEQ_CONFIGURATION: "PTRACE_GET_RSEQ_CONFIGURATION",
@@ -103,6 +104,7 @@ class Kernel:
 
     def __init__(self) -> None:
         self.operations = 0
+        self._vector = (ctypes.c_uint64 * 2)()  # struct iovec
         self._mask = ctypes.c_uint64()
         self._mask_at = ctypes.addressof(self._mask)
 
@@ -134,8 +136,12 @@ class Kernel:
         self._do(_GETREGS, tid, 0, ctypes.addressof(into))
 
     def set_registers(self, tid: int, registers: Registers) -> None:
-        """Write the general registers."""
-        self._do(_SETREGS, tid, 0, ctypes.addressof(registers))
+        """Write the general registers, but not the segments' bases.
+
+        Those the engine sets itself: the shadow's lies where the kernel takes none from a tracer.
+        """
+        self._vector[0], self._vector[1] = ctypes.addressof(registers), Registers.fs_base.offset
+        self._do(_SETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(self._vector))
 
     def get_mask(self, tid: int) -> int:
         """Return the blocked signals, bit n-1 for signal n; the real mask, also inside `ppoll` and its kin."""

@@ -518,7 +518,7 @@ impl Maker<'_> {
                 self.before.push(Instruction::with2(Code::Lea_r64_m, Register::RBP, frame).ok()?);
                 self.after.push(move_stack(if code == Code::Leavew { 0x1e } else { 0x18 }));
             }
-            Mnemonic::Push | Mnemonic::Pushf | Mnemonic::Pushfq => self.after.push(move_stack(-i64::from(self.stack_step()))),
+            Mnemonic::Push | Mnemonic::Pushf | Mnemonic::Pushfq => self.after.push(move_stack(i64::from(self.stack_step()))),
             Mnemonic::Pop => {
                 let wide = self.stack_step() == 8;
                 let segment = self.op_register(0).is_some_and(|r| r.is_segment_register());

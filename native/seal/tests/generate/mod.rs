@@ -56,3 +56,9 @@ impl Dice {
         }
     }
 }
+
+pub fn shuffle<T>(items: &mut [T], dice: &mut Dice) {
+    for at in (1..items.len()).rev() {
+        items.swap(at, dice.below(at as u64 + 1) as usize);
+    }
+}

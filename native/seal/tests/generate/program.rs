@@ -142,6 +142,7 @@ pub struct Wish {
     pub faults_percent: u64,
     pub may_change_fs: bool,
     pub system_calls: bool,
+    pub engine_calls: bool, // ... and those that the engine makes itself
     pub pushes_flags: bool, // pushf shows the trap flag to a program that is being single-stepped
 }
 
@@ -698,7 +699,7 @@ impl Writer<'_> {
 
     fn system_call(&mut self) {
         const NOWHERE: u64 = 1023;
-        let number = self.dice.pick(&[39, 186, 102, NOWHERE, 14, 13]);
+        let number = self.dice.pick(if self.wish.engine_calls { &[39, 186, 102, NOWHERE, 14, 13] } else { &[39, 186, 102, NOWHERE] });
         if number == 13 || number == 14 {
             self.mov(7, if number == 14 { 99 } else { 77 }); // EINVAL, whatever the rest
             self.mov(6, DATA[LOW].begin + COUNTER);

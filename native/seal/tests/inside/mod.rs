@@ -134,18 +134,23 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// Run `work` with an engine, one at a time in this process.
 pub fn with<R>(mode: u32, work: impl FnOnce(&mut Inside) -> R) -> R {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
-    let mut inside = Inside::new(mode, false);
-    let answer = work(&mut inside);
-    start::restore(sys::mailbox());
-    answer
+    run(mode, false, work)
 }
 
 /// The same, all that the engine knows being shared with the children of this process. Such an engine must not have to flush.
 pub fn with_shared<R>(mode: u32, work: impl FnOnce(&mut Inside) -> R) -> R {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(|e| e.into_inner());
-    let mut inside = Inside::new(mode, true);
+    run(mode, true, work)
+}
+
+fn run<R>(mode: u32, shared: bool, work: impl FnOnce(&mut Inside) -> R) -> R {
+    let mut inside = Inside::new(mode, shared);
     let answer = work(&mut inside);
-    start::restore(sys::mailbox());
+    let mailbox = sys::mailbox();
+    start::restore(mailbox);
+    for mapping in mailbox.mappings[..mailbox.mapping_count as usize].iter().rev() {
+        sys::call3(sys::MUNMAP, mapping.address, mapping.bytes, 0);
+    }
     answer
 }
 
