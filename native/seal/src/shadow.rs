@@ -114,6 +114,7 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) {
         return;
     }
     if is_irregular(instruction) || used[..count].iter().any(|m| bytes_of(m).is_none()) {
+        lower.restore_rcx(pc);
         let (id, stub) = lower.thread.exit(lower.arena, ExitKind::Shadow, pc);
         lower.record(0, pc);
         lower.code.jmp(stub);
@@ -155,7 +156,6 @@ fn bytes_of(memory: &UsedMemory) -> Option<u32> {
 struct Reach {
     operand: Operand,
     rip: Option<u64>, // the tag of this application address, by rip
-    through_rcx: bool,
 }
 
 fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: bool, pc: GuestPc) -> Reach {
@@ -169,32 +169,37 @@ fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: bool, pc: GuestPc) -> 
         address32: memory.base().is_gpr32() || memory.index().is_gpr32(),
         segment: Some(GS),
     };
+    if [operand.base, operand.index].contains(&Some(RCX as u8)) {
+        lower.restore_rcx(pc);
+    }
     let absolute = memory.base() == Register::None && memory.index() == Register::None || memory.base().is_ip();
     let thread_local = memory.segment() == Register::FS;
     if absolute && !thread_local {
         // The address is known, and so is where its tag lies.
         let tag = address.wrapping_add(offset_of_region(address));
         if offset_of_region(address) == OFFSET && lower.code.here().offset(16).rel32(HostPc(address)).is_some() {
-            return Reach { operand, rip: Some(address), through_rcx: false };
+            return Reach { operand, rip: Some(address) };
         }
-        save_rcx(lower, pc);
+        lower.use_rcx(pc);
         lower.code.mov_reg_const(RCX, tag);
-        return Reach { operand: Operand::at(RCX, 0), rip: None, through_rcx: true };
+        return Reach { operand: Operand::at(RCX, 0), rip: None };
     }
     if !thread_local && !low {
-        return Reach { operand, rip: None, through_rcx: false };
+        return Reach { operand, rip: None };
     }
     // The application address into rcx, then the region's offset to it.
     let (rdx, spare) = (lower.saved(RDX), lower.thread.field(offset_of!(Context, spare)));
-    save_rcx(lower, pc);
+    lower.save_rcx(pc);
     operand.segment = None;
+    lower.record(0, pc);
     if absolute {
         lower.code.mov_reg_const(RCX, address);
     } else {
         lower.code.lea(RCX, &operand);
     }
+    lower.use_rcx(pc);
     lower.code.mov_mem_reg(&rdx, RDX);
-    lower.record(kind::RCX | kind::RDX | kind::SHADOW, pc);
+    lower.record(kind::RDX, pc);
     if thread_local {
         lower.code.bytes(&[0xf3, 0x48, 0x0f, 0xae, 0xc2]); // rdfsbase rdx
         lower.code.lea(RCX, &Operand { index: Some(RDX as u8), ..Operand::at(RCX, 0) });
@@ -205,15 +210,7 @@ fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: bool, pc: GuestPc) -> 
     lower.code.mov_reg_mem(RDX, &Operand { index: Some(RDX as u8), scale: 8, ..Operand::absolute(offsets as u32) });
     lower.code.lea(RCX, &Operand { index: Some(RDX as u8), ..Operand::at(RCX, 0) });
     lower.code.mov_reg_mem(RDX, &rdx);
-    lower.record(kind::RCX | kind::SHADOW, pc);
-    Reach { operand: Operand::at(RCX, 0), rip: None, through_rcx: true }
-}
-
-fn save_rcx(lower: &mut Lower<'_>, pc: GuestPc) {
-    let saved = lower.saved(RCX);
-    lower.record(kind::SHADOW, pc);
-    lower.code.mov_mem_reg(&saved, RCX);
-    lower.record(kind::RCX | kind::SHADOW, pc);
+    Reach { operand: Operand::at(RCX, 0), rip: None }
 }
 
 // `prefix opcode /digit tag` with an immediate of `immediate` zero bytes behind it.
@@ -243,48 +240,36 @@ fn on_tag(lower: &mut Lower<'_>, reach: &Reach, at: u32, bytes: u32, opcodes: [&
 fn test(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: bool) {
     let pc = GuestPc(step.instruction.ip());
     let bytes = memory.memory_size().size() as u32;
-    let (piece, saved) = (bytes.min(8), lower.saved(RCX));
+    let piece = bytes.min(8);
     let (_, stub) = lower.thread.exit(lower.arena, ExitKind::Tagged, pc);
-    let reach = reach(lower, memory, low, pc);
     if step.live == 0 {
-        if !reach.through_rcx {
-            lower.record(kind::SHADOW, pc);
-        }
-        let end = bytes / piece;
-        for at in 0..end {
+        let reach = reach(lower, memory, low, pc);
+        lower.record(kind::SHADOW, pc);
+        for at in 0..bytes / piece {
             on_tag(lower, &reach, at * piece, piece, [&[0x80], &[0x83]], 7, 1); // cmp tag, 0
-            if reach.through_rcx && at == end - 1 {
-                lower.code.mov_reg_mem(RCX, &saved);
-                lower.record(0, pc);
-            }
-            let to = if reach.through_rcx && at < end - 1 { stub.offset(SAVED_STUB) } else { stub };
+            let to = lower.stub_as_rcx_is(stub);
             lower.code.branch(&[0x0f, 0x85], to);
         }
         return;
     }
-    // Flags live: the tags themselves into rcx, and jrcxz. Where rcx holds their address they go one piece at a time over it, so the
-    // address is made anew for each.
+    // Flags live: the tag itself into rcx, and jrcxz. Where rcx held its address, that is made anew for each piece.
     for at in 0..bytes / piece {
-        let reach = if at == 0 { Reach { ..reach } } else { self::reach(lower, memory, low, pc) };
-        if !reach.through_rcx {
-            save_rcx(lower, pc);
-        }
+        let reach = reach(lower, memory, low, pc);
+        lower.save_rcx(pc);
+        lower.record(kind::SHADOW, pc);
         match piece {
             1 => on_load(lower, &reach, at, &[0x0f, 0xb6], false),
             2 => on_load(lower, &reach, at * 2, &[0x0f, 0xb7], false),
             4 => on_load(lower, &reach, at * 4, &[0x8b], false),
             _ => on_load(lower, &reach, at * 8, &[0x8b], true),
         }
+        lower.use_rcx(pc);
         let clean = lower.code.short(JRCXZ);
-        lower.code.jmp(stub.offset(SAVED_STUB));
+        let to = lower.stub_as_rcx_is(stub);
+        lower.code.jmp(to);
         lower.code.land(clean);
-        lower.code.mov_reg_mem(RCX, &saved);
-        lower.record(0, pc);
     }
 }
-
-/// Behind a stub's first instruction, which saves rcx.
-const SAVED_STUB: u64 = 8;
 
 fn on_load(lower: &mut Lower<'_>, reach: &Reach, at: u32, opcode: &[u8], wide: bool) {
     match reach.rip {
@@ -307,9 +292,7 @@ fn clear(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: bool) {
     let bytes = memory.memory_size().size() as u32;
     let piece = bytes.min(8);
     let reach = reach(lower, memory, low, pc);
-    if !reach.through_rcx {
-        lower.record(kind::SHADOW, pc);
-    }
+    lower.record(kind::SHADOW, pc);
     for at in 0..bytes / piece {
         let immediate = match piece {
             1 => 1,
@@ -317,10 +300,6 @@ fn clear(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: bool) {
             _ => 4,
         };
         on_tag(lower, &reach, at * piece, piece, [&[0xc6], &[0xc7]], 0, immediate); // mov tag, 0
-    }
-    if reach.through_rcx {
-        let saved = lower.saved(RCX);
-        lower.code.mov_reg_mem(RCX, &saved);
     }
 }
 
