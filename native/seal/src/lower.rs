@@ -64,6 +64,7 @@ pub struct Lower<'a> {
     pub shadow: bool,
     watched: bool,
     rcx: Rcx,
+    pub low_in_rcx: bool, // rcx, saved, holds the low shadow's offset
     slip: Option<u64>, // host less application address of the verbatim run that is open
     tails: alloc::vec::Vec<Tail>,
 }
@@ -74,7 +75,7 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     let begin = HostPc((thread.arenas[arena].hot.0 + 15) & !15);
     let limit = thread.arenas[arena].cold;
     let steps = core::mem::take(&mut thread.scratch.steps);
-    let mut lower = Lower { code: Code::new(begin, limit), watched: thread.scratch.watched, thread, arena, shadow: wish.shadow, rcx: Rcx::Live, slip: None, tails: alloc::vec::Vec::new() };
+    let mut lower = Lower { code: Code::new(begin, limit), watched: thread.scratch.watched, thread, arena, shadow: wish.shadow, rcx: Rcx::Live, low_in_rcx: false, slip: None, tails: alloc::vec::Vec::new() };
     let jumped = wish.jumped && !lower.watched;
     // Through the landing rcx comes saved; by a link it comes live, and is saved, so that both go on alike.
     let same = jumped.then(|| lower.landing(Through::Jumps, wish.pc));
@@ -83,6 +84,7 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         lower.save_rcx(wish.pc);
         lower.code.land(same);
         lower.rcx = Rcx::Saved;
+        lower.low_in_rcx = false;
     }
     let (mut low, mut high) = (wish.pc.0, wish.pc.0);
     let mut open = true;
@@ -128,7 +130,7 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
     let arena = thread.arena_for(pc)?;
     let begin = thread.arenas[arena].hot;
     let limit = thread.arenas[arena].cold;
-    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, watched: false, rcx: Rcx::Saved, slip: None, tails: alloc::vec::Vec::new() };
+    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, watched: false, rcx: Rcx::Saved, low_in_rcx: false, slip: None, tails: alloc::vec::Vec::new() };
     let same = lower.landing(through, pc);
     lower.code.land(same);
     lower.restore_rcx(pc);
@@ -176,6 +178,7 @@ impl Lower<'_> {
     pub fn use_rcx(&mut self, pc: GuestPc) {
         self.save_rcx(pc);
         self.rcx = Rcx::Saved;
+        self.low_in_rcx = false;
         self.record(0, pc);
     }
 
@@ -186,6 +189,7 @@ impl Lower<'_> {
             self.record(0, pc);
             self.code.mov_reg_mem(RCX, &saved);
             self.rcx = Rcx::Both;
+            self.low_in_rcx = false;
             self.record(0, pc);
         }
     }
@@ -272,6 +276,7 @@ impl Lower<'_> {
         self.plain(step);
         if writes {
             self.rcx = Rcx::Live;
+            self.low_in_rcx = false;
             self.slip = None;
         }
     }
@@ -374,6 +379,7 @@ impl Lower<'_> {
         }
         let (bytes, length) = self.bytes_of(step); // loop and jrcxz: [prefixes] opcode rel8
         self.rcx = Rcx::Live; // loop counts it down
+        self.low_in_rcx = false;
         self.code.bytes(&bytes[..length - 1]);
         self.code.byte(2);
         self.record(0, next);
@@ -383,7 +389,7 @@ impl Lower<'_> {
         self.thread.exits[id as usize].field = field;
     }
 
-    // rcx saved, the branch's target in rcx and in `Context::target`.
+    // rcx saved, the branch's target in `Context::target`, its low 16 bits in rcx.
     fn load_target(&mut self, instruction: &Instruction, pc: GuestPc) {
         let target = self.target();
         let named = [instruction.op0_register(), instruction.memory_base(), instruction.memory_index()];
@@ -393,11 +399,13 @@ impl Lower<'_> {
         self.save_rcx(pc);
         self.record(0, pc);
         if instruction.op0_kind() == OpKind::Register {
-            let register = number(instruction.op0_register()).unwrap_or(0);
-            if usize::from(register) != RCX {
-                self.code.mov_reg_reg(RCX, usize::from(register));
-            }
-        } else if instruction.is_ip_rel_memory_operand() {
+            let register = usize::from(number(instruction.op0_register()).unwrap_or(0));
+            self.code.mov_mem_reg(&target, register);
+            self.code.movzx_ecx(register);
+            self.use_rcx(pc);
+            return;
+        }
+        if instruction.is_ip_rel_memory_operand() {
             self.use_rcx(pc);
             self.load_from(RCX, instruction.ip_rel_memory_address());
         } else {
@@ -406,6 +414,7 @@ impl Lower<'_> {
         }
         self.use_rcx(pc);
         self.code.mov_mem_reg(&target, RCX);
+        self.code.movzx_ecx(RCX);
     }
 
     // `mov register, [address]`, by rip where it reaches.
@@ -419,12 +428,11 @@ impl Lower<'_> {
         }
     }
 
-    // rcx and `Context::target` hold the target, the application's rcx is saved: look it up and go there.
+    // `Context::target` holds the target, rcx its low 16 bits, the application's rcx is saved: look it up and go there.
     fn through_jumps(&mut self, kind: u32, pc: GuestPc) {
         let table = self.thread.table(abi::SLOT_JUMPS);
         let miss = self.thread.arenas[self.arena].jump_miss;
         self.record(kind, pc);
-        self.code.movzx_ecx_cx();
         self.code.mov_reg_mem(RCX, &table);
         let none = self.code.short(JRCXZ);
         self.code.bytes(&[0xff, 0xe1]); // jmp rcx
@@ -466,6 +474,7 @@ impl Lower<'_> {
                 return;
             }
             self.rcx = tail.rcx;
+            self.low_in_rcx = false;
             self.record(kind::PUSHED, tail.pc);
             self.code.move_stack(8);
             self.record(kind::BELOW, tail.pc);
@@ -483,13 +492,14 @@ impl Lower<'_> {
         self.code.mov_reg_mem(RCX, &stack);
         self.code.mov_mem_reg(&target, RCX);
         if instruction.code() != Op::Retnq {
+            self.code.movzx_ecx(RCX);
             self.code.move_stack(8 + i32::from(instruction.immediate16()));
             self.through_jumps(kind::TARGET, pc);
             return;
         }
         let table = self.thread.table(abi::SLOT_RETURNS);
         let miss = self.thread.arenas[self.arena].return_miss;
-        self.code.movzx_ecx_cx();
+        self.code.movzx_ecx(RCX);
         self.code.mov_reg_mem(RCX, &table);
         let none = self.code.short(JRCXZ);
         self.code.mov_mem_reg(&stack, RCX);
@@ -509,6 +519,7 @@ impl Lower<'_> {
         let arena = &self.thread.arenas[self.arena];
         let elsewhere = if through == Through::Returns { arena.return_elsewhere } else { arena.jump_elsewhere };
         self.rcx = Rcx::Saved;
+        self.low_in_rcx = false;
         if through == Through::Returns {
             self.record(kind::TARGET | kind::BELOW, pc);
             self.code.mov_reg_mem(RCX, &target);
@@ -539,8 +550,9 @@ impl Lower<'_> {
         let (_, wanted) = self.thread.exit(self.arena, ExitKind::Call, pc);
         let (_, fault) = self.thread.exit(self.arena, ExitKind::Fault, next);
         self.rcx = Rcx::Live; // the kernel destroys it
+        self.low_in_rcx = false;
         self.record(0, pc);
-        self.code.movzx_ecx_ax();
+        self.code.movzx_ecx(abi::RAX);
         let table = Operand { base: Some(RCX as u8), ..Operand::absolute(calls::wanted_table() as u32) };
         self.code.op_reg_mem(false, &[0x0f, 0xb6], RCX as u8, &table);
         let ours = self.code.short(JRCXZ);

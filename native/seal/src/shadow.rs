@@ -10,7 +10,8 @@
 //! | … flags live | `mov [saved],rcx; mov rcx, gs:[op]; jrcxz` | the same |
 //! | 16, 32, 64 bytes | eight at a time | eight at a time |
 //! | under `fs:`, out of rip's reach | the address goes to rcx first | likewise |
-//! | where `gs:` leads nowhere: below 2 to the 40 (found by the fault, site by site) | rcx and the region's own offset | likewise |
+//! | below 2 to the 40, where `gs:` leads nowhere (found by the fault, site by site) | the low shadow's offset in rcx: `cmp [rcx+op], 0` | likewise |
+//! | sometimes there (found by the next fault) | rcx and the offset of the region, looked up | likewise |
 //! | repetitions, states of odd size | the engine does it | likewise |
 //!
 //! Not followed: the elements of gathers and scatters; masked stores clear nothing, which errs towards too many tags.
@@ -29,11 +30,15 @@ use crate::{pages, sys};
 /// From an application address in the upper regions to its tag's.
 pub const OFFSET: u64 = (0x1234_5680u64).wrapping_sub(0x5000_0000_0000);
 /// Likewise below `LOW_END`, where OFFSET would lead out of user space.
-const LOW_OFFSET: u64 = 0x1000_0000_0000 + 0x1234_5680;
+/// An address of the upper regions plus this is none.
+const LOW_OFFSET: u64 = 0x4000_0000_0000 + 0x1234_5680;
 const REGION_BITS: u32 = 40;
 const REGIONS: usize = 128;
 /// Where programs, their libraries, stacks and heaps lie: low images and Go's arenas; PIE images; mappings and stacks.
 const MAPPED: [(u64, u64); 3] = [(0, 0x100_0000_0000), (0x5500_0000_0000, 0x5700_0000_0000), (0x7e00_0000_0000, 0x7fff_ffff_f000)];
+/// `Thread::low_sites`: where an instruction's operand has been found to lie.
+const ALWAYS_LOW: u32 = 1;
+const ANYWHERE: u32 = 2;
 /// What is mapped at once where the application lies elsewhere.
 const CHUNK: u64 = 1 << 30;
 const TESTS_MAX: usize = 4;
@@ -121,7 +126,7 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) {
         lower.thread.exits[id as usize].field = lower.code.here();
         return;
     }
-    let low = lower.thread.low_sites.get(pc).is_some();
+    let low = lower.thread.low_sites.get(pc);
     for memory in &used[..count] {
         if reads(memory.access()) {
             test(lower, step, memory, low);
@@ -158,7 +163,7 @@ struct Reach {
     rip: Option<u64>, // the tag of this application address, by rip
 }
 
-fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: bool, pc: GuestPc) -> Reach {
+fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: Option<u32>, pc: GuestPc) -> Reach {
     const GS: u8 = 0x65;
     let address = memory.displacement();
     let mut operand = Operand {
@@ -176,16 +181,32 @@ fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: bool, pc: GuestPc) -> 
     let thread_local = memory.segment() == Register::FS;
     if absolute && !thread_local {
         // The address is known, and so is where its tag lies.
-        let tag = address.wrapping_add(offset_of_region(address));
         if offset_of_region(address) == OFFSET && lower.code.here().offset(16).rel32(HostPc(address)).is_some() {
             return Reach { operand, rip: Some(address) };
         }
+        if offset_of_region(address) == LOW_OFFSET && i32::try_from(address).is_ok() {
+            low_into_rcx(lower, pc);
+            return Reach { operand: Operand::at(RCX, address as i32), rip: None };
+        }
         lower.use_rcx(pc);
-        lower.code.mov_reg_const(RCX, tag);
+        lower.code.mov_reg_const(RCX, address.wrapping_add(offset_of_region(address)));
         return Reach { operand: Operand::at(RCX, 0), rip: None };
     }
-    if !thread_local && !low {
+    if !thread_local && low.is_none() {
         return Reach { operand, rip: None };
+    }
+    let one = |register: Option<u8>| register.filter(|&r| usize::from(r) != RCX);
+    if !thread_local && low == Some(ALWAYS_LOW) && !operand.address32 {
+        // One register beside rcx fits into the operand.
+        let beside = match (operand.base, operand.index) {
+            (base, None) if one(base).is_some() => Some(Operand { index: Some(RCX as u8), scale: 1, ..operand }),
+            (None, index) if one(index).is_some() => Some(Operand { base: Some(RCX as u8), ..operand }),
+            _ => None,
+        };
+        if let Some(operand) = beside {
+            low_into_rcx(lower, pc);
+            return Reach { operand: Operand { segment: None, ..operand }, rip: None };
+        }
     }
     // The application address into rcx, then the region's offset to it.
     let (rdx, spare) = (lower.saved(RDX), lower.thread.field(offset_of!(Context, spare)));
@@ -213,6 +234,14 @@ fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: bool, pc: GuestPc) -> 
     Reach { operand: Operand::at(RCX, 0), rip: None }
 }
 
+fn low_into_rcx(lower: &mut Lower<'_>, pc: GuestPc) {
+    if !lower.low_in_rcx {
+        lower.use_rcx(pc);
+        lower.code.mov_reg_const(RCX, LOW_OFFSET);
+        lower.low_in_rcx = true;
+    }
+}
+
 // `prefix opcode /digit tag` with an immediate of `immediate` zero bytes behind it.
 fn on_tag(lower: &mut Lower<'_>, reach: &Reach, at: u32, bytes: u32, opcodes: [&[u8]; 2], digit: u8, immediate: u32) {
     if bytes == 2 {
@@ -237,7 +266,7 @@ fn on_tag(lower: &mut Lower<'_>, reach: &Reach, at: u32, bytes: u32, opcodes: [&
     }
 }
 
-fn test(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: bool) {
+fn test(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: Option<u32>) {
     let pc = GuestPc(step.instruction.ip());
     let bytes = memory.memory_size().size() as u32;
     let piece = bytes.min(8);
@@ -287,7 +316,7 @@ fn on_load(lower: &mut Lower<'_>, reach: &Reach, at: u32, opcode: &[u8], wide: b
     }
 }
 
-fn clear(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: bool) {
+fn clear(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: Option<u32>) {
     let pc = GuestPc(step.instruction.ip());
     let bytes = memory.memory_size().size() as u32;
     let piece = bytes.min(8);
@@ -341,6 +370,11 @@ fn value(context: &Context, register: Register) -> Option<u64> {
 }
 
 const PIECE: usize = 256;
+
+/// What is known of an instruction's operand after its tag was not where it was looked for.
+pub fn after_miss(known: Option<u32>) -> u32 {
+    if known.is_none() { ALWAYS_LOW } else { ANYWHERE }
+}
 
 /// Whether any of these bytes of the application has a tag.
 pub fn any_tag(address: u64, bytes: u64) -> bool {

@@ -317,7 +317,8 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
         return;
     }
     let fault = is_fault(info) && FAULTS.contains(&number);
-    if number == SIGSEGV
+    // No address at all gives SIGBUS where the base is rsp or rbp.
+    if matches!(number, SIGSEGV | SIGBUS)
         && fault
         && let Some(pc) = service.peek(|thread| recover::shadow_at(thread, context, HostPc(host)))
     {
@@ -362,7 +363,8 @@ fn shadow_missing(context: &mut Context, info: &[u64], uc: &mut [u64], live: &ab
     let Some(service) = sys::service(context) else { return };
     service.with(|thread| {
         recover::take(thread, context, live, uc[REG_FLAGS], HostPc(host));
-        thread.low_sites.set(pc, 1);
+        let known = thread.low_sites.get(pc);
+        thread.low_sites.set(pc, shadow::after_miss(known));
         thread.kill(pc.0, pc.0 + 1);
     });
     take_xmm(context, uc);
