@@ -122,6 +122,7 @@ global_asm!(
     ".globl world_harness", "world_harness:",
     "push rbx", "push rbp", "push r12", "push r13", "push r14", "push r15",
     "rdfsbase rax", "mov [rip+world_frame+{fs_base}], rax",
+    "xor ecx, ecx", "mov ds, ecx", "mov es, ecx", "mov gs, ecx", "mov fs, ecx", "wrfsbase rax",
     "mov [rip+world_frame+{stack}], rsp",
     "mov eax, {all}", "xor edx, edx", "xrstor64 [rip+world_frame+{in_vectors}]",
     "push qword ptr [rip+world_frame+{in_flags}]",
