@@ -23,7 +23,7 @@ use seal::abi::{self, mode, user_regs};
 use seal::emit::HostPc;
 use seal::{recover, sys};
 
-const PROGRAMS: u64 = 60;
+const PROGRAMS: u64 = 300;
 const SEED: u64 = 2008;
 const FLAGS: u64 = 0xcd5;
 /// How many native places may lie between two that a thread is seen at: a jump that the fragment follows leaves no trace.
@@ -339,7 +339,10 @@ fn every_host_address_gives_a_native_state() {
     let only = setting("ONLY");
     let mut world = World::new();
     let processor = processor::explore(&mut world, seed, "");
-    let mut author = Author::new(processor.has, Vec::new());
+    // The kernel does these itself where they are forbidden (UMIP), and does not stop behind them.
+    let emulated = [Mnemonic::Sgdt, Mnemonic::Sidt, Mnemonic::Sldt, Mnemonic::Str, Mnemonic::Smsw];
+    let kinds = processor.has.into_iter().filter(|kind| !emulated.contains(&kind.code.mnemonic())).collect();
+    let mut author = Author::new(kinds, Vec::new());
     generate::shuffle(&mut author.kinds, &mut Dice::new(seed, u64::MAX));
     let mut tally = Tally::default();
     for number in 0..programs {
