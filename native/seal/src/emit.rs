@@ -182,17 +182,18 @@ impl Code {
         self.op_reg_mem(true, &[0x3b], reg as u8, operand);
     }
 
-    pub fn movzx_ecx_cx(&mut self) {
-        self.bytes(&[0x0f, 0xb7, 0xc9]);
+    /// `movzx ecx, register's low 16 bits`.
+    pub fn movzx_ecx(&mut self, register: usize) {
+        if register > 7 {
+            self.byte(0x41);
+        }
+        self.bytes(&[0x0f, 0xb7, 0xc8 | (register as u8 & 7)]);
     }
 
-    pub fn movzx_ecx_ax(&mut self) {
-        self.bytes(&[0x0f, 0xb7, 0xc8]);
-    }
-
-    pub fn shrx_rcx_mem_rcx(&mut self, absolute: &Operand) {
+    /// `shrx rcx, [operand], rcx`, an absolute operand: a shift that leaves flags alone.
+    pub fn shrx_rcx_mem_rcx(&mut self, operand: &Operand) {
         self.bytes(&[0xc4, 0xe2, 0xf3, 0xf7]);
-        self.modrm(abi::RCX as u8, absolute);
+        self.modrm(abi::RCX as u8, operand);
     }
 
     /// `lea rsp, [rsp + bytes]`, which leaves flags alone.

@@ -20,7 +20,7 @@
 
 use core::mem::offset_of;
 
-use iced_x86::{Code as Op, EncodingKind, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{OpAccess, Code as Op, EncodingKind, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use crate::abi::{self, Context, RCX, RSP};
 use crate::cache::{ExitKind, Fragment, Full, Thread, kind};
@@ -30,6 +30,15 @@ use crate::{calls, pages, shadow, sys};
 
 /// `lea rcx, [rip]`: tells the engine which branch has missed.
 const LEA_RCX_HERE: &[u8] = &[0x48, 0x8d, 0x0d, 0, 0, 0, 0];
+
+/// Where the application's rcx is. Translated code uses rcx as its scratch register, and restores it when the application needs it:
+/// most returns, landings and tests follow one another without that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rcx {
+    Live,  // in rcx alone
+    Both,  // in rcx and in the Context
+    Saved, // in the Context alone
+}
 
 /// Which of the two tables a landing is reached through.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,7 +51,7 @@ pub enum Through {
 struct Tail {
     field: HostPc, // of the `call rel32`
     pc: GuestPc,
-    saved: u32, // kind bits that hold when it begins
+    rcx: Rcx,      // as at the call
     constant: u64,
     target: Option<GuestPc>, // None: in `Context::target`, through the table
 }
@@ -54,6 +63,8 @@ pub struct Lower<'a> {
     pub code: Code,
     pub shadow: bool,
     watched: bool,
+    rcx: Rcx,
+    pub low_in_rcx: bool, // rcx, saved, holds the low shadow's offset
     slip: Option<u64>, // host less application address of the verbatim run that is open
     tails: alloc::vec::Vec<Tail>,
 }
@@ -64,12 +75,17 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     let begin = HostPc((thread.arenas[arena].hot.0 + 15) & !15);
     let limit = thread.arenas[arena].cold;
     let steps = core::mem::take(&mut thread.scratch.steps);
-    let mut lower = Lower { code: Code::new(begin, limit), watched: thread.scratch.watched, thread, arena, shadow: wish.shadow, slip: None, tails: alloc::vec::Vec::new() };
+    let mut lower = Lower { code: Code::new(begin, limit), watched: thread.scratch.watched, thread, arena, shadow: wish.shadow, rcx: Rcx::Live, low_in_rcx: false, slip: None, tails: alloc::vec::Vec::new() };
     let jumped = wish.jumped && !lower.watched;
-    if jumped {
-        lower.landing(Through::Jumps, wish.pc);
-    }
+    // Through the landing rcx comes saved; by a link it comes live, and is saved, so that both go on alike.
+    let same = jumped.then(|| lower.landing(Through::Jumps, wish.pc));
     let host = lower.code.here();
+    if let Some(same) = same {
+        lower.save_rcx(wish.pc);
+        lower.code.land(same);
+        lower.rcx = Rcx::Saved;
+        lower.low_in_rcx = false;
+    }
     let (mut low, mut high) = (wish.pc.0, wish.pc.0);
     let mut open = true;
     for step in &steps {
@@ -114,8 +130,10 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
     let arena = thread.arena_for(pc)?;
     let begin = thread.arenas[arena].hot;
     let limit = thread.arenas[arena].cold;
-    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, watched: false, slip: None, tails: alloc::vec::Vec::new() };
-    lower.landing(through, pc);
+    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, watched: false, rcx: Rcx::Saved, low_in_rcx: false, slip: None, tails: alloc::vec::Vec::new() };
+    let same = lower.landing(through, pc);
+    lower.code.land(same);
+    lower.restore_rcx(pc);
     lower.record(0, pc);
     if lower.code.here().offset(5).rel32(host).is_some() {
         lower.code.jmp(host);
@@ -137,12 +155,65 @@ impl Lower<'_> {
     /// Say what holds from here on.
     pub fn record(&mut self, kind: u32, pc: GuestPc) {
         self.slip = None;
+        let kind = if self.rcx == Rcx::Saved { kind | kind::RCX } else { kind };
         let here = self.code.here();
         self.thread.arenas[self.arena].record(here, kind, pc);
     }
 
     pub fn saved(&self, register: usize) -> Operand {
         self.thread.field(offset_of!(Context, regs) + 8 * register)
+    }
+
+    /// Let the application's rcx be in the Context, so that rcx may be used.
+    pub fn save_rcx(&mut self, pc: GuestPc) {
+        if self.rcx == Rcx::Live {
+            let saved = self.saved(RCX);
+            self.record(0, pc);
+            self.code.mov_mem_reg(&saved, RCX);
+            self.rcx = Rcx::Both;
+        }
+    }
+
+    /// Rcx is about to be overwritten with something of ours; it has been saved.
+    pub fn use_rcx(&mut self, pc: GuestPc) {
+        self.save_rcx(pc);
+        self.rcx = Rcx::Saved;
+        self.low_in_rcx = false;
+        self.record(0, pc);
+    }
+
+    /// Let the application's rcx be in rcx.
+    pub fn restore_rcx(&mut self, pc: GuestPc) {
+        if self.rcx == Rcx::Saved {
+            let saved = self.saved(RCX);
+            self.record(0, pc);
+            self.code.mov_reg_mem(RCX, &saved);
+            self.rcx = Rcx::Both;
+            self.low_in_rcx = false;
+            self.record(0, pc);
+        }
+    }
+
+    /// Where to enter a stub: its first instruction saves rcx.
+    pub fn stub_as_rcx_is(&self, stub: HostPc) -> HostPc {
+        const SAVING_BYTES: u64 = 8;
+        if self.rcx == Rcx::Saved { stub.offset(SAVING_BYTES) } else { stub }
+    }
+
+    // Restore rcx if `step` reads it, in whole or in part; say whether it writes it.
+    fn lend_rcx(&mut self, step: &Step) -> bool {
+        let (mut reads, mut writes) = (false, false);
+        for used in self.thread.scratch.info.info(&step.instruction).used_registers() {
+            if used.register().full_register() == Register::RCX {
+                let whole = matches!(used.register(), Register::RCX | Register::ECX) && used.access() == OpAccess::Write;
+                reads |= !whole;
+                writes |= used.access() != OpAccess::Read && used.access() != OpAccess::CondRead;
+            }
+        }
+        if reads {
+            self.restore_rcx(GuestPc(step.instruction.ip()));
+        }
+        writes
     }
 
     fn target(&self) -> Operand {
@@ -165,7 +236,7 @@ impl Lower<'_> {
             self.mend_fpu(kind, pc);
         }
         match instruction.flow_control() {
-            FlowControl::Next | FlowControl::Exception | FlowControl::Interrupt => self.plain(step),
+            FlowControl::Next | FlowControl::Exception | FlowControl::Interrupt => self.lend_and_copy(step),
             FlowControl::ConditionalBranch => self.conditional(step),
             FlowControl::UnconditionalBranch => {
                 let target = GuestPc(instruction.near_branch_target());
@@ -176,17 +247,18 @@ impl Lower<'_> {
             }
             FlowControl::IndirectBranch => {
                 self.load_target(instruction, pc);
-                self.through_jumps(kind::RCX, pc);
+                self.through_jumps(0, pc);
                 return false;
             }
             FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => self.system_call(pc, next),
             FlowControl::Call if instruction.code() == Op::Call_rel32_64 => {
-                self.call(Some(GuestPc(instruction.near_branch_target())), pc, next, 0);
+                self.restore_rcx(pc);
+                self.call(Some(GuestPc(instruction.near_branch_target())), pc, next);
             }
             FlowControl::Call => self.plain(step), // virtual machine calls, which fault here as they do natively
             FlowControl::IndirectCall => {
                 self.load_target(instruction, pc);
-                self.call(None, pc, next, kind::RCX);
+                self.call(None, pc, next);
             }
             FlowControl::Return if !is_near_return(instruction.code()) => self.plain(step), // of other modes: a fault here as natively
             FlowControl::Return => {
@@ -198,8 +270,20 @@ impl Lower<'_> {
         true
     }
 
+    // The same bytes, with rcx in its place if they name it.
+    fn lend_and_copy(&mut self, step: &Step) {
+        let writes = self.rcx != Rcx::Live && self.lend_rcx(step);
+        self.plain(step);
+        if writes {
+            self.rcx = Rcx::Live;
+            self.low_in_rcx = false;
+            self.slip = None;
+        }
+    }
+
     /// Leave for the engine, which does the instruction at `pc`.
     pub fn special(&mut self, pc: GuestPc) {
+        self.restore_rcx(pc);
         let (id, stub) = self.thread.exit(self.arena, ExitKind::Special, pc);
         self.record(0, pc);
         let _ = id;
@@ -208,6 +292,7 @@ impl Lower<'_> {
 
     // Let the engine put an application address where the x87 unit remembers its last instruction.
     fn mend_fpu(&mut self, kind: ExitKind, pc: GuestPc) {
+        self.restore_rcx(pc);
         let (id, stub) = self.thread.exit(self.arena, kind, pc);
         self.record(0, pc);
         self.code.jmp(stub);
@@ -217,6 +302,7 @@ impl Lower<'_> {
 
     // Go on at `target`: a branch that will be linked.
     fn jump_to(&mut self, target: GuestPc) {
+        self.restore_rcx(target);
         let (id, stub) = self.thread.exit(self.arena, ExitKind::Jump, target);
         self.record(0, target);
         let field = self.code.jmp(stub);
@@ -259,6 +345,8 @@ impl Lower<'_> {
         for register in self.thread.scratch.info.info(instruction).used_registers() {
             used |= number(register.register()).map_or(0, |n| 1 << n);
         }
+        // Where rcx is saved, the record says that it is in the Context: leave it out.
+        used |= u16::from(self.rcx == Rcx::Saved) << RCX;
         let scratch = [0usize, 1, 2, 6, 7, 3].into_iter().find(|r| used & (1 << r) == 0).unwrap_or(3);
         let spare = self.thread.field(offset_of!(Context, spare));
         let saved = kind::SCRATCH | (scratch as u32) << kind::SCRATCH_SHIFT;
@@ -280,6 +368,7 @@ impl Lower<'_> {
         let instruction = &step.instruction;
         let (pc, next) = (GuestPc(instruction.ip()), GuestPc(instruction.next_ip()));
         let target = GuestPc(instruction.near_branch_target());
+        self.restore_rcx(pc);
         let (id, stub) = self.thread.exit(self.arena, ExitKind::Jump, target);
         self.record(0, pc);
         if instruction.is_jcc_short_or_near() {
@@ -289,6 +378,8 @@ impl Lower<'_> {
             return;
         }
         let (bytes, length) = self.bytes_of(step); // loop and jrcxz: [prefixes] opcode rel8
+        self.rcx = Rcx::Live; // loop counts it down
+        self.low_in_rcx = false;
         self.code.bytes(&bytes[..length - 1]);
         self.code.byte(2);
         self.record(0, next);
@@ -298,24 +389,32 @@ impl Lower<'_> {
         self.thread.exits[id as usize].field = field;
     }
 
-    // rcx saved, the branch's target in rcx and in `Context::target`.
+    // rcx saved, the branch's target in `Context::target`, its low 16 bits in rcx.
     fn load_target(&mut self, instruction: &Instruction, pc: GuestPc) {
-        let (saved, target) = (self.saved(RCX), self.target());
+        let target = self.target();
+        let named = [instruction.op0_register(), instruction.memory_base(), instruction.memory_index()];
+        if named.iter().any(|register| register.full_register() == Register::RCX) {
+            self.restore_rcx(pc);
+        }
+        self.save_rcx(pc);
         self.record(0, pc);
-        self.code.mov_mem_reg(&saved, RCX);
-        self.record(kind::RCX, pc);
         if instruction.op0_kind() == OpKind::Register {
-            let register = number(instruction.op0_register()).unwrap_or(0);
-            if usize::from(register) != RCX {
-                self.code.mov_reg_reg(RCX, usize::from(register));
-            }
-        } else if instruction.is_ip_rel_memory_operand() {
+            let register = usize::from(number(instruction.op0_register()).unwrap_or(0));
+            self.code.mov_mem_reg(&target, register);
+            self.code.movzx_ecx(register);
+            self.use_rcx(pc);
+            return;
+        }
+        if instruction.is_ip_rel_memory_operand() {
+            self.use_rcx(pc);
             self.load_from(RCX, instruction.ip_rel_memory_address());
         } else {
             let operand = operand_of(instruction);
             self.code.mov_reg_mem(RCX, &operand);
         }
+        self.use_rcx(pc);
         self.code.mov_mem_reg(&target, RCX);
+        self.code.movzx_ecx(RCX);
     }
 
     // `mov register, [address]`, by rip where it reaches.
@@ -329,12 +428,11 @@ impl Lower<'_> {
         }
     }
 
-    // rcx and `Context::target` hold the target, the application's rcx is saved: look it up and go there.
+    // `Context::target` holds the target, rcx its low 16 bits, the application's rcx is saved: look it up and go there.
     fn through_jumps(&mut self, kind: u32, pc: GuestPc) {
         let table = self.thread.table(abi::SLOT_JUMPS);
         let miss = self.thread.arenas[self.arena].jump_miss;
         self.record(kind, pc);
-        self.code.movzx_ecx_cx();
         self.code.mov_reg_mem(RCX, &table);
         let none = self.code.short(JRCXZ);
         self.code.bytes(&[0xff, 0xe1]); // jmp rcx
@@ -343,8 +441,8 @@ impl Lower<'_> {
         self.code.jmp(miss);
     }
 
-    fn call(&mut self, target: Option<GuestPc>, pc: GuestPc, next: GuestPc, saved: u32) {
-        self.record(saved, pc);
+    fn call(&mut self, target: Option<GuestPc>, pc: GuestPc, next: GuestPc) {
+        self.record(0, pc);
         let Some(constant) = self.thread.constant(next.0) else {
             self.code.overflow = true;
             return;
@@ -354,15 +452,17 @@ impl Lower<'_> {
             self.code.push_mem(&Operand::absolute(constant as u32));
             match target {
                 Some(target) => self.jump_to(target),
-                None => self.through_jumps(saved | kind::TARGET, pc),
+                None => self.through_jumps(kind::TARGET, pc),
             }
             return;
         }
         let here = self.code.here();
         let field = self.code.branch(&[0xe8], here);
-        self.tails.push(Tail { field, pc, saved, constant, target });
+        self.tails.push(Tail { field, pc, rcx: self.rcx, constant, target });
         let landing = self.code.here();
-        self.landing(Through::Returns, next);
+        let same = self.landing(Through::Returns, next);
+        self.code.land(same);
+        self.record(0, next);
         sys::set_table_entry(self.thread.slot, abi::SLOT_RETURNS, next.0, landing.0);
     }
 
@@ -373,55 +473,59 @@ impl Lower<'_> {
                 self.code.overflow = true;
                 return;
             }
-            self.record(tail.saved | kind::PUSHED, tail.pc);
+            self.rcx = tail.rcx;
+            self.low_in_rcx = false;
+            self.record(kind::PUSHED, tail.pc);
             self.code.move_stack(8);
-            self.record(tail.saved | kind::BELOW, tail.pc);
+            self.record(kind::BELOW, tail.pc);
             self.code.push_mem(&Operand::absolute(tail.constant as u32));
             match tail.target {
                 Some(target) => self.jump_to(target),
-                None => self.through_jumps(tail.saved | kind::TARGET, tail.pc),
+                None => self.through_jumps(kind::TARGET, tail.pc),
             }
         }
     }
 
     fn ret(&mut self, instruction: &Instruction, pc: GuestPc) {
-        let (saved, target, stack) = (self.saved(RCX), self.target(), Operand::at(RSP, 0));
-        self.record(0, pc);
-        self.code.mov_mem_reg(&saved, RCX);
-        self.record(kind::RCX, pc);
+        let (target, stack) = (self.target(), Operand::at(RSP, 0));
+        self.use_rcx(pc);
         self.code.mov_reg_mem(RCX, &stack);
         self.code.mov_mem_reg(&target, RCX);
         if instruction.code() != Op::Retnq {
+            self.code.movzx_ecx(RCX);
             self.code.move_stack(8 + i32::from(instruction.immediate16()));
-            self.through_jumps(kind::RCX | kind::TARGET, pc);
+            self.through_jumps(kind::TARGET, pc);
             return;
         }
         let table = self.thread.table(abi::SLOT_RETURNS);
         let miss = self.thread.arenas[self.arena].return_miss;
-        self.code.movzx_ecx_cx();
+        self.code.movzx_ecx(RCX);
         self.code.mov_reg_mem(RCX, &table);
         let none = self.code.short(JRCXZ);
         self.code.mov_mem_reg(&stack, RCX);
-        self.record(kind::RCX | kind::RETURN, pc);
+        self.record(kind::RETURN, pc);
         self.code.byte(0xc3);
         self.code.land(none);
-        self.record(kind::RCX, pc);
+        self.record(0, pc);
         self.code.bytes(LEA_RCX_HERE);
         self.code.jmp(miss);
     }
 
-    /// Write the check that `Context::target` is `pc`, restoring rcx. Nobody knows whether flags live where control is to go if it is
-    /// not, so none is touched. The low 16 bits are equal, the table saw to that; the others are less than 2 to the 31 in user space.
-    fn landing(&mut self, through: Through, pc: GuestPc) {
-        let (saved, target) = (self.saved(RCX), self.target());
+    /// Write the check that `Context::target` is `pc`; answer the short branch that goes on if it is, rcx being in the Context. Nobody knows
+    /// whether flags live where control is to go if it is not, so none is touched. The low 16 bits are equal, the table saw to that; the
+    /// others are less than 2 to the 31 in user space.
+    fn landing(&mut self, through: Through, pc: GuestPc) -> HostPc {
+        let target = self.target();
         let arena = &self.thread.arenas[self.arena];
         let elsewhere = if through == Through::Returns { arena.return_elsewhere } else { arena.jump_elsewhere };
+        self.rcx = Rcx::Saved;
+        self.low_in_rcx = false;
         if through == Through::Returns {
-            self.record(kind::RCX | kind::TARGET | kind::BELOW, pc);
+            self.record(kind::TARGET | kind::BELOW, pc);
             self.code.mov_reg_mem(RCX, &target);
             self.code.mov_mem_reg(&Operand::at(RSP, -8), RCX); // no address of ours stays below the stack pointer
         }
-        self.record(kind::RCX | kind::TARGET, pc);
+        self.record(kind::TARGET, pc);
         let difference = Operand::at(RCX, -((pc.0 >> 16) as i32));
         if self.thread.has_bmi2 {
             self.code.mov_reg_const(RCX, 16);
@@ -438,17 +542,17 @@ impl Lower<'_> {
         }
         let same = self.code.short(JRCXZ);
         self.code.jmp(elsewhere);
-        self.code.land(same);
-        self.code.mov_reg_mem(RCX, &saved);
-        self.record(0, pc);
+        same
     }
 
     // rcx and r11 are the kernel's to destroy: our scratch. rax decides whether the engine is asked.
     fn system_call(&mut self, pc: GuestPc, next: GuestPc) {
         let (_, wanted) = self.thread.exit(self.arena, ExitKind::Call, pc);
         let (_, fault) = self.thread.exit(self.arena, ExitKind::Fault, next);
+        self.rcx = Rcx::Live; // the kernel destroys it
+        self.low_in_rcx = false;
         self.record(0, pc);
-        self.code.movzx_ecx_ax();
+        self.code.movzx_ecx(abi::RAX);
         let table = Operand { base: Some(RCX as u8), ..Operand::absolute(calls::wanted_table() as u32) };
         self.code.op_reg_mem(false, &[0x0f, 0xb6], RCX as u8, &table);
         let ours = self.code.short(JRCXZ);
@@ -473,6 +577,7 @@ impl Lower<'_> {
             self.plain(step); // outside of a transaction xabort does nothing and xend faults
             return true;
         }
+        self.restore_rcx(GuestPc(step.instruction.ip()));
         self.record(0, GuestPc(step.instruction.ip()));
         self.code.mov_reg_const(abi::RAX, 0);
         self.jump_to(GuestPc(step.instruction.near_branch_target()));

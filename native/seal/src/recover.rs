@@ -21,7 +21,7 @@ fn place(thread: &Thread, context: &Context, host: HostPc) -> Option<(u32, Guest
     let at = arena.records.partition_point(|r| r.host <= offset).checked_sub(1)?;
     let record = arena.records[at];
     if record.kind & kind::VERBATIM != 0 {
-        return Some((0, GuestPc(record.pc.0 + u64::from(offset - record.host))));
+        return Some((record.kind & !kind::VERBATIM, GuestPc(record.pc.0 + u64::from(offset - record.host))));
     }
     Some((record.kind, record.pc))
 }

@@ -10,7 +10,8 @@
 //! | … flags live | `mov [saved],rcx; mov rcx, gs:[op]; jrcxz` | the same |
 //! | 16, 32, 64 bytes | eight at a time | eight at a time |
 //! | under `fs:`, out of rip's reach | the address goes to rcx first | likewise |
-//! | where `gs:` leads nowhere: below 2 to the 40 (found by the fault, site by site) | rcx and the region's own offset | likewise |
+//! | below 2 to the 40, where `gs:` leads nowhere (found by the fault, site by site) | the low shadow's offset in rcx: `cmp [rcx+op], 0` | likewise |
+//! | sometimes there (found by the next fault) | rcx and the offset of the region, looked up | likewise |
 //! | repetitions, states of odd size | the engine does it | likewise |
 //!
 //! Not followed: the elements of gathers and scatters; masked stores clear nothing, which errs towards too many tags.
@@ -29,11 +30,15 @@ use crate::{pages, sys};
 /// From an application address in the upper regions to its tag's.
 pub const OFFSET: u64 = (0x1234_5680u64).wrapping_sub(0x5000_0000_0000);
 /// Likewise below `LOW_END`, where OFFSET would lead out of user space.
-const LOW_OFFSET: u64 = 0x1000_0000_0000 + 0x1234_5680;
+/// An address of the upper regions plus this is none.
+const LOW_OFFSET: u64 = 0x4000_0000_0000 + 0x1234_5680;
 const REGION_BITS: u32 = 40;
 const REGIONS: usize = 128;
 /// Where programs, their libraries, stacks and heaps lie: low images and Go's arenas; PIE images; mappings and stacks.
 const MAPPED: [(u64, u64); 3] = [(0, 0x100_0000_0000), (0x5500_0000_0000, 0x5700_0000_0000), (0x7e00_0000_0000, 0x7fff_ffff_f000)];
+/// `Thread::low_sites`: where an instruction's operand has been found to lie.
+const ALWAYS_LOW: u32 = 1;
+const ANYWHERE: u32 = 2;
 /// What is mapped at once where the application lies elsewhere.
 const CHUNK: u64 = 1 << 30;
 const TESTS_MAX: usize = 4;
@@ -114,13 +119,14 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) {
         return;
     }
     if is_irregular(instruction) || used[..count].iter().any(|m| bytes_of(m).is_none()) {
+        lower.restore_rcx(pc);
         let (id, stub) = lower.thread.exit(lower.arena, ExitKind::Shadow, pc);
         lower.record(0, pc);
         lower.code.jmp(stub);
         lower.thread.exits[id as usize].field = lower.code.here();
         return;
     }
-    let low = lower.thread.low_sites.get(pc).is_some();
+    let low = lower.thread.low_sites.get(pc);
     for memory in &used[..count] {
         if reads(memory.access()) {
             test(lower, step, memory, low);
@@ -155,10 +161,9 @@ fn bytes_of(memory: &UsedMemory) -> Option<u32> {
 struct Reach {
     operand: Operand,
     rip: Option<u64>, // the tag of this application address, by rip
-    through_rcx: bool,
 }
 
-fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: bool, pc: GuestPc) -> Reach {
+fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: Option<u32>, pc: GuestPc) -> Reach {
     const GS: u8 = 0x65;
     let address = memory.displacement();
     let mut operand = Operand {
@@ -169,32 +174,53 @@ fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: bool, pc: GuestPc) -> 
         address32: memory.base().is_gpr32() || memory.index().is_gpr32(),
         segment: Some(GS),
     };
+    if [operand.base, operand.index].contains(&Some(RCX as u8)) {
+        lower.restore_rcx(pc);
+    }
     let absolute = memory.base() == Register::None && memory.index() == Register::None || memory.base().is_ip();
     let thread_local = memory.segment() == Register::FS;
     if absolute && !thread_local {
         // The address is known, and so is where its tag lies.
-        let tag = address.wrapping_add(offset_of_region(address));
         if offset_of_region(address) == OFFSET && lower.code.here().offset(16).rel32(HostPc(address)).is_some() {
-            return Reach { operand, rip: Some(address), through_rcx: false };
+            return Reach { operand, rip: Some(address) };
         }
-        save_rcx(lower, pc);
-        lower.code.mov_reg_const(RCX, tag);
-        return Reach { operand: Operand::at(RCX, 0), rip: None, through_rcx: true };
+        if offset_of_region(address) == LOW_OFFSET && i32::try_from(address).is_ok() {
+            low_into_rcx(lower, pc);
+            return Reach { operand: Operand::at(RCX, address as i32), rip: None };
+        }
+        lower.use_rcx(pc);
+        lower.code.mov_reg_const(RCX, address.wrapping_add(offset_of_region(address)));
+        return Reach { operand: Operand::at(RCX, 0), rip: None };
     }
-    if !thread_local && !low {
-        return Reach { operand, rip: None, through_rcx: false };
+    if !thread_local && low.is_none() {
+        return Reach { operand, rip: None };
+    }
+    let one = |register: Option<u8>| register.filter(|&r| usize::from(r) != RCX);
+    if !thread_local && low == Some(ALWAYS_LOW) && !operand.address32 {
+        // One register beside rcx fits into the operand.
+        let beside = match (operand.base, operand.index) {
+            (base, None) if one(base).is_some() => Some(Operand { index: Some(RCX as u8), scale: 1, ..operand }),
+            (None, index) if one(index).is_some() => Some(Operand { base: Some(RCX as u8), ..operand }),
+            _ => None,
+        };
+        if let Some(operand) = beside {
+            low_into_rcx(lower, pc);
+            return Reach { operand: Operand { segment: None, ..operand }, rip: None };
+        }
     }
     // The application address into rcx, then the region's offset to it.
     let (rdx, spare) = (lower.saved(RDX), lower.thread.field(offset_of!(Context, spare)));
-    save_rcx(lower, pc);
+    lower.save_rcx(pc);
     operand.segment = None;
+    lower.record(0, pc);
     if absolute {
         lower.code.mov_reg_const(RCX, address);
     } else {
         lower.code.lea(RCX, &operand);
     }
+    lower.use_rcx(pc);
     lower.code.mov_mem_reg(&rdx, RDX);
-    lower.record(kind::RCX | kind::RDX | kind::SHADOW, pc);
+    lower.record(kind::RDX, pc);
     if thread_local {
         lower.code.bytes(&[0xf3, 0x48, 0x0f, 0xae, 0xc2]); // rdfsbase rdx
         lower.code.lea(RCX, &Operand { index: Some(RDX as u8), ..Operand::at(RCX, 0) });
@@ -205,15 +231,15 @@ fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: bool, pc: GuestPc) -> 
     lower.code.mov_reg_mem(RDX, &Operand { index: Some(RDX as u8), scale: 8, ..Operand::absolute(offsets as u32) });
     lower.code.lea(RCX, &Operand { index: Some(RDX as u8), ..Operand::at(RCX, 0) });
     lower.code.mov_reg_mem(RDX, &rdx);
-    lower.record(kind::RCX | kind::SHADOW, pc);
-    Reach { operand: Operand::at(RCX, 0), rip: None, through_rcx: true }
+    Reach { operand: Operand::at(RCX, 0), rip: None }
 }
 
-fn save_rcx(lower: &mut Lower<'_>, pc: GuestPc) {
-    let saved = lower.saved(RCX);
-    lower.record(kind::SHADOW, pc);
-    lower.code.mov_mem_reg(&saved, RCX);
-    lower.record(kind::RCX | kind::SHADOW, pc);
+fn low_into_rcx(lower: &mut Lower<'_>, pc: GuestPc) {
+    if !lower.low_in_rcx {
+        lower.use_rcx(pc);
+        lower.code.mov_reg_const(RCX, LOW_OFFSET);
+        lower.low_in_rcx = true;
+    }
 }
 
 // `prefix opcode /digit tag` with an immediate of `immediate` zero bytes behind it.
@@ -240,51 +266,39 @@ fn on_tag(lower: &mut Lower<'_>, reach: &Reach, at: u32, bytes: u32, opcodes: [&
     }
 }
 
-fn test(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: bool) {
+fn test(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: Option<u32>) {
     let pc = GuestPc(step.instruction.ip());
     let bytes = memory.memory_size().size() as u32;
-    let (piece, saved) = (bytes.min(8), lower.saved(RCX));
+    let piece = bytes.min(8);
     let (_, stub) = lower.thread.exit(lower.arena, ExitKind::Tagged, pc);
-    let reach = reach(lower, memory, low, pc);
     if step.live == 0 {
-        if !reach.through_rcx {
-            lower.record(kind::SHADOW, pc);
-        }
-        let end = bytes / piece;
-        for at in 0..end {
+        let reach = reach(lower, memory, low, pc);
+        lower.record(kind::SHADOW, pc);
+        for at in 0..bytes / piece {
             on_tag(lower, &reach, at * piece, piece, [&[0x80], &[0x83]], 7, 1); // cmp tag, 0
-            if reach.through_rcx && at == end - 1 {
-                lower.code.mov_reg_mem(RCX, &saved);
-                lower.record(0, pc);
-            }
-            let to = if reach.through_rcx && at < end - 1 { stub.offset(SAVED_STUB) } else { stub };
+            let to = lower.stub_as_rcx_is(stub);
             lower.code.branch(&[0x0f, 0x85], to);
         }
         return;
     }
-    // Flags live: the tags themselves into rcx, and jrcxz. Where rcx holds their address they go one piece at a time over it, so the
-    // address is made anew for each.
+    // Flags live: the tag itself into rcx, and jrcxz. Where rcx held its address, that is made anew for each piece.
     for at in 0..bytes / piece {
-        let reach = if at == 0 { Reach { ..reach } } else { self::reach(lower, memory, low, pc) };
-        if !reach.through_rcx {
-            save_rcx(lower, pc);
-        }
+        let reach = reach(lower, memory, low, pc);
+        lower.save_rcx(pc);
+        lower.record(kind::SHADOW, pc);
         match piece {
             1 => on_load(lower, &reach, at, &[0x0f, 0xb6], false),
             2 => on_load(lower, &reach, at * 2, &[0x0f, 0xb7], false),
             4 => on_load(lower, &reach, at * 4, &[0x8b], false),
             _ => on_load(lower, &reach, at * 8, &[0x8b], true),
         }
+        lower.use_rcx(pc);
         let clean = lower.code.short(JRCXZ);
-        lower.code.jmp(stub.offset(SAVED_STUB));
+        let to = lower.stub_as_rcx_is(stub);
+        lower.code.jmp(to);
         lower.code.land(clean);
-        lower.code.mov_reg_mem(RCX, &saved);
-        lower.record(0, pc);
     }
 }
-
-/// Behind a stub's first instruction, which saves rcx.
-const SAVED_STUB: u64 = 8;
 
 fn on_load(lower: &mut Lower<'_>, reach: &Reach, at: u32, opcode: &[u8], wide: bool) {
     match reach.rip {
@@ -302,14 +316,12 @@ fn on_load(lower: &mut Lower<'_>, reach: &Reach, at: u32, opcode: &[u8], wide: b
     }
 }
 
-fn clear(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: bool) {
+fn clear(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: Option<u32>) {
     let pc = GuestPc(step.instruction.ip());
     let bytes = memory.memory_size().size() as u32;
     let piece = bytes.min(8);
     let reach = reach(lower, memory, low, pc);
-    if !reach.through_rcx {
-        lower.record(kind::SHADOW, pc);
-    }
+    lower.record(kind::SHADOW, pc);
     for at in 0..bytes / piece {
         let immediate = match piece {
             1 => 1,
@@ -317,10 +329,6 @@ fn clear(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: bool) {
             _ => 4,
         };
         on_tag(lower, &reach, at * piece, piece, [&[0xc6], &[0xc7]], 0, immediate); // mov tag, 0
-    }
-    if reach.through_rcx {
-        let saved = lower.saved(RCX);
-        lower.code.mov_reg_mem(RCX, &saved);
     }
 }
 
@@ -362,6 +370,11 @@ fn value(context: &Context, register: Register) -> Option<u64> {
 }
 
 const PIECE: usize = 256;
+
+/// What is known of an instruction's operand after its tag was not where it was looked for.
+pub fn after_miss(known: Option<u32>) -> u32 {
+    if known.is_none() { ALWAYS_LOW } else { ANYWHERE }
+}
 
 /// Whether any of these bytes of the application has a tag.
 pub fn any_tag(address: u64, bytes: u64) -> bool {

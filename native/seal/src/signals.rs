@@ -362,7 +362,8 @@ fn shadow_missing(context: &mut Context, info: &[u64], uc: &mut [u64], live: &ab
     let Some(service) = sys::service(context) else { return };
     service.with(|thread| {
         recover::take(thread, context, live, uc[REG_FLAGS], HostPc(host));
-        thread.low_sites.set(pc, 1);
+        let known = thread.low_sites.get(pc);
+        thread.low_sites.set(pc, shadow::after_miss(known));
         thread.kill(pc.0, pc.0 + 1);
     });
     take_xmm(context, uc);

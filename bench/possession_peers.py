@@ -1,0 +1,187 @@
+"""How a program is run natively, possessed, and by others that translate code.
+
+Owns the variants of the possession benchmark: how each starts a command, and what it costs in processor time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from eudaemon import possession
+from eudaemon.possession.engine import BUILT, load_engine
+from possession_programs import PLACE, MissingError
+
+ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
+
+# Follows every thread of a program with nothing added: what Frida's Stalker costs by itself.
+STALKER = """
+import frida, sys, os, threading
+out = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+device = frida.get_local_device()
+done = threading.Event()
+pid = device.spawn(sys.argv[2:], stdio="pipe")
+device.on("output", lambda who, fd, data: os.write(out, data) if fd == 1 and who == pid else None)
+session = device.attach(pid)
+session.on("detached", lambda *_: done.set())
+script = session.create_script("Stalker.follow(Process.getCurrentThreadId(), {}); "
+    "for (const t of Process.enumerateThreads()) Stalker.follow(t.id, {});")
+script.load()
+print(pid, flush=True)
+device.resume(pid)
+done.wait()
+"""
+
+
+class TooSlowError(Exception):
+    """It took longer than it was given."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run: processor time of the program, and what it printed."""
+
+    cpu_s: float
+    wall_s: float
+    output: bytes
+
+
+Run = Callable[[list[str], float], Ran]
+
+
+def _watched(process: subprocess.Popen[bytes], began_s: float, limit_s: float, out: Path) -> Ran:
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        if time.monotonic() - began_s > limit_s:
+            process.kill()
+            process.wait()
+            raise TooSlowError(f"more than {limit_s:.0f} s")
+        time.sleep(0.002)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise MissingError(f"ended with {process.returncode}: {out.read_bytes()[-200:]!r}")
+    return Ran(usage.ru_utime + usage.ru_stime, time.monotonic() - began_s, out.read_bytes())
+
+
+def behind(*prefix: str) -> Run:
+    """Run a command behind another one, or plain."""
+
+    def run(command: list[str], limit_s: float) -> Ran:
+        with tempfile.TemporaryDirectory() as place:
+            out = Path(place, "out")
+            with out.open("wb") as to:
+                began_s = time.monotonic()
+                process = subprocess.Popen([*prefix, *command], stdout=to, stderr=subprocess.DEVNULL)
+            return _watched(process, began_s, limit_s, out)
+
+    return run
+
+
+def possessed(mode: str) -> Run:
+    """Run a command that is possessed as soon as it has begun, and never let go."""
+    engine = load_engine(ENGINE)
+
+    def run(command: list[str], limit_s: float) -> Ran:
+        with tempfile.TemporaryDirectory() as place:
+            out = Path(place, "out")
+            with out.open("wb") as to:
+                began_s = time.monotonic()
+                process = subprocess.Popen(command, stdout=to, stderr=subprocess.DEVNULL)
+            possession.possess(process.pid, mode=mode, engine=engine)
+            return _watched(process, began_s, limit_s, out)
+
+    return run
+
+
+def stalked(command: list[str], limit_s: float) -> Ran:
+    """Run a command that Stalker follows from its first instruction; only wall time can be had."""
+    python = _frida()
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place, "out")
+        began_s = time.monotonic()
+        process = subprocess.Popen([python, "-c", STALKER, out, *command], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        traced = int(process.stdout.readline() or b"0")
+        try:
+            process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            if traced:
+                os.kill(traced, 9)
+            raise TooSlowError(f"more than {limit_s:.0f} s") from None
+        finally:
+            process.kill()
+            process.wait()
+        wall_s = time.monotonic() - began_s
+        return Ran(wall_s, wall_s, out.read_bytes())
+
+
+def _frida() -> str:
+    """Return a Python that has Frida, in a folder of its own: it is no dependency of ours."""
+    place = PLACE / "frida"
+    if not (place / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", place], check=True)
+        done = subprocess.run([place / "bin" / "pip", "install", "--quiet", "frida"], capture_output=True, text=True)
+        if done.returncode:
+            shutil.rmtree(place)
+            raise MissingError(f"pip install frida: {done.stderr.strip()[-200:]}")
+    return str(place / "bin" / "python")
+
+
+def _installed(name: str, package: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise MissingError(f"apt-get install {package}")
+    return path
+
+
+def variants(names: list[str]) -> Iterator[tuple[str, Run]]:
+    """Yield the variants that can be had here; say what is missing."""
+    makers: dict[str, Callable[[], Run]] = {
+        "native": behind,
+        "none": lambda: possessed("none"),
+        "shadow": lambda: possessed("shadow"),
+        "qemu": lambda: behind(_installed("qemu-x86_64", "qemu-user")),
+        "valgrind": lambda: behind(_installed("valgrind", "valgrind"), "--tool=none", "-q"),
+        "stalker": lambda: stalked,
+        "dynamorio": _dynamorio,
+    }
+    for name in names:
+        try:
+            yield name, makers[name]()
+        except (MissingError, possession.PossessionError) as missing:
+            print(f"{name}: not here: {missing}", file=sys.stderr)
+
+
+def _dynamorio() -> Run:
+    home = os.environ.get("DYNAMORIO_HOME")
+    if not home:
+        raise MissingError("DynamoRIO is not in Debian: unpack a release of it, and set DYNAMORIO_HOME")
+    return behind(str(Path(home, "bin64", "drrun")), "--")
+
+
+VARIANTS = ("native", "none", "shadow", "qemu", "valgrind", "stalker", "dynamorio")
+
+
+@contextmanager
+def server_behind(prefix: list[str], command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server, plain or behind another program, until the end."""
+    process = subprocess.Popen([*prefix, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,139 @@
+"""What the possession benchmark runs: programs that are CPU-bound, each with a fixed amount of work and a known answer.
+
+Owns how each is got and built. Nothing is bundled: CoreMark is cloned by hand, speedtest1 comes with Debian's source of
+sqlite, the rest are Debian's packages and two files of ours. What is missing is skipped, with what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PLACE = HERE.parent / ".venv" / "bench"
+COREMARK = "git clone https://github.com/eembc/coremark .venv/bench/coremark"
+
+
+class MissingError(Exception):
+    """What to do to have it."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A command line of about a second or two natively, and what of its output must be the same in every run."""
+
+    name: str
+    command: list[str]
+    answer: Callable[[bytes], str]
+
+
+def digest(output: bytes) -> str:
+    """Everything must be the same."""
+    return hashlib.sha256(output).hexdigest()[:16]
+
+
+def lines_with(*words: str) -> Callable[[bytes], str]:
+    """Only lines with one of these words must be the same: the others tell times."""
+
+    def answer(output: bytes) -> str:
+        return "\n".join(line for line in output.decode().splitlines() if any(word in line for word in words))
+
+    return answer
+
+
+def coremark(scale: float) -> Program:
+    """EEMBC's CoreMark, as it is."""
+    sources = PLACE / "coremark"
+    if not (sources / "core_main.c").exists():
+        raise MissingError(COREMARK)
+    program = PLACE / "coremark.out"
+    if not program.exists():
+        line = ["gcc", "-O2", f"-I{sources}/posix", f"-I{sources}", '-DFLAGS_STR="-O2"', "-DPERFORMANCE_RUN=1",
+                "-DITERATIONS=0", *map(str, sources.glob("core_*.c")), f"{sources}/posix/core_portme.c"]  # fmt: skip
+        subprocess.run([*line, "-o", str(program)], check=True)
+    return Program("CoreMark", [str(program), "0", "0", "0x66", str(int(40_000 * scale))], lines_with("crc"))
+
+
+def sqlite(scale: float) -> Program:
+    """SQLite's own speedtest1, against the system's library."""
+    program = PLACE / "speedtest1.out"
+    if not program.exists():
+        source = next(iter(PLACE.glob("sqlite3-*/test/speedtest1.c")), None) or _sqlite_source()
+        done = subprocess.run(["gcc", "-O2", "-w", "-o", program, source, "-lsqlite3"], capture_output=True, text=True)
+        if done.returncode:
+            raise MissingError("apt-get install gcc libsqlite3-dev")
+    size = str(max(5, int(60 * scale)))
+    return Program(
+        "sqlite speedtest1", [str(program), "--memdb", "--verify", "--size", size], lines_with("Verification")
+    )
+
+
+def _sqlite_source() -> Path:
+    """Fetch Debian's source package, with lists of our own, so that the system's stay as they are."""
+    lists, sources = PLACE / "apt", Path("/etc/apt/sources.list.d/debian.sources")
+    if not sources.exists():
+        raise MissingError("in .venv/bench: apt-get source sqlite3 (with deb-src lines)")
+    (lists / "partial").mkdir(parents=True, exist_ok=True)
+    ours = PLACE / "src.sources"
+    ours.write_text(sources.read_text().replace("Types: deb\n", "Types: deb-src\n"))
+    options = [f"-oDir::Etc::sourcelist={ours}", "-oDir::Etc::sourceparts=/dev/null", f"-oDir::State::lists={lists}",
+               "-oDir::Cache::srcpkgcache=", "-oDir::Cache::pkgcache="]  # fmt: skip
+    for words in (["update"], ["source", "--download-only", "sqlite3"]):
+        done = subprocess.run(["apt-get", *options, "-qq", *words], cwd=PLACE, capture_output=True, text=True)
+        if done.returncode:
+            raise MissingError(f"in .venv/bench: apt-get source sqlite3 ({done.stderr.strip()[-200:]})")
+    archive = next(PLACE.glob("sqlite3_*.orig.tar.*"))
+    subprocess.run(["tar", "xf", archive], cwd=PLACE, check=True)
+    return next(PLACE.glob("sqlite3-*/test/speedtest1.c"))
+
+
+def _text(mebibytes: float) -> Path:
+    """Return a file of made-up log lines, which compresses as such do."""
+    path = PLACE / f"text-{mebibytes:.1f}"
+    if not path.exists():
+        dice = random.Random(1)
+        words = [dice.randbytes(dice.randint(2, 6)).hex() for _ in range(3000)]
+        with path.open("w") as out:
+            while out.tell() < mebibytes * 2**20:
+                line = (dice.choice(words) for _ in range(12))
+                out.write(f"{dice.randint(1, 1 << 20)} {dice.choice(words[:20])} {' '.join(line)}\n")
+    return path
+
+
+def bzip2(scale: float) -> Program:
+    """Compress text."""
+    return Program("bzip2", [_tool("bzip2"), "-9", "-c", str(_text(12 * scale))], digest)
+
+
+def xz(scale: float) -> Program:
+    """Compress text, in one thread."""
+    return Program("xz", [_tool("xz", "xz-utils"), "-6", "-T1", "-c", str(_text(3 * scale))], digest)
+
+
+def lua(scale: float) -> Program:
+    """Run kernels in the reference interpreter."""
+    return Program("Lua", [_tool("lua5.4"), str(HERE / "kernels.lua"), str(max(1, int(12 * scale)))], digest)
+
+
+def cpython(scale: float) -> Program:
+    """Run kernels in the system's Python: -S and -I, so that no site-packages count."""
+    line = ["/usr/bin/python3", "-I", "-S", "-B", str(HERE / "kernels.py"), str(max(1, int(20 * scale)))]
+    return Program("CPython", line, digest)
+
+
+def _tool(name: str, package: str = "") -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise MissingError(f"apt-get install {package or name}")
+    return os.path.realpath(path)
+
+
+PROGRAMS: dict[str, Callable[[float], Program]] = {
+    "coremark": coremark, "bzip2": bzip2, "xz": xz, "sqlite": sqlite, "lua": lua, "cpython": cpython,
+}  # fmt: skip
