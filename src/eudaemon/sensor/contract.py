@@ -11,7 +11,7 @@ from eudaemon.protocols._base import Room, Visit
 from eudaemon.world.outside import Download, Downloaded
 
 if TYPE_CHECKING:
-    from eudaemon.sensor.driver import Session
+    from eudaemon.sensor.session import Session
 
 
 class Channel(Protocol):
