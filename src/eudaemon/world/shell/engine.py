@@ -24,6 +24,7 @@ from eudaemon.world.shell.limits import (
     LINE_BYTES_MAX,
     SCRIPT_BYTES_MAX,
 )
+from eudaemon.world.shell.notes import is_note, note_used
 from eudaemon.world.shell.parser import Parser
 from eudaemon.world.shell.scope import Scope
 from eudaemon.world.shell.streams import Endless, Full, PipeFullError, Stream, Terminal
@@ -240,6 +241,7 @@ class Shell:
         """Run a script's text in a scope; what is wrong in it ends it there."""
         scope.name = name
         self.budget.work(_READING_COSTS * len(text))
+        note_used(self.files, text)
         parser = Parser(text[:SCRIPT_BYTES_MAX].replace(b"\r\n", b"\n"))
         try:
             while True:
@@ -338,8 +340,11 @@ class Shell:
     # --- artefacts ---------------------------------------------------------------------------------
 
     def keep(self, path: bytes, file: Written, *, script: bool | None = None) -> Iterator[Kept]:
-        """Yield a file's content, if it is the attacker's and was not kept before."""
-        if file.kept or file.missing or not file.data:
+        """Yield a file's content, if it is the attacker's, was not kept before, and is not a mere note.
+
+        `script` is said of a file that is being run: whether it is text.
+        """
+        if file.kept or file.missing or not file.data or (script is None and is_note(path, file)):
             return
         file.kept = True
         if len(file.data) == len(self.host.busybox) and file.data == self.host.busybox:

@@ -16,3 +16,4 @@ VARIABLES_MAX = 512
 FUNCTIONS_MAX = 128
 EXHAUSTED_LINES_MAX = 16  # lines of one session that may run into a limit, before the session ends
 KEPT_MAX = 512  # artefacts of one session
+NOTE_BYTES_MAX = 63  # text so short is no artefact, unless something is made of it
