@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from eudaemon.options import option
+from eudaemon.options import option, port_ranges
 from eudaemon.protocols import ROOMS
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -41,11 +41,11 @@ class Listener:
 
 def _ports(text: str, whole: str) -> tuple[int, ...]:
     found: dict[int, None] = {}
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= first <= last <= 65535:
-            raise ValueError(f"{whole!r}: {part!r} is neither a port nor a range of ports")
+    try:
+        ranges = port_ranges(text)
+    except ValueError as error:
+        raise ValueError(f"{whole!r}: {error}") from None
+    for first, last in ranges:
         if last - first >= PORTS_MAX:
             raise ValueError(f"{whole!r}: more than {PORTS_MAX} ports")
         found.update(dict.fromkeys(range(first, last + 1)))
