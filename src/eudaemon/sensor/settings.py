@@ -124,9 +124,14 @@ class Limits:
     unsent_bytes_max: int = option(
         256 * KIB, "Most bytes that wait for a peer that does not read; more ends its session.", low=KIB
     )
-    session_held_bytes_max: int = option(8 * MIB, "Most memory that a session may hold for its peer.", low=4 * KIB)
+    session_held_bytes_max: int = option(
+        24 * MIB, "Most memory that a session may hold for its peer, such as the files that it makes.", low=4 * KIB
+    )
     held_bytes_max: int = option(
-        64 * MIB, "Most memory that all sessions together may hold for their peers.", low=64 * KIB
+        64 * MIB,
+        "Most memory that all sessions together may hold for their peers. Half of it is for sessions that hold less "
+        "than a sixteenth.",
+        low=64 * KIB,
     )
 
 

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from eudaemon.sensor.settings import Limits
 from eudaemon.world.outside import HEAD_BYTES_MAX
 from eudaemon.world.shell.limits import NOTE_BYTES_MAX
 from world.shell.told import Told
@@ -32,11 +33,35 @@ def test_in_band(size: int, width: int, command: str) -> None:
     assert [kept.data for kept in told.finish()] == [data]
 
 
-def test_a_big_one() -> None:
+ESCAPED = {form: [form.encode() % byte for byte in range(256)] for form in ("\\x%02x", "\\%03o")}
+WAYS = {
+    "echo": lambda piece: [b"echo -ne '%b' >> /tmp/f" % b"".join(ESCAPED["\\x%02x"][byte] for byte in piece)],
+    "printf": lambda piece: [b"printf '%b' >> /tmp/f" % b"".join(ESCAPED["\\%03o"][byte] for byte in piece)],
+    "base64": lambda piece: [b"echo %b | base64 -d >> /tmp/f" % base64.b64encode(piece)],
+    "document": lambda piece: [b"base64 -d >> /tmp/f <<EOF", *base64.encodebytes(piece).splitlines(), b"EOF"],
+    "hexadecimal": lambda piece: [b"echo %b | xxd -r -p >> /tmp/f" % piece.hex().encode()],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", [*SIZES, len(DATA), 10_000_000])
+def test_every_size_in_every_way_cut_at_odd_places(size: int, way: str) -> None:
+    cuts, data = random.Random(size), (DATA * 7)[:size]
+    told, at = Told(bytes_max=Limits().session_held_bytes_max), 0
+    while at < size:
+        step = cuts.randint(1, 6000)
+        for line in WAYS[way](data[at : at + step]):
+            assert told.run(line) == ""
+        at += step
+    assert [kept.data for kept in told.finish()] == [data]
+
+
+def test_a_text_in_a_document() -> None:
+    lines = [b"line %d of a script" % number for number in range(2000)]
     told = Told()
-    for at in range(0, len(DATA), 3001):
-        told.run(b"echo -ne '%s' >> /tmp/f" % escaped(DATA[at : at + 3001], "\\x%02x"))
-    assert [kept.data for kept in told.finish()] == [DATA]
+    for line in (b"cat > /tmp/f <<'EOF'", *lines, b"EOF"):
+        assert told.run(line) == ""
+    assert [kept.data for kept in told.finish()] == [b"\n".join((*lines, b""))]
 
 
 @pytest.mark.parametrize("size", SIZES)
