@@ -60,3 +60,4 @@ class Service:
 
     name: str
     make: Callable[[Visit], Room]
+    speaks_first: bool = False  # as the rooms' own; where several share a port, they have waited before they speak

@@ -17,6 +17,7 @@ from eudaemon.events import Event, Fact, IdSource, to_json
 from eudaemon.events.catalogue import PeerFaulted, SensorFaulted
 from eudaemon.sensor.artefacts import ArtefactStore
 from eudaemon.sensor.contract import Outside, TlsLayer
+from eudaemon.sensor.grace import Grace
 from eudaemon.sensor.segments import RECORD_BYTES_MAX
 from eudaemon.sensor.settings import SensorSettings
 from eudaemon.sensor.spool import Spool
@@ -61,6 +62,7 @@ class Driver:
         self.purse = Purse(settings.limits.held_bytes_max)
         self.artefacts: ArtefactStore
         self.outside: Outside
+        self.grace: Grace
         self.new_tls: Callable[[], TlsLayer]
         self.sessions: set[Session] = set()
         self.sessions_total = 0

@@ -32,6 +32,7 @@ from eudaemon.sensor.contract import Service, TlsLayer
 from eudaemon.sensor.driver import Driver
 from eudaemon.sensor.durable import Committer
 from eudaemon.sensor.fetching import Fetching
+from eudaemon.sensor.grace import Grace
 from eudaemon.sensor.limits import Doorkeeper
 from eudaemon.sensor.settings import Listener, SensorSettings
 from eudaemon.sensor.spool import Spool
@@ -107,6 +108,7 @@ class Sensor:
         driver.artefacts.open()
         fetching = Fetching(driver, self._fetch, self._seed.child("fetch"), driver.artefacts)
         driver.outside = fetching
+        driver.grace = Grace(loop, self.settings.tls_grace_ms)
         driver.new_tls = self._new_tls
         self._driver = driver
         uplink = self._uplink(driver)
@@ -137,6 +139,7 @@ class Sensor:
             committer.close()
             spool.close()
             spare.close()
+            driver.grace.close()
             wheel.close()
 
     def _listen(
@@ -147,7 +150,7 @@ class Sensor:
         doors: tuple[Doorkeeper, Doorkeeper],
         spare: Spare,
     ) -> TcpListener | UdpListener:
-        service = Service("+".join(listener.rooms), _maker(listener))
+        service = Service("+".join(listener.rooms), *_answering(listener))
         if listener.transport == "udp":
             return UdpListener(sock, service, driver, doors[1])
         return TcpListener(sock, service, driver, doors[0], spare)
@@ -204,12 +207,13 @@ def rss_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _maker(listener: Listener) -> Callable[[Visit], Room]:
+def _answering(listener: Listener) -> tuple[Callable[[Visit], Room], bool]:
+    """Return what makes the room that answers, and whether it speaks first."""
     rooms = [load(name) for name in listener.rooms]
     if len(rooms) == 1:
-        return rooms[0]
+        return rooms[0], rooms[0].speaks_first
     otherwise = load("catchall")
-    return lambda visit: Front(visit, rooms, otherwise)
+    return lambda visit: Front(visit, rooms, otherwise), Front.speaks_first
 
 
 async def _last_delivery(uplink: Uplink) -> None:

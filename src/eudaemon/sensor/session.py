@@ -50,7 +50,7 @@ class Session:
     __slots__ = (
         "_answers", "_began_s", "_bytes_in", "_bytes_out", "_channel", "_driver", "_faulted", "_heard_s", "_held",
         "_leaving", "_opened_s", "_over", "_peer_left", "_purse", "_recorder", "_room", "_service", "_tls",
-        "_transport", "_unsent_taken", "_wake_s", "attacker", "id", "local", "tick",
+        "_transport", "_unsent_taken", "_waits", "_wake_s", "attacker", "id", "local", "tick",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +71,7 @@ class Session:
         self._held = b""  # the start of what may become a ClientHello
         self._tls: TlsLayer | None = None
         self._over = self._leaving = self._faulted = self._peer_left = False
+        self._waits = False  # whether the room has not been entered, because TLS may come
         self.attacker = attacker
         self.local = local
         self.id = driver.ids.new(self._opened_s)
@@ -98,7 +99,16 @@ class Session:
         driver.sessions_total += 1
         driver.state(SessionOpened(self._transport, self._service.name), self)
         driver.wheel.put(self, self._deadline_s())
-        self._enter_room(tls=False)
+        if self._service.speaks_first and self._transport == "tcp" and driver.settings.tls:
+            self._waits = driver.grace.put(self)
+        if not self._waits:
+            self._enter_room(tls=False)
+
+    def greet(self) -> None:
+        """Whoever wants TLS would have begun by now: enter the room, if that is still to be done."""
+        if self._waits and not self._over and self._tls is None:
+            self._enter_room(tls=False)
+            self._hear_held()
 
     def received(self, data: bytes) -> None:
         """The peer sent bytes: any of a stream, or one datagram."""
@@ -121,6 +131,7 @@ class Session:
         if self._over:
             return
         self._peer_left = True
+        self.greet()
         self._hear_held()
         self._tell(HalfClosed(self._driver.clock()))
         if not self._answers and self._wake_s == NEVER_S:
@@ -192,6 +203,7 @@ class Session:
             driver.host, self.attacker, self.local, self._transport, self._purse, driver.seed.child(self.id), tls
         )
         self._wake_s = NEVER_S
+        self._waits = False
         self._room = None
         driver.attempt(self, self._make_room, visit)
         self._tell(Opened(driver.clock()))
@@ -294,6 +306,8 @@ class Session:
     # --- bytes --------------------------------------------------------------------------------------
 
     def _hear(self, data: bytes) -> None:
+        if self._waits:
+            self._enter_room(tls=False)
         self._recorder.note(ATTACKER, self._ms(), data)
         self._tell(Received(self._driver.clock(), data))
 

@@ -211,6 +211,13 @@ class SensorSettings:
         True, "Whether the pretended device has wget, tftp and curl. Without them loaders upload in the session itself."
     )
     tls: bool = option(True, "Whether a peer that opens with TLS, on any TCP port, is answered with TLS.")
+    tls_grace_ms: int = option(
+        30,
+        "How long a room that speaks first, as telnet does, waits for a peer to begin with TLS, milliseconds; "
+        "0 does not wait, and knows no TLS there.",
+        low=0,
+        high=1000,
+    )
     limits: Limits = option(Limits, "What peers may take.")
     capture: Capture = option(Capture, "What is kept.")
     spool: SpoolSettings = option(SpoolSettings, "Events on their way.")
