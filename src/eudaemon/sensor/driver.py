@@ -63,7 +63,7 @@ class Driver:
         self.artefacts: ArtefactStore
         self.outside: Outside
         self.grace: Grace
-        self.new_tls: Callable[[], TlsLayer]
+        self.new_tls: Callable[[], TlsLayer | None]  # None while there is no certificate
         self.sessions: set[Session] = set()
         self.sessions_total = 0
         self.events_total = 0

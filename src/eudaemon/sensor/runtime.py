@@ -26,7 +26,7 @@ from eudaemon.payload.fetch.policy import FetchSettings
 from eudaemon.protocols import load
 from eudaemon.protocols._base import Room, Visit
 from eudaemon.protocols._front import Front
-from eudaemon.sensor import binding
+from eudaemon.sensor import binding, certificate
 from eudaemon.sensor.artefacts import ArtefactStore, free_bytes
 from eudaemon.sensor.contract import Service, TlsLayer
 from eudaemon.sensor.driver import Driver
@@ -111,6 +111,8 @@ class Sensor:
         driver.grace = Grace(loop, self.settings.tls_grace_ms)
         driver.new_tls = self._new_tls
         self._driver = driver
+        if self.settings.tls:
+            self._certificate()  # now, while there is room for it
         uplink = self._uplink(driver)
         committer = Committer(driver, uplink.durable if uplink else lambda: None)
         doors = (Doorkeeper(self.settings.limits), Doorkeeper(self.settings.limits, "udp_sessions_max"))
@@ -162,13 +164,24 @@ class Sensor:
 
         return Uplink(self.settings, driver.spool, driver.artefacts, self.health)
 
-    def _new_tls(self) -> TlsLayer:
+    def _new_tls(self) -> TlsLayer | None:
         from eudaemon.sensor.tls import Tls, server_context
 
         if self._tls_context is None:
-            name = self._driver.host.name if self._driver else ""
-            self._tls_context = server_context(self._home / "device.pem", self._seed.child("certificate"), name)
+            path = self._certificate()
+            if path is None:
+                return None
+            self._tls_context = server_context(path)
         return Tls(self._tls_context)
+
+    def _certificate(self) -> Path | None:
+        """Return the file with the device's certificate, made if it is not there; None while it cannot be made."""
+        name = self._driver.host.name if self._driver else ""
+        try:
+            return certificate.kept(self._home / "device.pem", self._seed.child("certificate"), name)
+        except OSError as error:
+            log.error("no certificate: %s; peers that open with TLS are answered in plain", error)
+            return None
 
     # --- health -------------------------------------------------------------------------------------
 

@@ -326,10 +326,14 @@ class Session:
 
     def _begin_tls(self) -> None:
         data, self._held = self._held, b""
+        tls = self._driver.new_tls()
+        if tls is None:
+            self._hear(data)
+            return
         if not self._purse.take(TLS_HELD_BYTES):
             raise PeerError("TLS: more bytes held than this session may")
-        self._tls = self._driver.new_tls()
-        self._through_tls(self._tls, data)
+        self._tls = tls
+        self._through_tls(tls, data)
 
     def _hear_held(self) -> None:
         if self._held:
