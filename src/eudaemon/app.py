@@ -29,6 +29,8 @@ log = logging.getLogger("eudaemon")
 
 SEED_BYTES = 32
 UNPRIVILEGED_PORT_OFFSET = 10_000
+HOLD_S_MAX = 10.0  # parts whose supervisor was killed notice at once, and still finish what is under way
+_HOLD_AGAIN_S = 0.1
 
 
 class Serving(Protocol):
@@ -68,11 +70,12 @@ def serve_sensor(document: Document, data: Path, port_offset: int | None = None)
         settings = dataclasses.replace(settings, name=told["sensor"], uplink=uplink)
     if port_offset is not None:
         settings = dataclasses.replace(settings, port_offset=port_offset)
+    configure_logging(general)
     home = folder(data / "sensor")
-    with hold(home):
+    with hold(home, HOLD_S_MAX if told else 0.0):
         sensor = Sensor(settings, document.part("fetch", FetchSettings), read_seed(data), home)
         try:
-            _serve(sensor, "sensor", general, channel, home, general.sensor_uid, dict)
+            _serve(sensor, "sensor", channel, home, general.sensor_uid, dict)
         except BindError as error:
             raise PartError(str(error)) from None
 
@@ -86,8 +89,9 @@ def serve_farm(document: Document, data: Path) -> None:
     general = document.part("general", GeneralSettings)
     channel = Channel()
     told = channel.hello()
+    configure_logging(general)
     home = folder(data / "farm")
-    with hold(home):
+    with hold(home, HOLD_S_MAX if told else 0.0):
         farm = Farm(document.part("farm", FarmSettings), home)
         if "sensor" in told:
             farm.admit(told["sensor"], told["secret"])
@@ -101,7 +105,7 @@ def serve_farm(document: Document, data: Path) -> None:
                     "page": farm.page_url, "intake": farm.intake_url}  # fmt: skip
 
         try:
-            _serve(farm, "farm", general, channel, home, general.farm_uid, ready)
+            _serve(farm, "farm", channel, home, general.farm_uid, ready)
         except ServingError as error:
             raise PartError(str(error)) from None
 
@@ -109,13 +113,11 @@ def serve_farm(document: Document, data: Path) -> None:
 def _serve(
     part: Serving,
     name: str,
-    general: GeneralSettings,
     channel: Channel,
     home: Path,
     uid: int,
     ready: Callable[[], dict[str, Any]],
 ) -> None:
-    configure_logging(general)
     began_s = time.monotonic()
     part.preload()
     listening = part.bind()
@@ -172,29 +174,44 @@ def folder(path: Path) -> Path:
     return path
 
 
-def hold(home: Path) -> BinaryIO:
+def hold(home: Path, wait_s: float = 0.0) -> BinaryIO:
     """Take a part's home for this process alone, until what is returned is closed. Raises `PartError`.
 
-    The lock is the open file's: however the process ends, the kernel gives it back.
+    The lock is the open file's: however the process ends, the kernel gives it back. `wait_s` is for how long to wait
+    for who has it and may be ending.
     """
     path = home / "lock"
     try:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
     except OSError as error:
         raise PartError(f"{path} cannot be opened: {error.strerror}; --data names another place") from None
+    until_s = time.monotonic() + wait_s
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while not _locked(file):
+            who = os.pread(file.fileno(), 20, 0).decode("ascii", "replace").strip() or "unknown"
+            if time.monotonic() >= until_s:
+                file.close()
+                raise PartError(f"{home} is in use by another {home.name}, process {who}: stop that one, "
+                                "or name another place with --data")  # fmt: skip
+            if wait_s:
+                log.warning("%s: process %s still has %s; waiting for it to end, at most %g s",
+                            home.name, who, home, wait_s)  # fmt: skip
+                wait_s = 0.0
+            time.sleep(_HOLD_AGAIN_S)
         file.truncate()
         file.write(b"%d\n" % os.getpid())
-    except BlockingIOError:
-        with file:
-            who = file.read(20).decode("ascii", "replace").strip() or "unknown"
-        raise PartError(f"{home} is in use by another {home.name}, process {who}: stop that one, "
-                        "or name another place with --data") from None  # fmt: skip
     except OSError as error:
         file.close()
         raise PartError(f"{path} cannot be locked: {error.strerror}; --data names another place") from None
     return file
+
+
+def _locked(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def read_seed(data: Path) -> bytes:

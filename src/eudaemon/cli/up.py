@@ -20,7 +20,8 @@ HELP = """\
 Run a sensor, the farm and its web page on this machine, until Ctrl-C or SIGTERM.
 
 Without root all ports are moved up by 10000 (telnet is 10023); with root the real ports are bound and
-root is given up. A part that dies is started again; what it had stored is not lost."""
+root is given up. A part that dies is started again, at once the first time, after a pause of up to a
+minute if it goes on dying; what it had stored is not lost."""
 
 LOCAL_SENSOR = "local"
 
