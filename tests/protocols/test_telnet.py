@@ -440,7 +440,7 @@ def test_too_much_typed_during_a_download() -> None:
     table.say(b"x" * WAITING_BYTES_MAX)
     assert not table.fault
     table.say(b"x")
-    assert "typed while a download is awaited" in table.fault
+    assert "typed while a command runs" in table.fault
 
 
 def test_a_full_purse_is_a_full_disk() -> None:
@@ -484,3 +484,38 @@ def test_a_new_password_is_not_shown() -> None:
     table.say(b"passwd\r\nhidden\r\nhidden\r\necho shown\r\n")
     assert b"hidden" not in table.sent
     assert table.sent.endswith(b"changed by root\r\n" + HOST.prompt + b"echo shown\r\nshown\r\n" + HOST.prompt)
+
+
+def test_a_sleep_is_waited_for_and_what_is_typed_meanwhile_follows() -> None:
+    table = at_shell()
+    prompt = HOST.prompt
+    assert table.say(b"echo a; sleep 5; echo b\r\n") == b"echo a; sleep 5; echo b\r\na\r\n"
+    assert table.say(b"echo c\r\n") == b""
+    before = len(table.sent)
+    table.wait(4.9)
+    assert len(table.sent) == before
+    table.wait(0.2)
+    assert table.sent[before:] == b"b\r\n" + prompt + b"echo c\r\nc\r\n" + prompt
+
+
+def test_a_sleep_can_be_interrupted() -> None:
+    table = at_shell()
+    table.say(b"sleep 5; echo never\r\n")
+    assert table.say(b"\x03").endswith(HOST.prompt)
+    table.wait(10)
+    table.say(b"wget http://198.51.100.7/x; echo then\r\n")
+    table.wait(10)
+    assert b"never" not in table.sent.replace(b"echo never", b"")
+    assert b"then\r\n" + HOST.prompt not in table.sent
+    table.answer("missing")
+    assert table.sent.endswith(b"then\r\n" + HOST.prompt)
+
+
+def test_who_leaves_while_a_command_sleeps_is_let_go_afterwards() -> None:
+    table = at_shell()
+    table.say(b"sleep 5; echo b\r\n")
+    table.tell(HalfClosed(table.at_s))
+    assert not table.over
+    table.wait(6)
+    assert table.over
+    assert table.sent.endswith(b"b\r\n" + HOST.prompt)

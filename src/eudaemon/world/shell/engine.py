@@ -43,6 +43,7 @@ class Shell:
 
     What its files hold is taken from `purse`. `peer` is the attacker's address, for droppers that hold it as bytes.
     `ports` are the host's and the attacker's of the connection. `hostname` is what `hostname` last set.
+    `unwatched` is how many background jobs are being evaluated, one in the other: for them no time passes.
     `unknown` names the commands of the last line that the host does not have; `exited` is true after `exit`.
     """
 
@@ -72,6 +73,7 @@ class Shell:
         "ran_program",
         "seed",
         "unknown",
+        "unwatched",
         "user",
     )  # fmt: skip
 
@@ -98,6 +100,7 @@ class Shell:
         self.exited = False
         self.ran_program = False
         self.unknown: tuple[str, ...] = ()
+        self.unwatched = 0
         self.pid = 0
         self.at_s = 0.0
         self._screen = bytearray()

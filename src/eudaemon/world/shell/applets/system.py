@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from eudaemon.world.files import Device, FileError, Written
 from eudaemon.world.kernel import load, memory, processes
+from eudaemon.world.shell.acts import Pause
 from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
 from eudaemon.world.shell.streams import content
 
@@ -213,9 +214,23 @@ def restart(call: Call) -> int:
     return 0
 
 
-def sleep(call: Call) -> int:
-    """Nobody waits, but a line that sleeps on and on ends."""
-    call.shell.budget.sleep()
+_UNITS_S = {b"s": 1.0, b"m": 60.0, b"h": 3600.0, b"d": 86400.0}
+
+
+def sleep(call: Call) -> Run:
+    """`sleep N[smhd]…` and `usleep N` take their time, as far as a line may; one that sleeps on and on ends."""
+    if not call.args:
+        return call.error("missing operand")
+    total_s = 0.0
+    for given in call.args:
+        unit_s = 1e-6 if call.name == "usleep" else _UNITS_S.get(given[-1:], 0.0)
+        figure = given[:-1] if unit_s and call.name == "sleep" else given
+        if not figure.replace(b".", b"", 1).isdigit():
+            return call.error(f"invalid number '{text(given)}'")
+        total_s += float(figure[:18]) * (unit_s or 1.0)
+    seconds = call.shell.budget.sleep(total_s)
+    if seconds and not call.shell.unwatched:
+        yield Pause(seconds)
     return 0
 
 
