@@ -8,6 +8,7 @@ from eudaemon.protocols._base import Claim, HalfClosed
 from eudaemon.protocols.telnet import Telnet
 from eudaemon.protocols.telnet.iac import COMMANDS_MAX, SUBNEGOTIATION_BYTES_MAX
 from eudaemon.protocols.telnet.room import TRIES_MAX, WAITING_BYTES_MAX
+from eudaemon.protocols.telnet.terminal import HISTORY_LINES_MAX
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
@@ -519,3 +520,46 @@ def test_who_leaves_while_a_command_sleeps_is_let_go_afterwards() -> None:
     table.wait(6)
     assert table.over
     assert table.sent.endswith(b"b\r\n" + HOST.prompt)
+
+
+UP, DOWN = b"\x1b[A", b"\x1b[B"
+
+
+@SPLITS
+def test_cursor_keys_bring_lines_back(split: int) -> None:
+    table = at_shell()
+    for line in (b"echo one\r\n", b"echo two\r\n", b"echo two\r\n", b"\r\n"):
+        table.say(line, split)
+    assert table.say(UP, split) == b"echo two"
+    assert table.say(UP, split) == b"\b \b" * 8 + b"echo one"
+    assert table.say(UP, split) == b""  # there is nothing before it
+    assert table.say(b"!\r\n", split) == b"!\r\none!\r\n" + HOST.prompt
+    table.say(UP + UP + DOWN + DOWN + b"echo new\r\n", split)
+    assert table.sent.endswith(b"echo new\r\nnew\r\n" + HOST.prompt)
+    table.say(b"x" * 300 + b"\r\n", split)
+    assert table.say(UP, split) == b"echo new"
+
+
+def test_how_many_lines_are_brought_back_and_that_they_are_paid_for() -> None:
+    table = at_shell()
+    before = table.room.visit.purse.bytes_taken
+    for number in range(HISTORY_LINES_MAX + 3):
+        table.say(b": %03d\r\n" % number)
+    table.say(UP * (HISTORY_LINES_MAX + 3))
+    assert table.sent.endswith(b": 003")
+    assert table.room.visit.purse.bytes_taken >= before + 5 * HISTORY_LINES_MAX
+
+
+def test_a_password_is_not_brought_back() -> None:
+    table = at_shell()
+    for line in (b"passwd\r\n", b"secret\r\n", b"secret\r\n"):
+        table.say(line)
+    assert table.say(UP) == b"passwd"
+
+
+def test_an_editor_is_left_as_it_is_left() -> None:
+    table = at_shell()
+    assert b"~\r\n~\r\n" in table.say(b"vi x\r\n")
+    assert not table.sent.endswith(HOST.prompt)
+    assert not table.say(b"ls\r\n").endswith(HOST.prompt)
+    assert table.say(b"\x1b:q!\r\n").endswith(HOST.prompt)

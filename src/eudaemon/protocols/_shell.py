@@ -27,7 +27,7 @@ class ShellDialogue:
     """
 
     __slots__ = ("_line", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_user", "muted", "visit")
-    watched: ClassVar[bool] = False  # whether somebody sees how long a command takes; then `woken` must be told
+    watched: ClassVar[bool] = False  # whether somebody sits at a terminal; then `woken` must be told
 
     def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False) -> None:
         self.visit = visit
@@ -132,7 +132,7 @@ class ShellDialogue:
             visit = self.visit
             self._shell = Shell(
                 visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
-                ports=(visit.local.port, visit.attacker.port),
+                ports=(visit.local.port, visit.attacker.port), watched=self.watched,
             )  # fmt: skip
         self._line = line if line.strip() else None
         self._running = self._shell.run(line, at_s)
@@ -161,10 +161,9 @@ class ShellDialogue:
                     yield Fetch(act)
                     return
                 case Pause(seconds):
-                    if self.watched:
-                        self._pausing = True
-                        yield WakeAt(at_s + seconds)
-                        return
+                    self._pausing = True
+                    yield WakeAt(at_s + seconds)
+                    return
         self._running = None
         if not self.over and (prompt := self.after_line()):
             yield from self._send(prompt)

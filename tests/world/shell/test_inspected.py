@@ -113,7 +113,14 @@ def test_screens_of_programs_that_draw() -> None:
     told = Told()
     assert told.run("lsmod").startswith("Module  ")
     assert "\n1.2.3.4 x\n~\n" in told.run("echo 1.2.3.4 x > /tmp/a; vi /tmp/a").replace("\x1b[H\x1b[J", "\n")
-    assert told.run("vi").count("~") == 23
+    assert told.run("ls") == told.run("ihello\x1b") == told.shell.prompt().decode() == ""
+    told.run("\x1b:q!")
+    assert told.run("echo on; cat /tmp/a") == "on\n1.2.3.4 x\n"
+    assert told.shell.prompt() == told.shell.host.prompt
+    assert told.run("vi").count("~") == 22
+    told.run("ZZ")
+    assert told.run("vi | cat; vi & echo on").endswith("on\n")
+    assert told.run("echo on") == "on\n"
     assert told.run("top").count("\n") > 10
 
 

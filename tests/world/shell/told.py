@@ -20,7 +20,7 @@ class Told:
         self, host: Host = HOST, outside: dict[str, bytes] | None = None, bytes_max: int = 32 << 20, user: str = "root"
     ) -> None:
         self.purse = Purse(bytes_max)
-        self.shell = Shell(host, purse=self.purse, seed=Seed(b"session"), user=user)
+        self.shell = Shell(host, purse=self.purse, seed=Seed(b"session"), user=user, watched=True)
         self.outside = outside or {}
         self.kept: list[Kept] = []
         self.wished: list[str] = []

@@ -180,6 +180,8 @@ class Telnet(Room):
             self._terminal.echoes = True
             yield Send(b"\r\n" + self._shell.prompt)
             return
+        if self._terminal.echoes:
+            self._terminal.remember(line)
         yield from self._shell.enter(b"exit" if line == END else line, at_s)
         yield from self._after_line()
 

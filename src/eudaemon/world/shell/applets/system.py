@@ -241,16 +241,24 @@ def modules(call: Call) -> int:
 
 
 def vi(call: Call) -> int:
-    """One screen of the editor, which is left at once."""
+    """One screen of the editor. It keeps the screen until it is told to quit; nothing is edited."""
     _, paths = options(call.args, "c")
     shown = paths[0] if paths else b"-"
     try:
-        lines = call.read(shown).split(b"\n")[:-1] if paths else []
+        data = call.read(shown) if paths else b""
     except FileError:
-        lines = []
-    rows = [*lines[:_SCREEN_LINES], *([b"~"] * (_SCREEN_LINES - len(lines)))]
+        data = b""
+    lines = data.split(b"\n")[:-1]
+    rows = [*lines[:_SCREEN_LINES], *([b"~"] * (_SCREEN_LINES - max(1, len(lines))))]
+    if not lines:
+        rows.insert(0, b"")
     place = f" 1/{len(lines)} {100 // len(lines)}%" if lines else " 1/1 100%"
-    call.out(b"\x1b[H\x1b[J" + b"\n".join(rows) + b"\n- " + (shown if paths else b"No file") + place.encode() + b"\n")
+    status = b"- " + (shown if paths else b"No file") + place.encode()
+    if call.on_terminal and not call.shell.unwatched:
+        call.out(b"\x1b[H\x1b[J" + b"\n".join(rows) + b"\n" + status + b"\x1b[H")
+        call.shell.lend()
+    else:
+        call.out(b"\x1b[H\x1b[J" + b"\n".join(rows) + b"\n" + status + b"\n")
     return 0
 
 
