@@ -58,6 +58,7 @@ printf '3\n1\n2\n' | sort; printf 'b\na\nb\n' | sort -u; printf '10\n9\n' | sort
 printf '10\n9\n' | sort; printf 'a\nb\n' | sort -r
 printf 'a\na\nb\n' | uniq; printf 'a\na\nb\n' | uniq -c; printf 'a\na\nb\n' | uniq -d
 printf 'a\nb\nc\n' | head -n 2; printf 'a\nb\nc\n' | tail -n 2; printf 'abcdef' | head -c 3; echo
+printf 'a\nb\nc\n' | tail -n +2; printf abc | tail -c +2; seq 3 | tail -n +0; seq 3 | tail -n+3
 printf 'abcdef' | tail -c 3; printf 'a\nb\n' | head -1
 printf 'a b\nc\n' | wc -l; printf 'a b\nc\n' | wc -w; printf 'a b\nc\n' | wc -c
 printf 'foo\nbar\nbaz\n' | grep ba; printf 'foo\nbar\n' | grep -v ba

@@ -114,13 +114,14 @@ def ps(call: Call) -> int:
 
 
 def top(call: Call) -> int:
-    """One screen of `top`."""
+    """One screen of `top`; with `-b` all rows, however many."""
+    given, _ = options(call.args, "nd")
     total, left, buffers, cached = memory(call.host, call.at_s)
     call.line(f"Mem: {total - left}K used, {left}K free, 0K shrd, {buffers}K buff, {cached}K cached")
     call.line("CPU:   2% usr   3% sys   0% nic  94% idle   0% io   0% irq   0% sirq")
     call.out(b"Load average: " + load(call.host, call.at_s) + b" 1/48 %d\n" % call.host.pid_at(call.at_s))
     call.line("  PID  PPID USER     STAT   VSZ %VSZ %CPU COMMAND")
-    for pid, size, state, command in processes(call.host, call.shell.pid, call.name)[:18]:
+    for pid, size, state, command in processes(call.host, call.shell.pid, call.name)[: None if "b" in given else 18]:
         call.line(
             f"{pid:>5} {int(pid > 1):>5} root     {state:<4} {size:>5}   {100 * size // max(1, total):>2}%   0% "
             f"{command}"
