@@ -1,6 +1,6 @@
 # Two commands: `make up` runs the honeynet on this machine, `make test` runs every check. Both set up what they need.
 .DELETE_ON_ERROR:
-.PHONY: help up demo test lint unit docs bench room clean
+.PHONY: help up demo test lint unit soak docs bench room engine clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -8,6 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TESTED := $(VENV)/.tested
 ARGS   ?=
+SEAL   := src/eudaemon/possession/seal/seal.image
 
 # The store's engine, without the data frame libraries that it declares and nobody here uses.
 ENGINE := $(shell sed -n 's/^ *"\(chdb-core[^"]*\)".*/\1/p' pyproject.toml)
@@ -15,7 +16,7 @@ ENGINE := $(shell sed -n 's/^ *"\(chdb-core[^"]*\)".*/\1/p' pyproject.toml)
 help:  ## what there is to make
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: $(READY)  ## run sensor, farm and web page on this machine (ARGS="--data DIR --config FILE")
+up: $(READY) $(SEAL)  ## run sensor, farm and web page on this machine (ARGS="--data DIR --config FILE")
 	@exec $(BIN)/eudaemon up $(ARGS)
 
 demo: $(READY)  ## attack your own sensor, harmlessly, while `make up` runs
@@ -28,14 +29,22 @@ lint: $(TESTED)
 	@$(BIN)/ruff format --check src tests bench packaging
 	@$(BIN)/mypy
 
-unit: $(TESTED)
+unit: $(TESTED) $(SEAL)
 	@$(BIN)/pytest $(ARGS)
+
+soak: $(TESTED) $(SEAL)  ## possess and release every victim and server 1,000 times, under load (about four hours)
+	@EUDAEMON_CYCLES=1000 $(BIN)/pytest tests/possession $(ARGS)
 
 docs: $(READY)  ## make the pages that are made from the code
 	$(BIN)/python packaging/make_docs.py
 
 bench: $(TESTED)  ## every number that the README states (ten minutes; `python bench/NAME.py --help` for one)
 	@for b in sensor store; do echo "== bench/$$b.py"; $(BIN)/python bench/$$b.py || exit 1; done
+
+engine: $(SEAL)  ## build the possession engine (with Rust); part of up and test where Rust is
+
+$(SEAL): $(shell find native/seal -name target -prune -o -type f -print)
+	@sh packaging/make_engine.sh
 
 room: $(READY)  ## begin a new protocol: make room NAME=x
 	@$(BIN)/python packaging/new_room.py $(NAME)

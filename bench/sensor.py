@@ -11,21 +11,26 @@ Ratios matter, not the numbers: machines differ, and differ from hour to hour.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
 import resource
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from cowrie_peer import cowrie
+from eudaemon.sensor.certificate import kept
+from eudaemon.world.seed import Seed
 
 HERE = Path(__file__).resolve().parent
 PORTS_OPEN = 20
@@ -37,8 +42,10 @@ LOGINS_AT_ONCE = 256
 
 
 @contextmanager
-def sensor(listen: list[str], python: str = sys.executable, **limits: int) -> Iterator[tuple[int, float]]:
-    """Run a sensor without a farm; yield (process id, seconds until it listened)."""
+def sensor(
+    listen: list[str], python: str = sys.executable, *, uplink: str = "", **limits: int
+) -> Iterator[tuple[int, float]]:
+    """Run a sensor; yield (process id, seconds until it listened). `uplink` is that section of its settings."""
     with tempfile.TemporaryDirectory(prefix="eudaemon-") as place:
         Path(place).chmod(0o755)  # as root, the sensor becomes somebody else
         config = Path(place, "eudaemon.toml")
@@ -46,7 +53,7 @@ def sensor(listen: list[str], python: str = sys.executable, **limits: int) -> It
                   "starts_per_address_minute_max": 1_000_000, **limits}  # fmt: skip
         config.write_text(
             f"[general]\nlog_level = 'warning'\n[sensor]\naddresses = ['127.0.0.1']\nlisten = {json.dumps(listen)}\n"
-            "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items())
+            "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items()) + uplink
         )
         port = int(listen[0].split(" ")[2].split(",")[0].split("-")[0])
         began_s = time.monotonic()
@@ -65,29 +72,61 @@ def sensor(listen: list[str], python: str = sys.executable, **limits: int) -> It
             process.wait(30)
 
 
+@contextmanager
+def busy_farm() -> Iterator[str]:
+    """Be a farm that takes connections and says `later` to everything; yield how a sensor is told of it."""
+    with tempfile.TemporaryDirectory() as place, socket.create_server(("127.0.0.1", 0)) as listener:
+        path = kept(Path(place, "farm.pem"), Seed(b"bench"), "farm")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(path)
+        der = ssl.PEM_cert_to_DER_cert("-----BEGIN CERTIFICATE" + path.read_text().split("-----BEGIN CERTIFICATE")[1])
+
+        def serve() -> None:
+            with suppress(OSError):  # the listener is closed, and with it the farm
+                while True:
+                    with context.wrap_socket(listener.accept()[0], server_side=True) as peer, suppress(OSError):
+                        while peer.recv(65_536):
+                            peer.sendall(b"HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield (
+            f"[sensor.uplink]\nurl = 'https://127.0.0.1:{listener.getsockname()[1]}'\nsecret = 'x'\n"
+            f"fingerprint = '{hashlib.sha256(der).hexdigest()}'\n"
+        )
+
+
 def memory_kib(pid: int) -> int:
     """Return a process's resident memory in KiB."""
     found = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) if found else 0
 
 
+def memory(pid: int) -> str:
+    """Say a process's resident memory, and how much of it no other process could share."""
+    own = re.findall(r"Private_Dirty:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text())
+    return f"{memory_kib(pid) / 1024:6.1f} MiB resident ({int(own[0]) / 1024:.1f} its own)"
+
+
 def idle() -> None:
-    """Start time and memory with 20 ports open, for each Python at hand."""
-    first = _free_ports(1)[0]
+    """Start time and memory with 20 ports open, for each Python at hand; and what the first use of TLS adds."""
+    first = _free_run(PORTS_OPEN)
+    listen = [f"telnet tcp {first}", f"catchall tcp {first + 1}-{first + PORTS_OPEN - 1}"]
     for python in dict.fromkeys((sys.executable, "/usr/bin/python3")):
         if not Path(python).exists():
             continue
         bare = subprocess.run(
             [python, "-c", "import asyncio,os;print(open('/proc/self/status').read())"], capture_output=True, text=True
         ).stdout
-        with sensor([f"telnet tcp {first}", f"catchall tcp {first + 1}-{first + PORTS_OPEN - 1}"], python) as (
-            pid,
-            start_s,
-        ):
+        alone = int(re.findall(r"VmRSS:\s+(\d+)", bare)[0])
+        with sensor(listen, python) as (pid, start_s):
             time.sleep(2)
-            alone = int(re.findall(r"VmRSS:\s+(\d+)", bare)[0])
-            print(f"idle, {PORTS_OPEN} ports   {memory_kib(pid) / 1024:6.1f} MiB resident, up after {start_s:.2f} s"
+            print(f"idle, {PORTS_OPEN} ports   {memory(pid)}, up after {start_s:.2f} s"
                   f"   ({python}; `import asyncio` alone: {alone / 1024:.1f} MiB)")  # fmt: skip
+            _speak_tls(first + 1)
+            print(f"   after a TLS peer {memory(pid)}")
+        with busy_farm() as uplink, sensor(listen, python, uplink=uplink) as (pid, _):
+            time.sleep(2)
+            print(f"   with an uplink   {memory(pid)}")
 
 
 def held() -> None:
@@ -152,6 +191,13 @@ def _log_in(peer: socket.socket) -> None:
         peer.sendall(word)
 
 
+def _speak_tls(port: int) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), 10) as peer, context.wrap_socket(peer):
+        pass
+
+
 def _answers(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
@@ -166,6 +212,19 @@ def _free_ports(count: int) -> list[int]:
     for probe in probes:
         probe.close()
     return ports
+
+
+def _free_run(count: int) -> int:
+    """Return the first of so many free ports in a row, below those that the system itself gives out meanwhile."""
+    for first in range(20_000, 30_000, count):
+        with ExitStack() as held:
+            try:
+                for port in range(first, first + count):
+                    held.enter_context(socket.create_server(("127.0.0.1", port)))
+            except OSError:
+                continue
+            return first
+    raise SystemExit(f"there are no {count} free ports in a row")
 
 
 def main() -> None:

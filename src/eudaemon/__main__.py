@@ -2,7 +2,17 @@
 
 import sys
 
-from eudaemon.cli import main
+
+def main() -> int:
+    """Run one command line; return the exit code."""
+    if sys.argv[1:2] == ["sensor"]:  # it stays: nothing is imported that it does not need
+        from eudaemon import sensing
+
+        return sensing.main(sys.argv[1:])
+    from eudaemon import cli
+
+    return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

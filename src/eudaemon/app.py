@@ -13,17 +13,24 @@ import fcntl
 import json
 import logging
 import os
-import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from eudaemon import confinement
-from eudaemon.settings import Document, GeneralSettings
+from eudaemon.options import option
 from eudaemon.supervisor import Channel, PartError
+
+if TYPE_CHECKING:
+    from eudaemon.farm.settings import FarmSettings
+    from eudaemon.payload.fetch.policy import FetchSettings
+    from eudaemon.sensor.settings import SensorSettings
 
 log = logging.getLogger("eudaemon")
 
@@ -31,6 +38,19 @@ SEED_BYTES = 32
 UNPRIVILEGED_PORT_OFFSET = 10_000
 HOLD_S_MAX = 10.0  # parts whose supervisor was killed notice at once, and still finish what is under way
 _HOLD_AGAIN_S = 0.1
+TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")  # what brings OpenSSL into a sensor
+
+
+@dataclass(frozen=True, slots=True)
+class GeneralSettings:
+    """What concerns every part."""
+
+    log_level: str = option("info", "How much is logged.", among=("debug", "info", "warning", "error"))
+    log_format: str = option(
+        "text", "`text` for people, `json` for machines, an object a line.", among=("text", "json")
+    )
+    sensor_uid: int = option(61880, "User id that the sensor changes to when started by root.", low=1, high=2**31)
+    farm_uid: int = option(61881, "User id that the farm changes to when started by root.", low=1, high=2**31)
 
 
 class Serving(Protocol):
@@ -54,45 +74,40 @@ def default_data() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "eudaemon"
 
 
-def serve_sensor(document: Document, data: Path, port_offset: int | None = None) -> None:
+def serve_sensor(general: GeneralSettings, settings: SensorSettings, fetch: FetchSettings, data: Path) -> None:
     """Run a sensor until SIGTERM, SIGINT or the end of the supervisor."""
-    from eudaemon.payload.fetch.policy import FetchSettings
     from eudaemon.sensor.binding import BindError
     from eudaemon.sensor.runtime import Sensor
-    from eudaemon.sensor.settings import SensorSettings
 
-    general = document.part("general", GeneralSettings)
     channel = Channel()
-    settings = document.part("sensor", SensorSettings)
     told = channel.hello()
     if "uplink" in told:
         uplink = dataclasses.replace(settings.uplink, **told["uplink"])
         settings = dataclasses.replace(settings, name=told["sensor"], uplink=uplink)
-    if port_offset is not None:
-        settings = dataclasses.replace(settings, port_offset=port_offset)
     configure_logging(general)
     home = folder(data / "sensor")
     with hold(home, HOLD_S_MAX if told else 0.0):
-        sensor = Sensor(settings, document.part("fetch", FetchSettings), read_seed(data), home)
+        sensor = Sensor(settings, fetch, read_seed(data), home)
+        if find_spec("_ssl") is not None and not _can_wait(TLS, general.sensor_uid, home):
+            for module in TLS:
+                import_module(module)
         try:
             _serve(sensor, "sensor", channel, home, general.sensor_uid, dict)
         except BindError as error:
             raise PartError(str(error)) from None
 
 
-def serve_farm(document: Document, data: Path) -> None:
+def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> None:
     """Run the farm until SIGTERM, SIGINT or the end of the supervisor."""
     from eudaemon.farm.server import Farm
     from eudaemon.farm.serving import ServingError
-    from eudaemon.farm.settings import FarmSettings
 
-    general = document.part("general", GeneralSettings)
     channel = Channel()
     told = channel.hello()
     configure_logging(general)
     home = folder(data / "farm")
     with hold(home, HOLD_S_MAX if told else 0.0):
-        farm = Farm(document.part("farm", FarmSettings), home)
+        farm = Farm(settings, home)
         if "sensor" in told:
             farm.admit(told["sensor"], told["secret"])
 
@@ -158,6 +173,24 @@ def confine(uid: int, home: Path) -> str:
     return ", ".join(held) or "nothing: this kernel offers none of no_new_privs, seccomp and Landlock"
 
 
+def _can_wait(modules: Sequence[str], uid: int, home: Path) -> bool:
+    """Say whether these could still be imported after `confine`: a child confines itself, and tries.
+
+    Not so where Python or OpenSSL lies below somebody's home, or outside of what `_readable` names.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            confine(uid, home)
+            for module in modules:
+                import_module(module)
+            code = 0
+        finally:
+            os._exit(code)  # whatever was raised: the parent will meet it too, and can say so
+    return os.waitpid(child, 0)[1] == 0
+
+
 def _readable() -> list[Path]:
     package = Path(__file__).resolve().parents[1]
     system = [Path(p) for p in ("/usr", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run/systemd/resolve")]
@@ -220,7 +253,7 @@ def read_seed(data: Path) -> bytes:
     try:
         seed = path.read_bytes()
     except FileNotFoundError:
-        seed = secrets.token_bytes(SEED_BYTES)
+        seed = os.urandom(SEED_BYTES)
         new = path.with_suffix(".new")
         with new.open("wb") as file:
             file.write(seed)

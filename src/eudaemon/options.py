@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import MISSING, dataclass, field
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +51,15 @@ def port_ranges(text: str) -> tuple[tuple[int, int], ...]:
             raise ValueError(f"{part!r} is neither a port nor a range of ports")
         found.append((first, last))
     return tuple(found)
+
+
+def restored(kind: type[T], values: dict[str, Any]) -> T:
+    """Return the settings that `dataclasses.asdict` took apart, also when JSON has made lists of tuples since."""
+    found: dict[str, Any] = {}
+    for declared in fields(kind):  # type: ignore[arg-type]
+        value: Any = values[declared.name]
+        section: Any = declared.default_factory
+        if section is not MISSING:
+            value = restored(section, value)
+        found[declared.name] = tuple(value) if isinstance(value, list) else value
+    return kind(**found)

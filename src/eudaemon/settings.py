@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, get_type_hints
 
-from eudaemon.options import Option, option
+from eudaemon.options import Option
 
 PARTS = {
-    "general": "eudaemon.settings:GeneralSettings",
+    "general": "eudaemon.app:GeneralSettings",
     "sensor": "eudaemon.sensor.settings:SensorSettings",
     "fetch": "eudaemon.payload.fetch.policy:FetchSettings",
     "farm": "eudaemon.farm.settings:FarmSettings",
@@ -37,18 +37,6 @@ class SettingsError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(self.complaints)
-
-
-@dataclass(frozen=True, slots=True)
-class GeneralSettings:
-    """What concerns every part."""
-
-    log_level: str = option("info", "How much is logged.", among=("debug", "info", "warning", "error"))
-    log_format: str = option(
-        "text", "`text` for people, `json` for machines, an object a line.", among=("text", "json")
-    )
-    sensor_uid: int = option(61880, "User id that the sensor changes to when started by root.", low=1, high=2**31)
-    farm_uid: int = option(61881, "User id that the farm changes to when started by root.", low=1, high=2**31)
 
 
 class Document:

@@ -86,7 +86,8 @@ class Running:
             return hashlib.sha256(data).hexdigest()
 
         made = Synthetic(end_s=now_s, days=days, keep=keep)
-        await fill(self.farm.store, [*made.events(events), *made.identified(now_s - 7200)])
+        seen = [*made.events(events), *made.identified(now_s - 7200)]
+        await fill(self.farm.store, seen, received_s=now_s)  # a time far ahead of it would not be believed
         for number in range(SAMPLES_MAX):
             data = bytes_of_sample(number)
             await self._place(hashlib.sha256(b"synthetic sample %d" % number).hexdigest(), data)

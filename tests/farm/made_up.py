@@ -26,9 +26,9 @@ def stored(seen: Seen, received_s: float = END_S + 10) -> Any:
     return row_of(seen.event, received_s, Place(who.country, who.asn, who.as_name) if who else Place())
 
 
-async def fill(store: Store, events: Iterable[Seen], *, spool: str = "ab" * 16) -> None:
+async def fill(store: Store, events: Iterable[Seen], *, spool: str = "ab" * 16, received_s: float = END_S + 10) -> None:
     """Put events into a store and wait until they can be asked for."""
-    rows = [stored(seen) for seen in events]
+    rows = [stored(seen, received_s) for seen in events]
     await store.append("made-up", spool, 0, rows)
     await store.settle()
 

@@ -23,6 +23,9 @@ COMMANDS = {
     "demo": "attack your own sensor, harmlessly, and see what arrives",
     "replay": "play recorded attacks through the rooms, without a network",
     "analyze": "take a payload apart by hand",
+    "possess": "move running processes into the engine, until Ctrl-C",
+    "release": "let possessed processes go",
+    "status": "which processes are possessed, and how they do",
     "doctor": "what this machine allows, and what to do about it",
     "settings": "show every setting with its default, or check a file",
     "completion": "print the tab completion for your shell",
@@ -30,12 +33,12 @@ COMMANDS = {
 DONE, FOUND, WRONG_USE, FAILED = 0, 1, 2, 3
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; return the exit code."""
+def main(arguments: Sequence[str] | None = None, **handed: object) -> int:
+    """Run one command line; return the exit code. `handed` is for the command, besides what the line says."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = given[0] if given and given[0] in COMMANDS else None
     parser = make_parser(only=chosen)
-    parsed = parser.parse_args(given)
+    parsed = parser.parse_args(given, argparse.Namespace(**handed))
     if "run" not in parsed:
         parser.print_help()
         return WRONG_USE

@@ -52,7 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what was asked."""
     document = settings.read(arguments.config)
     if arguments.verb == "run":
-        app.serve_farm(document, arguments.data)
+        from eudaemon.farm.settings import FarmSettings
+
+        general, farm = document.part("general", app.GeneralSettings), document.part("farm", FarmSettings)
+        app.serve_farm(general, farm, arguments.data)
         return DONE
     return _administer(document, arguments)
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict, replace
 
-from eudaemon import app, settings
+from eudaemon import settings
+from eudaemon.app import GeneralSettings
+from eudaemon.cli import DONE
 from eudaemon.cli._common import add_place
+from eudaemon.payload.fetch.policy import FetchSettings
+from eudaemon.sensor.settings import SensorSettings
 
 HELP = """\
 Run a sensor: it pretends to be vulnerable services and keeps what attackers bring.
@@ -21,6 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until stopped."""
-    app.serve_sensor(settings.read(arguments.config), arguments.data, arguments.port_offset)
-    return 0
+    """Read all that the sensor is to be, and tell it to the process that will be the sensor: see `sensing`."""
+    document = settings.read(arguments.config)
+    sensor = document.part("sensor", SensorSettings)
+    if arguments.port_offset is not None:
+        sensor = replace(sensor, port_offset=arguments.port_offset)
+    arguments.tell({
+        "general": asdict(document.part("general", GeneralSettings)),
+        "sensor": asdict(sensor),
+        "fetch": asdict(document.part("fetch", FetchSettings)),
+        "data": str(arguments.data),
+    })  # fmt: skip
+    return DONE

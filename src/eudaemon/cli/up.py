@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _up(arguments: argparse.Namespace) -> None:
-    app.configure_logging(settings.read(arguments.config).part("general", settings.GeneralSettings))
+    app.configure_logging(settings.read(arguments.config).part("general", app.GeneralSettings))
     supervisor = Supervisor(logging.getLogger("eudaemon").warning)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

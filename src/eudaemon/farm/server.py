@@ -89,9 +89,9 @@ class Farm:
         from eudaemon.farm.api import Parts, create_app
         from eudaemon.farm.geo import Locator
         from eudaemon.farm.hub import Hub
-        from eudaemon.farm.identifier import Identifier
         from eudaemon.farm.intake import Intake, Taker
         from eudaemon.farm.samples import SampleStore
+        from eudaemon.farm.samples.identifier import Identifier
         from eudaemon.farm.store import Store
 
         settings = self.settings

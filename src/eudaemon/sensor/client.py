@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from eudaemon.payload.fetch import tls
 from eudaemon.payload.fetch.target import SystemResolver
 from eudaemon.payload.url import parse
 
@@ -53,7 +53,7 @@ class Client:
         self._credential = credential
         self._answer_s_max = answer_s_max
         self._resolve = SystemResolver()
-        self._context: ssl.SSLContext | None = None
+        self._context = tls.unjudging()  # judged here, by the pin alone
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
@@ -108,27 +108,20 @@ class Client:
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._reader is not None and self._writer is not None:
             return self._reader, self._writer
-        if self._context is None:
-            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            self._context.check_hostname = False
-            self._context.verify_mode = ssl.CERT_NONE  # judged below, by the pin alone
-        reader, writer = await self._open(self._context)
-        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-        if hashlib.sha256(certificate).hexdigest() != self._fingerprint:
+        reader, writer = await self._open()
+        if hashlib.sha256(writer.certificate).hexdigest() != self._fingerprint:
             writer.transport.abort()
             raise NoAnswerError("its certificate is not the one whose fingerprint is set: another server answers there")
         self._reader, self._writer = reader, writer
         return reader, writer
 
-    async def _open(self, context: ssl.SSLContext) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to the first of the server's addresses that accepts. Raises `OSError`."""
+    async def _open(self) -> tuple[asyncio.StreamReader, tls.Writer]:
+        """Connect to the first of the server's addresses that accepts and speaks TLS. Raises `OSError`."""
         why: OSError = ConnectionError("its name leads nowhere")
         for ip in await self._resolve(self._url.host):
             try:
-                # No server name: for it Python wants the `idna` codec, which routers lack; the pin says who it is.
-                return await asyncio.open_connection(
-                    ip, self._url.port, ssl=context, server_hostname="", limit=HEAD_BYTES_MAX
-                )
+                _, writer = await asyncio.open_connection(ip, self._url.port)
+                return await tls.put_on(writer, self._context, limit=HEAD_BYTES_MAX)  # no name: the pin says who it is
             except OSError as error:
                 why = error
         raise why

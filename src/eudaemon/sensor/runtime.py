@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ class Sensor:
     # --- starting -----------------------------------------------------------------------------------
 
     def preload(self) -> None:
-        """Import whatever running will need: after `bind` the interpreter's files may be out of reach."""
+        """Import what running will need, except for TLS, which few may speak: after `bind` that may be too late."""
         for listener in self.settings.listeners:
             for room in listener.rooms:
                 load(room)
@@ -80,12 +81,9 @@ class Sensor:
                 load("catchall")
         if self.settings.uplink.url:
             import_module("eudaemon.sensor.uplink")
-        if self.settings.tls:
-            try:
-                import_module("eudaemon.sensor.tls")
-            except ImportError:  # a router without python3-openssl
-                log.warning("this machine's Python has no TLS: peers that open with it are not answered")
-                self.settings = replace(self.settings, tls=False)
+        if self.settings.tls and find_spec("_ssl") is None:  # a router without python3-openssl
+            log.warning("this machine's Python has no TLS: peers that open with it are not answered")
+            self.settings = replace(self.settings, tls=False)
         for codec in ("ascii", "latin-1", "utf-16-le"):
             codecs.lookup(codec)  # encoding with it would not do: short cuts import nothing
 

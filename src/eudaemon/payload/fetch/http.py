@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from eudaemon.payload.fetch import agents
 from eudaemon.payload.fetch.outcome import Failed, Missing, Refused
 from eudaemon.payload.fetch.policy import FetchSettings
-from eudaemon.payload.fetch.target import Request, Target, connect, hang_up
+from eudaemon.payload.fetch.target import Request, Target, connect, hang_up, words
 from eudaemon.payload.fetch.transfer import READ_BYTES, Transfer
 
 HEADER_BYTES_MAX = 32 * 1024
@@ -56,7 +56,7 @@ async def _ask(target: Target, request: Request, transfer: Transfer) -> str | No
     reader, writer, transfer.peer = await connect(target, transfer.settings)
     try:
         if url.scheme == "https":
-            await _start_tls(writer, url.host, transfer.settings)
+            reader, writer = await _in_tls(writer, url.host, transfer.settings)
         writer.write(agents.request(request.tool, url, request.seed))
         answer = await _answer(reader, transfer)
         if answer is None:
@@ -73,23 +73,22 @@ async def _ask(target: Target, request: Request, transfer: Transfer) -> str | No
         hang_up(writer)
 
 
-async def _start_tls(writer: asyncio.StreamWriter, host: str, settings: FetchSettings) -> None:
+async def _in_tls(
+    writer: asyncio.StreamWriter, host: str, settings: FetchSettings
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
-        import ssl
+        from eudaemon.payload.fetch import tls
     except ImportError:  # a router without python3-openssl
         raise Failed("TLS: not on this machine") from None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    # Who serves malware needs no valid certificate; nothing that we send is secret.
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    # Bytes, for text goes through the `idna` codec, which routers lack. (typeshed knows only text.)
-    name: str = host.encode("ascii")  # type: ignore[assignment]
     try:
-        await writer.start_tls(context, server_hostname=name, ssl_handshake_timeout=settings.connect_s_max)
-    except (ssl.SSLError, ConnectionError, ValueError) as error:
-        raise Failed(f"TLS: {getattr(error, 'reason', None) or type(error).__name__}") from None
+        async with asyncio.timeout(settings.connect_s_max):
+            # Who serves malware needs no valid certificate; nothing that we send is secret.
+            context = tls.unjudging(old=True)
+            return await tls.put_on(writer, context, limit=READ_BYTES, server_name=host.encode("ascii"))
+    except tls.TlsError as error:
+        raise Failed(str(error)) from None
+    except OSError as error:  # TimeoutError is one
+        raise Failed(f"TLS: {words(error)}") from None
 
 
 async def _answer(reader: asyncio.StreamReader, transfer: Transfer) -> _Answer | None:

@@ -1,0 +1,47 @@
+//! Prints what `abi.rs` says as JSON, for the controller: constants, and each record's size and its fields' offsets and
+//! sizes.
+
+use core::mem::{offset_of, size_of};
+use seal::abi::*;
+
+macro_rules! record {
+    ($name:ident: $($field:ident)*) => {
+        format!("\"{}\": {{\"bytes\": {}, \"fields\": {{{}}}}}", stringify!($name), size_of::<$name>(),
+            [$(format!("\"{}\": [{}, {}]", stringify!($field), offset_of!($name, $field), size_of_field(|r: &$name| &r.$field))),*]
+                .join(", "))
+    };
+}
+
+macro_rules! constants {
+    ($($path:path),* $(,)?) => {
+        [$(format!("\"{}\": {}", stringify!($path).replace(" ", ""), $path)),*].join(", ")
+    };
+}
+
+fn size_of_field<R, F>(_: fn(&R) -> &F) -> usize {
+    size_of::<F>()
+}
+
+fn main() {
+    let records = [
+        record!(Context: regs rip rflags target resume spare exit tid state request mask altstack rseq_address rseq_bytes
+            rseq_signature hold pending_signal pending_mask call_number call_started_tsc service enter actions vectors_in_context xmm fragments
+            instructions cache_bytes dispatches flushes calls signals tagged_reads),
+        record!(Mailbox: magic version mode pid awake low low_bytes heap heap_bytes shadow_offset parent trouble
+            mapping_count patch_count snapshot_count heap_used frozen_ns possessed_at_ns note slots actions mappings patches
+            snapshots),
+        record!(SigAction: handler flags restorer mask),
+        record!(AltStack: sp flags bytes),
+        record!(Mapping: address bytes kind),
+        record!(Patch: address original bytes),
+        record!(Snapshot: tid status regs),
+    ];
+    let constants = constants!(
+        MAGIC, VERSION, THREADS_MAX, MAPPINGS_MAX, PATCHES_MAX, SERVICE_STACK_BYTES, HEAP_BYTES, SLOT_BYTES, SLOT_STACK_TOP,
+        mode::NONE, mode::SHADOW, state::FREE, state::PREPARED, state::RUNNING, state::PARKED, state::AMBUSHED, state::LEFT,
+        request::NOTHING, request::PARK, recovered::EXACT, recovered::BUSY, recovered::NATIVE, mapping::LOW, mapping::SLOT,
+        mapping::ARENA, mapping::SHADOW, mapping::AMBUSH, trouble::NONE, trouble::NO_MEMORY, trouble::THREADS,
+        trouble::FAR_TRANSFER, trouble::PANIC,
+    );
+    println!("{{\"constants\": {{{constants}}},\n \"records\": {{\n  {}}}}}", records.join(",\n  "));
+}

@@ -1,0 +1,260 @@
+//! What engine and controller agree on: the layout of everything that both touch.
+//!
+//! Owns numbers and `repr(C)` records, nothing that acts. The controller learns offsets and constants from
+//! `examples/abi.rs`, which prints this file's facts as JSON; neither side writes one down twice.
+//!
+//! All of it lies below 2 GiB in the possessed process, so that translated code reaches it with an absolute
+//! 32-bit displacement from wherever it is, without a register:
+//!
+//! ```text
+//!  low + 0          image (text, constants, data)
+//!      + mailbox    Mailbox, then the service stack
+//!      + heap       the engine's allocator
+//!      + slots      one Slot a thread; more are mapped later, each with its address in `Mailbox::slots`
+//!
+//!  Slot (2 MiB, aligned to its size, so that a stack pointer into it finds its context)
+//!   0x000000 Context     0x004000 engine stack      0x040000 signal stack
+//!   0x080000 return targets      0x100000 jump targets      0x180000 vector state      0x190000 constants
+//! ```
+
+#![allow(missing_docs)] // a field's name and comment are its documentation
+
+pub const MAGIC: u64 = u64::from_le_bytes(*b"SEALMBX1");
+pub const VERSION: u32 = 1;
+
+pub const THREADS_MAX: usize = 384;
+pub const MAPPINGS_MAX: usize = 1024;
+pub const PATCHES_MAX: usize = 64;
+pub const SIGNALS: usize = 65; // 1 to 64; 0 stands empty
+
+pub const SERVICE_STACK_BYTES: u64 = 0x1_0000;
+pub const HEAP_BYTES: u64 = 0xc00_0000; // reserved, not touched
+
+pub const SLOT_BYTES: u64 = 0x20_0000;
+pub const SLOT_STACK_TOP: u64 = 0x4_0000;
+pub const SLOT_SIGNAL_STACK: u64 = 0x4_0000;
+pub const SLOT_SIGNAL_STACK_BYTES: u64 = 0x4_0000;
+pub const SLOT_RETURNS: u64 = 0x8_0000; // 65,536 host addresses, by the low 16 bits of the application's
+pub const SLOT_JUMPS: u64 = 0x10_0000; // likewise
+pub const SLOT_VECTORS: u64 = 0x18_0000;
+pub const SLOT_VECTORS_BYTES: u64 = 0x1_0000;
+pub const SLOT_CONSTANTS: u64 = 0x19_0000;
+pub const SLOT_CONSTANTS_BYTES: u64 = SLOT_BYTES - SLOT_CONSTANTS;
+
+/// What the translator adds to the application's code.
+pub mod mode {
+    pub const NONE: u32 = 0;
+    pub const SHADOW: u32 = 1;
+}
+
+/// `Context::state`: who may touch the slot, and where its thread is.
+pub mod state {
+    pub const FREE: u32 = 0;
+    pub const PREPARED: u32 = 1; // filled in, not running yet
+    pub const RUNNING: u32 = 2;
+    pub const PARKED: u32 = 3; // stands at `seal_parked`; `regs` are the application's
+    pub const AMBUSHED: u32 = 4; // runs natively, in a system call that it must not be woken from
+    pub const LEFT: u32 = 5; // has run its farewell
+}
+
+/// `Context::request`: what the controller asks of a thread that is inside the engine.
+pub mod request {
+    pub const NOTHING: u32 = 0;
+    pub const PARK: u32 = 1;
+}
+
+/// `Snapshot::status`, the answer of `seal_recover`.
+pub mod recovered {
+    pub const EXACT: u32 = 0; // `regs` are now the application's
+    pub const BUSY: u32 = 1; // inside the engine: set `request`, let it run to `seal_parked`
+    pub const NATIVE: u32 = 2; // was never in the engine: `regs` untouched
+}
+
+/// `Mapping::kind`.
+pub mod mapping {
+    pub const LOW: u32 = 1; // the reservation that the controller made
+    pub const SLOT: u32 = 2;
+    pub const ARENA: u32 = 3;
+    pub const SHADOW: u32 = 4;
+    pub const AMBUSH: u32 = 5;
+}
+
+/// General registers in the order in which instructions number them: rax rcx rdx rbx rsp rbp rsi rdi r8 … r15.
+pub type Registers = [u64; 16];
+pub const RAX: usize = 0;
+pub const RCX: usize = 1;
+pub const RDX: usize = 2;
+pub const RBX: usize = 3;
+pub const RSP: usize = 4;
+pub const RBP: usize = 5;
+pub const RSI: usize = 6;
+pub const RDI: usize = 7;
+pub const R8: usize = 8;
+pub const R9: usize = 9;
+pub const R10: usize = 10;
+pub const R11: usize = 11;
+
+/// The kernel's `struct sigaction` of x86-64.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct SigAction {
+    pub handler: u64,
+    pub flags: u64,
+    pub restorer: u64,
+    pub mask: u64,
+}
+
+/// `stack_t`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct AltStack {
+    pub sp: u64,
+    pub flags: u32,
+    pub pad: u32,
+    pub bytes: u64,
+}
+
+/// The low halves of the vector registers; the others are never touched by the engine.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Default)]
+pub struct Vectors(pub [[u64; 2]; 16]);
+
+/// What one thread is, while it is possessed. Translated code reads and writes the first part by absolute address.
+#[repr(C, align(64))]
+pub struct Context {
+    pub regs: Registers, // also where translated code spills rcx and rdx
+    pub rip: u64,
+    pub rflags: u64,
+    pub target: u64,  // where an indirect branch or return goes: an application address
+    pub resume: u64,  // where the engine enters translated code: a host address
+    pub spare: [u64; 2], // further spills of translated code
+    pub exit: u32,    // which exit of which fragment was taken
+    pub tid: u32,
+    pub state: u32,
+    pub request: u32,
+    pub mask: u64, // signals that the application has blocked, as it believes
+    pub altstack: AltStack,
+    pub rseq_address: u64, // 0: not registered
+    pub rseq_bytes: u32,
+    pub rseq_signature: u32,
+    pub hold: u32, // stop at `seal_held` when the prologue is done (for a process under seccomp)
+    pub pending_signal: u32, // came while the engine was at work; 0: none
+    pub pending_mask: u64,
+    pub pending_info: [u64; 16],
+    pub call_number: u64, // the system call that the engine issues for the application just now
+    pub call_started_tsc: u64,
+    pub service: u64, // the engine's own record of this thread
+    pub fault_resume: u64, // where a guarded access of the engine goes on after a fault; 0: none is under way
+    pub enter: u64, // thread-private code: `rcx` from `regs`, then to `resume`
+    pub actions: u64, // address of the dispositions that hold for this thread: Mailbox::actions or its own copy
+    pub suspended_mask: u64, // what sigsuspend, ppoll and their like have put in the mask's place for a while
+    pub has_suspended_mask: u32,
+    pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
+    pub once: u64, // 1: translate one instruction at `rip` for one use: it writes into code
+    pub leave_at: u64, // 0, or where the thread goes on natively by itself as soon as the application gets there
+    pub xmm: Vectors,
+    // Counters, for people.
+    pub fragments: u64,
+    pub instructions: u64, // translated
+    pub cache_bytes: u64,
+    pub dispatches: u64,
+    pub flushes: u64,
+    pub calls: u64, // system calls that the engine looked at
+    pub signals: u64,
+    pub tagged_reads: u64, // in shadow mode: tests that found a tag
+}
+
+/// Part of the process that the engine has mapped, and that a release unmaps.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Mapping {
+    pub address: u64,
+    pub bytes: u64,
+    pub kind: u32,
+    pub pad: u32,
+}
+
+/// Bytes of the application's code that the controller has replaced, for the translator to see through.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Patch {
+    pub address: u64,
+    pub original: [u8; 15],
+    pub bytes: u8,
+}
+
+/// One thread of a withdrawal: `regs` are `struct user_regs_struct`, in and out.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Snapshot {
+    pub tid: u32,
+    pub status: u32,
+    pub regs: [u64; 27],
+}
+
+/// Of the whole process: what the controller writes for the engine and the engine for the controller.
+#[repr(C, align(4096))]
+pub struct Mailbox {
+    pub magic: u64,
+    pub version: u32,
+    pub mode: u32,
+    pub pid: u32, // as the process itself sees it
+    pub awake: u32, // 1: signal dispositions are the engine's
+    pub low: u64,
+    pub low_bytes: u64,
+    pub heap: u64,
+    pub heap_bytes: u64,
+    pub shadow_offset: u64,
+    pub parent: u64, // the mailbox's process is a forked child of this possessed pid; 0: possessed by a controller
+    pub trouble: u32, // `trouble` below; the controller should let go
+    pub mapping_count: u32,
+    pub patch_count: u32,
+    pub snapshot_count: u32,
+    pub heap_used: u64,
+    pub frozen_ns: u64, // by the controller: how long the last freeze lasted
+    pub possessed_at_ns: u64, // by the controller: CLOCK_REALTIME
+    pub note: [u8; 192], // what went wrong, in words
+    pub slots: [u32; THREADS_MAX], // addresses of slots; 0: none
+    pub actions: [SigAction; SIGNALS], // as the application believes them to be
+    pub mappings: [Mapping; MAPPINGS_MAX],
+    pub patches: [Patch; PATCHES_MAX],
+    pub snapshots: [Snapshot; THREADS_MAX],
+}
+
+/// `Mailbox::trouble`.
+pub mod trouble {
+    pub const NONE: u32 = 0;
+    pub const NO_MEMORY: u32 = 1;
+    pub const THREADS: u32 = 2; // more than THREADS_MAX
+    pub const FAR_TRANSFER: u32 = 3; // a switch of code segment, which cannot be followed
+    pub const PANIC: u32 = 4;
+}
+
+/// Registers as ptrace names them: `struct user_regs_struct`.
+pub mod user_regs {
+    pub const R15: usize = 0;
+    pub const R14: usize = 1;
+    pub const R13: usize = 2;
+    pub const R12: usize = 3;
+    pub const RBP: usize = 4;
+    pub const RBX: usize = 5;
+    pub const R11: usize = 6;
+    pub const R10: usize = 7;
+    pub const R9: usize = 8;
+    pub const R8: usize = 9;
+    pub const RAX: usize = 10;
+    pub const RCX: usize = 11;
+    pub const RDX: usize = 12;
+    pub const RSI: usize = 13;
+    pub const RDI: usize = 14;
+    pub const ORIG_RAX: usize = 15;
+    pub const RIP: usize = 16;
+    pub const CS: usize = 17;
+    pub const EFLAGS: usize = 18;
+    pub const RSP: usize = 19;
+    pub const SS: usize = 20;
+    pub const FS_BASE: usize = 21;
+    pub const GS_BASE: usize = 22;
+    /// Where each of `Registers` stands.
+    pub const ORDER: [usize; 16] = [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15];
+}

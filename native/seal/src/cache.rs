@@ -1,0 +1,353 @@
+//! The code caches of one thread: arenas of translated code, what is known of each fragment, the links between them.
+//!
+//! Owns what a fragment is and when it ends. Refuses to know how code is translated (`translate`) or why it became stale
+//! (`pages`).
+//!
+//! ```text
+//!   arena  | gates | fragments ──►            ◄── stubs, STUB_BYTES each |
+//! ```
+//! A stub is where an exit leads until it is linked. `Record`s, in the order of host addresses, say what the application's
+//! state is at each of them: exactly, everywhere.
+
+use alloc::vec::Vec;
+
+use crate::abi::{self, Context};
+use crate::emit::{self, Code, GuestPc, HostPc, Operand};
+use crate::index::Index;
+use crate::sys;
+use crate::{entry, pages};
+
+pub const ARENA_BYTES: u64 = 16 << 20;
+const ARENAS_MAX: usize = 8;
+/// How far an arena may lie from the code that it translates, so that rip-relative operands of an image of up to 256 MiB stay direct.
+const REACH: u64 = 0x7000_0000;
+pub const STUB_BYTES: u64 = 24;
+const GATES_BYTES: u64 = 256;
+const ENTER_OFFSET: u64 = 192;
+pub const ENTER_BYTES: u64 = 16;
+const NOBODY: u32 = u32::MAX;
+/// A thread that has made so many begins anew: most are dead by then, or will not be needed again.
+const FRAGMENTS_MAX: usize = 60_000;
+const EXITS_MAX: usize = 250_000;
+/// What one fragment may need at the most, in code and in stubs.
+pub const FRAGMENT_BYTES_MAX: u64 = 0x8000;
+
+/// Exits that stand for no place of one fragment.
+pub const EXIT_RETURN_MISS: u32 = 0xffff_0001; // the table knows no such return target; the return has not happened
+pub const EXIT_JUMP_MISS: u32 = 0xffff_0002; // likewise of a jump
+pub const EXIT_RETURN_ELSEWHERE: u32 = 0xffff_0003; // the table's entry was for another address; the return has happened
+pub const EXIT_JUMP_ELSEWHERE: u32 = 0xffff_0004;
+
+/// How to get from the registers at a host address to the application's.
+pub mod kind {
+    pub const VERBATIM: u32 = 1 << 0; // the application is as far behind `pc` as the host is behind the record
+    pub const RCX: u32 = 1 << 1; // rcx is in the Context
+    pub const RDX: u32 = 1 << 2; // rdx is in the Context
+    pub const PUSHED: u32 = 1 << 3; // a cache address lies on the stack: rsp + 8
+    pub const RETURN: u32 = 1 << 4; // the return address on the stack is a cache address: put `target` back
+    pub const TARGET: u32 = 1 << 5; // the application is at `Context::target`
+    pub const SCRATCH: u32 = 1 << 6; // the register in bits 8 to 11 is in `Context::spare[0]`
+    pub const FLAGS: u32 = 1 << 7; // the flags are in `Context::rflags`
+    pub const SCRATCH_SHIFT: u32 = 8;
+    pub const CALLED: u32 = 1 << 13; // behind a system call: rcx is what the kernel would have left there
+    pub const BELOW: u32 = 1 << 12; // the word below the stack pointer is a cache address: not the application's to see
+}
+
+/// From `host` on, up to the next record.
+#[derive(Clone, Copy)]
+pub struct Record {
+    pub host: u32, // from the arena's begin
+    pub kind: u32,
+    pub pc: GuestPc,
+}
+
+pub struct Fragment {
+    pub pc: GuestPc,
+    pub low: GuestPc, // application code that it was made from lies in low..high
+    pub high: GuestPc,
+    pub host: HostPc,
+    pub end: HostPc,
+    pub incoming: u32, // first exit that is linked to it
+    pub dead: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExitKind {
+    Jump,        // go on at `target`
+    Call,        // the system call at `target` needs the engine
+    Fault,       // the system call before `target` answered EFAULT
+    Special,     // the instruction at `target` needs the engine
+}
+
+pub struct Exit {
+    pub kind: ExitKind,
+    pub target: GuestPc,
+    pub field: HostPc, // the rel32 that leads to the stub, or when linked to the fragment
+    pub stub: HostPc,
+    pub fragment: u32, // whom it is linked to
+    pub next: u32,     // the next exit that is linked to the same fragment
+}
+
+pub struct Arena {
+    pub begin: HostPc,
+    pub hot: HostPc,  // where the next fragment goes
+    pub cold: HostPc, // where the last stub begins
+    pub records: Vec<Record>,
+    pub stubs: Vec<u32>, // the exit of each stub, from the end of the arena down
+    pub gate: HostPc,
+    pub return_miss: HostPc,
+    pub jump_miss: HostPc,
+    pub return_elsewhere: HostPc,
+    pub jump_elsewhere: HostPc,
+    pub return_elsewhere_saved: HostPc, // the same where rcx is in the Context already
+    pub jump_elsewhere_saved: HostPc,
+}
+
+impl Arena {
+    pub fn holds(&self, host: HostPc) -> bool {
+        host >= self.begin && host.0 < self.begin.0 + ARENA_BYTES
+    }
+
+    fn reaches(&self, pc: GuestPc) -> bool {
+        let far = |at: u64| at.abs_diff(pc.0) < REACH;
+        far(self.begin.0) && far(self.begin.0 + ARENA_BYTES)
+    }
+
+    fn has_room(&self) -> bool {
+        self.hot.0 + FRAGMENT_BYTES_MAX + 0x2000 < self.cold.0
+    }
+
+    /// Say what holds from `host` on. Records are made in the order of host addresses.
+    pub fn record(&mut self, host: HostPc, kind: u32, pc: GuestPc) {
+        let record = Record { host: (host.0 - self.begin.0) as u32, kind, pc };
+        match self.records.last_mut() {
+            Some(last) if last.host == record.host => *last = record,
+            _ => self.records.push(record),
+        }
+    }
+}
+
+/// All that one thread's translation has. It is the thread's own, save that others may mark fragments dead, under its lock.
+pub struct Thread {
+    pub slot: u64,
+    pub arenas: Vec<Arena>,
+    pub fragments: Vec<Fragment>,
+    pub exits: Vec<Exit>,
+    pub index: Index,
+    pub scratch: crate::translate::Scratch,
+    constants: u64,
+    gate_constant: u64,
+}
+
+/// Why code could not be placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    Flush,    // all arenas are full: begin anew
+    NoMemory, // the kernel gives no arena
+}
+
+impl Thread {
+    pub fn new(slot: u64) -> Thread {
+        let mut thread = Thread {
+            slot,
+            arenas: Vec::new(),
+            fragments: Vec::new(),
+            exits: Vec::new(),
+            index: Index::new(),
+            scratch: crate::translate::Scratch::new(),
+            constants: 0,
+            gate_constant: 0,
+        };
+        thread.gate_constant = thread.constant(entry::gate()).unwrap_or(0);
+        thread
+    }
+
+    pub fn context(&self) -> &'static mut Context {
+        sys::context(self.slot)
+    }
+
+    /// Return the operand of a field of this thread's Context.
+    pub fn field(&self, offset: usize) -> Operand {
+        Operand::absolute(self.slot as u32 + offset as u32)
+    }
+
+    /// Return the operand of one of the two tables, indexed by rcx.
+    pub fn table(&self, table: u64) -> Operand {
+        Operand { base: None, index: Some(abi::RCX as u8), scale: 8, ..Operand::absolute((self.slot + table) as u32) }
+    }
+
+    /// Place a constant that code can reach by absolute address; answer the address.
+    pub fn constant(&mut self, value: u64) -> Option<u64> {
+        if self.constants + 8 > abi::SLOT_CONSTANTS_BYTES {
+            return None;
+        }
+        let address = self.slot + abi::SLOT_CONSTANTS + self.constants;
+        self.constants += 8;
+        sys::set_constant(address, value);
+        Some(address)
+    }
+
+    /// Return the number of an arena with room, within reach of `pc`.
+    pub fn arena_for(&mut self, pc: GuestPc) -> Result<usize, Full> {
+        if self.constants + 0x800 > abi::SLOT_CONSTANTS_BYTES || self.fragments.len() >= FRAGMENTS_MAX || self.exits.len() >= EXITS_MAX {
+            return Err(Full::Flush);
+        }
+        if let Some(number) = self.arenas.iter().position(|a| a.reaches(pc) && a.has_room()) {
+            return Ok(number);
+        }
+        if self.arenas.len() >= ARENAS_MAX {
+            return Err(Full::Flush);
+        }
+        let begin = pages::map_near(pc.0, ARENA_BYTES, REACH - ARENA_BYTES).ok_or(Full::NoMemory)?;
+        let arena = self.open(HostPc(begin));
+        self.arenas.push(arena);
+        if self.arenas.len() == 1 {
+            self.context().enter = begin + ENTER_OFFSET;
+        }
+        Ok(self.arenas.len() - 1)
+    }
+
+    // Write the gates of an arena: what all its stubs lead to.
+    fn open(&self, begin: HostPc) -> Arena {
+        let end = begin.offset(ARENA_BYTES);
+        let mut code = Code::new(begin, end);
+        let save = self.field(core::mem::offset_of!(Context, regs) + 8 * abi::RCX);
+        let exit = self.field(core::mem::offset_of!(Context, exit));
+        let gate = code.here();
+        code.op_reg_mem(false, &[0x89], abi::RCX as u8, &exit);
+        code.mov_reg_const(abi::RCX, self.slot);
+        code.jmp_mem(&Operand::absolute(self.gate_constant as u32));
+        let mut shared = |id: u32, saved: bool| {
+            let at = code.here();
+            if !saved {
+                code.mov_mem_reg(&save, abi::RCX);
+            }
+            code.mov_reg_const(abi::RCX, u64::from(id));
+            code.jmp(gate);
+            at
+        };
+        let return_miss = shared(EXIT_RETURN_MISS, true);
+        let jump_miss = shared(EXIT_JUMP_MISS, true);
+        let return_elsewhere = shared(EXIT_RETURN_ELSEWHERE, false);
+        let jump_elsewhere = shared(EXIT_JUMP_ELSEWHERE, false);
+        let return_elsewhere_saved = shared(EXIT_RETURN_ELSEWHERE, true);
+        let jump_elsewhere_saved = shared(EXIT_JUMP_ELSEWHERE, true);
+        let mut code = Code::new(begin.offset(ENTER_OFFSET), end);
+        code.mov_reg_mem(abi::RCX, &save);
+        code.jmp_mem(&self.field(core::mem::offset_of!(Context, resume)));
+        Arena {
+            begin,
+            hot: begin.offset(GATES_BYTES),
+            cold: end,
+            records: Vec::new(),
+            stubs: Vec::new(),
+            gate,
+            return_miss,
+            jump_miss,
+            return_elsewhere,
+            jump_elsewhere,
+            return_elsewhere_saved,
+            jump_elsewhere_saved,
+        }
+    }
+
+    /// Make an exit, and its stub. `field` may be set later, when the branch to the stub is written.
+    pub fn exit(&mut self, arena: usize, kind: ExitKind, target: GuestPc) -> (u32, HostPc) {
+        let save = self.field(core::mem::offset_of!(Context, regs) + 8 * abi::RCX);
+        let id = self.exits.len() as u32;
+        let arena = &mut self.arenas[arena];
+        arena.cold = HostPc(arena.cold.0 - STUB_BYTES);
+        arena.stubs.push(id);
+        let stub = arena.cold;
+        write_stub(stub, &save, id, arena.gate);
+        self.exits.push(Exit { kind, target, field: HostPc::NONE, stub, fragment: NOBODY, next: NOBODY });
+        (id, stub)
+    }
+
+    /// Let an exit lead straight to a fragment from now on.
+    pub fn link(&mut self, exit: u32, fragment: u32) {
+        let host = self.fragments[fragment as usize].host;
+        let (field, stub) = (self.exits[exit as usize].field, self.exits[exit as usize].stub);
+        if self.exits[exit as usize].fragment != NOBODY || field == HostPc::NONE {
+            return;
+        }
+        if !emit::set_rel32(field, host) {
+            let Some(cell) = self.constant(host.0) else { return };
+            let mut code = Code::new(stub, stub.offset(STUB_BYTES));
+            code.jmp_mem(&Operand::absolute(cell as u32));
+        }
+        self.exits[exit as usize].fragment = fragment;
+        self.exits[exit as usize].next = self.fragments[fragment as usize].incoming;
+        self.fragments[fragment as usize].incoming = exit;
+    }
+
+    /// Let all that leads to a dead fragment lead to its stubs again.
+    pub fn unlink(&mut self, fragment: u32) {
+        let save = self.field(core::mem::offset_of!(Context, regs) + 8 * abi::RCX);
+        let mut id = core::mem::replace(&mut self.fragments[fragment as usize].incoming, NOBODY);
+        while id != NOBODY {
+            let exit = &mut self.exits[id as usize];
+            exit.fragment = NOBODY;
+            emit::set_rel32(exit.field, exit.stub);
+            let stub = exit.stub;
+            let next = core::mem::replace(&mut exit.next, NOBODY);
+            if let Some(arena) = self.arenas.iter().find(|a| a.holds(stub)) {
+                write_stub(stub, &save, id, arena.gate);
+            }
+            id = next;
+        }
+    }
+
+    /// Return the fragment whose entry is at `host`.
+    pub fn entered_at(&self, host: HostPc) -> Option<u32> {
+        self.fragments.iter().position(|f| f.host == host).map(|at| at as u32)
+    }
+
+    pub fn lookup(&self, pc: GuestPc) -> Option<u32> {
+        self.index.get(pc).filter(|&id| !self.fragments[id as usize].dead)
+    }
+
+    pub fn arena_of(&self, host: HostPc) -> Option<&Arena> {
+        self.arenas.iter().find(|a| a.holds(host))
+    }
+
+    /// Make all fragments dead that come from `low..high`. May be called by another thread: then the owner may
+    /// be running over them, and will, up to its next branch.
+    pub fn kill(&mut self, low: u64, high: u64) {
+        for fragment in &mut self.fragments {
+            if !fragment.dead && fragment.low.0 < high && fragment.high.0 > low {
+                fragment.dead = true;
+                emit::write_byte(fragment.host, emit::INT3);
+                for table in [abi::SLOT_RETURNS, abi::SLOT_JUMPS] {
+                    for target in fragment.low.0..=fragment.high.0.min(fragment.low.0 + 0x1_0000) {
+                        sys::set_table_entry(self.slot, table, target, 0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forget everything. The thread is in the engine, so nobody runs over it.
+    pub fn flush(&mut self) {
+        let context = self.context();
+        context.flushes += 1;
+        self.fragments.clear();
+        self.exits.clear();
+        self.index.clear();
+        self.constants = 8; // the gates' stays
+        for arena in &mut self.arenas {
+            arena.hot = arena.begin.offset(GATES_BYTES);
+            arena.cold = arena.begin.offset(ARENA_BYTES);
+            arena.records.clear();
+            arena.stubs.clear();
+        }
+        pages::discard(self.slot + abi::SLOT_RETURNS, abi::SLOT_VECTORS - abi::SLOT_RETURNS);
+    }
+}
+
+fn write_stub(stub: HostPc, save: &Operand, id: u32, gate: HostPc) {
+    let mut code = Code::new(stub, stub.offset(STUB_BYTES));
+    code.mov_mem_reg(save, abi::RCX);
+    code.mov_reg_const(abi::RCX, u64::from(id));
+    code.jmp(gate);
+}

@@ -1,0 +1,282 @@
+//! The application's system calls that the engine must know of. All others go straight to the kernel.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use crate::abi::{AltStack, Context, R8, R10, RAX, RCX, RDI, RDX, RSI, SigAction, state};
+use crate::{entry, pages, signals, sys, threads};
+
+const NUMBERS: usize = 0x1_0000;
+static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
+
+/// How the engine makes a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Memory,    // mmap and its like: code may come, change or go
+    Actions,   // rt_sigaction
+    Mask,      // rt_sigprocmask
+    Return,    // rt_sigreturn
+    AltStack,  // sigaltstack
+    Multiply,  // clone, fork, vfork
+    Execute,   // execve
+    Exit,      // of this thread
+    Rseq,      // remembered, and registered at the release
+    Suspend,   // a mask for the time of the call: 64-bit pointer in the register that the row names
+    Timed,     // answers EINTR to any interruption: note when it began
+}
+
+/// Number, way, and for Suspend the register that points to the mask.
+const CALLS: &[(u64, Way, usize)] = &[
+    (9, Way::Memory, 0),
+    (10, Way::Memory, 0),
+    (11, Way::Memory, 0),
+    (25, Way::Memory, 0),
+    (30, Way::Memory, 0),
+    (329, Way::Memory, 0),
+    (13, Way::Actions, 0),
+    (14, Way::Mask, 0),
+    (15, Way::Return, 0),
+    (131, Way::AltStack, 0),
+    (56, Way::Multiply, 0),
+    (57, Way::Multiply, 0),
+    (58, Way::Multiply, 0),
+    (435, Way::Multiply, 0),
+    (59, Way::Execute, 0),
+    (322, Way::Execute, 0),
+    (60, Way::Exit, 0),
+    (334, Way::Rseq, 0),
+    (130, Way::Suspend, RDI),
+    (271, Way::Suspend, R10),
+    (270, Way::Suspend, usize::MAX), // pselect6: a pointer to the pointer, in r9
+    (281, Way::Suspend, R8),
+    (441, Way::Suspend, R8),
+    (232, Way::Timed, 0),
+    (65, Way::Timed, 0),
+    (220, Way::Timed, 0),
+    (128, Way::Timed, 0),
+    (208, Way::Timed, 0),
+];
+
+/// Enter which calls the translated code hands to the engine.
+pub fn fill_wanted_table(_mode: u32) {
+    for &(number, _, _) in CALLS {
+        WANTED[number as usize].store(1, Ordering::Relaxed);
+    }
+}
+
+/// Return where translated code looks a number up.
+pub fn wanted_table() -> u64 {
+    WANTED.as_ptr() as u64
+}
+
+/// Make the call that the registers describe. `context.rip` is the address of the `syscall` instruction, and behind it afterwards,
+/// unless the application goes on elsewhere.
+pub fn make(context: &mut Context) {
+    context.calls += 1;
+    let number = context.regs[RAX] & 0xffff_ffff;
+    let at = context.rip;
+    context.rip = at + 2;
+    context.regs[RCX] = context.rip;
+    context.regs[crate::abi::R11] = context.rflags;
+    let row = CALLS.iter().find(|row| row.0 == number);
+    match row.map(|row| row.1) {
+        Some(Way::Memory) => memory(context, number),
+        Some(Way::Actions) => context.regs[RAX] = actions(context) as u64,
+        Some(Way::Mask) => context.regs[RAX] = mask(context) as u64,
+        Some(Way::Return) => signals::sigreturn(context),
+        Some(Way::AltStack) => context.regs[RAX] = altstack(context) as u64,
+        Some(Way::Multiply) => threads::multiply(context),
+        Some(Way::Execute) => execute(context),
+        Some(Way::Exit) => exit(context),
+        Some(Way::Rseq) => context.regs[RAX] = rseq(context) as u64,
+        Some(Way::Suspend) => suspend(context, row.map_or(0, |row| row.2)),
+        Some(Way::Timed) => timed(context, number),
+        None => plain(context),
+    }
+}
+
+/// Make the call before `context.rip` once more, its answer having been EFAULT: the pages are open now.
+pub fn again(context: &mut Context) {
+    context.regs[RAX] = sys::EFAULT as u64;
+    // The number is gone from rax; what can write into code is read and its like, which programs retry or report. The
+    // instruction before tells nothing, so the answer stands unless the number is known.
+    if context.call_number != 0 {
+        context.regs[RAX] = context.call_number;
+        plain(context);
+    }
+}
+
+fn plain(context: &mut Context) {
+    let number = context.regs[RAX];
+    let answer = entry::issue(context);
+    if answer == -512 {
+        // A signal came first: as if it had come before the call.
+        context.regs[RAX] = number;
+        context.rip -= 2;
+        return;
+    }
+    context.regs[RAX] = answer as u64;
+}
+
+fn timed(context: &mut Context, number: u64) {
+    context.call_number = number;
+    context.call_started_tsc = sys::timestamp();
+    plain(context);
+    context.call_number = 0;
+}
+
+fn suspend(context: &mut Context, register: usize) {
+    let pointer = if register == usize::MAX {
+        let pair = context.regs[9];
+        if pair == 0 { 0 } else { sys::read_guest_u64(pair).unwrap_or(0) }
+    } else {
+        context.regs[register]
+    };
+    if pointer != 0
+        && let Some(mask) = sys::read_guest_u64(pointer)
+    {
+        context.suspended_mask = mask;
+        context.has_suspended_mask = 1;
+    }
+    let number = context.regs[RAX] & 0xffff_ffff;
+    timed(context, number);
+    if context.pending_signal == 0 {
+        context.has_suspended_mask = 0;
+    }
+}
+
+fn memory(context: &mut Context, number: u64) {
+    let [address, length, third] = [context.regs[RDI], context.regs[RSI], context.regs[RDX]];
+    let end = address.wrapping_add(length.next_multiple_of(pages::PAGE));
+    const MAP_FIXED: u64 = 0x10;
+    match number {
+        9 if context.regs[R10] & MAP_FIXED != 0 => pages::gone(address, end),
+        10 | 329 | 11 => pages::gone(address, end),
+        25 => pages::gone(address, end),
+        _ => {}
+    }
+    plain(context);
+    let answer = context.regs[RAX] as i64;
+    if answer < 0 && answer > -4096 {
+        return;
+    }
+    match number {
+        9 => pages::has_rights(answer as u64, answer as u64 + length.next_multiple_of(pages::PAGE), third),
+        10 | 329 => pages::has_rights(address, end, third),
+        _ => {}
+    }
+}
+
+fn actions(context: &mut Context) -> i64 {
+    let [signal, new, old, bytes] = [context.regs[RDI], context.regs[RSI], context.regs[RDX], context.regs[R10]];
+    const KILL: u64 = 9;
+    const STOP: u64 = 19;
+    if bytes != 8 || signal == 0 || signal > 64 || (new != 0 && (signal == KILL || signal == STOP)) {
+        return sys::EINVAL;
+    }
+    let wanted = if new == 0 {
+        None
+    } else {
+        let Some(action) = sys::read_guest_record::<SigAction>(new) else { return sys::EFAULT };
+        Some(action)
+    };
+    let before = signals::action(context, signal as u32);
+    if let Some(action) = wanted {
+        signals::set_action(context, signal as u32, action);
+    }
+    if old != 0 && !sys::write_guest_record(old, &before) {
+        return sys::EFAULT;
+    }
+    0
+}
+
+fn mask(context: &mut Context) -> i64 {
+    let [how, new, old, bytes] = [context.regs[RDI], context.regs[RSI], context.regs[RDX], context.regs[R10]];
+    if bytes != 8 {
+        return sys::EINVAL;
+    }
+    let before = context.mask;
+    if new != 0 {
+        let Some(set) = sys::read_guest_u64(new) else { return sys::EFAULT };
+        let set = set & signals::MASKABLE;
+        context.mask = match how {
+            0 => before | set,
+            1 => before & !set,
+            2 => set,
+            _ => return sys::EINVAL,
+        };
+        signals::set_kernel_mask(context.mask);
+    }
+    if old != 0 && !sys::write_guest_u64(old, before) {
+        return sys::EFAULT;
+    }
+    0
+}
+
+fn altstack(context: &mut Context) -> i64 {
+    let [new, old] = [context.regs[RDI], context.regs[RSI]];
+    let before = signals::altstack_seen(context);
+    if new != 0 {
+        let Some(stack) = sys::read_guest_record::<AltStack>(new) else { return sys::EFAULT };
+        if let Err(error) = signals::set_altstack(context, stack) {
+            return error;
+        }
+    }
+    if old != 0 && !sys::write_guest_record(old, &before) {
+        return sys::EFAULT;
+    }
+    0
+}
+
+fn execute(context: &mut Context) {
+    // The new image inherits the mask: it must be the application's own.
+    signals::set_exact_mask(context.mask);
+    plain(context);
+    signals::set_kernel_mask(context.mask);
+}
+
+fn exit(context: &mut Context) {
+    let (number, status) = (context.regs[RAX], context.regs[RDI]);
+    signals::block_all();
+    context.tid = 0;
+    context.state = state::RUNNING;
+    entry::issue_exit(context, number, status);
+}
+
+fn rseq(context: &mut Context) -> i64 {
+    let [address, bytes, flags, signature] = [context.regs[RDI], context.regs[RSI], context.regs[RDX], context.regs[R10]];
+    const UNREGISTER: u64 = 1;
+    const EBUSY: i64 = -16;
+    if flags == UNREGISTER {
+        if context.rseq_address != address {
+            return sys::EINVAL;
+        }
+        context.rseq_address = 0;
+        return 0;
+    }
+    if flags != 0 {
+        return sys::EINVAL;
+    }
+    if context.rseq_address != 0 {
+        return EBUSY;
+    }
+    context.rseq_address = address;
+    context.rseq_bytes = bytes as u32;
+    context.rseq_signature = signature as u32;
+    0
+}
+
+/// The three calls of the vsyscall page, which cannot be read: do what is at its address, and return from it.
+pub fn vsyscall(context: &mut Context) -> bool {
+    let number = match context.rip {
+        0xffff_ffff_ff60_0000 => 96,
+        0xffff_ffff_ff60_0400 => 201,
+        0xffff_ffff_ff60_0800 => 309,
+        _ => return false,
+    };
+    let arguments = [context.regs[RDI], context.regs[RSI], context.regs[RDX], 0, 0, 0];
+    let Some(back) = sys::read_guest_u64(context.regs[crate::abi::RSP]) else { return false };
+    context.regs[RAX] = sys::call(number, arguments) as u64;
+    context.regs[crate::abi::RSP] += 8;
+    context.rip = back;
+    true
+}

@@ -1,0 +1,41 @@
+//! SEAL: a translator that runs inside the process whose code it translates.
+//!
+//! Owns everything that happens in a possessed process. Refuses to link against anything: no libc, no thread-local, no
+//! symbol that is undefined. How it comes in and goes out is docs/decisions/possession.md; the layout is `abi`.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `abi` | what controller and engine share |
+//! | `entry` | machine code between application, translated code and Rust |
+//! | `start` | services for the controller; first and last steps of a thread |
+//! | `dispatch` | what happens between two fragments |
+//! | `translate`, `lower`, `shadow`, `emit` | from instructions to a fragment |
+//! | `cache`, `index` | arenas, fragments, links, tables |
+//! | `recover` | from a host address back to the application's state |
+//! | `calls`, `threads`, `signals` | system calls, threads and children, signals |
+//! | `pages` | code that changes |
+//! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
+//!
+//! `unsafe` stands in `emit`, `entry`, `sys` and `heap` alone.
+#![cfg_attr(feature = "image", no_std)]
+#![deny(unsafe_op_in_unsafe_fn)]
+
+extern crate alloc;
+
+pub mod abi;
+pub mod cache;
+pub mod calls;
+pub mod dispatch;
+pub mod emit;
+pub mod entry;
+pub mod heap;
+pub mod index;
+pub mod lower;
+pub mod pages;
+pub mod recover;
+pub mod shadow;
+pub mod signals;
+pub mod start;
+pub mod sys;
+pub mod threads;
+pub mod translate;

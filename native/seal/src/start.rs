@@ -1,0 +1,127 @@
+//! What the controller calls, and the first and last steps of each thread.
+
+use crate::abi::{AltStack, Context, Mailbox, mapping, state, trouble};
+use crate::heap::Heap;
+use crate::sys::{self, Lock};
+use crate::{calls, entry, pages, shadow, signals, threads};
+
+pub static HEAP: Heap = Heap::new();
+/// Orders changes to the mailbox.
+pub static PROCESS: Lock = Lock::new();
+
+/// Once, after planting: the heap, what is to be known of the process, everything that would make the first steps slow.
+pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
+    sys::set_mailbox((&raw const *mailbox) as u64);
+    HEAP.give_room(mailbox.heap, mailbox.heap_bytes);
+    calls::fill_wanted_table(mailbox.mode);
+    if mailbox.mapping_count == 0 {
+        pages::remember(mailbox.low, mailbox.low_bytes, mapping::LOW);
+    }
+    pages::learn();
+    for slot in threads::slots() {
+        let context = sys::context(slot);
+        threads::furnish(context);
+    }
+    let _ = crate::translate::decode_one(entry::gate());
+    0
+}
+
+/// With all threads stopped: the dispositions become the engine's.
+pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
+    signals::take_over(mailbox);
+    for slot in threads::slots() {
+        let context = sys::context(slot);
+        context.actions = (&raw const mailbox.actions) as u64;
+        threads::furnish(context);
+    }
+    mailbox.awake = 1;
+    0
+}
+
+/// With all threads stopped: the dispositions become the application's again, and the pages' rights.
+pub extern "C" fn restore(mailbox: &mut Mailbox) -> i64 {
+    signals::give_back(mailbox);
+    pages::restore_all();
+    mailbox.awake = 0;
+    0
+}
+
+/// A thread's first step in the engine.
+pub extern "C" fn prologue(context: &mut Context) {
+    context.altstack = signals::exchange_altstack(context);
+    if context.rseq_address != 0 {
+        const UNREGISTER: u64 = 1;
+        let arguments = [context.rseq_address, u64::from(context.rseq_bytes), UNREGISTER, u64::from(context.rseq_signature), 0, 0];
+        sys::call(sys::RSEQ, arguments);
+    }
+    context.state = state::RUNNING;
+    signals::set_kernel_mask(context.mask);
+}
+
+/// A new thread's first step: it has no alternate stack and no rseq, and all signals are blocked.
+pub extern "C" fn child(context: &mut Context) {
+    signals::exchange_altstack(context);
+    context.tid = sys::call(sys::GETTID, [0; 6]) as u32;
+    context.state = state::RUNNING;
+    signals::set_kernel_mask(context.mask);
+}
+
+/// A thread's last step: what belongs to threads is as the application had it. Answers where its vectors are, if not in the processor.
+pub extern "C" fn farewell(context: &mut Context) -> u64 {
+    let stack: AltStack = context.altstack;
+    sys::call3(sys::SIGALTSTACK, (&raw const stack) as u64, 0, 0);
+    if context.rseq_address != 0 {
+        let arguments = [context.rseq_address, u64::from(context.rseq_bytes), 0, u64::from(context.rseq_signature), 0, 0];
+        sys::call(sys::RSEQ, arguments);
+    }
+    context.state = state::LEFT;
+    let _ = shadow::READY;
+    if context.vectors_in_context != 0 { (&raw const context.xmm) as u64 } else { 0 }
+}
+
+/// Whether an address lies in the engine's own code.
+pub fn is_image(address: u64) -> bool {
+    entry::image().contains(&address)
+}
+
+/// No other thread may be inside the allocator or the mailbox while the process is copied.
+pub fn before_fork() {
+    pages::lock().take();
+    PROCESS.take();
+    HEAP.lock().take();
+}
+
+pub fn after_fork() {
+    HEAP.lock().give();
+    PROCESS.give();
+    pages::lock().give();
+}
+
+/// The engine has failed in this thread, which cannot go on in it: say so and stop here, where a debugger finds it.
+pub fn failed(reason: core::fmt::Arguments<'_>) -> ! {
+    if sys::has_mailbox() {
+        let mailbox = sys::mailbox();
+        mailbox.trouble = trouble::PANIC;
+        let _ = core::fmt::write(&mut Note { text: &mut mailbox.note, used: 0 }, reason);
+    }
+    const SIGABRT: u64 = 6;
+    sys::call3(sys::TGKILL, sys::call(sys::GETPID, [0; 6]) as u64, sys::call(sys::GETTID, [0; 6]) as u64, SIGABRT);
+    loop {
+        sys::call(sys::SCHED_YIELD, [0; 6]);
+    }
+}
+
+struct Note<'a> {
+    text: &'a mut [u8],
+    used: usize,
+}
+
+impl core::fmt::Write for Note<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let room = &mut self.text[self.used..];
+        let count = room.len().min(text.len());
+        room[..count].copy_from_slice(&text.as_bytes()[..count]);
+        self.used += count;
+        Ok(())
+    }
+}

@@ -1,0 +1,307 @@
+//! From application code to a fragment: what is decoded, in which order it is laid out, which flags live where.
+//!
+//! Owns the shape of a fragment. How one instruction is written is `lower`'s.
+//!
+//! A fragment has one entry and follows the fall-through: past conditional branches, past calls (the return lands in the
+//! middle), past a jump to code close by that has no fragment yet. It ends at a jump elsewhere, an indirect jump, a return.
+
+use alloc::vec::Vec;
+
+use iced_x86::{Code as Op, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, Register};
+
+use crate::cache::{Full, Thread};
+use crate::emit::GuestPc;
+use crate::{lower, pages, sys};
+
+const INSTRUCTIONS_MAX: usize = 96;
+const WINDOW_BYTES: usize = 256;
+const INSTRUCTION_BYTES_MAX: usize = 15;
+/// How far away a jump's target may lie for the fragment to go on there.
+const FOLLOW_BYTES_MAX: u64 = 0x4000;
+const PEEK_MAX: usize = 8;
+const PEEKED: usize = 1024;
+
+/// The six arithmetic flags, as iced counts them.
+pub const FLAGS: u32 = 0x3f;
+
+/// One decoded instruction and what is to be known of it besides.
+#[derive(Clone, Copy, Default)]
+pub struct Step {
+    pub instruction: Instruction,
+    pub bytes_at: u32,     // where its bytes stand in `Scratch::bytes`
+    pub displacement_at: u8, // within the instruction; 0: none
+    pub followed: bool,    // a jump that the fragment goes on behind
+    pub live: u8,          // flags that somebody may read, at its begin
+}
+
+/// Room for one translation at a time, kept so that none is asked for each time.
+pub struct Scratch {
+    pub steps: Vec<Step>,
+    pub bytes: Vec<u8>,
+    pub info: InstructionInfoFactory,
+    pub live_out: u32, // flags that live where the fragment's end falls through to
+    peeked: Vec<(u64, u8)>,
+}
+
+impl Scratch {
+    pub fn new() -> Scratch {
+        Scratch {
+            steps: Vec::with_capacity(INSTRUCTIONS_MAX + 1),
+            bytes: Vec::with_capacity(INSTRUCTIONS_MAX * INSTRUCTION_BYTES_MAX),
+            info: InstructionInfoFactory::new(),
+            live_out: FLAGS,
+            peeked: Vec::new(),
+        }
+    }
+
+    pub fn forget(&mut self) {
+        self.peeked.clear();
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch::new()
+    }
+}
+
+/// Why there is no fragment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    Unreadable,  // no code can be read there
+    Undecodable, // no instruction that the processor could have
+    Full(Full),
+}
+
+/// How a fragment is wanted.
+#[derive(Clone, Copy)]
+pub struct Wish {
+    pub pc: GuestPc,
+    pub jumped: bool, // reached by an indirect jump: begin with a landing
+    pub shadow: bool,
+    pub once: bool, // one instruction, for one use: it is about to write into code, perhaps its own
+}
+
+/// Translate what stands at `wish.pc`; answer the fragment's number.
+pub fn translate(thread: &mut Thread, wish: Wish) -> Result<u32, Refusal> {
+    let next = decode(thread, wish.pc, if wish.once { 1 } else { INSTRUCTIONS_MAX })?;
+    liveness(thread, next);
+    lower::fragment(thread, wish, next).map_err(Refusal::Full)
+}
+
+/// Application code as it is in memory, with what the controller has patched put back.
+pub struct Window {
+    bytes: [u8; WINDOW_BYTES],
+    begin: u64,
+    length: usize,
+}
+
+impl Window {
+    pub fn new() -> Window {
+        Window { bytes: [0; WINDOW_BYTES], begin: 0, length: 0 }
+    }
+
+    /// Return the bytes from `pc` on, at most `INSTRUCTION_BYTES_MAX` of them, fewer where memory ends.
+    pub fn at(&mut self, pc: u64) -> &[u8] {
+        let offset = pc.wrapping_sub(self.begin) as usize;
+        if offset >= self.length || self.length - offset < INSTRUCTION_BYTES_MAX {
+            self.begin = pc;
+            self.length = sys::read_guest(pc, &mut self.bytes);
+            pages::see_through_patches(pc, &mut self.bytes[..self.length]);
+            return &self.bytes[..self.length.min(INSTRUCTION_BYTES_MAX)];
+        }
+        &self.bytes[offset..offset + INSTRUCTION_BYTES_MAX]
+    }
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Window::new()
+    }
+}
+
+/// Decode one instruction at `pc`.
+pub fn decode_one(pc: u64) -> Option<Instruction> {
+    let mut window = Window::new();
+    let bytes = window.at(pc);
+    let mut decoder = Decoder::with_ip(64, bytes, pc, DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    (!instruction.is_invalid()).then_some(instruction)
+}
+
+// Fill `scratch.steps`; answer where the fragment goes on if its last instruction falls through.
+fn decode(thread: &mut Thread, pc: GuestPc, most: usize) -> Result<GuestPc, Refusal> {
+    let mut scratch = core::mem::take(&mut thread.scratch);
+    let outcome = decode_into(thread, &mut scratch, pc, most);
+    thread.scratch = scratch;
+    outcome
+}
+
+fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usize) -> Result<GuestPc, Refusal> {
+    scratch.steps.clear();
+    scratch.bytes.clear();
+    let mut window = Window::new();
+    let mut pc = start.0;
+    while scratch.steps.len() < most {
+        let bytes = window.at(pc);
+        if bytes.is_empty() {
+            if scratch.steps.is_empty() {
+                return Err(Refusal::Unreadable);
+            }
+            break;
+        }
+        let mut decoder = Decoder::with_ip(64, bytes, pc, DecoderOptions::NONE);
+        let mut step = Step::default();
+        decoder.decode_out(&mut step.instruction);
+        if step.instruction.is_invalid() {
+            if scratch.steps.is_empty() {
+                let short = decoder.last_error() == DecoderError::NoMoreBytes;
+                return Err(if short { Refusal::Unreadable } else { Refusal::Undecodable });
+            }
+            break;
+        }
+        let offsets = decoder.get_constant_offsets(&step.instruction);
+        step.displacement_at = offsets.displacement_offset() as u8;
+        step.bytes_at = scratch.bytes.len() as u32;
+        let length = step.instruction.len();
+        scratch.bytes.extend_from_slice(&bytes[..length]);
+        let flow = step.instruction.flow_control();
+        let mut next = pc + length as u64;
+        let mut last = false;
+        match flow {
+            FlowControl::UnconditionalBranch => {
+                let target = step.instruction.near_branch_target();
+                let near = is_near(step.instruction.code())
+                    && target.abs_diff(start.0) < FOLLOW_BYTES_MAX
+                    && scratch.steps.len() < INSTRUCTIONS_MAX / 2
+                    && target != start.0
+                    && thread.lookup(GuestPc(target)).is_none()
+                    && !scratch.steps.iter().any(|s| s.instruction.ip() == target);
+                step.followed = near;
+                next = if near { target } else { next };
+                last = !near;
+            }
+            FlowControl::Return | FlowControl::IndirectBranch | FlowControl::Exception | FlowControl::XbeginXabortXend => last = true,
+            FlowControl::ConditionalBranch | FlowControl::Call | FlowControl::IndirectCall => {
+                last = is_far(step.instruction.code());
+                if thread.lookup(GuestPc(next)).is_some() {
+                    scratch.steps.push(step);
+                    return Ok(GuestPc(next));
+                }
+            }
+            FlowControl::Interrupt => last = step.instruction.mnemonic() == Mnemonic::Iretq,
+            FlowControl::Next => {}
+        }
+        scratch.steps.push(step);
+        pc = next;
+        if last {
+            break;
+        }
+    }
+    Ok(GuestPc(pc))
+}
+
+fn is_near(code: Op) -> bool {
+    matches!(code, Op::Jmp_rel8_64 | Op::Jmp_rel32_64)
+}
+
+/// Whether an instruction changes the code segment, or is none that a 64-bit program has.
+pub fn is_far(code: Op) -> bool {
+    matches!(
+        code,
+        Op::Call_m1616 | Op::Call_m1632 | Op::Call_m1664 | Op::Jmp_m1616 | Op::Jmp_m1632 | Op::Jmp_m1664 | Op::Retfw | Op::Retfd
+            | Op::Retfq | Op::Retfw_imm16 | Op::Retfd_imm16 | Op::Retfq_imm16 | Op::Iretw | Op::Iretd | Op::Iretq | Op::Sysenter
+            | Op::Sysexitd | Op::Sysexitq | Op::Sysretd | Op::Sysretq | Op::Retnw | Op::Retnw_imm16 | Op::Call_rm16 | Op::Jmp_rm16
+            | Op::Call_rel16 | Op::Jmp_rel16
+    )
+}
+
+// Say of each step which flags live at its begin, from the last to the first.
+fn liveness(thread: &mut Thread, next: GuestPc) {
+    let mut scratch = core::mem::take(&mut thread.scratch);
+    let mut live = match scratch.steps.last().map(|s| s.instruction.flow_control()) {
+        Some(FlowControl::UnconditionalBranch | FlowControl::Return | FlowControl::IndirectBranch) => FLAGS,
+        _ => peek(&mut scratch.peeked, next.0),
+    };
+    scratch.live_out = live;
+    for at in (0..scratch.steps.len()).rev() {
+        let instruction = scratch.steps[at].instruction;
+        live = match instruction.flow_control() {
+            FlowControl::UnconditionalBranch if scratch.steps[at].followed => live,
+            FlowControl::UnconditionalBranch if is_near(instruction.code()) => {
+                peek(&mut scratch.peeked, instruction.near_branch_target())
+            }
+            FlowControl::ConditionalBranch => {
+                live | flags_read(&instruction) | peek(&mut scratch.peeked, instruction.near_branch_target())
+            }
+            FlowControl::Call if matches!(instruction.code(), Op::Call_rel32_64) => {
+                peek(&mut scratch.peeked, instruction.near_branch_target())
+            }
+            FlowControl::Next => (live & !flags_killed(&instruction)) | flags_read(&instruction),
+            _ => FLAGS,
+        };
+        scratch.steps[at].live = live as u8;
+    }
+    thread.scratch = scratch;
+}
+
+/// Return the flags that code at `pc` may read before it writes them, by a look at its first instructions.
+fn peek(memory: &mut Vec<(u64, u8)>, pc: u64) -> u32 {
+    if memory.is_empty() {
+        memory.resize(PEEKED, (0, 0));
+    }
+    let cell = (pc.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % PEEKED;
+    if memory[cell].0 == pc {
+        return u32::from(memory[cell].1);
+    }
+    let answer = look(pc);
+    memory[cell] = (pc, answer as u8);
+    answer
+}
+
+fn look(mut pc: u64) -> u32 {
+    let mut window = Window::new();
+    let (mut read, mut killed) = (0, 0);
+    for _ in 0..PEEK_MAX {
+        let mut decoder = Decoder::with_ip(64, window.at(pc), pc, DecoderOptions::NONE);
+        let instruction = decoder.decode();
+        if instruction.is_invalid() {
+            break;
+        }
+        read |= flags_read(&instruction) & !killed;
+        match instruction.flow_control() {
+            FlowControl::Next => killed |= flags_killed(&instruction),
+            FlowControl::UnconditionalBranch if is_near(instruction.code()) => {
+                pc = instruction.near_branch_target();
+                continue;
+            }
+            _ => break,
+        }
+        if read | killed == FLAGS {
+            return read;
+        }
+        pc = instruction.next_ip();
+    }
+    read | (FLAGS & !killed)
+}
+
+fn flags_read(instruction: &Instruction) -> u32 {
+    instruction.rflags_read() & FLAGS
+}
+
+// The flags that are surely not what they were: a shift by zero and a repetition of no times write none.
+fn flags_killed(instruction: &Instruction) -> u32 {
+    let sure = !matches!(
+        instruction.mnemonic(),
+        Mnemonic::Shl | Mnemonic::Shr | Mnemonic::Sar | Mnemonic::Sal | Mnemonic::Rol | Mnemonic::Ror | Mnemonic::Rcl | Mnemonic::Rcr
+            | Mnemonic::Shld | Mnemonic::Shrd
+    ) && !instruction.has_rep_prefix()
+        && !instruction.has_repne_prefix();
+    if sure { instruction.rflags_modified() & FLAGS } else { 0 }
+}
+
+/// Return the number by which instructions name a general register, whatever its width.
+pub fn number(register: Register) -> Option<u8> {
+    let full = register.full_register();
+    full.is_gpr64().then(|| full.number() as u8)
+}

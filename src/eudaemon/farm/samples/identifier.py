@@ -1,0 +1,88 @@
+"""Looks at every new sample and says what it is: format, rules that match, fuzzy hash. In the background, one by one.
+
+What is found is a fact of the farm's own, and goes the way of all facts: through the queue, to the store and the page.
+A sample whose look was cut off by a crash is looked at again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+
+from eudaemon.events import Event, IdSource
+from eudaemon.events.catalogue import SampleIdentified
+from eudaemon.farm.fleet import FARM
+from eudaemon.farm.hub import Hub
+from eudaemon.farm.samples.samples import SampleStore
+from eudaemon.farm.store import DiskFullError, QueueFullError, Store, row_of
+from eudaemon.payload.fuzzy import fuzzy_hash
+from eudaemon.payload.identify import identify
+from eudaemon.payload.yara import Yara
+
+log = logging.getLogger("eudaemon.farm.identifier")
+
+SPOOL = "0" * 32  # the farm's own
+LOOKED_AT_BYTES_MAX = 32 * 1024 * 1024  # of a larger sample only so much is looked at
+AT_A_TIME = 50
+PAUSE_S = 30.0  # before what could not be stored is tried again
+
+
+class Identifier:
+    """Identifies the samples of `samples` while `run` runs."""
+
+    def __init__(self, store: Store, samples: SampleStore, hub: Hub) -> None:
+        self._store, self._samples, self._hub = store, samples, hub
+        self._ids = IdSource(os.urandom)
+        self._yara = Yara()
+        self._there_are = asyncio.Event()
+        self.faults = 0
+
+    def wake(self) -> None:
+        """Say that there are samples to look at."""
+        self._there_are.set()
+
+    async def run(self) -> None:
+        """Look at samples for ever."""
+        self._there_are.set()  # an earlier process may have left some
+        while True:
+            await self._there_are.wait()
+            self._there_are.clear()
+            try:
+                while await self.identify_some():
+                    pass
+            except (QueueFullError, DiskFullError) as error:
+                log.warning("identifier: waits: %s", error)
+                await asyncio.sleep(PAUSE_S)
+                self._there_are.set()
+
+    async def identify_some(self) -> int:
+        """Look at some samples; return how many. Raises `QueueFullError`, `DiskFullError`."""
+        waiting = await asyncio.to_thread(self._samples.catalogue.unidentified, AT_A_TIME)
+        for sha256 in waiting:
+            await self._identify(sha256)
+        return len(waiting)
+
+    async def _identify(self, sha256: str) -> None:
+        size = await self._samples.size(sha256) or 0
+        data = await self._samples.read(sha256, 0, min(size, LOOKED_AT_BYTES_MAX))
+        # Somebody made these bytes to be looked at: a fault of ours in doing so is told and counted, and ends nothing.
+        looked = await asyncio.gather(asyncio.to_thread(self._look, sha256, size, data), return_exceptions=True)
+        fact = looked[0]
+        if isinstance(fact, BaseException):
+            log.error("identifier: sample %s could not be looked at; please report it", sha256, exc_info=fact)
+            self.faults += 1
+            fact = SampleIdentified(sha256, size, "data", "could not be looked at: a fault of ours")
+        now_s = time.time()
+        row = row_of(Event(self._ids.new(now_s), now_s, FARM, fact), now_s)
+        await self._store.append(FARM, SPOOL, await self._store.mark(FARM, SPOOL), [row])
+        self._hub.publish([row])
+        await asyncio.to_thread(
+            self._samples.catalogue.identified, sha256, fact.format, fact.description, fact.rules, fact.fuzzy
+        )
+
+    def _look(self, sha256: str, size: int, data: bytes) -> SampleIdentified:
+        identity = identify(data)
+        fuzzy = fuzzy_hash(data) if len(data) == size else ""
+        return SampleIdentified(sha256, size, identity.format, identity.description, self._yara.matches(data), fuzzy)

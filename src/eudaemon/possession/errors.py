@@ -1,0 +1,34 @@
+"""What can go wrong, by whose hands the way out lies in: refused, gone, or failed and undone."""
+
+from __future__ import annotations
+
+
+class PossessionError(Exception):
+    """Why a process could not be possessed or released, and what to do about it."""
+
+    def __init__(self, reason: str, do: str = "") -> None:
+        super().__init__(f"{reason}; {do}" if do else reason)
+        self.reason = reason
+        self.do = do
+
+
+class Refused(PossessionError):  # noqa: N818  # a verdict, not a fault of ours
+    """This process cannot be possessed. Nothing of it was changed."""
+
+
+class Vanished(PossessionError):  # noqa: N818
+    """The process, or the thread that was needed, ended meanwhile."""
+
+
+class Undone(PossessionError):  # noqa: N818
+    """A step failed; all that had been borrowed was given back, and the process runs natively."""
+
+
+class OperationFailed(PossessionError):  # noqa: N818
+    """The kernel refused one operation on a tracee. `errno` is its reason."""
+
+    def __init__(self, operation: str, tid: int, errno: int, text: str) -> None:
+        super().__init__(f"{operation} of thread {tid}: {text}")
+        self.operation = operation
+        self.tid = tid
+        self.errno = errno

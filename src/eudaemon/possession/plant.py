@@ -1,0 +1,119 @@
+"""Plant: the engine is brought into the process, which goes on running meanwhile.
+
+1. one thread stops, and maps the reservation                          undo: it unmaps it
+2. mailbox, way home and image are written while all threads run
+3. one thread stops, makes the image executable, and prepares it
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+from eudaemon.possession.errors import PossessionError, Refused, Undone, Vanished
+from eudaemon.possession.homeward import CODE
+from eudaemon.possession.image import PROT_EXEC, PROT_READ, PROT_WRITE, SYMBOLS
+from eudaemon.possession.layout import Layout, Sizes, fixed_spans, sizes_for
+from eudaemon.possession.mailbox import Mailbox
+from eudaemon.possession.maps import low_room, read_maps
+from eudaemon.possession.planted import Planted
+from eudaemon.possession.remote import RemoteCallFailed
+from eudaemon.possession.target import Target
+from eudaemon.possession.tracee import Seizure
+
+MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_FIXED_NOREPLACE = 0x2, 0x20, 0x4000, 0x100000
+MAPPING = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE
+PLACES_MAX = 5  # tried, when the process takes the one that was free
+
+
+def plant(target: Target, mode: str) -> Planted:
+    """Plant the engine. Raises `Undone` if that fails; nothing is left then."""
+    threads = len(Seizure(target.kernel, target.pid).listing())
+    layout = _reserve(target, sizes_for(target.engine, threads))
+    try:
+        planted = Planted(target, _write(target, layout, mode))
+        _prepare(planted)
+    except Vanished:
+        raise
+    except PossessionError as error:
+        unmap(target, [(layout.low, layout.size)])
+        raise Undone(f"planting failed: {error.reason}", error.do) from error
+    return planted
+
+
+def unmap(target: Target, spans: list[tuple[int, int]]) -> None:
+    """Let one thread unmap these spans, from outside of them."""
+    with target.one_thread() as thread, target.outside_loan(thread) as loan:
+        for address, size in spans:
+            loan.system_call("munmap", address, size)
+
+
+def _reserve(target: Target, sizes: Sizes) -> Layout:
+    for _ in range(PLACES_MAX):
+        low = low_room(read_maps(target.pid), sizes.total, sizes.head, sizes.slot)
+        if low is None:
+            raise Refused(f"process {target.pid} has no {sizes.total >> 20} MiB free below 2 GiB")
+        try:
+            with target.one_thread() as thread, target.outside_loan(thread) as loan:
+                loan.system_call("mmap", low, sizes.total, PROT_READ | PROT_WRITE, MAPPING, -1, 0)
+        except RemoteCallFailed as error:
+            if error.errno == errno.EEXIST:
+                continue
+            do = "allow it: sysctl vm.overcommit_memory=0" if error.errno == errno.ENOMEM else ""
+            raise Refused(error.reason, do) from error
+        return sizes.at(low)
+    raise Undone(f"process {target.pid} takes memory below 2 GiB faster than we can", "try again")
+
+
+def _write(target: Target, layout: Layout, mode: str) -> Mailbox:
+    abi = target.abi
+    record = abi.records["Mailbox"]
+    raw = bytearray(record.size)
+    record.pack(
+        raw, magic=abi["MAGIC"], version=abi["VERSION"], mode=abi[f"mode::{mode.upper()}"],
+        pid=inner_pid(target.pid), low=layout.low, low_bytes=layout.size, heap=layout.heap,
+        heap_bytes=layout.heap_bytes,
+    )  # fmt: skip
+    target.memory.write(layout.low, raw)
+    mailbox = Mailbox(target.memory, abi, layout.low)
+    mailbox.add_mapping(layout.low, layout.size, abi["mapping::LOW"])
+    target.memory.write(layout.home, CODE)
+    target.memory.write(layout.image, target.engine.image.laid_out_at(layout.image))
+    known = target.engine.image.symbols
+    target.memory.write(layout.symbols, struct.pack(f"<{len(SYMBOLS)}I", *(known.get(name, 0) for name in SYMBOLS)))
+    target.memory.write(layout.service.stack, layout.service.returning())
+    slots = [layout.first_slot + index * layout.slot_bytes for index in range(layout.slots)]
+    for slot in slots:
+        target.memory.write(slot, bytes(abi.records["Context"].size))  # its page is there when the freeze comes
+    mailbox.set_slots(slots)
+    return mailbox
+
+
+def _prepare(planted: Planted) -> None:
+    target, layout = planted.target, planted.layout
+    with target.one_thread() as thread:
+        with target.outside_loan(thread) as loan:
+            for begin, end in fixed_spans(target.engine):
+                loan.system_call("mprotect", layout.home + begin, end - begin, PROT_READ | PROT_EXEC)
+        with planted.loan(thread) as loan:
+            planted.call(loan, "seal_prepare")
+
+
+def inner_pid(pid: int) -> int:
+    """Return the pid as the process itself sees it."""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:  # noqa: PTH123
+        for line in status:
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+    return pid
+
+
+def inner_tids(pid: int, tids: list[int]) -> dict[int, int]:
+    """Return, for each thread, its number as the process itself sees it."""
+    if inner_pid(pid) == pid:
+        return {tid: tid for tid in tids}
+    found = {}
+    for tid in tids:
+        with open(f"/proc/{pid}/task/{tid}/status", encoding="utf-8", errors="replace") as status:  # noqa: PTH123
+            found[tid] = next((int(line.split()[-1]) for line in status if line.startswith("NSpid:")), tid)
+    return found

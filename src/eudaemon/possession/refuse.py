@@ -1,0 +1,200 @@
+"""The door is tried before anyone goes in: why a process cannot be possessed, found out without changing anything.
+
+`CHECKS` is the table. A check looks at `/proc` and yields what is wrong, and what to do about it. `eudaemon doctor PID`
+prints the same.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from eudaemon.possession.errors import Refused, Vanished
+from eudaemon.possession.maps import LOW_END, gaps, read_maps
+
+KERNEL_MIN = (5, 9)  # the first with FSGSBASE, so that gs can be set from user mode
+LOW_BYTES_MIN = 128 * 1024 * 1024
+_CAP_SYS_PTRACE, _CAP_SYS_ADMIN = 19, 21
+_PF_KTHREAD = 0x0020_0000
+_VFORK_PARENT = re.compile(r"vfork")
+
+
+@dataclass
+class Door:
+    """A process as it looks from outside."""
+
+    pid: int
+    folder: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.folder = Path(f"/proc/{self.pid}")
+
+    @cached_property
+    def status(self) -> dict[str, str]:
+        """Return the lines of `/proc/PID/status`."""
+        text = self._read("status")
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+
+    @cached_property
+    def flags(self) -> int:
+        """Return the kernel's flags of the task."""
+        return int(self._read("stat").rpartition(")")[2].split()[6])
+
+    def _read(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            raise Vanished(f"there is no process {self.pid}", "`ps` and `pidof NAME` say which there are") from None
+
+
+Reason = tuple[str, str]  # what is wrong, and what to do
+
+
+def refuse(pid: int) -> None:
+    """Raise `Refused`, with the first reason, if this process cannot be possessed; `Vanished` if there is none."""
+    for reason, do in reasons(pid):
+        raise Refused(reason, do)
+
+
+def reasons(pid: int) -> Iterator[Reason]:
+    """Yield every reason why this process cannot be possessed, and what to do. A check may rely on those before it."""
+    door = Door(pid)
+    for check in CHECKS:
+        found = list(check(door))
+        yield from found
+        if found and check in FINAL:
+            return
+
+
+def is_filtered(pid: int) -> bool:
+    """Whether the process filters its system calls (seccomp)."""
+    return Door(pid).status.get("Seccomp", "0") != "0"
+
+
+def machine_reasons() -> Iterator[Reason]:
+    """Yield why no process at all can be possessed here."""
+    if platform.machine() != "x86_64":
+        yield f"this machine is {platform.machine()}, and the engine translates x86-64", "use a 64-bit PC"
+    version = tuple(int(number) for number in re.findall(r"\d+", platform.release())[:2])
+    if version < KERNEL_MIN:
+        yield f"kernel {platform.release()} is older than 5.9", "use a newer kernel"
+
+
+def _machine(_: Door) -> Iterator[Reason]:
+    yield from machine_reasons()
+
+
+def _own(door: Door) -> Iterator[Reason]:
+    if door.pid == os.getpid():
+        yield f"process {door.pid} is this one, which would have to stop itself", "name another"
+
+
+def _task(door: Door) -> Iterator[Reason]:
+    if door.flags & _PF_KTHREAD:
+        yield f"process {door.pid} is a thread of the kernel", "name a program's process"
+    elif int(door.status.get("Tgid", door.pid)) != door.pid:
+        yield f"{door.pid} is a thread of process {door.status['Tgid']}", f"name the process: {door.status['Tgid']}"
+    elif door.status["State"].startswith(("Z", "X")) and not _lives(door):
+        yield f"process {door.pid} has ended and waits for its parent to notice", "nothing is left of it to possess"
+
+
+def _lives(door: Door) -> bool:
+    """Whether a thread runs on after the first has ended."""
+    return any("VmSize:" in (task / "status").read_text() for task in (door.folder / "task").iterdir())
+
+
+def _tracer(door: Door) -> Iterator[Reason]:
+    tracer = int(door.status.get("TracerPid", "0"))
+    if tracer:
+        try:
+            name = Path(f"/proc/{tracer}/comm").read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            name = "?"
+        yield f"process {door.pid} is traced by {name} (process {tracer})", "end that tracer, or wait for it"
+
+
+def _permission(door: Door) -> Iterator[Reason]:
+    if _capable(_CAP_SYS_PTRACE):
+        return
+    uids = set(door.status["Uid"].split())
+    root = "run as root (`sudo eudaemon …`), or give Python the capability: setcap cap_sys_ptrace+ep PYTHON"
+    if uids != {str(os.getuid())}:
+        yield f"process {door.pid} is another user's", root
+        return
+    scope = _number(Path("/proc/sys/kernel/yama/ptrace_scope"))
+    if scope == 3:
+        yield "Yama forbids ptrace to everybody on this machine", "boot with kernel.yama.ptrace_scope below 3"
+    elif scope:
+        yield "Yama forbids ptrace of any but one's own children", f"{root}; or: sysctl kernel.yama.ptrace_scope=0"
+
+
+def _capable(capability: int) -> bool:
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return effective is not None and bool(int(effective[1], 16) >> capability & 1)
+
+
+def _number(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except OSError:
+        return 0
+
+
+def _bits(door: Door) -> Iterator[Reason]:
+    try:
+        with (door.folder / "exe").open("rb") as file:
+            head = file.read(20)
+    except OSError:
+        return  # its file is gone or not ours to read: the code segment tells when it stands
+    if head[:4] == b"\x7fELF" and (head[4] != 2 or struct.unpack_from("<H", head, 18)[0] != 62):
+        yield f"process {door.pid} is not a 64-bit x86 program", "the engine translates x86-64 only"
+
+
+def _shadow_stack(door: Door) -> Iterator[Reason]:
+    if "shstk" in door.status.get("x86_Thread_features", ""):
+        yield (
+            f"process {door.pid} runs with a shadow stack (CET)",
+            "start it with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off",
+        )
+
+
+def _seccomp(door: Door) -> Iterator[Reason]:
+    if door.status.get("Seccomp", "0") == "0":
+        return
+    if not _capable(_CAP_SYS_ADMIN):
+        yield f"process {door.pid} filters its system calls (seccomp), which only root may suspend", "run as root"
+    elif door.status["Seccomp"] == "1":
+        yield f"process {door.pid} may do nothing but read and write (seccomp mode 1)", "it cannot be possessed"
+
+
+def _memory(door: Door) -> Iterator[Reason]:
+    room = max((end - begin for begin, end in gaps(read_maps(door.pid), 0x1_0000, LOW_END)), default=0)
+    if room < LOW_BYTES_MIN:
+        yield (
+            f"process {door.pid} has no {LOW_BYTES_MIN >> 20} MiB in one piece free below 2 GiB",
+            "if it is linked low, start it as a position-independent program",
+        )
+
+
+def _vfork(door: Door) -> Iterator[Reason]:
+    if "D" in door.status["State"][:1] and _VFORK_PARENT.search(_wchan(door)):
+        yield f"process {door.pid} waits for its child in vfork", "it can be stopped when the child has started"
+
+
+def _wchan(door: Door) -> str:
+    try:
+        return (door.folder / "wchan").read_text()
+    except OSError:
+        return ""
+
+
+CHECKS: tuple[Callable[[Door], Iterator[Reason]], ...] = (
+    _machine, _task, _own, _tracer, _permission, _bits, _shadow_stack, _seccomp, _vfork, _memory,
+)  # fmt: skip
+FINAL = frozenset((_machine, _task, _own, _permission))  # behind these there is nothing more to be seen

@@ -1,0 +1,92 @@
+"""Listen: what a possessed process's mailbox says, read without stopping or disturbing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from eudaemon.possession.abi import Abi
+from eudaemon.possession.errors import PossessionError
+from eudaemon.possession.mailbox import Mailbox, find_mailbox
+from eudaemon.possession.maps import read_maps
+from eudaemon.possession.memory import Memory
+from eudaemon.possession.ptrace import Kernel
+
+COUNTERS = (
+    "fragments", "instructions", "cache_bytes", "dispatches", "flushes", "calls", "signals", "tagged_reads",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One possessed process. Counters are sums over its threads."""
+
+    pid: int
+    name: str
+    state: str  # `possessed`, or `planted` where a controller died on its way
+    mode: str
+    parent: int  # possessed as the child of this process; 0: by a controller
+    trouble: str
+    threads: dict[str, int]  # how many are in which state
+    possessed_at_ns: int  # since 1970
+    frozen_ns: int
+    heap_bytes: int
+    fragments: int
+    instructions: int
+    cache_bytes: int
+    dispatches: int
+    flushes: int
+    calls: int
+    signals: int
+    tagged_reads: int
+
+
+def status_of(pid: int, abi: Abi) -> Status | None:
+    """Return the status of a process; None if it is not possessed. Raises `Vanished` if there is no such process."""
+    areas = read_maps(pid)
+    memory = Memory(Kernel(), pid)
+    try:
+        address = find_mailbox(areas, memory, abi)
+        return None if address is None else _status(pid, Mailbox(memory, abi, address))
+    finally:
+        memory.close()
+
+
+def possessed(abi: Abi) -> Iterator[Status]:
+    """Yield the status of every possessed process that we may look into, by pid."""
+    pids = sorted(int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit())
+    for pid in pids:
+        with suppress(PossessionError, OSError):
+            if (found := status_of(pid, abi)) is not None:
+                yield found
+
+
+def name_of(pid: int) -> str:
+    """Return a process's name, or a question mark."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "?"
+
+
+def _status(pid: int, mailbox: Mailbox) -> Status:
+    abi = mailbox.abi
+    awake, mode, parent, trouble, heap, frozen, since = mailbox.get(
+        "awake", "mode", "parent", "trouble", "heap_used", "frozen_ns", "possessed_at_ns"
+    )
+    threads: dict[str, int] = {}
+    sums = dict.fromkeys(COUNTERS, 0)
+    for context in mailbox.contexts():
+        state, *counters = context.get("state", *COUNTERS)
+        if state != abi["state::FREE"]:
+            name = abi.name_of("state", state)
+            threads[name] = threads.get(name, 0) + 1
+        for counter, value in zip(COUNTERS, counters, strict=True):
+            sums[counter] += value
+    return Status(
+        pid=pid, name=name_of(pid), state="possessed" if awake else "planted", mode=abi.name_of("mode", mode),
+        parent=parent, trouble=abi.name_of("trouble", trouble), threads=threads, possessed_at_ns=since,
+        frozen_ns=frozen, heap_bytes=heap, **sums,
+    )  # fmt: skip

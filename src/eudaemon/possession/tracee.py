@@ -1,0 +1,230 @@
+"""One stopped thread, and a process's threads stopped together.
+
+    seizure = Seizure(kernel, pid)
+    seizure.seize()          # all threads, until two listings agree
+    …                        # `Thread.registers` are the application's, exactly as the kernel keeps them
+    seizure.detach()
+
+Signals that were on their way when a thread was stopped are delivered before it is taken; those that come while it is
+borrowed are sent again afterwards. A process that job control has stopped stays stopped: the kernel sees to that when
+the tracer lets go.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from eudaemon.possession.errors import OperationFailed, Refused, Vanished
+from eudaemon.possession.ptrace import OPTION_SYSGOOD, Kernel, Registers
+from eudaemon.possession.stops import Stop, Why, read_status
+
+STOP_S_MAX = 2.0  # how long a thread may take to stop
+SPINS_MAX = 20  # looks without a pause
+NAP_S = 0.001  # at most, where SIGCHLD goes to another thread of ours
+LISTINGS_MAX = 100  # of threads, until two agree
+
+
+class Thread:
+    """A thread of the tracee that we have seized."""
+
+    __slots__ = ("_kernel", "is_stopped", "mask", "owed", "registers", "tid")
+
+    def __init__(self, kernel: Kernel, tid: int) -> None:
+        self._kernel = kernel
+        self.tid = tid
+        self.registers = Registers()
+        self.mask = 0
+        self.is_stopped = False
+        self.owed: list[int] = []  # signals that we took from it
+
+    def wait(self, within_s: float = STOP_S_MAX) -> Stop:
+        """Wait until it stops. Raises `Vanished` if it ends, `TimeoutError` if it does neither."""
+        status = _wait(self._kernel, self.tid, within_s)
+        stop = read_status(status)
+        if stop.why is Why.ENDED:
+            self.is_stopped = False
+            raise Vanished(f"thread {self.tid} has ended")
+        self.is_stopped = True
+        return stop
+
+    def take(self) -> None:
+        """Wait for the stop that was asked for, and read registers and mask."""
+        while (stop := self.wait()).why is not Why.INTERRUPTED:
+            # On its way before we asked: delivered now, as it would have been.
+            self.go_on(stop.signal if stop.why is Why.SIGNAL else 0)
+        self._kernel.get_registers(self.tid, self.registers)
+        self.mask = self._kernel.get_mask(self.tid)
+
+    def go_on(self, signal: int = 0) -> None:
+        """Let it run until its next stop, with a signal or without."""
+        self._kernel.go_on(self.tid, signal)
+        self.is_stopped = False
+
+    def go_on_to_system_call(self) -> None:
+        """Let it run until it enters or leaves a system call."""
+        self._kernel.go_on_to_system_call(self.tid)
+        self.is_stopped = False
+
+    def set(self, registers: Registers, mask: int) -> None:
+        """Set mask and registers: in this order, so that it has either its own of both or is on its way."""
+        self._kernel.set_mask(self.tid, mask)
+        self._kernel.set_registers(self.tid, registers)
+
+    def put_back(self) -> None:
+        """Give it its own registers and mask again."""
+        self.set(self.registers, self.mask)
+
+    def detach(self) -> None:
+        """Let it go, and send again what was taken from it."""
+        self._kernel.detach(self.tid)
+        self.is_stopped = False
+
+
+class Seizure:
+    """Some or all threads of one process, seized."""
+
+    def __init__(self, kernel: Kernel, pid: int, options: int = OPTION_SYSGOOD) -> None:
+        self.pid = pid
+        self.threads: dict[int, Thread] = {}
+        self.began_ns = 0
+        self.owed: list[tuple[int, int]] = []  # thread and signal, of threads that are gone from here
+        self._kernel = kernel
+        self._options = options
+
+    def seize(self, spare: Callable[[int], bool] = lambda _: False) -> None:
+        """Stop all threads, but those that are to be spared, until a listing shows none that is new."""
+        spared: set[int] = set()
+        for _ in range(LISTINGS_MAX):
+            new = [tid for tid in self.listing() if tid not in self.threads and tid not in spared]
+            wanted = []
+            for tid in new:
+                if spare(tid):
+                    spared.add(tid)
+                else:
+                    wanted.append(tid)
+            if not wanted:
+                return
+            self.stop(wanted)
+        raise Refused(f"process {self.pid} makes threads faster than they can be stopped", "try again")
+
+    def stop(self, tids: Iterable[int]) -> None:
+        """Seize and stop these threads. One that ends meanwhile is forgotten."""
+        new = [thread for tid in tids if (thread := self._seized(tid)) is not None]
+        self.interrupt(new)
+
+    def interrupt(self, threads: Iterable[Thread]) -> None:
+        """Stop these seized threads, which run."""
+        running = list(threads)
+        if not self.began_ns:
+            self.began_ns = time.monotonic_ns()
+        for thread in running:
+            with suppress(Vanished):
+                self._kernel.interrupt(thread.tid)
+        for thread in running:
+            try:
+                thread.take()
+            except Vanished:
+                self.threads.pop(thread.tid, None)
+            except TimeoutError:
+                raise Refused(
+                    f"thread {thread.tid} of process {self.pid} does not stop: {state_of(self.pid, thread.tid)}",
+                    "a parent in vfork and a thread that waits for a disk cannot be stopped; try again later",
+                ) from None
+
+    def detach(self) -> None:
+        """Let all go. What cannot be told so because it runs is stopped first; what has ended is no loss."""
+        for thread in list(self.threads.values()):
+            with suppress(Vanished):
+                self._let_go(thread)
+            self.owed += [(thread.tid, number) for number in thread.owed]
+            del self.threads[thread.tid]
+        for tid, number in self.owed:
+            send(self.pid, tid, number)
+        self.owed.clear()
+
+    def listing(self) -> list[int]:
+        """Return the process's threads, without those that have ended and are only not buried yet."""
+        try:
+            tids = [int(name) for name in os.listdir(f"/proc/{self.pid}/task")]  # noqa: PTH208  # the shorter freeze
+        except (FileNotFoundError, ProcessLookupError):
+            raise Vanished(f"process {self.pid} has ended") from None
+        return [tid for tid in tids if tid in self.threads or not state_of(self.pid, tid).startswith(("Z", "X"))]
+
+    def _seized(self, tid: int) -> Thread | None:
+        thread = Thread(self._kernel, tid)
+        try:
+            self._kernel.seize(tid, self._options)
+        except Vanished:
+            return None
+        except OperationFailed:
+            if state_of(self.pid, tid).startswith(("Z", "X", "gone")):
+                return None
+            raise
+        self.threads[tid] = thread
+        return thread
+
+    def _let_go(self, thread: Thread) -> None:
+        if not thread.is_stopped:
+            self._kernel.interrupt(thread.tid)
+            thread.wait()
+        thread.detach()
+
+
+def state_of(pid: int, tid: int) -> str:
+    """Return a thread's state as the kernel prints it (`S (sleeping)`), or `gone`."""
+    try:
+        text = Path(f"/proc/{pid}/task/{tid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return "gone"
+    letter = text.rpartition(")")[2].split()[0]
+    return _STATES.get(letter, letter)
+
+
+def send(pid: int, tid: int, number: int) -> None:
+    """Send a signal again that we took from a thread; a stop is the process's affair."""
+    with suppress(ProcessLookupError):
+        if number in (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+            os.kill(pid, number)
+        else:
+            signal.pidfd_send_signal(os.pidfd_open(pid), number) if tid == pid else os.kill(tid, number)
+
+
+_STATES = {
+    "R": "R (running)", "S": "S (sleeping)", "D": "D (waits for a device)", "T": "T (stopped)",
+    "t": "t (stopped by a tracer)", "Z": "Z (has ended)", "X": "X (has ended)",
+}  # fmt: skip
+
+
+def _wait(kernel: Kernel, tid: int, within_s: float) -> int:
+    """Wait for a status. Most take microseconds; then the processor is given away until SIGCHLD says that one is there.
+
+    A loop that only yields would not do: a tracee on the same processor gets it at the next tick, 4 ms later.
+    """
+    for _ in range(SPINS_MAX):
+        if (status := kernel.wait(tid)) is not None:
+            return status
+    until_s = time.monotonic() + within_s
+    while True:
+        if (status := kernel.wait(tid)) is not None:
+            return status
+        if time.monotonic() > until_s:
+            raise TimeoutError
+        signal.sigtimedwait((signal.SIGCHLD,), NAP_S)
+
+
+@contextmanager
+def heeding_stops() -> Iterator[None]:
+    """Keep SIGCHLD pending meanwhile, so that a wait can wake by it. What a child of ours said then is said again."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
+    try:
+        yield
+    finally:
+        if signal.SIGCHLD not in before:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            if callable(signal.getsignal(signal.SIGCHLD)):
+                os.kill(os.getpid(), signal.SIGCHLD)

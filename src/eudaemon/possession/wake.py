@@ -1,0 +1,142 @@
+"""Wake: all threads stop, and go on inside the engine.
+
+This is the freeze. What can be read, computed and allocated before, is; in it each thread costs eight operations.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from eudaemon.possession import restart
+from eudaemon.possession.errors import PossessionError, Refused, Undone, Vanished
+from eudaemon.possession.image import PROT_READ, PROT_WRITE
+from eudaemon.possession.mailbox import fill_context
+from eudaemon.possession.maps import low_room, read_maps
+from eudaemon.possession.memory import Remote
+from eudaemon.possession.plant import MAPPING, inner_tids
+from eudaemon.possession.planted import Planted
+from eudaemon.possession.settle import watch
+from eudaemon.possession.tracee import Seizure, Thread
+
+_PLAIN_FLAGS = 0x202
+_CS_64 = 0x33
+_NO_CALL = (1 << 64) - 1
+_WORD = 8
+
+
+def wake(planted: Planted) -> int:
+    """Wake every thread in the engine. Return for how long they stood, in nanoseconds.
+
+    Raises `Undone` if that fails; all threads run natively then, and the engine lies there unused.
+    """
+    target = planted.target
+    seizure = Seizure(target.kernel, target.pid, target.options)
+    watched = {tid: watch(target.kernel, target.pid, tid) for tid in seizure.listing()}
+    slots = _free_slots(planted)
+    shadowed = planted.mailbox.one("shadow_offset") != 0
+    with frozen(seizure):
+        seizure.seize()
+        threads = list(seizure.threads.values())
+        target.settle(threads, watched)
+        for thread in threads:
+            check_registers(target.pid, thread, shadowed)
+        taken_over = False
+        try:
+            slots += _more_slots(planted, threads[0], len(threads) - len(slots))
+            with planted.loan(threads[0]) as loan:
+                taken_over = True
+                planted.call(loan, "seal_take_over")
+            _fill(planted, threads, slots)
+            _enter(planted, threads, slots)
+        except Vanished:
+            raise
+        except PossessionError as error:
+            if taken_over:
+                with planted.loan(threads[0]) as loan:
+                    planted.call(loan, "seal_restore")
+            raise Undone(f"waking failed: {error.reason}", error.do) from error
+    frozen_ns = time.monotonic_ns() - seizure.began_ns
+    planted.mailbox.set("frozen_ns", frozen_ns)
+    planted.mailbox.set("possessed_at_ns", time.time_ns())
+    return frozen_ns
+
+
+def check_registers(pid: int, thread: Thread, shadowed: bool) -> None:
+    """Raise `Refused` if what only a stopped thread's registers show makes it impossible."""
+    if thread.registers.cs != _CS_64:
+        raise Refused(f"thread {thread.tid} of process {pid} runs 32-bit code", "the engine translates x86-64 only")
+    if shadowed and thread.registers.gs_base:
+        raise Refused(f"thread {thread.tid} of process {pid} uses the gs register", "possess it with --mode none")
+
+
+@contextmanager
+def frozen(seizure: Seizure) -> Iterator[None]:
+    """Whatever happens within, all threads of the seizure are let go at the end; no garbage is collected meanwhile."""
+    collecting = gc.isenabled()
+    gc.disable()
+    went_well = False
+    try:
+        yield
+        went_well = True
+    finally:
+        if not went_well:
+            for thread in seizure.threads.values():
+                if thread.is_stopped:
+                    with suppress(PossessionError):
+                        thread.put_back()
+        seizure.detach()
+        if collecting:
+            gc.enable()
+
+
+def _free_slots(planted: Planted) -> list[Remote]:
+    free = planted.target.abi["state::FREE"]
+    return [context.address for context in planted.mailbox.contexts() if context.one("state") == free]
+
+
+def _more_slots(planted: Planted, thread: Thread, count: int) -> list[Remote]:
+    """Map slots for threads that began after planting."""
+    if count <= 0:
+        return []
+    layout, abi = planted.layout, planted.target.abi
+    known = planted.mailbox.slots()
+    if len(known) + count > abi["THREADS_MAX"]:
+        raise PossessionError(f"process {planted.target.pid} has more than {abi['THREADS_MAX']} threads")
+    begin = low_room(read_maps(planted.target.pid), count * layout.slot_bytes, 0, layout.slot_bytes)
+    if begin is None:
+        raise PossessionError(f"process {planted.target.pid} has no room left below 2 GiB")
+    with planted.target.outside_loan(thread) as loan:
+        size = count * layout.slot_bytes
+        loan.system_call("mmap", begin, size, PROT_READ | PROT_WRITE, MAPPING, -1, 0)
+    planted.mailbox.add_mapping(begin, size, abi["mapping::SLOT"])
+    more = [Remote(begin + index * layout.slot_bytes) for index in range(count)]
+    planted.mailbox.set_slots([*known, *more])
+    return more
+
+
+def _fill(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None:
+    target = planted.target
+    record, prepared = target.abi.records["Context"], target.abi["state::PREPARED"]
+    inner = inner_tids(target.pid, [thread.tid for thread in threads])
+    for thread, slot in zip(threads, slots, strict=False):
+        address, size, signature = target.kernel.get_rseq(thread.tid)
+        raw = fill_context(
+            record, restart.at_boundary(thread.registers), tid=inner[thread.tid], state=prepared, mask=thread.mask,
+            rseq_address=address, rseq_bytes=size, rseq_signature=signature,
+        )  # fmt: skip
+        target.memory.write(slot, raw)
+
+
+def _enter(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None:
+    entry, stack_top = planted.symbols["seal_wake"], planted.target.abi["SLOT_STACK_TOP"]
+    shadow = planted.mailbox.one("shadow_offset")
+    for thread, slot in zip(threads, slots, strict=False):
+        registers = thread.registers.copy()
+        registers.rip, registers.rdi, registers.rsp = entry, slot, slot + (stack_top - _WORD)
+        registers.eflags, registers.orig_rax = _PLAIN_FLAGS, _NO_CALL
+        if shadow:
+            registers.gs_base = shadow
+        thread.set(registers, thread.mask)

@@ -1,0 +1,84 @@
+"""Possess, let run, release, let run; again and again.
+
+Owns the rhythm, and how the tests get at the real possession. `EUDAEMON_POSSESSION` chooses: `none` and `shadow` are
+the engine's modes, `nothing` possesses nobody (the victims and this harness alone are then what is tested).
+`EUDAEMON_ENGINE` is a folder with another engine than the one that is built here.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from possession.residue import GROWN_KIB_MAX, Look, look
+from possession.running import Running
+
+CYCLES = int(os.environ.get("EUDAEMON_CYCLES", "24"))
+MODE = os.environ.get("EUDAEMON_POSSESSION", "none")
+STAY_S_MAX = 0.03
+
+Possess = Callable[[int], AbstractContextManager[object]]
+
+
+@contextmanager
+def nothing(pid: int) -> Iterator[object]:
+    """Possess nobody."""
+    os.kill(pid, 0)
+    yield None
+
+
+def possess(pid: int) -> AbstractContextManager[object]:
+    """Possess a process, as `EUDAEMON_POSSESSION` says; leaving the context releases it."""
+    if MODE == "nothing":
+        return nothing(pid)
+    from eudaemon import possession
+    from eudaemon.possession.engine import load_engine
+
+    engine = load_engine(Path(os.environ["EUDAEMON_ENGINE"])) if "EUDAEMON_ENGINE" in os.environ else load_engine()
+    return possession.possess(pid, mode=MODE, engine=engine)
+
+
+def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: int = 1) -> None:
+    """Possess and release a victim `times` times; in both states it must go on, and afterwards be as before."""
+    dice = random.Random(seed)
+    victim.advance()
+    before: Look = look(victim.pid)
+    settled_kib = 0
+    for number in range(times):
+        with possess(victim.pid):
+            _stay(victim, dice, number)
+        _stay(victim, dice, number + 2)
+        if number == min(3, times // 2):
+            settled_kib = look(victim.pid).resident_kib
+    victim.advance()
+    after = look(victim.pid)
+    differences = before.differs(after, moving)
+    if differences and not _went_away(victim, before, moving):
+        raise AssertionError("\n".join([f"{victim.name}, after {times} cycles:", *differences]))
+    if "maps" not in moving and after.resident_kib > settled_kib + GROWN_KIB_MAX:
+        raise AssertionError(
+            f"{victim.name} has grown from {settled_kib} to {after.resident_kib} KiB in {times} cycles"
+        )
+
+
+def _stay(victim: Running, dice: random.Random, number: int) -> None:
+    """Long enough for a round in one of four cases, in one of four no time at all."""
+    if number % 4 == 0:
+        victim.advance()
+    if number % 4 != 3:
+        time.sleep(dice.random() * STAY_S_MAX)
+    victim.read()
+
+
+def _went_away(victim: Running, before: Look, moving: frozenset[str]) -> bool:
+    """A difference that the victim itself made (a descriptor open for a moment) is gone at another look."""
+    for _ in range(10):
+        time.sleep(0.05)
+        victim.read()
+        if not before.differs(look(victim.pid), moving):
+            return True
+    return False
