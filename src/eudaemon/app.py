@@ -1,6 +1,6 @@
 """The composition root: settings in, running parts out. Only this file and `cli` know every part.
 
-A part's life:  hello -> hold -> preload -> bind -> confine -> ready -> run until stopped
+A part's life:  hello -> hold -> preload -> bind -> confine -> run: up (it says so), then until stopped
 It holds its home alone, binds while it may still be root, and confines itself before the first byte of an attacker is
 read.
 """
@@ -62,8 +62,8 @@ class Serving(Protocol):
     def bind(self) -> Sequence[str]:
         """Open the sockets; return what listens where, as people read it."""
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then end in good order."""
+    async def run(self, stop: asyncio.Event, up: Callable[[], None]) -> None:
+        """Serve until `stop` is set, then end in good order. `up` is called once, when all that serves is there."""
 
 
 def default_data() -> Path:
@@ -85,7 +85,7 @@ def serve_sensor(general: GeneralSettings, settings: SensorSettings, fetch: Fetc
         uplink = dataclasses.replace(settings.uplink, **told["uplink"])
         settings = dataclasses.replace(settings, name=told["sensor"], uplink=uplink)
     configure_logging(general)
-    home = folder(data / "sensor")
+    home = folder(data / "sensor").resolve()
     with hold(home, HOLD_S_MAX if told else 0.0):
         sensor = Sensor(settings, fetch, read_seed(data), home)
         if find_spec("_ssl") is not None and not _can_wait(TLS, general.sensor_uid, home):
@@ -105,7 +105,7 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> 
     channel = Channel()
     told = channel.hello()
     configure_logging(general)
-    home = folder(data / "farm")
+    home = folder(data / "farm").resolve()
     with hold(home, HOLD_S_MAX if told else 0.0):
         farm = Farm(settings, home)
         if "sensor" in told:
@@ -136,9 +136,13 @@ def _serve(
     began_s = time.monotonic()
     part.preload()
     listening = part.bind()
-    message = ready()
     confined = confine(uid, home)
     log.info("%s: confined by %s", name, confined)
+
+    def up() -> None:
+        channel.ready({**ready(), "listening": list(listening)})
+        log.info("%s: up after %.2f s, %d sockets", name, time.monotonic() - began_s, len(listening))
+        log.debug("%s: listening on %s", name, ", ".join(listening))
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -146,10 +150,7 @@ def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         channel.watch(stop.set)
-        channel.ready({**message, "listening": list(listening)})
-        log.info("%s: up after %.2f s, %d sockets", name, time.monotonic() - began_s, len(listening))
-        log.debug("%s: listening on %s", name, ", ".join(listening))
-        await part.run(stop)
+        await part.run(stop, up)
         log.info("%s: stopped", name)
 
     asyncio.run(serve())
@@ -164,6 +165,7 @@ def confine(uid: int, home: Path) -> str:
         if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
             raise PartError(f"{home} cannot be reached by user id {uid}: a folder above it is closed to others; "
                             "--data names another place")  # fmt: skip
+    os.chdir(home)  # where it was started may be out of reach from now on, and chDB looks there
     if confinement.no_new_privileges():
         held.append("no_new_privs")
         if confinement.restrict_files(_readable(), [home, Path("/dev/null"), Path("/dev/shm")]):  # noqa: S108

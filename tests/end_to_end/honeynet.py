@@ -123,8 +123,11 @@ class Honeynet:
 async def running(place: Path, *, sensor: str = "", more: str = "") -> AsyncIterator[Honeynet]:
     """Run a honeynet on loopback, stop it at the end, and check that it stopped in good order.
 
-    `sensor` are lines for [sensor], `more` whole sections.
+    It is started from a folder that only its owner can enter, as root's home is. `sensor` are lines for [sensor],
+    `more` whole sections.
     """
+    closed = place / "closed"
+    closed.mkdir(mode=0o700, exist_ok=True)
     names = ("telnet", "http", "catchall", "page", "intake")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     if "[fetch]" not in more:
@@ -140,7 +143,7 @@ async def running(place: Path, *, sensor: str = "", more: str = "") -> AsyncIter
     with (place / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "eudaemon", "up", "--config", str(config), "--data", str(place / "data"),
-            "--port-offset", "0", stdout=asyncio.subprocess.PIPE, stderr=log,
+            "--port-offset", "0", cwd=closed, stdout=asyncio.subprocess.PIPE, stderr=log,
         )  # fmt: skip
     net = Honeynet(process, place, ports)
     assert process.stdout is not None

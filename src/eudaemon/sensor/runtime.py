@@ -93,8 +93,8 @@ class Sensor:
         self.listening = tuple(binding.described(*entry) for entry in self._sockets)
         return self.listening
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then end in good order."""
+    async def run(self, stop: asyncio.Event, up: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop` is set, then end in good order. `up` is called when peers are answered."""
         loop = asyncio.get_running_loop()
         spool = Spool(self._home / "spool", self.settings.spool, os.urandom)
         spool.open()
@@ -123,6 +123,7 @@ class Sensor:
         if uplink:
             tasks.append(loop.create_task(uplink.run()))
         try:
+            up()
             await _until(stop, tasks)
         finally:
             for listener in listeners:
