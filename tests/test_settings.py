@@ -26,6 +26,7 @@ WRONG = [
     ("[fetch]\nports = ['nc']\n", 2, "is not of the form"),
     ("[fetch]\nports = ['nc 80,0']\n", 2, "'0' is neither a port nor a range"),
     ("[fetch]\nports = ['nc,tcp 80', 'tcp 81']\n", 2, "the ports of tcp stand in another line"),
+    ("# a\n[sensor]\nport_offset = 20000\n", 2, "does not go with port 52869"),
     ("# a\n[sensor.limits]\nno_such = 1\n", 3, "no setting sensor.limits.no_such"),
     ("sensor = 3\n", 1, "must be a section"),
     ("[sensor.uplink]\nurl = 'https://farm.example:8601'\n", 1, "no secret or no fingerprint"),

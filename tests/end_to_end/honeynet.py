@@ -140,10 +140,11 @@ async def running(place: Path, *, sensor: str = "", more: str = "") -> AsyncIter
         f"[farm.page]\naddress = '127.0.0.1'\nport = {ports['page']}\n"
         f"[farm.intake]\naddresses = ['127.0.0.1']\nport = {ports['intake']}\n{more}\n"
     )
+    moved = [] if "port_offset" in sensor else ["--port-offset", "0"]
     with (place / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "eudaemon", "up", "--config", str(config), "--data", str(place / "data"),
-            "--port-offset", "0", cwd=closed, stdout=asyncio.subprocess.PIPE, stderr=log,
+            *moved, cwd=closed, stdout=asyncio.subprocess.PIPE, stderr=log,
         )  # fmt: skip
     net = Honeynet(process, place, ports)
     assert process.stdout is not None

@@ -70,3 +70,9 @@ async def test_it_is_not_up_before_its_store_is_open_and_then_still_tells_the_pa
         in_the_way.unlink()
         async with running(place) as net:
             assert "user admin, password " in net.said
+
+
+async def test_the_ports_are_moved_by_what_the_settings_say() -> None:
+    with public_folder() as place:
+        async with running(place, sensor="port_offset = 3") as net:
+            assert f"telnet tcp     {net.ports['telnet'] + 3}\n" in net.said

@@ -11,6 +11,7 @@ from eudaemon.protocols import ROOMS
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 PORTS_MAX = 4096  # of all listeners together; more ports than that want a redirect in the firewall
+PORT_MAX = 65535
 TRANSPORTS = ("tcp", "udp")
 
 
@@ -222,6 +223,13 @@ class SensorSettings:
     capture: Capture = option(Capture, "What is kept.")
     spool: SpoolSettings = option(SpoolSettings, "Events on their way.")
     uplink: Uplink = option(Uplink, "The farm.")
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an offset that leads beyond the last port there is."""
+        highest = max((port for listener in self.listeners for port in listener.ports), default=0)
+        if not 0 <= self.port_offset <= PORT_MAX - highest:
+            raise ValueError(f"a port offset of {self.port_offset} does not go with port {highest}, the highest of "
+                             f"sensor.listen: the offset may be 0 to {PORT_MAX - highest}")  # fmt: skip
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
