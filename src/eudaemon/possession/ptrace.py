@@ -17,6 +17,7 @@ from typing import ClassVar
 from eudaemon.possession.errors import OperationFailed, Vanished
 
 WORDS_OF_REGISTERS = 27  # struct user_regs_struct
+_BYTES_BEFORE_BASES = 8 * 21  # of struct user_regs_struct: r15 … ss
 WALL = 0x40000000  # __WALL: also threads that are not our children
 
 OPTION_SYSGOOD = 1 << 0  # stops at system calls are told from SIGTRAP
@@ -140,7 +141,7 @@ class Kernel:
 
         Those the engine sets itself: the shadow's lies where the kernel takes none from a tracer.
         """
-        self._vector[0], self._vector[1] = ctypes.addressof(registers), Registers.fs_base.offset
+        self._vector[0], self._vector[1] = ctypes.addressof(registers), _BYTES_BEFORE_BASES
         self._do(_SETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(self._vector))
 
     def get_mask(self, tid: int) -> int:
