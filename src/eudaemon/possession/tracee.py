@@ -24,6 +24,7 @@ from eudaemon.possession.homeward import STOP_SIGNAL
 from eudaemon.possession.ptrace import OPTION_SYSGOOD, Kernel, Registers
 from eudaemon.possession.stops import Stop, Why, read_status
 
+_INT3_BYTES = 1
 STOP_S_MAX = 2.0  # how long a thread may take to stop
 SPINS_MAX = 20  # looks without a pause
 NAP_S = 0.001  # at most, where SIGCHLD goes to another thread of ours
@@ -60,9 +61,23 @@ class Thread:
         while (stop := self.wait()).why is not Why.INTERRUPTED:
             # On its way before we asked: delivered now, as it would have been.
             self.go_on(stop.signal if stop.why is Why.SIGNAL and stop.signal != dropped else 0)
+        fault = self._kernel.pending_fault(self.tid)
+        if fault:
+            self._drop(fault)
         self._kernel.get_registers(self.tid, self.registers)
+        if fault == signal.SIGTRAP:
+            self.registers.rip -= _INT3_BYTES  # which the processor has gone beyond; other faults stand at theirs
         self.mask = self._kernel.get_mask(self.tid)
         self.is_known = True
+
+    def _drop(self, fault: int) -> None:
+        """Take the signal of a fault that has been raised and not delivered: its instruction will raise it again.
+
+        It tells addresses of the code that raised it, and must not come when other code runs.
+        """
+        self.go_on()
+        while (stop := self.wait()).signal != fault or stop.why is not Why.SIGNAL:
+            self.go_on(stop.signal if stop.why is Why.SIGNAL else 0)
 
     def go_on(self, signal: int = 0) -> None:
         """Let it run until its next stop, with a signal or without."""
