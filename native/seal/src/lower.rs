@@ -84,6 +84,7 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     let same = jumped.then(|| lower.landing(Through::Jumps, wish.pc));
     let host = lower.code.here();
     if let Some(same) = same {
+        lower.rcx = Rcx::Live; // by a link
         lower.save_rcx(wish.pc);
         lower.code.land(same);
         lower.rcx = Rcx::Saved;

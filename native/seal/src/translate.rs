@@ -307,7 +307,8 @@ fn flags_read(instruction: &Instruction) -> u32 {
     instruction.rflags_read() & FLAGS
 }
 
-// The flags that are surely not what they were: a shift by zero and a repetition of no times write none.
+// The flags that are surely not what they were. A shift by zero and a repetition of no times write none; what is called undefined, a
+// processor may leave as it was.
 fn flags_killed(instruction: &Instruction) -> u32 {
     let sure = !matches!(
         instruction.mnemonic(),
@@ -315,7 +316,7 @@ fn flags_killed(instruction: &Instruction) -> u32 {
             | Mnemonic::Shld | Mnemonic::Shrd
     ) && !instruction.has_rep_prefix()
         && !instruction.has_repne_prefix();
-    if sure { instruction.rflags_modified() & FLAGS } else { 0 }
+    if sure { (instruction.rflags_written() | instruction.rflags_cleared() | instruction.rflags_set()) & FLAGS } else { 0 }
 }
 
 /// Return the number by which instructions name a general register, whatever its width.

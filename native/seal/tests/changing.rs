@@ -10,7 +10,6 @@ use core::arch::global_asm;
 
 use generate::Dice;
 use generate::world::{CHANGING, World};
-use seal::abi::mode;
 
 // r15 leads back; r14 is the begin of CHANGING; r13 collects.
 global_asm!(
@@ -201,7 +200,7 @@ fn bytes(begin: u64, end: u64) -> Vec<u8> {
 fn code_that_changes_runs_as_it_is() {
     let mut world = World::new();
     world.set_changing(&[0xcc]);
-    inside::with(mode::NONE, |inside| {
+    inside::with(inside::mode(), |inside| {
         let mut wrong = Vec::new();
         for (name, code) in programs() {
             for round in 0..3u64 {

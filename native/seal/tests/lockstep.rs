@@ -9,6 +9,7 @@
 //!   SEED=n          another run of the dice; a failure prints the seed and the program's number
 //!   ONLY=n          that program alone
 //!   KIND=Vpgather  the kinds whose names begin so, alone
+//!   MODE=shadow     with the shadow's tests
 //!   TRACE=1         say what is about to run
 //!   TABLE=1         the table by mnemonic
 //! ```
@@ -25,7 +26,6 @@ use generate::processor::{self, Processor};
 use generate::program::{Author, Kind, Text, Wish};
 use generate::world::{CODE, World};
 use inside::Inside;
-use seal::abi::mode;
 
 const COUNT: u64 = 150_000;
 const SEED: u64 = 2008;
@@ -177,7 +177,7 @@ fn generated_programs_agree() {
     let seed = setting("SEED").unwrap_or(SEED);
     let count = setting("COUNT").unwrap_or(COUNT);
     let mut run = Run::new(seed);
-    inside::with(mode::NONE, |inside| {
+    inside::with(inside::mode(), |inside| {
         let processor = processor::explore(&mut run.world, seed, &std::env::var("KIND").unwrap_or_default());
         describe(&processor);
         if setting("ONLY").is_none() {

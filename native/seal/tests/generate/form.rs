@@ -6,7 +6,7 @@
 use iced_x86::{Code, EncodingKind, Instruction, Mnemonic, OpCodeInfo, OpCodeOperandKind as K, OpKind, Register, RoundingControl};
 
 use super::Dice;
-use super::world::{DATA, INDICES32, INDICES64, LOW, REACHED, TARGETS};
+use super::world::{self, DATA, INDICES32, INDICES64, LOW, REACHED, TARGETS};
 
 /// Why an instruction is not run here.
 pub fn excluded(code: Code) -> Option<&'static str> {
@@ -499,6 +499,11 @@ impl Maker<'_> {
 
     fn needs(&mut self) -> Option<()> {
         let code = self.instruction.code();
+        let uses_gs = matches!(code.mnemonic(), Mnemonic::Rdgsbase | Mnemonic::Wrgsbase | Mnemonic::Lgs)
+            || (0..self.op.op_count()).any(|at| self.instruction.op_register(at) == Register::GS);
+        if uses_gs && world::frame().gs_free == 0 {
+            return None; // the shadow's
+        }
         match code.mnemonic() {
             Mnemonic::Div | Mnemonic::Idiv => self.division()?,
             Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc if self.is_memory(0) => {

@@ -158,6 +158,15 @@ fn run<R>(mode: u32, shared: bool, work: impl FnOnce(&mut Inside) -> R) -> R {
     answer
 }
 
+/// The mode that `MODE=shadow` asks for.
+pub fn mode() -> u32 {
+    match std::env::var("MODE").as_deref() {
+        Ok("shadow") => abi::mode::SHADOW,
+        Ok(other) => panic!("MODE is shadow or not there: {other}"),
+        Err(_) => abi::mode::NONE,
+    }
+}
+
 fn as_engine<R>(work: impl FnOnce() -> R) -> R {
     HEAPS.in_engine.store(true, Ordering::Relaxed);
     let answer = work();
