@@ -11,11 +11,12 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from eudaemon import possession
 from eudaemon.possession.engine import BUILT, load_engine
+from eudaemon.possession.errors import PossessionError
 from possession.residue import GROWN_KIB_MAX, Look, look
 from possession.running import Running
 
@@ -48,7 +49,12 @@ def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: in
     before: Look = look(victim.pid)
     settled_kib = 0
     for number in range(times):
-        with possess(victim.pid):
+        with ExitStack() as possessed:
+            try:
+                possessed.enter_context(possess(victim.pid))
+            except PossessionError:
+                if "program" not in moving:  # it has executed another program just then
+                    raise
             _stay(victim, dice, number)
         _stay(victim, dice, number + 2)
         if number == min(3, times // 2):
