@@ -11,7 +11,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from eudaemon import possession
@@ -40,6 +40,13 @@ def possess(pid: int) -> AbstractContextManager[object]:
     if MODE == "nothing":
         return nothing(pid)
     return possession.possess(pid, mode=MODE, engine=load_engine(ENGINE))
+
+
+def release_child(pid: int) -> None:
+    """Release a process that began possessed, as the child of one that was; of others there is nothing to release."""
+    if MODE != "nothing":
+        with suppress(PossessionError):
+            possession.adopt(pid, engine=load_engine(ENGINE)).release()
 
 
 def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: int = 1) -> None:
