@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eudaemon.possession.engine import BUILT, OPTIONAL, Engine, load_engine
+from eudaemon.possession.engine import BUILT, Engine, load_engine
 from eudaemon.possession.image import SYMBOLS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,7 +18,7 @@ _STUB = Path(__file__).parent / "stub" / "engine.rs"
 _LINKING = (
     "-nostartfiles", "-nostdlib", "-static-pie", "-Wl,--no-dynamic-linker", "-Wl,-z,norelro", "-Wl,-z,noseparate-code",
     "-Wl,--build-id=none", "-Wl,-e,seal_wake", "-Wl,--no-undefined",
-    *(f"-Wl,-u,{name}" for name in SYMBOLS if name not in OPTIONAL),  # nothing refers to them, so they would be dropped
+    *(f"-Wl,-u,{name}" for name in SYMBOLS),  # nothing refers to them, so they would be dropped
 )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"SEALMBX1");
 pub const VERSION: u32 = 1;
 
 pub const THREADS_MAX: usize = 384;
-pub const MAPPINGS_MAX: usize = 1024;
+pub const MAPPINGS_MAX: usize = 4096;
 pub const PATCHES_MAX: usize = 64;
 pub const SIGNALS: usize = 65; // 1 to 64; 0 stands empty
 

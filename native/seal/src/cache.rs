@@ -18,8 +18,9 @@ use crate::index::Index;
 use crate::sys;
 use crate::{entry, pages};
 
-pub const ARENA_BYTES: u64 = 16 << 20;
-const ARENAS_MAX: usize = 8;
+/// How large an arena is to be; less where there is no room for more.
+const ARENA_BYTES: [u64; 3] = [8 << 20, 1 << 20, 1 << 18];
+const ARENAS_MAX: usize = 12;
 /// How far an arena may lie from the code that it translates, so that rip-relative operands of an image of up to 256 MiB stay direct.
 const REACH: u64 = 0x7000_0000;
 pub const STUB_BYTES: u64 = 24;
@@ -97,6 +98,8 @@ pub struct Exit {
 
 pub struct Arena {
     pub begin: HostPc,
+    pub bytes: u64,
+    is_anywhere: bool, // not within reach of the code that it translates
     pub hot: HostPc,  // where the next fragment goes
     pub cold: HostPc, // where the last stub begins
     pub records: Vec<Record>,
@@ -110,12 +113,12 @@ pub struct Arena {
 
 impl Arena {
     pub fn holds(&self, host: HostPc) -> bool {
-        host >= self.begin && host.0 < self.begin.0 + ARENA_BYTES
+        host >= self.begin && host.0 < self.begin.0 + self.bytes
     }
 
     fn reaches(&self, pc: GuestPc) -> bool {
         let far = |at: u64| at.abs_diff(pc.0) < REACH;
-        far(self.begin.0) && far(self.begin.0 + ARENA_BYTES)
+        self.is_anywhere || far(self.begin.0) && far(self.begin.0 + self.bytes)
     }
 
     fn has_room(&self) -> bool {
@@ -207,8 +210,11 @@ impl Thread {
         if self.arenas.len() >= ARENAS_MAX {
             return Err(Full::Flush);
         }
-        let begin = pages::map_near(pc.0, ARENA_BYTES, REACH - ARENA_BYTES).ok_or(Full::NoMemory)?;
-        let arena = self.open(HostPc(begin));
+        let near = ARENA_BYTES.iter().find_map(|&bytes| Some((pages::map_near(pc.0, bytes, REACH - bytes)?, bytes, false)));
+        // With no room within reach rip-relative operands go through a register, in an arena that serves all code.
+        let anywhere = || Some((pages::map_anywhere(ARENA_BYTES[0])?, ARENA_BYTES[0], true));
+        let (begin, bytes, is_anywhere) = near.or_else(anywhere).ok_or(Full::NoMemory)?;
+        let arena = self.open(HostPc(begin), bytes, is_anywhere);
         self.arenas.push(arena);
         if self.arenas.len() == 1 {
             self.context().enter = begin + ENTER_OFFSET;
@@ -217,8 +223,8 @@ impl Thread {
     }
 
     // Write the gates of an arena: what all its stubs lead to.
-    fn open(&self, begin: HostPc) -> Arena {
-        let end = begin.offset(ARENA_BYTES);
+    fn open(&self, begin: HostPc, bytes: u64, is_anywhere: bool) -> Arena {
+        let end = begin.offset(bytes);
         let mut code = Code::new(begin, end);
         let save = self.field(core::mem::offset_of!(Context, regs) + 8 * abi::RCX);
         let exit = self.field(core::mem::offset_of!(Context, exit));
@@ -246,6 +252,8 @@ impl Thread {
         code.jmp_mem(&self.field(core::mem::offset_of!(Context, resume)));
         Arena {
             begin,
+            bytes,
+            is_anywhere,
             hot: begin.offset(GATES_BYTES),
             cold: end,
             records: Vec::new(),
@@ -363,7 +371,7 @@ impl Thread {
         self.constants = 8; // the gates' stays
         for arena in &mut self.arenas {
             arena.hot = arena.begin.offset(GATES_BYTES);
-            arena.cold = arena.begin.offset(ARENA_BYTES);
+            arena.cold = arena.begin.offset(arena.bytes);
             arena.records.clear();
             arena.stubs.clear();
         }

@@ -52,29 +52,44 @@ pub fn lock() -> &'static Lock {
 
 /// Map `bytes` of code memory within `reach` of `near`; answer where.
 pub fn map_near(near: u64, bytes: u64, reach: u64) -> Option<u64> {
-    let step = 0x200_0000;
+    let step = bytes.max(1 << 20);
     let base = near & !(step - 1);
     for distance in 1..reach / step {
         for candidate in [base.checked_sub(distance * step), base.checked_add(distance * step)].into_iter().flatten() {
             if candidate < 0x1_0000 || candidate + bytes > 0x7fff_ffff_0000 {
                 continue;
             }
-            let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE;
-            let protection = PROT_READ | PROT_WRITE | PROT_EXEC;
-            let answer = sys::call(sys::MMAP, [candidate, bytes, protection, flags, u64::MAX, 0]);
-            if answer == candidate as i64 {
-                remember(candidate, bytes, mapping::ARENA);
-                return Some(candidate);
-            }
-            if answer > 0 {
-                sys::call3(sys::MUNMAP, answer as u64, bytes, 0); // an old kernel took the address for a hint
-            }
-            if answer == sys::ENOMEM {
-                return None;
+            match map_code(candidate, bytes, MAP_FIXED_NOREPLACE) {
+                answer if answer == candidate as i64 => {
+                    remember(candidate, bytes, mapping::ARENA);
+                    return Some(candidate);
+                }
+                sys::ENOMEM => return None,
+                answer if answer > 0 => unmap(answer as u64, bytes), // an old kernel took the address for a hint
+                _ => {}
             }
         }
     }
     None
+}
+
+/// Map `bytes` of code memory wherever there is room.
+pub fn map_anywhere(bytes: u64) -> Option<u64> {
+    let answer = map_code(0, bytes, 0);
+    if answer < 0 {
+        return None;
+    }
+    remember(answer as u64, bytes, mapping::ARENA);
+    Some(answer as u64)
+}
+
+fn map_code(address: u64, bytes: u64, how: u64) -> i64 {
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | how;
+    sys::call(sys::MMAP, [address, bytes, PROT_READ | PROT_WRITE | PROT_EXEC, flags, u64::MAX, 0])
+}
+
+fn unmap(address: u64, bytes: u64) {
+    sys::call3(sys::MUNMAP, address, bytes, 0);
 }
 
 /// Enter a mapping of the engine's, for the release that will unmap it.

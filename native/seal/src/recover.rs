@@ -1,7 +1,7 @@
 //! From where a thread stands in translated code to where the application is: exactly, at every host instruction.
 
 use crate::abi::{self, Context, RCX, RDX, RSP, recovered, user_regs};
-use crate::cache::{ARENA_BYTES, Arena, ENTER_BYTES, STUB_BYTES, Thread, kind};
+use crate::cache::{Arena, ENTER_BYTES, STUB_BYTES, Thread, kind};
 use crate::emit::{GuestPc, HostPc};
 use crate::{entry, start, sys, threads};
 
@@ -13,7 +13,7 @@ fn place(thread: &Thread, context: &Context, host: HostPc) -> Option<(u32, Guest
     let arena = thread.arena_of(host)?;
     if host >= arena.cold {
         // A stub: its first instruction saves rcx.
-        let at = (arena.begin.0 + ARENA_BYTES - host.0 - 1) / STUB_BYTES;
+        let at = (arena.begin.0 + arena.bytes - host.0 - 1) / STUB_BYTES;
         let exit = thread.exits.get(*arena.stubs.get(at as usize)? as usize)?;
         return Some((if host == exit.stub { 0 } else { kind::RCX }, exit.target));
     }
@@ -104,7 +104,7 @@ pub fn mend_fpu(thread: &Thread, context: &mut Context, wide: bool) {
     let pointer = &mut sys::octets(area, FPU_ENVIRONMENT_BYTES)[FPU_ENVIRONMENT_POINTER..][..4];
     let low = u32::from_le_bytes([pointer[0], pointer[1], pointer[2], pointer[3]]);
     let offset = |arena: &Arena| u64::from(low.wrapping_sub(arena.begin.0 as u32));
-    let host = thread.arenas.iter().find(|arena| offset(arena) < ARENA_BYTES).map(|arena| arena.begin.offset(offset(arena)));
+    let host = thread.arenas.iter().find(|arena| offset(arena) < arena.bytes).map(|arena| arena.begin.offset(offset(arena)));
     if let Some(pc) = host.and_then(|host| instruction_at(thread, host)) {
         pointer.copy_from_slice(&(pc.0 as u32).to_le_bytes());
         if let Some(opcode) = fpu_opcode(pc) {

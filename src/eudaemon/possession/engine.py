@@ -11,7 +11,6 @@ from eudaemon.possession.errors import PossessionError
 from eudaemon.possession.image import SYMBOLS, Image, ImageError, load_image
 
 BUILT = Path(__file__).parent / "seal"  # where `make engine` puts it, and where a wheel has it
-OPTIONAL = frozenset(("seal_done",))
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,6 @@ def load_engine(folder: Path = BUILT) -> Engine:
         raise PossessionError(
             f"the possession engine is not built ({error.filename})", "in a clone, with Rust installed: make engine"
         ) from None
-    if lacking := [name for name in SYMBOLS if name not in image.symbols and name not in OPTIONAL]:
+    if lacking := [name for name in SYMBOLS if name not in image.symbols]:
         raise ImageError(f"the engine's image lacks {', '.join(lacking)}", "build it again: make engine")
     return Engine(image, abi)

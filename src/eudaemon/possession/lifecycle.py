@@ -14,7 +14,7 @@ from types import TracebackType
 from eudaemon.possession import refuse
 from eudaemon.possession.engine import Engine, load_engine
 from eudaemon.possession.errors import PossessionError, Refused, Vanished
-from eudaemon.possession.plant import plant, unmap
+from eudaemon.possession.plant import plant
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, Kernel
 from eudaemon.possession.target import Target, opened
@@ -68,6 +68,7 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
     possession = Possession(pid, engine or load_engine(), kernel or Kernel())
     refuse.refuse(pid)
     with opened(pid, possession._engine, possession._kernel) as target:
+        target.tidy()
         _refuse_possessed(target)
         if refuse.is_filtered(pid):
             target.options |= OPTION_SUSPEND_SECCOMP
@@ -77,7 +78,10 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
         except Vanished:
             raise
         except PossessionError:
-            unmap(target, [(mapped.address, mapped.size) for mapped in planted.mailbox.mappings()])
+            if planted.mailbox.one("awake"):
+                withdraw(planted)
+            else:
+                target.unmap((mapped.address, mapped.size) for mapped in planted.mailbox.spans())
             raise
         possession.remarks += target.settler.remarks
     return possession
@@ -87,6 +91,7 @@ def adopt(pid: int, *, engine: Engine | None = None, kernel: Kernel | None = Non
     """Take over a process that another controller has possessed. Raises `Refused` if none has."""
     possession = Possession(pid, engine or load_engine(), kernel or Kernel())
     with opened(pid, possession._engine, possession._kernel) as target:
+        target.tidy()
         if target.mailbox() is None:
             raise Refused(f"process {pid} is not possessed", f"possess it: eudaemon possess {pid}")
     return possession

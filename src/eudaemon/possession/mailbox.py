@@ -26,6 +26,7 @@ class Mapped:
     address: int
     size: int
     kind: int
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,23 @@ class Mailbox(View):
         """Return what the engine and we have mapped."""
         entry = self.abi.records["Mapping"]
         raw = self._entries("mappings", entry, self.one("mapping_count"))
-        return [Mapped(*entry.unpack(raw, "address", "bytes", "kind", at=at)) for at in range(0, len(raw), entry.size)]
+        found = []
+        for at in range(0, len(raw), entry.size):
+            address, size, kind = entry.unpack(raw, "address", "bytes", "kind", at=at)
+            if size:
+                found.append(Mapped(address, size, kind, at // entry.size))
+        return found
+
+    def spans(self) -> list[Mapped]:
+        """Return what is mapped, in the order in which it is to be unmapped: the reservation with these notes last."""
+        low = self.abi["mapping::LOW"]
+        return sorted(self.mappings(), key=lambda mapped: mapped.kind == low)
+
+    def forget_mapping(self, mapped: Mapped) -> None:
+        """Note that something is not mapped any more, so that nobody unmaps what has taken its place."""
+        entry = self.abi.records["Mapping"]
+        begin = self.address + self.record["mappings"].offset + mapped.index * entry.size + entry["bytes"].offset
+        self.memory.write(begin, bytes(entry["bytes"].size))
 
     def add_mapping(self, address: int, size: int, kind: int) -> None:
         """Note something that a release unmaps."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import struct
 
-from eudaemon.possession.errors import PossessionError, Refused, Undone, Vanished
+from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Undone, Vanished
 from eudaemon.possession.homeward import CODE
 from eudaemon.possession.image import PROT_EXEC, PROT_READ, PROT_WRITE, SYMBOLS
 from eudaemon.possession.layout import Layout, Sizes, fixed_spans, sizes_for
@@ -36,16 +36,18 @@ def plant(target: Target, mode: str) -> Planted:
     except Vanished:
         raise
     except PossessionError as error:
-        unmap(target, [(layout.low, layout.size)])
+        target.note(0, 0)
+        target.unmap(_spans(target, layout))
         raise Undone(f"planting failed: {error.reason}", error.do) from error
     return planted
 
 
-def unmap(target: Target, spans: list[tuple[int, int]]) -> None:
-    """Let one thread unmap these spans, from outside of them."""
-    with target.one_thread() as thread, target.outside_loan(thread) as loan:
-        for address, size in spans:
-            loan.system_call("munmap", address, size)
+def _spans(target: Target, layout: Layout) -> list[tuple[int, int]]:
+    """Return what is mapped so far: as the mailbox notes it, if it is there."""
+    mailbox = target.mailbox()
+    if mailbox is None:
+        return [(layout.low, layout.size)]
+    return [(mapped.address, mapped.size) for mapped in mailbox.spans()]
 
 
 def _reserve(target: Target, sizes: Sizes) -> Layout:
@@ -55,12 +57,17 @@ def _reserve(target: Target, sizes: Sizes) -> Layout:
             raise Refused(f"process {target.pid} has no {sizes.total >> 20} MiB free below 2 GiB")
         try:
             with target.one_thread() as thread, target.outside_loan(thread) as loan:
+                target.note(low, sizes.total)
                 loan.system_call("mmap", low, sizes.total, PROT_READ | PROT_WRITE, MAPPING, -1, 0)
         except RemoteCallFailed as error:
+            target.note(0, 0)
             if error.errno == errno.EEXIST:
                 continue
             do = "allow it: sysctl vm.overcommit_memory=0" if error.errno == errno.ENOMEM else ""
             raise Refused(error.reason, do) from error
+        except OperationFailed as error:
+            target.tidy()
+            raise Undone(f"planting failed: {error.reason}", error.do) from error
         return sizes.at(low)
     raise Undone(f"process {target.pid} takes memory below 2 GiB faster than we can", "try again")
 
@@ -72,11 +79,15 @@ def _write(target: Target, layout: Layout, mode: str) -> Mailbox:
     record.pack(
         raw, magic=abi["MAGIC"], version=abi["VERSION"], mode=abi[f"mode::{mode.upper()}"],
         pid=inner_pid(target.pid), low=layout.low, low_bytes=layout.size, heap=layout.heap,
-        heap_bytes=layout.heap_bytes,
+        heap_bytes=layout.heap_bytes, mapping_count=1,
     )  # fmt: skip
+    # With its own mapping in it from the first: whoever finds the magic can unmap all there is.
+    abi.records["Mapping"].pack(
+        raw, record["mappings"].offset, address=layout.low, bytes=layout.size, kind=abi["mapping::LOW"]
+    )
     target.memory.write(layout.low, raw)
+    target.note(0, 0)
     mailbox = Mailbox(target.memory, abi, layout.low)
-    mailbox.add_mapping(layout.low, layout.size, abi["mapping::LOW"])
     target.memory.write(layout.home, CODE)
     target.memory.write(layout.image, target.engine.image.laid_out_at(layout.image))
     known = target.engine.image.symbols

@@ -46,7 +46,7 @@ class Planted:
     @contextmanager
     def loan(self, thread: Thread) -> Iterator[Loan]:
         """Borrow a stopped thread for functions of the engine on the service stack."""
-        with self.target.loan(thread, self.layout.service, self.symbols.get("seal_done", Remote(0))) as loan:
+        with self.target.loan(thread, self.layout.service) as loan:
             yield loan
 
     def call(self, loan: Loan, name: str) -> None:

@@ -17,21 +17,25 @@ from typing import ClassVar
 from eudaemon.possession.errors import OperationFailed, Vanished
 
 WORDS_OF_REGISTERS = 27  # struct user_regs_struct
+_BYTES_BEFORE_BASES = 8 * 21  # of struct user_regs_struct: r15 … ss
 WALL = 0x40000000  # __WALL: also threads that are not our children
 
 OPTION_SYSGOOD = 1 << 0  # stops at system calls are told from SIGTRAP
 OPTION_SUSPEND_SECCOMP = 1 << 21
 
 _CONT, _GETREGS, _DETACH, _SYSCALL = 7, 12, 17, 24
-_GETSIGINFO, _SETREGSET = 0x4202, 0x4205
+_GETSIGINFO, _SETREGSET, _PEEKSIGINFO = 0x4202, 0x4205, 0x4209
 _SEIZE, _INTERRUPT, _GETSIGMASK, _SETSIGMASK = 0x4206, 0x4207, 0x420A, 0x420B
 _GET_RSEQ_CONFIGURATION = 0x420F
 _PIDFD_GETFD = 438
 _NT_PRSTATUS = 1
+_SIGINFO_BYTES = 128
+_PENDING_MAX = 8  # signals looked at
+_FAULTS = frozenset((4, 5, 7, 8, 11))  # SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV: what an instruction raises
 
 NAMES = {
     _CONT: "PTRACE_CONT", _GETREGS: "PTRACE_GETREGS", _SETREGSET: "PTRACE_SETREGSET", _DETACH: "PTRACE_DETACH",
-    _SYSCALL: "PTRACE_SYSCALL", _GETSIGINFO: "PTRACE_GETSIGINFO", _SEIZE: "PTRACE_SEIZE",
+    _SYSCALL: "PTRACE_SYSCALL", _GETSIGINFO: "PTRACE_GETSIGINFO", _PEEKSIGINFO: "PTRACE_PEEKSIGINFO", _SEIZE: "PTRACE_SEIZE",
     _INTERRUPT: "PTRACE_INTERRUPT", _GETSIGMASK: "PTRACE_GETSIGMASK", _SETSIGMASK: "PTRACE_SETSIGMASK",
     _GET_RSEQ_CONFIGURATION: "PTRACE_GET_RSEQ_CONFIGURATION",
 }  # fmt: skip
@@ -105,6 +109,8 @@ class Kernel:
     def __init__(self) -> None:
         self.operations = 0
         self._vector = (ctypes.c_uint64 * 2)()  # struct iovec
+        self._peek = (ctypes.c_uint64 * 2)(0, _PENDING_MAX << 32)  # from the first, of the thread's own, so many
+        self._pending = ctypes.create_string_buffer(_SIGINFO_BYTES * _PENDING_MAX)
         self._mask = ctypes.c_uint64()
         self._mask_at = ctypes.addressof(self._mask)
 
@@ -140,7 +146,7 @@ class Kernel:
 
         Those the engine sets itself: the shadow's lies where the kernel takes none from a tracer.
         """
-        self._vector[0], self._vector[1] = ctypes.addressof(registers), Registers.fs_base.offset
+        self._vector[0], self._vector[1] = ctypes.addressof(registers), _BYTES_BEFORE_BASES
         self._do(_SETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(self._vector))
 
     def get_mask(self, tid: int) -> int:
@@ -152,6 +158,15 @@ class Kernel:
         """Set the blocked signals."""
         self._mask.value = mask
         self._do(_SETSIGMASK, tid, 8, self._mask_at)
+
+    def pending_fault(self, tid: int) -> int:
+        """Return the signal of a fault that the thread has raised and that is not delivered yet, or 0."""
+        peek, pending = ctypes.addressof(self._peek), ctypes.addressof(self._pending)
+        for place in range(self._do(_PEEKSIGINFO, tid, peek, pending)):
+            number, _, code = struct.unpack_from("<iii", self._pending, place * _SIGINFO_BYTES)
+            if code > 0 and number in _FAULTS:
+                return int(number)
+        return 0
 
     def get_rseq(self, tid: int) -> tuple[int, int, int]:
         """Return address, size and signature of the thread's rseq area; zeros if none is registered."""
@@ -182,11 +197,13 @@ class Kernel:
             raise _failure("pidfd_getfd", pid)
         return ours
 
-    def _do(self, request: int, tid: int, address: int, data: int) -> None:
+    def _do(self, request: int, tid: int, address: int, data: int) -> int:
         self.before(NAMES[request], tid)
         self.operations += 1
-        if _ptrace(request, tid, address, data) == -1:
+        answer: int = _ptrace(request, tid, address, data)
+        if answer == -1:
             raise _failure(NAMES[request], tid)
+        return answer
 
 
 def _failure(operation: str, tid: int) -> OperationFailed | Vanished:

@@ -1,6 +1,6 @@
 """Calls made by a borrowed thread: system calls, and the engine's functions.
 
-    with borrowed(thread, memory, site) as loan:
+    with lent(Loan(kernel, thread, memory, site)) as loan:
         address = loan.system_call("mmap", …)
         loan.call(symbol, argument, stack)
 
@@ -25,6 +25,7 @@ from eudaemon.possession.stops import Why
 from eudaemon.possession.tracee import Thread
 
 NUMBERS = {"mmap": 9, "mprotect": 10, "munmap": 11, "rt_sigaction": 13}
+SITE_BYTES = homeward.CODE_BYTES + homeward.BLOCK_BYTES + 16
 CALL_S_MAX = 10.0  # of one function of the engine
 
 _ALL_SIGNALS = (1 << 64) - 1
@@ -59,6 +60,11 @@ class Site:
         """The stack pointer of a function: below the block, and there lies the address to return to."""
         return self.block + -_WORD
 
+    @property
+    def note(self) -> Remote:
+        """Where it is noted what is being mapped: address and size; zeros, if nothing is."""
+        return self.block + homeward.BLOCK_BYTES
+
     def returning(self) -> bytes:
         """Return what has to lie at `stack` before a function is called."""
         return struct.pack("<Q", self.code)
@@ -67,13 +73,13 @@ class Site:
 class Loan:
     """A borrowed thread, while it is borrowed."""
 
-    def __init__(self, kernel: Kernel, thread: Thread, memory: Memory, site: Site, done: int = 0) -> None:
+    def __init__(self, kernel: Kernel, thread: Thread, memory: Memory, site: Site) -> None:
         self._kernel = kernel
         self._thread = thread
         self._memory = memory
         self._site = site
-        self._done = done  # where a function of the engine may stop instead of returning
         self._work = thread.registers.copy()
+        self.is_over = False
 
     def begin(self) -> None:
         """Write the thread's way home before it is sent anywhere."""
@@ -122,18 +128,7 @@ class Loan:
             if stop == homeward.STOP_SIGNAL and seen.rip == self._site.code + homeward.CALLED:
                 seen.rax = seen.rbx
                 break
-            if stop == signal.SIGTRAP and seen.rip in (self._done, self._done + 1) and self._done:
-                break
-            if stop in _FAULTS and seen.rip in (self._done, self._done + 1) and self._done:
-                # A fault of the application's own was pending, and the kernel takes faults in their order, blocked or
-                # not. It is dropped: the instruction faults again. The stop that was waited for is next.
-                self._thread.go_on()
-                continue
-            if stop in _FAULTS:
-                raise PossessionError(
-                    f"{what} of the engine failed at {seen.rip:#x} by {signal.Signals(stop).name}", "please report it"
-                )
-            self._thread.owed.append(stop)
+            self._strike(stop, what)
             self._thread.go_on()
         if seen.result < 0:
             raise RemoteCallFailed(what, -seen.result)
@@ -145,6 +140,22 @@ class Loan:
             self._kernel.interrupt(self._thread.tid)
             self._thread.wait()
         self._thread.put_back()
+        self.is_over = True
+
+    def _strike(self, number: int, what: str) -> None:
+        """Note a signal that was not waited for. Raises `PossessionError` for a fault of what runs.
+
+        A fault of the application's own may have been pending: the kernel delivers faults first, blocked or not. Such
+        a one is dropped, for its instruction will fault again.
+        """
+        if number not in FAULTS:
+            self._thread.owed.append(number)
+            return
+        seen = Registers()
+        self._kernel.get_registers(self._thread.tid, seen)
+        if seen.rip not in (self._work.rip, self._site.code + homeward.CALLED):
+            name = signal.Signals(number).name
+            raise PossessionError(f"{what} of the engine failed at {seen.rip:#x} by {name}", "please report it")
 
     def _until(self, why: Why) -> int:
         """Wait for a stop of this kind and return its signal; what else stops the thread is owed to it."""
@@ -158,22 +169,19 @@ class Loan:
             if stop.why is why:
                 return stop.signal
             if stop.why is Why.SIGNAL:
-                if stop.signal in _FAULTS:
-                    raise PossessionError(f"thread {self._thread.tid} was struck by {signal.Signals(stop.signal).name}")
-                self._thread.owed.append(stop.signal)
+                self._strike(stop.signal, "a system call")
             if why is Why.SYSTEM_CALL:
                 self._thread.go_on_to_system_call()
             else:
                 self._thread.go_on()
 
 
-_FAULTS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT))
+FAULTS = frozenset((signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT))
 
 
 @contextmanager
-def borrowed(kernel: Kernel, thread: Thread, memory: Memory, site: Site, done: int = 0) -> Iterator[Loan]:
-    """Borrow a stopped thread; it is given back whatever happens."""
-    loan = Loan(kernel, thread, memory, site, done)
+def lent(loan: Loan) -> Iterator[Loan]:
+    """Borrow a loan's thread; it is given back whatever happens."""
     loan.begin()
     try:
         yield loan
@@ -187,6 +195,6 @@ def vdso_site(memory: Memory, begin: int, end: int) -> Site | None:
     header = memory.read(begin, 64)
     table, size, count = (int.from_bytes(header[a:b], "little") for a, b in ((0x28, 0x30), (0x3A, 0x3C), (0x3C, 0x3E)))
     free = -(-(begin + table + size * count) // 16) * 16
-    if free + homeward.CODE_BYTES + homeward.BLOCK_BYTES > end:
+    if free + SITE_BYTES > end:
         return None
     return Site(Remote(free), Remote(free + homeward.CODE_BYTES))

@@ -17,7 +17,7 @@ from eudaemon.possession import restart
 from eudaemon.possession.homeward import RED_ZONE
 from eudaemon.possession.look import Look, eintr_row, look, remaining_s, waited_s
 from eudaemon.possession.memory import Memory
-from eudaemon.possession.ptrace import Kernel, Registers
+from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.restart import Deadline, Row
 from eudaemon.possession.tracee import Thread
 
@@ -73,16 +73,24 @@ class Settler:
 
     def settle(self, thread: Thread, waiting: Waiting | None) -> None:
         """Settle a stopped thread."""
-        registers = thread.registers
-        if not restart.in_call(registers):
+        if not restart.in_call(thread.registers):
             self._leave_critical_section(thread)
-        elif registers.result == -restart.EINTR and not deliverable(self._pid, thread.tid):
-            thread.registers = restart.issued_again(registers)
-            if waiting is not None and waiting.seen.call == registers.call:
-                self._shorten(thread.tid, thread.registers, waiting)
-            # Else it began after we had looked: microseconds ago.
+        elif self.deny(thread):
+            self.shorten(thread, waiting)
 
-    def _shorten(self, tid: int, registers: Registers, waiting: Waiting) -> None:
+    def deny(self, thread: Thread) -> bool:
+        """Let a call that says EINTR because of us be issued again, as it was. False: it does not say that."""
+        registers = thread.registers
+        if not restart.in_call(registers) or registers.result != -restart.EINTR or deliverable(self._pid, thread.tid):
+            return False
+        thread.registers = restart.issued_again(registers)
+        return True
+
+    def shorten(self, thread: Thread, waiting: Waiting | None) -> None:
+        """Let a call that is issued again wait for no longer than what was left when it was looked at."""
+        tid, registers = thread.tid, thread.registers
+        if waiting is None or waiting.seen.call != registers.call:
+            return  # it began after we had looked: microseconds ago
         row = waiting.row
         if row.deadline in (Deadline.RECEIVE, Deadline.SEND):
             self.remarks.append(f"{row.name} of thread {tid} waits its whole timeout again: it belongs to the socket")

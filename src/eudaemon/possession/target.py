@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from eudaemon.possession import homeward
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.engine import Engine
 from eudaemon.possession.errors import PossessionError, Refused, Vanished
 from eudaemon.possession.mailbox import Mailbox, find_mailbox
-from eudaemon.possession.maps import read_maps
-from eudaemon.possession.memory import Memory
+from eudaemon.possession.maps import LOW_END, read_maps
+from eudaemon.possession.memory import PAGE, Memory, up
 from eudaemon.possession.ptrace import OPTION_SYSGOOD, Kernel
-from eudaemon.possession.remote import Loan, Site, borrowed, vdso_site
+from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
 from eudaemon.possession.settle import Settler, Waiting
 from eudaemon.possession.tracee import Seizure, Thread, heeding_stops
 
@@ -48,21 +50,81 @@ class Target:
     @contextmanager
     def outside_loan(self, thread: Thread) -> Iterator[Loan]:
         """Borrow a stopped thread by a way home outside of what is ours, for mapping and unmapping that."""
-        site = self.vdso()
+        site = self.vdso
         self.memory.write(site.code, homeward.CODE)
-        try:
-            with self.loan(thread, site) as loan:
-                yield loan
-        finally:
+        with ExitStack() as stack:
+            loan = Loan(self.kernel, thread, self.memory, site)
+            # Last: nothing is wiped away from under a thread that could not be given back and goes home by itself.
+            stack.callback(self._wipe, site, loan)
+            yield stack.enter_context(lent(loan))
+
+    def _wipe(self, site: Site, loan: Loan) -> None:
+        if loan.is_over:
             with suppress(PossessionError):
                 self.memory.write(site.code, bytes(homeward.CODE_BYTES + homeward.BLOCK_BYTES))
 
+    @cached_property
     def vdso(self) -> Site:
-        """Return the place of such a way home. Raises `Refused` if there is no room for it."""
+        """The place of such a way home. Raises `Refused` if there is no room for it."""
         for area in read_maps(self.pid):
             if area.path == "[vdso]" and (site := vdso_site(self.memory, area.begin, area.end)):
                 return site
         raise Refused(f"process {self.pid} has no vDSO with room behind it", "boot without vdso=0")
+
+    def note(self, address: int, size: int) -> None:
+        """Note what is about to be mapped, until it holds a mailbox: should we be killed, the next one unmaps it."""
+        self.memory.write(self.vdso.note, struct.pack("<QQ", address, size))
+
+    def tidy(self) -> None:
+        """Undo what a controller that was killed has left outside of any mailbox."""
+        site = self.vdso
+        if not any(self.memory.read(site.code, SITE_BYTES)):
+            return
+        with self.all_threads() as seizure:  # whoever was on the way home has arrived, and what it was to do is done
+            address, size = struct.unpack("<QQ", self.memory.read(site.note, 16))
+            is_there = any((area.begin, area.end) == (address, address + size) for area in read_maps(self.pid))
+            if is_there and self.memory.read_word(address) != self.abi["MAGIC"]:
+                with self.outside_loan(next(iter(seizure.threads.values()))) as loan:
+                    loan.system_call("munmap", address, size)
+            self.memory.write(site.code, bytes(SITE_BYTES))
+
+    def unmap(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Let one thread unmap these spans, from outside of them; when no thread is on its way through them."""
+        with self.all_threads() as seizure, self.outside_loan(next(iter(seizure.threads.values()))) as loan:
+            for address, size in spans:
+                loan.system_call("munmap", address, size)
+
+    @contextmanager
+    def all_threads(self) -> Iterator[Seizure]:
+        """Stop all threads, none of them on a way home that nobody waits at the end of; let them go afterwards."""
+        seizure = Seizure(self.kernel, self.pid, self.options)
+        watched = {tid: self.settler.watch(tid) for tid in seizure.listing()}
+        try:
+            seizure.seize()
+            self.settle(seizure, watched)
+            yield seizure
+        finally:
+            seizure.detach()
+
+    def settle(self, seizure: Seizure, watched: Mapping[int, Waiting | None]) -> None:
+        """Settle all stopped threads; one that a controller that was killed had borrowed first comes home."""
+        for thread in seizure.threads.values():
+            seizure.let_out(thread, self.is_homeward)
+            self.settler.settle(thread, watched.get(thread.tid))
+            thread.put_back()
+
+    def is_homeward(self, address: int) -> bool:
+        """Whether an address lies on the way home outside, or in what has no mailbox that says it is awake."""
+        if self.vdso.code <= address < self.vdso.note:
+            return True
+        if address >= LOW_END:
+            return False
+        mailbox = self.mailbox()
+        if mailbox is None:
+            return False
+        low, size, awake = mailbox.get("low", "low_bytes", "awake")
+        home = low + up(mailbox.record.size)
+        return home <= address < (home + PAGE if awake else low + size)
 
     @contextmanager
     def one_thread(self) -> Iterator[Thread]:
@@ -74,6 +136,7 @@ class Target:
             if tid not in seizure.threads:
                 raise Vanished(f"thread {tid} has ended")
             thread = seizure.threads[tid]
+            seizure.let_out(thread, self.is_homeward)
             self.settler.settle(thread, watched)
             thread.put_back()
             yield thread
@@ -81,9 +144,9 @@ class Target:
             seizure.detach()
 
     @contextmanager
-    def loan(self, thread: Thread, site: Site, done: int = 0) -> Iterator[Loan]:
+    def loan(self, thread: Thread, site: Site) -> Iterator[Loan]:
         """Borrow a stopped thread for calls, by this way home."""
-        with borrowed(self.kernel, thread, self.memory, site, done) as loan:
+        with lent(Loan(self.kernel, thread, self.memory, site)) as loan:
             yield loan
 
     def _least_minding(self, tids: list[int]) -> tuple[int, Waiting | None]:

@@ -19,10 +19,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from eudaemon.possession.errors import OperationFailed, Refused, Vanished
+from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Vanished
+from eudaemon.possession.homeward import STOP_SIGNAL
 from eudaemon.possession.ptrace import OPTION_SYSGOOD, Kernel, Registers
 from eudaemon.possession.stops import Stop, Why, read_status
 
+_INT3_BYTES = 1
 STOP_S_MAX = 2.0  # how long a thread may take to stop
 SPINS_MAX = 20  # looks without a pause
 NAP_S = 0.001  # at most, where SIGCHLD goes to another thread of ours
@@ -32,7 +34,7 @@ LISTINGS_MAX = 100  # of threads, until two agree
 class Thread:
     """A thread of the tracee that we have seized."""
 
-    __slots__ = ("_kernel", "is_stopped", "mask", "owed", "registers", "tid")
+    __slots__ = ("_kernel", "is_known", "is_stopped", "mask", "owed", "registers", "tid")
 
     def __init__(self, kernel: Kernel, tid: int) -> None:
         self._kernel = kernel
@@ -40,6 +42,7 @@ class Thread:
         self.registers = Registers()
         self.mask = 0
         self.is_stopped = False
+        self.is_known = False  # whether registers and mask have been read
         self.owed: list[int] = []  # signals that we took from it
 
     def wait(self, within_s: float = STOP_S_MAX) -> Stop:
@@ -52,13 +55,29 @@ class Thread:
         self.is_stopped = True
         return stop
 
-    def take(self) -> None:
-        """Wait for the stop that was asked for, and read registers and mask."""
+    def take(self, dropped: int = 0) -> None:
+        """Wait for the stop that was asked for, and read registers and mask. `dropped` is a signal not passed on."""
+        self.is_known = False
         while (stop := self.wait()).why is not Why.INTERRUPTED:
             # On its way before we asked: delivered now, as it would have been.
-            self.go_on(stop.signal if stop.why is Why.SIGNAL else 0)
+            self.go_on(stop.signal if stop.why is Why.SIGNAL and stop.signal != dropped else 0)
+        fault = self._kernel.pending_fault(self.tid)
+        if fault:
+            self._drop(fault)
         self._kernel.get_registers(self.tid, self.registers)
+        if fault == signal.SIGTRAP:
+            self.registers.rip -= _INT3_BYTES  # which the processor has gone beyond; other faults stand at theirs
         self.mask = self._kernel.get_mask(self.tid)
+        self.is_known = True
+
+    def _drop(self, fault: int) -> None:
+        """Take the signal of a fault that has been raised and not delivered: its instruction will raise it again.
+
+        It tells addresses of the code that raised it, and must not come when other code runs.
+        """
+        self.go_on()
+        while (stop := self.wait()).signal != fault or stop.why is not Why.SIGNAL:
+            self.go_on(stop.signal if stop.why is Why.SIGNAL else 0)
 
     def go_on(self, signal: int = 0) -> None:
         """Let it run until its next stop, with a signal or without."""
@@ -81,8 +100,9 @@ class Thread:
         self._kernel.set_mask(self.tid, mask)
 
     def put_back(self) -> None:
-        """Give it its own registers and mask again."""
-        self.set(self.registers, self.mask)
+        """Give it its own registers and mask again, if they have been read at all."""
+        if self.is_known:
+            self.set(self.registers, self.mask)
 
     def detach(self) -> None:
         """Let it go, and send again what was taken from it."""
@@ -122,8 +142,8 @@ class Seizure:
         new = [thread for tid in tids if (thread := self._seized(tid)) is not None]
         self.interrupt(new)
 
-    def interrupt(self, threads: Iterable[Thread]) -> None:
-        """Stop these seized threads, which run."""
+    def interrupt(self, threads: Iterable[Thread], dropped: int = 0) -> None:
+        """Stop these seized threads, which run. `dropped`: a signal that is not passed on to them."""
         running = list(threads)
         if not self.began_ns:
             self.began_ns = time.monotonic_ns()
@@ -132,7 +152,7 @@ class Seizure:
                 self._kernel.interrupt(thread.tid)
         for thread in running:
             try:
-                thread.take()
+                thread.take(dropped)
             except Vanished:
                 self.threads.pop(thread.tid, None)
             except TimeoutError:
@@ -140,6 +160,20 @@ class Seizure:
                     f"thread {thread.tid} of process {self.pid} does not stop: {state_of(self.pid, thread.tid)}",
                     "a parent in vfork and a thread that waits for a disk cannot be stopped; try again later",
                 ) from None
+
+    def let_out(self, thread: Thread, inside: Callable[[int], bool]) -> None:
+        """Let a stopped thread run on until its next instruction lies outside."""
+        until_s = time.monotonic() + STOP_S_MAX
+        while inside(thread.registers.rip):
+            if time.monotonic() > until_s:
+                raise PossessionError(
+                    f"thread {thread.tid} of process {self.pid} does not come home from {thread.registers.rip:#x}"
+                )
+            thread.go_on()
+            time.sleep(NAP_S)  # or it is asked to stop before it has run one instruction, again and again
+            self.interrupt([thread], STOP_SIGNAL)  # which the way home sends itself, and has been heard by now
+            if thread.tid not in self.threads:
+                return
 
     def detach(self) -> None:
         """Let all go. What cannot be told so because it runs is stopped first; what has ended is no loss."""

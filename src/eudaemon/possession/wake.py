@@ -60,8 +60,9 @@ def wake(planted: Planted) -> int:
                     planted.call(loan, "seal_restore")
             raise Undone(f"waking failed: {error.reason}", error.do) from error
     frozen_ns = time.monotonic_ns() - seizure.began_ns
-    planted.mailbox.set("frozen_ns", frozen_ns)
-    planted.mailbox.set("possessed_at_ns", time.time_ns())
+    with suppress(PossessionError):  # for people only
+        planted.mailbox.set("frozen_ns", frozen_ns)
+        planted.mailbox.set("possessed_at_ns", time.time_ns())
     return frozen_ns
 
 
@@ -145,11 +146,8 @@ def _leave_restartable_sequence(memory: Memory, thread: Thread, rseq: int) -> No
 
 def _enter(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None:
     entry, stack_top = planted.symbols["seal_wake"], planted.target.abi["SLOT_STACK_TOP"]
-    shadow = planted.mailbox.one("shadow_offset")
     for thread, slot in zip(threads, slots, strict=False):
         registers = thread.registers.copy()
         registers.rip, registers.rdi, registers.rsp = entry, slot, slot + (stack_top - _WORD)
         registers.eflags, registers.orig_rax = _PLAIN_FLAGS, _NO_CALL
-        if shadow:
-            registers.gs_base = shadow
         thread.send(registers, _ALL_SIGNALS)  # which the engine's prologue opens, when it is ready for them

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 from eudaemon.possession.errors import PossessionError, Vanished
 from eudaemon.possession.mailbox import Context
-from eudaemon.possession.memory import Remote
 from eudaemon.possession.plant import inner_tids
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.remote import Loan
+from eudaemon.possession.settle import Waiting
 from eudaemon.possession.tracee import Seizure, Thread
 from eudaemon.possession.wake import frozen
 
@@ -34,6 +34,7 @@ class Leaving:
     seizure: Seizure
     shadowed: bool
     contexts: dict[int, Context] = field(default_factory=dict)  # by thread
+    denied: dict[int, Waiting | None] = field(default_factory=dict)  # calls that said EINTR because of us
     home: dict[int, Context | None] = field(default_factory=dict)  # threads that are out; with a context: of the engine
 
     def unresolved(self) -> list[Thread]:
@@ -67,7 +68,9 @@ def withdraw(planted: Planted) -> int:
         while True:
             threads = leaving.unresolved()
             for thread in threads:
-                target.settler.settle(thread, watched.pop(thread.tid, None))
+                seizure.let_out(thread, target.is_homeward)
+                if target.settler.deny(thread):
+                    leaving.denied[thread.tid] = watched.get(thread.tid)
             busy = _recover(leaving, threads)
             if busy:
                 if time.monotonic() > until_s:
@@ -100,7 +103,10 @@ def _parking(planted: Planted) -> Iterator[None]:
 
 def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
     """Ask the engine where each thread's application is. Return the threads that are at work inside the engine."""
-    planted, abi = leaving.planted, leaving.planted.target.abi
+    planted, target, abi = leaving.planted, leaving.planted.target, leaving.planted.target.abi
+    if not planted.mailbox.one("awake"):  # half planted, or half released: all are native already
+        leaving.home |= dict.fromkeys((thread.tid for thread in threads), None)
+        return []
     leaving.read_contexts()
     entry = planted.symbols["seal_wake"]
     asked = []
@@ -130,8 +136,11 @@ def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
                 raise PossessionError(f"the engine has no context of thread {thread.tid}", "please report it")
             thread.registers, thread.mask = registers, context.one("mask")
             leaving.without_shadow(thread)
+            target.settler.shorten(thread, leaving.denied.get(thread.tid))
             leaving.home[thread.tid] = context
         else:
+            target.settler.settle(thread, None)
+            target.settler.shorten(thread, leaving.denied.get(thread.tid))
             # Native; but whoever has once been woken has to take its farewell. (An ambushed thread has not.)
             woken = context is not None and context.one("state") == abi["state::RUNNING"]
             leaving.home[thread.tid] = context if woken else None
@@ -180,8 +189,7 @@ def _farewell(leaving: Leaving) -> None:
                 site = planted.slot_site(context.address)
                 target.memory.write(site.stack, site.returning())
                 thread = leaving.seizure.threads[tid]
-                done = planted.symbols.get("seal_done", Remote(0))
-                lent.append((loans.enter_context(target.loan(thread, site, done)), context))
+                lent.append((loans.enter_context(target.loan(thread, site)), context))
         for loan, context in lent:
             loan.start(planted.symbols["seal_farewell"], context.address)
         for loan, _ in lent:
@@ -206,8 +214,9 @@ def _the_others_go(seizure: Seizure) -> Thread:
 def _unmap(planted: Planted, thread: Thread) -> None:
     """Unmap everything that is noted, the reservation with the notes last."""
     target = planted.target
-    low = target.abi["mapping::LOW"]
-    spans = sorted(planted.mailbox.mappings(), key=lambda mapped: mapped.kind == low)
+    *spans, low = planted.mailbox.spans()
     with target.outside_loan(thread) as loan:
         for mapped in spans:
             loan.system_call("munmap", mapped.address, mapped.size)
+            planted.mailbox.forget_mapping(mapped)
+        loan.system_call("munmap", low.address, low.size)

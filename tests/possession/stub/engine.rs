@@ -81,13 +81,12 @@ unsafe extern "C" fn take_over(mailbox: *mut Mailbox) -> i64 {
 }
 
 unsafe extern "C" fn recover(mailbox: *mut Mailbox) -> i64 {
-    let begin = seal_wake as *const () as u64;
-    let end = seal_wake_end as *const () as u64;
     unsafe {
         for index in 0..(*mailbox).snapshot_count as usize {
             let snapshot = addr_of_mut!((*mailbox).snapshots[index]);
             let rip = (*snapshot).regs[user_regs::RIP];
-            (*snapshot).status = if begin <= rip && rip < end {
+            let ours = (*mailbox).low <= rip && rip < (*mailbox).heap;
+            (*snapshot).status = if ours {
                 recovered::BUSY
             } else {
                 recovered::NATIVE
@@ -136,7 +135,6 @@ extern "C" fn seal_wake() {
         "mov r14, [rdi + {regs} + 8*14]", "mov r15, [rdi + {regs} + 8*15]", "mov rdi, [rdi + {regs} + 8*7]",
         "popfq",
         "ret 128",
-        ".globl seal_wake_end", "seal_wake_end:",
         state = const offset_of!(Context, state), running = const state::RUNNING, parked = const state::PARKED,
         hold = const offset_of!(Context, hold), request = const offset_of!(Context, request),
         mask = const offset_of!(Context, mask), park = const request::PARK, regs = const offset_of!(Context, regs), rip = const offset_of!(Context, rip),
@@ -149,8 +147,4 @@ extern "C" fn seal_wake() {
 #[unsafe(naked)]
 extern "C" fn seal_ambush() {
     naked_asm!("ud2")
-}
-
-unsafe extern "C" {
-    fn seal_wake_end();
 }
