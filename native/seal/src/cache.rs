@@ -351,8 +351,11 @@ impl Thread {
         sys::set_table_entry(self.slot, abi::SLOT_RETURNS, pc.0, host.0);
     }
 
-    /// Let returns to `pc` find the landing behind its call again; answer whether there is one.
+    /// Let returns to `pc` find the landing behind its call again, if its place is free; answer whether they do.
     pub fn renew_landing(&mut self, pc: GuestPc) -> bool {
+        if sys::table_entry(self.slot, abi::SLOT_RETURNS, pc.0) != 0 {
+            return false;
+        }
         let Some(at) = self.landing_of.get(pc) else { return false };
         let (host, fragment) = self.landings[at as usize];
         if self.fragments[fragment as usize].dead {
