@@ -1,7 +1,7 @@
 """Every blocking call, with and without a deadline, possessed and released again and again while it waits.
 
-It must never say EINTR, and a deadline must hold: were one begun anew at each cycle, the call would never end. A timeout
-that belongs to a socket (`socket`) is begun anew, for nobody tells how much of it is over; that is remarked.
+It must never say EINTR, and a deadline must hold: were one begun anew at each cycle, the call would never end. A
+timeout that belongs to a socket (`socket`) is begun anew, for nobody tells how much of it is over; that is remarked.
 """
 
 from __future__ import annotations

@@ -93,12 +93,14 @@ def withdraw(planted: Planted) -> int:
 def _parking(planted: Planted) -> Iterator[None]:
     """Meanwhile whoever comes out of the engine parks, also a thread that has only begun."""
     planted.mailbox.set("park", 1)
+    went_well = False
     try:
         yield
-    except BaseException:
-        with suppress(PossessionError):
-            planted.mailbox.set("park", 0)
-        raise
+        went_well = True
+    finally:
+        if not went_well:
+            with suppress(PossessionError):
+                planted.mailbox.set("park", 0)
 
 
 def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
