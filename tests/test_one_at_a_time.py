@@ -74,6 +74,22 @@ def test_a_home_is_held_once_and_free_again_when_it_is_given_back(name: str, tmp
     app.hold(home).close()
 
 
+def test_who_may_wait_gets_a_home_when_it_is_given_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = app.folder(tmp_path / "farm")
+    first = app.hold(home)
+    monkeypatch.setattr(app.time, "sleep", lambda _: first.close())
+    app.hold(home, wait_s=60).close()
+    assert f"process {os.getpid()} still has {home}; waiting for it to end, at most 60 s" in caplog.text
+
+
+def test_who_waits_for_nothing_is_refused_in_the_end(tmp_path: Path) -> None:
+    home = app.folder(tmp_path / "farm")
+    with app.hold(home), pytest.raises(PartError, match="in use by another farm"):
+        app.hold(home, wait_s=0.2)
+
+
 def test_a_home_that_cannot_be_held_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "lock").mkdir()
     with pytest.raises(PartError, match="--data names another place"):

@@ -1,6 +1,6 @@
 """The composition root: settings in, running parts out. Only this file and `cli` know every part.
 
-A part's life:  hello -> hold -> preload -> bind -> confine -> ready -> run until stopped
+A part's life:  hello -> hold -> preload -> bind -> confine -> run: up (it says so), then until stopped
 It holds its home alone, binds while it may still be root, and confines itself before the first byte of an attacker is
 read.
 """
@@ -36,6 +36,8 @@ log = logging.getLogger("eudaemon")
 
 SEED_BYTES = 32
 UNPRIVILEGED_PORT_OFFSET = 10_000
+HOLD_S_MAX = 10.0  # parts whose supervisor was killed notice at once, and still finish what is under way
+_HOLD_AGAIN_S = 0.1
 TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")  # what brings OpenSSL into a sensor
 
 
@@ -60,8 +62,8 @@ class Serving(Protocol):
     def bind(self) -> Sequence[str]:
         """Open the sockets; return what listens where, as people read it."""
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then end in good order."""
+    async def run(self, stop: asyncio.Event, up: Callable[[], None]) -> None:
+        """Serve until `stop` is set, then end in good order. `up` is called once, when all that serves is there."""
 
 
 def default_data() -> Path:
@@ -82,14 +84,15 @@ def serve_sensor(general: GeneralSettings, settings: SensorSettings, fetch: Fetc
     if "uplink" in told:
         uplink = dataclasses.replace(settings.uplink, **told["uplink"])
         settings = dataclasses.replace(settings, name=told["sensor"], uplink=uplink)
-    home = folder(data / "sensor")
-    with hold(home):
+    configure_logging(general)
+    home = folder(data / "sensor").resolve()
+    with hold(home, HOLD_S_MAX if told else 0.0):
         sensor = Sensor(settings, fetch, read_seed(data), home)
         if find_spec("_ssl") is not None and not _can_wait(TLS, general.sensor_uid, home):
             for module in TLS:
                 import_module(module)
         try:
-            _serve(sensor, "sensor", general, channel, home, general.sensor_uid, dict)
+            _serve(sensor, "sensor", channel, home, general.sensor_uid, dict)
         except BindError as error:
             raise PartError(str(error)) from None
 
@@ -101,8 +104,9 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> 
 
     channel = Channel()
     told = channel.hello()
-    home = folder(data / "farm")
-    with hold(home):
+    configure_logging(general)
+    home = folder(data / "farm").resolve()
+    with hold(home, HOLD_S_MAX if told else 0.0):
         farm = Farm(settings, home)
         if "sensor" in told:
             farm.admit(told["sensor"], told["secret"])
@@ -116,7 +120,7 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> 
                     "page": farm.page_url, "intake": farm.intake_url}  # fmt: skip
 
         try:
-            _serve(farm, "farm", general, channel, home, general.farm_uid, ready)
+            _serve(farm, "farm", channel, home, general.farm_uid, ready)
         except ServingError as error:
             raise PartError(str(error)) from None
 
@@ -124,19 +128,21 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> 
 def _serve(
     part: Serving,
     name: str,
-    general: GeneralSettings,
     channel: Channel,
     home: Path,
     uid: int,
     ready: Callable[[], dict[str, Any]],
 ) -> None:
-    configure_logging(general)
     began_s = time.monotonic()
     part.preload()
     listening = part.bind()
-    message = ready()
     confined = confine(uid, home)
     log.info("%s: confined by %s", name, confined)
+
+    def up() -> None:
+        channel.ready({**ready(), "listening": list(listening)})
+        log.info("%s: up after %.2f s, %d sockets", name, time.monotonic() - began_s, len(listening))
+        log.debug("%s: listening on %s", name, ", ".join(listening))
 
     async def serve() -> None:
         stop = asyncio.Event()
@@ -144,10 +150,7 @@ def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         channel.watch(stop.set)
-        channel.ready({**message, "listening": list(listening)})
-        log.info("%s: up after %.2f s, %d sockets", name, time.monotonic() - began_s, len(listening))
-        log.debug("%s: listening on %s", name, ", ".join(listening))
-        await part.run(stop)
+        await part.run(stop, up)
         log.info("%s: stopped", name)
 
     asyncio.run(serve())
@@ -162,6 +165,7 @@ def confine(uid: int, home: Path) -> str:
         if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
             raise PartError(f"{home} cannot be reached by user id {uid}: a folder above it is closed to others; "
                             "--data names another place")  # fmt: skip
+    os.chdir(home)  # where it was started may be out of reach from now on, and chDB looks there
     if confinement.no_new_privileges():
         held.append("no_new_privs")
         if confinement.restrict_files(_readable(), [home, Path("/dev/null"), Path("/dev/shm")]):  # noqa: S108
@@ -205,29 +209,44 @@ def folder(path: Path) -> Path:
     return path
 
 
-def hold(home: Path) -> BinaryIO:
+def hold(home: Path, wait_s: float = 0.0) -> BinaryIO:
     """Take a part's home for this process alone, until what is returned is closed. Raises `PartError`.
 
-    The lock is the open file's: however the process ends, the kernel gives it back.
+    The lock is the open file's: however the process ends, the kernel gives it back. `wait_s` is for how long to wait
+    for who has it and may be ending.
     """
     path = home / "lock"
     try:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
     except OSError as error:
         raise PartError(f"{path} cannot be opened: {error.strerror}; --data names another place") from None
+    until_s = time.monotonic() + wait_s
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while not _locked(file):
+            who = os.pread(file.fileno(), 20, 0).decode("ascii", "replace").strip() or "unknown"
+            if time.monotonic() >= until_s:
+                file.close()
+                raise PartError(f"{home} is in use by another {home.name}, process {who}: stop that one, "
+                                "or name another place with --data")  # fmt: skip
+            if wait_s:
+                log.warning("%s: process %s still has %s; waiting for it to end, at most %g s",
+                            home.name, who, home, wait_s)  # fmt: skip
+                wait_s = 0.0
+            time.sleep(_HOLD_AGAIN_S)
         file.truncate()
         file.write(b"%d\n" % os.getpid())
-    except BlockingIOError:
-        with file:
-            who = file.read(20).decode("ascii", "replace").strip() or "unknown"
-        raise PartError(f"{home} is in use by another {home.name}, process {who}: stop that one, "
-                        "or name another place with --data") from None  # fmt: skip
     except OSError as error:
         file.close()
         raise PartError(f"{path} cannot be locked: {error.strerror}; --data names another place") from None
     return file
+
+
+def _locked(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def read_seed(data: Path) -> bytes:

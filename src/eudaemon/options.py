@@ -6,6 +6,7 @@ the parts together, reads the one TOML file into them, and names the line that i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
@@ -38,6 +39,18 @@ def option(
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
     return field(default=MISSING if default is ... else default, metadata=metadata)
+
+
+def port_ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """Read `23,2323,5000-5010` as first and last port of each range. Raises `ValueError` with what is wrong."""
+    found = []
+    for part in text.split(","):
+        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last <= 65535:
+            raise ValueError(f"{part!r} is neither a port nor a range of ports")
+        found.append((first, last))
+    return tuple(found)
 
 
 def restored(kind: type[T], values: dict[str, Any]) -> T:

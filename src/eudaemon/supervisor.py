@@ -60,9 +60,12 @@ class Channel:
         return message
 
     def ready(self, message: dict[str, Any]) -> None:
-        """Say that the part serves, and what the supervisor should know of it."""
+        """Say that the part serves, and what the supervisor should know of it. Raises `PartError`."""
         if self._socket is not None:
-            self._socket.sendall(json.dumps(message).encode() + b"\n")
+            try:
+                self._socket.sendall(json.dumps(message).encode() + b"\n")
+            except OSError:
+                raise PartError("the supervisor is gone") from None
 
     def watch(self, gone: Callable[[], None]) -> None:
         """Call `gone` when the supervisor has ended. Needs the running loop."""

@@ -123,8 +123,11 @@ class Honeynet:
 async def running(place: Path, *, sensor: str = "", more: str = "") -> AsyncIterator[Honeynet]:
     """Run a honeynet on loopback, stop it at the end, and check that it stopped in good order.
 
-    `sensor` are lines for [sensor], `more` whole sections.
+    It is started from a folder that only its owner can enter, as root's home is. `sensor` are lines for [sensor],
+    `more` whole sections.
     """
+    closed = place / "closed"
+    closed.mkdir(mode=0o700, exist_ok=True)
     names = ("telnet", "http", "catchall", "page", "intake")
     ports = dict(zip(names, free_ports(len(names)), strict=True))
     if "[fetch]" not in more:
@@ -137,10 +140,11 @@ async def running(place: Path, *, sensor: str = "", more: str = "") -> AsyncIter
         f"[farm.page]\naddress = '127.0.0.1'\nport = {ports['page']}\n"
         f"[farm.intake]\naddresses = ['127.0.0.1']\nport = {ports['intake']}\n{more}\n"
     )
+    moved = [] if "port_offset" in sensor else ["--port-offset", "0"]
     with (place / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "eudaemon", "up", "--config", str(config), "--data", str(place / "data"),
-            "--port-offset", "0", stdout=asyncio.subprocess.PIPE, stderr=log,
+            *moved, cwd=closed, stdout=asyncio.subprocess.PIPE, stderr=log,
         )  # fmt: skip
     net = Honeynet(process, place, ports)
     assert process.stdout is not None
@@ -154,10 +158,12 @@ async def running(place: Path, *, sensor: str = "", more: str = "") -> AsyncIter
         assert found
         net.page = found[1]
         yield net
-        process.send_signal(signal.SIGTERM)
+        killed = process.returncode is not None  # by the test
+        if not killed:
+            process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(60):
-            rest = await process.stdout.read()
-            assert await process.wait() == 0, rest.decode()
+            rest = await process.stdout.read()  # ends when the parts have ended, too
+            assert killed or await process.wait() == 0, rest.decode()
     finally:
         if net._client is not None:
             await net._client.aclose()

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import random
+import signal
 import ssl
 import time
 from collections import Counter
@@ -264,3 +265,28 @@ async def test_what_the_farm_acknowledged_it_has_once_however_it_is_killed(tmp_p
     assert uploader.sent_again
     ledger = await farm_ledger(tmp_path)
     assert ledger.of("raw") == dict.fromkeys(uploader.acknowledged, 1)
+
+
+# --- the supervisor killed ------------------------------------------------------------------------------
+
+
+async def test_up_after_kill_9_waits_for_the_parts_that_are_still_there() -> None:
+    with public_folder() as place:
+        async with running(place) as first:
+            slow = first.part("farm")
+            assert slow is not None
+            os.kill(slow, signal.SIGSTOP)
+            first.process.kill()
+            second = asyncio.create_task(_up_and_down(place))
+            try:
+                while f"process {slow} still has" not in first.log:
+                    assert not second.done()
+                    await asyncio.sleep(0.05)
+            finally:
+                os.kill(slow, signal.SIGCONT)
+            await second
+
+
+async def _up_and_down(place: Path) -> None:
+    async with running(place) as net:
+        assert net.part("farm") is not None

@@ -121,6 +121,47 @@ def test_an_event_appears_without_a_reload(desk: Watched, running: Running) -> N
     assert page.evaluate("window.same")
 
 
+def test_many_tabs_share_one_live_feed_which_outlives_its_tab(chromium: Browser, running: Running) -> None:
+    """A browser keeps six connections to a host: a feed for each tab would leave the seventh none to load with."""
+    first = logged_in(chromium, running).page
+    feeds: list[Page] = []
+    first.context.on(
+        "request", lambda request: feeds.append(request.frame.page) if "/api/live" in request.url else None
+    )
+    tabs = [first.context.new_page() for _ in range(8)]
+    for page in tabs:
+        page.goto(f"{running.url}/")
+        expect(page.locator(".feed-head [role=status]")).to_have_text("live")
+    assert feeds == []  # the first tab has it
+    first.close()
+    running.happen(time.time(), [facts.LoginTried("before", "succession", False)])
+    for page in tabs:
+        expect(page.locator(".feed-head [role=status]")).to_have_text("live")
+    while not feeds:
+        tabs[0].wait_for_timeout(50)
+    for user in ("one", "two"):
+        running.happen(time.time(), [facts.LoginTried(user, "shared", False)])
+        for page in tabs:
+            expect(page.locator(".feed-line", has_text=f"{user} / shared")).to_have_count(1)
+    assert len(feeds) == 1
+    tabs[0].get_by_role("button", name="Log out").click()
+    expect(tabs[0].get_by_role("button", name="Log in")).to_be_visible()
+    tabs[0].context.close()
+
+
+def test_a_browser_in_which_tabs_cannot_agree_has_a_feed_for_each(chromium: Browser, running: Running) -> None:
+    context = logged_in(chromium, running).page.context
+    context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
+    tabs = [context.new_page() for _ in range(2)]
+    for page in tabs:
+        page.goto(f"{running.url}/")
+        expect(page.locator(".feed-head [role=status]")).to_have_text("live")
+    running.happen(time.time(), [facts.LoginTried("old", "browser", False)])
+    for page in tabs:
+        expect(page.locator(".feed-line", has_text="old / browser")).to_have_count(1)
+    context.close()
+
+
 def test_a_paused_feed_stands_still_and_catches_up(desk: Watched, running: Running) -> None:
     page = desk.open("/")
     expect(page.locator(".feed-head [role=status]")).to_have_text("live")

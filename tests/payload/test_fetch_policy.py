@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eudaemon.payload.fetch import service
 from eudaemon.payload.fetch.outcome import Failed, Refused
-from eudaemon.payload.fetch.policy import FetchSettings, forbidden, is_own
+from eudaemon.payload.fetch.policy import SCHEMES, FetchSettings, forbidden, is_own
 from eudaemon.payload.fetch.target import aim
 from eudaemon.payload.url import parse
 from payload.servers import ATTACKER, Lab, saying, serving, tool
@@ -68,6 +69,31 @@ def test_policies() -> None:
     assert forbidden("10.1.2.3", "1.1.1.1", FetchSettings(lab_networks=("10.0.0.0/8",))) == ""
     assert forbidden("11.1.2.3", "1.1.1.1", FetchSettings(own_networks=("11.1.0.0/16",))) == "address: own"
     assert forbidden("2620:fe::9", "1.1.1.1", FetchSettings(own_networks=("2620:fe::/48",))) == "address: own"
+
+
+@pytest.mark.parametrize("url", ["nc://8.8.8.8:25/", "tcp://8.8.8.8:22/", "tcp://8.8.8.8:6379/", "nc://8.8.8.8:27017/"])
+async def test_a_bare_connection_goes_only_where_loaders_wait(url: str) -> None:
+    resolve, asked = resolver([STRANGER])
+    wish = parse(url)
+    with pytest.raises(Refused, match=f"^policy: {wish.scheme} port {wish.port}$"):
+        await aim(wish, ATTACKER, PUBLIC, resolve)
+    assert asked == []  # not even its name is asked for
+    assert (await aim(parse("nc://8.8.8.8:8080/"), ATTACKER, PUBLIC, resolve)).addresses == (STRANGER,)
+    assert (await aim(parse("http://8.8.8.8:25/"), ATTACKER, PUBLIC, resolve)).addresses == (STRANGER,)
+
+
+async def test_ports_can_be_set_for_every_scheme_also_behind_a_redirect() -> None:
+    async with serving(saying(b"moved there")) as hidden:
+        moved = f"HTTP/1.0 302 Found\r\nLocation: http://127.0.0.1:{hidden}/x\r\n\r\n".encode()
+        async with serving(saying(moved)) as port:
+            lab = Lab(ports=(f"http,https {port}", "tftp 69"))
+            result = await lab.fetch(f"http://127.0.0.1:{port}/x")
+            assert (result.outcome, result.reason) == ("refused", f"policy: http port {hidden}")
+            assert (await lab.fetch("tftp://127.0.0.1:70/x")).reason == "policy: tftp port 70"
+
+
+def test_the_schemes_whose_ports_can_be_set_are_those_that_are_fetched() -> None:
+    assert set(SCHEMES) == set(service.SCHEMES)
 
 
 @given(st.ip_addresses().map(str))
@@ -140,7 +166,7 @@ async def test_the_next_address_is_tried_when_one_does_not_accept() -> None:
 )
 async def test_no_spelling_of_an_address_gets_through(host: str, reason: str) -> None:
     for scheme in ("http", "https", "ftp", "tftp", "nc"):
-        result = await Lab(lab_networks=()).fetch(f"{scheme}://{host}:9/x")
+        result = await Lab(lab_networks=()).fetch(f"{scheme}://{host}:4444/x")
         assert (result.outcome, result.reason) == ("refused", reason)
 
 

@@ -10,11 +10,12 @@ import os
 import random
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
+from eudaemon.possession.errors import PossessionError
 from possession import cycles
 from possession.residue import GROWN_KIB_MAX, Look, look
 from possession.running import Running, where
@@ -77,12 +78,28 @@ def _cycles(served: Served, speakers: list[Running]) -> None:
         for number in range(CYCLES):
             with ExitStack() as possessed:
                 for pid in served.pids():
-                    possessed.enter_context(cycles.possess(pid))
+                    _possess(possessed, pid)
                 _stay(speakers, dice, number)
             _stay(speakers, dice, number + 2)
     except AssertionError as error:
         threads = "\n".join(line for pid in served.pids() for line in where(pid))
         raise AssertionError(f"{error}\nthe server's:\n{threads}") from error
+
+
+def _possess(possessed: ExitStack, pid: int) -> None:
+    """Possess one process of a server; one that has ended or executed another program meanwhile is no loss."""
+    program = _program(pid)
+    try:
+        possessed.enter_context(cycles.possess(pid))
+    except PossessionError:
+        if program and program == _program(pid):
+            raise
+
+
+def _program(pid: int) -> str:
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/exe")  # of a zombie there is none
+    return ""
 
 
 def _stay(speakers: list[Running], dice: random.Random, number: int) -> None:

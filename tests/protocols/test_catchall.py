@@ -78,7 +78,7 @@ SHELL = r"""
 ! command.entered
 ? http://198.51.100.7/x
 = ok 2321
-> echo hello\necho -e '\\x41\\x42' > /tmp/f
+> echo hello\necho -e '\\x01\\x02' > /tmp/f
 ! command.entered line='echo hello'
 """
 
@@ -89,7 +89,7 @@ def test_commands_go_to_the_shell_and_nothing_is_shown(split: int) -> None:
     talk.tell(HalfClosed(talk.at_s))
     assert talk.over
     talk.end()
-    assert ("upload", "/tmp/f", b"AB\n") in [(keep.origin, keep.name, keep.data) for keep in talk.kept]
+    assert ("upload", "/tmp/f", b"\1\2\n") in [(keep.origin, keep.name, keep.data) for keep in talk.kept]
     assert talk.sent == b""
 
 

@@ -267,12 +267,12 @@ def test_a_request_that_the_end_cuts_is_still_told() -> None:
 
 def test_what_was_written_is_kept_even_if_the_end_is_a_fault() -> None:
     talk = table(host_like("product", KEEPS_ALIVE))
-    talk.say(b"GET /x?a=;echo+hello+%3E+/tmp/f HTTP/1.1\r\n\r\n")
+    talk.say(b"GET /x?a=;echo+-e+%27hello%5Cx01%27+%3E+/tmp/f HTTP/1.1\r\n\r\n")
     bomb = gzip.compress(bytes(4 * room.INFLATED_BYTES_MAX))
     talk.say(b"POST /x HTTP/1.1\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(bomb) + 1, bomb))
     talk.end()
     assert "compressed body" in talk.fault
-    assert ("/tmp/f", b"hello\n") in [(keep.name, keep.data) for keep in talk.kept]
+    assert ("/tmp/f", b"hello\1\n") in [(keep.name, keep.data) for keep in talk.kept]
 
 
 def test_the_line_stays_open_for_what_a_command_still_fetches() -> None:

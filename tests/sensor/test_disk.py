@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from eudaemon.events import catalogue as facts
 from eudaemon.payload.fetch.transfer import NoRoomError
 from eudaemon.sensor.artefacts import BUFFER_BYTES_MAX, ArtefactStore, Sink
 from eudaemon.sensor.settings import Capture
-from sensor.harness import events, running
+from sensor.harness import Running, events, running
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -183,3 +184,36 @@ def test_an_artefact_over_the_limit_is_refused(tmp_path: Path) -> None:
         sink.write(b"x")
     sink.abort()
     assert stated == []
+
+
+async def test_tls_needs_no_room_for_its_certificate_when_the_disk_is_full(small_disk: Path) -> None:
+    async with running(small_disk) as sensor:
+        fill(small_disk)
+        assert await says_by_tls(sensor, b"bye") == b"bye"
+    assert not events(small_disk, "sensor.faulted")
+
+
+async def test_a_disk_that_is_full_at_the_start_costs_tls_until_there_is_room(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(small_disk, tls=False):
+        pass  # a spool with its id is there, a certificate is not
+    ballast = fill(small_disk)
+    async with running(small_disk) as sensor:
+        assert "no certificate: [Errno 28] No space left on device" in caplog.text
+        hello = b"\x16\x03\x01\x00\x05\x01\0\0\x01\0"
+        assert await sensor.say(hello) == hello  # what is no TLS is the room's
+        ballast.unlink()
+        assert await says_by_tls(sensor, b"bye") == b"bye"
+        await sensor.until("session.closed", count=2)
+    assert not events(small_disk, "sensor.faulted")
+
+
+async def says_by_tls(sensor: Running, data: bytes) -> bytes:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    reader, writer = await asyncio.open_connection("127.0.0.1", sensor.port, ssl=context)
+    writer.write(data)
+    answer = await reader.read()
+    writer.close()
+    return answer

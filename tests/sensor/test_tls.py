@@ -146,8 +146,57 @@ async def test_tls_can_be_switched_off(tmp_path: Path) -> None:
         assert await sensor.say(hello) == hello
 
 
+EVER_MS = 3_600_000
+
+
+async def test_a_port_that_speaks_first(tmp_path: Path) -> None:
+    async with running(tmp_path, "telnet", tls_grace_ms=EVER_MS) as sensor:
+        _, out = await run(
+            need("openssl"), "s_client", "-connect", f"127.0.0.1:{sensor.port}", "-ign_eof", "-quiet",
+            stdin=b"root\r\nxc3511\r\nexit\r\n",
+        )  # fmt: skip
+    assert b" login: " in out
+    assert b"built-in shell" in out
+    assert accepted(tmp_path).version == "TLSv1.3"
+    assert [event.fact.user for event in events(tmp_path, "login.tried")] == ["root"]  # type: ignore[attr-defined]
+
+
+async def test_who_waits_is_greeted_when_the_grace_is_over(tmp_path: Path) -> None:
+    async with running(tmp_path, "talker", tls_grace_ms=20) as sensor:
+        (reader, writer), (_, gone) = await sensor.connect(), await sensor.connect()
+        gone.transport.abort()
+        assert await reader.readline() == b"hello\r\n"
+        writer.write(b"\x16\x03\x01\x00\x05\x01")
+        assert await reader.readexactly(6 * 65_536)
+        writer.close()
+    assert not events(tmp_path, "sensor.faulted")
+
+
+@pytest.mark.parametrize("first", [b"x", b"\x16\x02", b"\x16\x03\x01\x00\x05\x02"])
+async def test_who_begins_with_something_else_is_not_kept_waiting(first: bytes, tmp_path: Path) -> None:
+    async with running(tmp_path, "talker", tls_grace_ms=EVER_MS) as sensor:
+        reader, writer = await sensor.connect()
+        writer.write(first)
+        assert await reader.readexactly(7 + 65_536 * len(first)) == b"hello\r\n" + b"x" * 65_536 * len(first)
+        writer.close()
+
+
+async def test_half_a_hello_is_for_the_room_when_the_grace_is_over(tmp_path: Path) -> None:
+    async with running(tmp_path, "talker", tls_grace_ms=20) as sensor:
+        reader, writer = await sensor.connect()
+        writer.write(b"\x16\x03")
+        assert await reader.readexactly(7 + 65_536 * 2) == b"hello\r\n" + b"x" * 65_536 * 2
+        writer.close()
+
+
+async def test_who_leaves_before_the_greeting_still_hears_it(tmp_path: Path) -> None:
+    async with running(tmp_path, "talker", tls_grace_ms=EVER_MS) as sensor:
+        assert await sensor.say(b"") == b"hello\r\n"
+    assert [event.fact.reason for event in events(tmp_path, "session.closed")] == ["peer"]  # type: ignore[attr-defined]
+
+
 async def test_a_room_that_spoke_first_is_not_peeked_at(tmp_path: Path) -> None:
-    async with running(tmp_path, "talker") as sensor:
+    async with running(tmp_path, "talker", tls_grace_ms=0) as sensor:
         reader, writer = await sensor.connect()
         assert await reader.readline() == b"hello\r\n"
         writer.write(b"\x16\x03\x01\x00\x05\x01")

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eudaemon.wire import ByteReader, LineReader, PeerError, Purse, conversation, printable
+from eudaemon.wire.purse import LITTLE
 
 
 @given(st.lists(st.binary(max_size=12), max_size=20))
@@ -50,18 +51,35 @@ def test_a_line_takes_its_limit_and_not_one_more() -> None:
 
 
 def test_a_purse_gives_what_it_has_and_takes_all_back() -> None:
-    parent = Purse(10)
+    parent = Purse(10 * LITTLE)
     one, two = Purse(8, parent), Purse(8, parent)
     assert one.take(8)
     assert not one.take(1)
-    assert not two.take(3)
-    assert two.take(2)
-    assert parent.bytes_taken == 10
+    assert two.take(3)
+    assert parent.take(10 * LITTLE - 11)
+    assert not two.take(1)
     one.close()
+    assert two.take(5)
     two.close()
+    parent.close()
     assert parent.bytes_taken == 0
     with pytest.raises(ValueError, match="returned"):
         parent.give_back(1)
+
+
+def test_who_holds_much_leaves_half_to_those_who_hold_little() -> None:
+    parent = Purse(64 * LITTLE)
+    greedy = [Purse(64 * LITTLE, parent) for _ in range(5)]
+    while sum(purse.take(1) for purse in greedy):
+        pass
+    assert parent.bytes_taken == 32 * LITTLE
+    modest = [Purse(64 * LITTLE, parent) for _ in range(LITTLE // 2)]
+    assert all(purse.take(64) for purse in modest)
+    assert parent.bytes_taken == 64 * LITTLE
+    assert not Purse(1, parent).take(1)
+    for purse in (*greedy, *modest):
+        purse.close()
+    assert parent.bytes_taken == 0
 
 
 @pytest.mark.parametrize(

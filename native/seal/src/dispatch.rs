@@ -112,7 +112,7 @@ fn go_on(context: &mut Context, mut by: By) {
             context.state = state::RUNNING;
             continue;
         }
-        if context.rip == context.leave_at {
+        if context.leave_at != 0 && context.rip == context.leave_at {
             context.state = state::LEFT;
             context.resume = context.rip;
             return;

@@ -317,7 +317,8 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
         return;
     }
     let fault = is_fault(info) && FAULTS.contains(&number);
-    if number == SIGSEGV
+    // No address at all gives SIGBUS where the base is rsp or rbp.
+    if matches!(number, SIGSEGV | SIGBUS)
         && fault
         && let Some(pc) = service.peek(|thread| recover::shadow_at(thread, context, HostPc(host)))
     {

@@ -30,7 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
     document = settings.read(arguments.config)
     sensor = document.part("sensor", SensorSettings)
     if arguments.port_offset is not None:
-        sensor = replace(sensor, port_offset=arguments.port_offset)
+        try:
+            sensor = replace(sensor, port_offset=arguments.port_offset)
+        except ValueError as error:
+            raise settings.SettingsError(str(error)) from None
     arguments.tell({
         "general": asdict(document.part("general", GeneralSettings)),
         "sensor": asdict(sensor),

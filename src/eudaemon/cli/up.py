@@ -20,7 +20,8 @@ HELP = """\
 Run a sensor, the farm and its web page on this machine, until Ctrl-C or SIGTERM.
 
 Without root all ports are moved up by 10000 (telnet is 10023); with root the real ports are bound and
-root is given up. A part that dies is started again; what it had stored is not lost."""
+root is given up. A part that dies is started again, at once the first time, after a pause of up to a
+minute if it goes on dying; what it had stored is not lost."""
 
 LOCAL_SENSOR = "local"
 
@@ -29,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_place(parser)
     parser.add_argument("--port-offset", type=int, metavar="N",
-                        help="add N to the sensor's ports (default: 0 with root, 10000 without)")  # fmt: skip
+                        help="add N to the sensor's ports (default: sensor.port_offset; if that is not set, 0 with "
+                        "root, 10000 without)")  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,14 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _up(arguments: argparse.Namespace) -> None:
-    app.configure_logging(settings.read(arguments.config).part("general", app.GeneralSettings))
+    document = settings.read(arguments.config)
+    app.configure_logging(document.part("general", app.GeneralSettings))
     supervisor = Supervisor(logging.getLogger("eudaemon").warning)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, supervisor.stop)
     offset = arguments.port_offset
-    if offset is None:
-        offset = 0 if os.geteuid() == 0 else app.UNPRIVILEGED_PORT_OFFSET
+    if offset is None and os.geteuid() != 0 and "port_offset" not in document.values.get("sensor", {}):
+        offset = app.UNPRIVILEGED_PORT_OFFSET
     place = ["--data", str(arguments.data.resolve())]
     if arguments.config:
         place += ["--config", str(arguments.config.resolve())]
@@ -62,7 +65,8 @@ async def _up(arguments: argparse.Namespace) -> None:
         return {"sensor": LOCAL_SENSOR, "uplink": {
             "url": farm.ready["intake"], "secret": secret, "fingerprint": farm.ready["fingerprint"]}}  # fmt: skip
 
-    sensor = Part("sensor", ["sensor", *place, "--port-offset", str(offset)], uplink)
+    moved = [] if offset is None else ["--port-offset", str(offset)]
+    sensor = Part("sensor", ["sensor", *place, *moved], uplink)
     print(f"Eudaemon {__version__}: starting the farm …", flush=True)
     await supervisor.start(farm)
     print("starting the sensor …", flush=True)

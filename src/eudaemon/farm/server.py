@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -128,14 +128,18 @@ class Farm:
             listening += [f"{name} {scheme} {where(*bound.getsockname()[:2])}" for bound in sockets]
         return listening
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set; then take no more, finish what is under way, and close everything."""
+    async def run(self, stop: asyncio.Event, up: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop` is set; then take no more, finish what is under way, and close everything.
+
+        `up` is called when the store is open and requests are answered.
+        """
         await asyncio.to_thread(self.samples.open)
         async with self.store:
             background = [asyncio.create_task(self.identifier.run()), asyncio.create_task(self._keep_house())]
             serving = [asyncio.create_task(server.run_until_stopped()) for server in self._serving]
             stopping = asyncio.create_task(stop.wait())
             try:
+                up()
                 # Whatever ends before it was told to is a fault, and ends the farm.
                 await asyncio.wait([stopping, *background, *serving], return_when=asyncio.FIRST_COMPLETED)
             finally:

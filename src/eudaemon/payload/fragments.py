@@ -39,6 +39,7 @@ _ENDS = re.compile(rb"[;|&\s]")
 _URL = re.compile(
     rb"(?i)(?<![a-z0-9])(?:https?|s?ftp|tftp|ldaps?|rmi|dns|iiop|nc|tcp|smb)://[^\s\x00-\x20\"'<>`|;(){}\\^*,$\x7f-\xff]{1,2048}"
 )
+_UNFINISHED = re.compile(rb"[$`](?!\{?IFS)")  # behind a URL: the shell makes the rest of it, and knows what that is
 _DEV_TCP = re.compile(rb"/dev/tcp/([\w.:-]{1,253})/(\d{1,5})")
 # Headers that name pages which the client saw or made up; a JNDI lookup in them is meant, a web page is not.
 _TALK = re.compile(rb"(?im)^(?:user-agent|referer|origin|soapaction):[^\r\n]*")
@@ -87,6 +88,8 @@ def urls(text: bytes) -> Iterator[tuple[str, str]]:
         url = found[0].rstrip(b".,:!?]&#=")
         host = url.partition(b"://")[2]
         if not host or host.startswith(_NAMESPACE_HOSTS) or len(url) > URL_CHARS_MAX:
+            continue
+        if _UNFINISHED.match(plain, found.end()):
             continue
         # What stands anywhere in a script tells what its URLs are for; in a program only what stands beside one does.
         beside = text[max(0, found.start() - _BESIDE_BYTES) : found.start()].rpartition(b"\0")[2]

@@ -7,12 +7,13 @@ Shared by every room in which an attacker gets commands to run. The room says wh
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered
-from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send, Visit
+from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send, Visit, WakeAt
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.outside import Download, Downloaded
-from eudaemon.world.shell import Act, Kept, Print, Shell
+from eudaemon.world.shell import Act, Kept, Pause, Print, Shell
 
 QUEUED_LINES_MAX = 1024
 QUEUED_BYTES_MAX = 256 * 1024
@@ -25,7 +26,8 @@ class ShellDialogue:
     Override `shown` and `after_line` where a terminal stands between.
     """
 
-    __slots__ = ("_line", "_queue", "_queued_bytes", "_running", "_shell", "_user", "muted", "visit")
+    __slots__ = ("_line", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_user", "muted", "visit")
+    watched: ClassVar[bool] = False  # whether somebody sits at a terminal; then `woken` must be told
 
     def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False) -> None:
         self.visit = visit
@@ -33,6 +35,7 @@ class ShellDialogue:
         self._user = user
         self._shell: Shell | None = None
         self._running: Generator[Act, Downloaded | None, int] | None = None
+        self._pausing = False
         self._queue: list[bytes] | None = None
         self._queued_bytes = 0
         self._line: bytes | None = None
@@ -41,7 +44,7 @@ class ShellDialogue:
 
     @property
     def busy(self) -> bool:
-        """Whether a download is awaited; lines entered now wait too."""
+        """Whether a download is awaited or a command takes its time; lines entered now wait too."""
         return self._running is not None
 
     @property
@@ -75,18 +78,28 @@ class ShellDialogue:
 
     def answered(self, occasion: Answered) -> Iterator[Order]:
         """Go on with what a download brought, then with the lines that waited."""
-        if self._running is None:
-            return
-        yield from self._go_on(occasion.downloaded)
+        if self._running is not None and not self._pausing:
+            yield from self._resume(occasion.downloaded, occasion.at_s)
+
+    def woken(self, at_s: float) -> Iterator[Order]:
+        """Go on with a command whose time has passed, then with the lines that waited."""
+        if self._pausing and self._shell is not None:
+            self._pausing = False
+            self._shell.at_s = at_s
+            yield from self._resume(None, at_s)
+
+    def _resume(self, answer: Downloaded | None, at_s: float) -> Iterator[Order]:
+        yield from self._go_on(answer, at_s)
         while self._queue and not self.busy and not self.over:
             line = self._queue.pop(0)
             self._queued_bytes -= len(line)
             self.visit.purse.give_back(len(line))
-            yield from self._start(line, occasion.at_s)
+            yield from self._start(line, at_s)
 
     def interrupt(self) -> None:
         """Ctrl-C: forget the unfinished line, what is awaited and what waits."""
         self._running = None
+        self._pausing = False
         self._queue = None
         self.visit.purse.give_back(self._queued_bytes)
         self._queued_bytes = 0
@@ -119,13 +132,13 @@ class ShellDialogue:
             visit = self.visit
             self._shell = Shell(
                 visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
-                ports=(visit.local.port, visit.attacker.port),
+                ports=(visit.local.port, visit.attacker.port), watched=self.watched,
             )  # fmt: skip
         self._line = line if line.strip() else None
         self._running = self._shell.run(line, at_s)
-        yield from self._go_on(None)
+        yield from self._go_on(None, at_s)
 
-    def _go_on(self, answer: Downloaded | None) -> Iterator[Order]:
+    def _go_on(self, answer: Downloaded | None, at_s: float) -> Iterator[Order]:
         running = self._running
         while running is not None:
             try:
@@ -146,6 +159,10 @@ class ShellDialogue:
                     yield Keep(data, origin, path)
                 case Download():
                     yield Fetch(act)
+                    return
+                case Pause(seconds):
+                    self._pausing = True
+                    yield WakeAt(at_s + seconds)
                     return
         self._running = None
         if not self.over and (prompt := self.after_line()):

@@ -208,10 +208,11 @@ class Sink:
         if self.size + len(data) > self._store._capture.artefact_bytes_max:
             raise NoRoomError(f"larger than {self._store._capture.artefact_bytes_max} bytes")
         self._hash.update(data)
-        self._buffer += data
         self.size += len(data)
-        if len(self._buffer) > BUFFER_BYTES_MAX:
-            self._spill()
+        if len(self._buffer) + len(data) <= BUFFER_BYTES_MAX:
+            self._buffer += data
+        else:
+            self._spill(data)  # as it is: a copy of what an attacker made as big as may be would be counted nowhere
 
     def commit(self) -> tuple[str, int]:
         """Keep it; return SHA-256 and size. Raises `NoRoomError`, and then `abort` is still due."""
@@ -229,10 +230,12 @@ class Sink:
             self._store.forget_part(self._part)
             self._part = None
 
-    def _spill(self) -> Path:
+    def _spill(self, more: bytes = b"") -> Path:
         self._part = self._part or self._store.new_part()
         self._store.append(self._part, self._buffer)
         self._buffer.clear()
+        if more:
+            self._store.append(self._part, more)
         return self._part
 
 

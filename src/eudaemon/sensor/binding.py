@@ -13,7 +13,6 @@ from eudaemon.sensor.tcp import BACKLOG
 from eudaemon.sensor.udp import open_udp
 
 FILES_BESIDE = 256  # open files besides sockets and sessions: spool, artefacts, downloads, the farm
-PORT_MAX = 65535
 LISTED_MAX = 6  # ports that one line of the log names
 
 log = logging.getLogger("eudaemon.sensor")
@@ -28,9 +27,8 @@ class BindError(Exception):
 def bind(settings: SensorSettings) -> list[tuple[socket.socket, Listener]]:
     """Open all sockets of the settings. What another program has is passed over; the log sums it up, by reason.
 
-    Raises `BindError` if nothing is left, or if the offset leads beyond the last port there is.
+    Raises `BindError` if nothing is left.
     """
-    _check_offset(settings)
     found: list[tuple[socket.socket, Listener]] = []
     failed: dict[str, dict[str, None]] = {}  # reason: ports, in the order of trying
     only_6 = any(":" not in address for address in settings.addresses)
@@ -51,13 +49,6 @@ def bind(settings: SensorSettings) -> list[tuple[socket.socket, Listener]]:
     for why, ports in failed.items():
         log.warning("not listening everywhere, %s: %s", why, _listed(ports))
     return found
-
-
-def _check_offset(settings: SensorSettings) -> None:
-    highest = max(port for listener in settings.listeners for port in listener.ports)
-    if not 0 <= settings.port_offset <= PORT_MAX - highest:
-        raise BindError(f"a port offset of {settings.port_offset} does not go with port {highest}, the highest of "
-                        f"sensor.listen: the offset may be 0 to {PORT_MAX - highest}")  # fmt: skip
 
 
 def _listed(ports: Iterable[str]) -> str:

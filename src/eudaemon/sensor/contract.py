@@ -11,7 +11,7 @@ from eudaemon.protocols._base import Room, Visit
 from eudaemon.world.outside import Download, Downloaded
 
 if TYPE_CHECKING:
-    from eudaemon.sensor.driver import Session
+    from eudaemon.sensor.session import Session
 
 
 class Channel(Protocol):
@@ -60,3 +60,4 @@ class Service:
 
     name: str
     make: Callable[[Visit], Room]
+    speaks_first: bool = False  # as the rooms' own; where several share a port, they have waited before they speak

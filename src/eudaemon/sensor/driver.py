@@ -1,65 +1,38 @@
-"""The one connection driver of all rooms: tells them what happens, carries out what they order, holds peers to limits.
+"""The one connection driver of all rooms: what its sessions share, and what becomes of whatever goes wrong in one.
 
     channel (tcp, udp) --> Session.received --> [TLS] --> Room.tell --> orders --> Session --> channel, spool, fetching
 
-Here, and nowhere else, whatever goes wrong in a session is caught: the peer's fault becomes `PeerFaulted`, ours becomes
-`SensorFaulted` with a traceback in the log; either ends that one session, and the others go on.
+Here, and nowhere else, everything is caught: the peer's fault becomes `PeerFaulted`, ours becomes `SensorFaulted` with
+a traceback in the log; either ends that one session, and the others go on. The way of the bytes is in `session`.
 """
 
 from __future__ import annotations
 
 import logging
 import traceback
-from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from eudaemon.events import Endpoint, Event, Fact, IdSource, to_json
-from eudaemon.events.catalogue import (
-    ArtefactKept,
-    PeerFaulted,
-    SensorFaulted,
-    SessionClosed,
-    SessionOpened,
-)  # fmt: skip
-from eudaemon.protocols._base import (
-    Answered,
-    Ended,
-    Fetch,
-    HalfClosed,
-    HangUp,
-    Keep,
-    Occasion,
-    Opened,
-    Order,
-    Received,
-    Room,
-    Saw,
-    Send,
-    Visit,
-    WakeAt,
-    Woken,
-)  # fmt: skip
-from eudaemon.protocols._front import Front
+from eudaemon.events import Event, Fact, IdSource, to_json
+from eudaemon.events.catalogue import PeerFaulted, SensorFaulted
 from eudaemon.sensor.artefacts import ArtefactStore
-from eudaemon.sensor.contract import Channel, Outside, Service, TlsLayer
-from eudaemon.sensor.recorder import Recorder
+from eudaemon.sensor.contract import Outside, TlsLayer
+from eudaemon.sensor.grace import Grace
 from eudaemon.sensor.segments import RECORD_BYTES_MAX
 from eudaemon.sensor.settings import SensorSettings
 from eudaemon.sensor.spool import Spool
 from eudaemon.sensor.wheel import Wheel
 from eudaemon.wire import PeerError, Purse, clipped
-from eudaemon.wire.conversation import ATTACKER, HOST
 from eudaemon.world.host import Host
-from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.seed import Seed
+
+if TYPE_CHECKING:
+    from eudaemon.sensor.session import Session
 
 log = logging.getLogger("eudaemon.sensor")
 
-FETCHES_MAX = 32  # of one session that have no answer yet
-TLS_HELD_BYTES = 48 * 1024  # what TLS takes for a session, about: OpenSSL's state and its two buffers
 _ERROR_CHARS_MAX = 300
 _FRAMES_MAX = 6
-NEVER_S = float("inf")
 
 
 class Driver:
@@ -89,7 +62,8 @@ class Driver:
         self.purse = Purse(settings.limits.held_bytes_max)
         self.artefacts: ArtefactStore
         self.outside: Outside
-        self.new_tls: Callable[[], TlsLayer]
+        self.grace: Grace
+        self.new_tls: Callable[[], TlsLayer | None]  # None while there is no certificate
         self.sessions: set[Session] = set()
         self.sessions_total = 0
         self.events_total = 0
@@ -111,6 +85,18 @@ class Driver:
         self.events_total += 1
         self.spool.append(line)
 
+    def attempt(self, session: Session, work: Callable[..., None], *what: Any) -> None:
+        """Do this work of a session's; what goes wrong in it ends that session, and no other."""
+        try:
+            work(*what)
+        except PeerError as error:
+            self.state(PeerFaulted(session.room, clipped(str(error), _ERROR_CHARS_MAX)), session)
+            session.end("peer fault")
+        except Exception as error:  # noqa: BLE001 (the one place: see the module)
+            if session.note_fault():
+                self.faulted(session.room, error, session)
+            session.end("our fault")
+
     def faulted(self, where: str, error: BaseException, session: Session | None = None) -> None:
         """State, count and log a fault of ours. `where` is the room or part in which it happened."""
         self.faults += 1
@@ -126,325 +112,3 @@ class Driver:
         """End all sessions."""
         for session in list(self.sessions):
             session.end("stop")
-
-
-class Session:
-    """One conversation. Small, for thousands are held: what is rarely needed is made when it is."""
-
-    __slots__ = (
-        "_answers", "_began_s", "_bytes_in", "_bytes_out", "_channel", "_driver", "_faulted", "_heard_s", "_held",
-        "_leaving", "_opened_s", "_over", "_peer_left", "_purse", "_recorder", "_room", "_service", "_tls",
-        "_transport", "_unsent_taken", "_wake_s", "attacker", "id", "local", "tick",
-    )  # fmt: skip
-
-    def __init__(
-        self, driver: Driver, service: Service, channel: Channel, attacker: Endpoint, local: Endpoint, transport: str
-    ) -> None:
-        self._driver = driver
-        self._service = service
-        self._channel = channel
-        self._transport = transport
-        self._opened_s = driver.clock()
-        self._began_s = self._heard_s = driver.ticks()
-        self._wake_s = NEVER_S
-        self._bytes_in = self._bytes_out = 0
-        self._recorder = Recorder(driver.artefacts, driver.purse, driver.settings.capture.conversation_bytes_max)
-        self._purse = Purse(driver.limits.session_held_bytes_max, driver.purse)
-        self._unsent_taken = 0
-        self._answers: deque[list[Downloaded]] | None = None
-        self._held = b""  # the start of what may become a ClientHello
-        self._tls: TlsLayer | None = None
-        self._over = self._leaving = self._faulted = self._peer_left = False
-        self.attacker = attacker
-        self.local = local
-        self.id = driver.ids.new(self._opened_s)
-        self.tick = 0
-        self._room: Room | None = None
-
-    @property
-    def room(self) -> str:
-        """The name of the room that answers."""
-        if isinstance(self._room, Front):
-            return self._room.answering
-        return self._room.name if self._room is not None else self._service.name
-
-    # --- what the channel says ----------------------------------------------------------------------
-
-    def open(self) -> None:
-        """The session begins."""
-        driver = self._driver
-        driver.sessions.add(self)
-        driver.sessions_total += 1
-        driver.state(SessionOpened(self._transport, self._service.name), self)
-        driver.wheel.put(self, self._deadline_s())
-        self._enter_room(tls=False)
-
-    def received(self, data: bytes) -> None:
-        """The peer sent bytes: any of a stream, or one datagram."""
-        if self._over:
-            return
-        self._heard_s = self._driver.ticks()
-        self._bytes_in += len(data)
-        if self._bytes_in > self._driver.limits.received_bytes_max:
-            self.end("bytes")
-        elif self._tls is not None:
-            self._through_tls(self._tls, data)
-        elif not self._bytes_out and self._may_be_tls(data):
-            self._held += data
-            self._peek()
-        else:
-            self._hear(data)
-
-    def half_closed(self) -> None:
-        """The peer will send nothing more."""
-        if self._over:
-            return
-        self._peer_left = True
-        self._hear_held()
-        self._tell(HalfClosed(self._driver.clock()))
-        if not self._answers and self._wake_s == NEVER_S:
-            self.end("peer")
-
-    def lost(self) -> None:
-        """The peer is gone, and with it the channel."""
-        self._hear_held()
-        self.end("peer" if self._peer_left else "reset")
-
-    def drained(self) -> None:
-        """The channel has less unsent than before."""
-        self._account_for_unsent()
-
-    def released(self) -> None:
-        """The channel is closed: nothing is held for this peer any more."""
-        self.end("reset")
-        self._purse.close()
-
-    def due(self, now_s: float) -> None:
-        """A deadline may have come; see `Wheel`."""
-        if self._over:
-            return
-        limits = self._driver.limits
-        if now_s - self._began_s >= limits.total_s_max:
-            self.end("time")
-            return
-        if not self._answers and now_s - self._heard_s >= self._idle_s_max():
-            self.end("idle")
-            return
-        if now_s >= self._wake_s:
-            self._wake_s = NEVER_S
-            self._tell(Woken(self._driver.clock()))
-        self._look_again()
-
-    def end(self, reason: str) -> None:
-        """The session is over: once, whoever says so first."""
-        if self._over:
-            return
-        self._hear_held()
-        if not self._over:  # what was held may have ended it
-            self._finish(reason)
-
-    def _finish(self, reason: str) -> None:
-        self._over = True
-        driver = self._driver
-        self._tell(Ended(driver.clock()))
-        if not self._bytes_in:
-            self._recorder.forget()
-        conversation = self._recorder.finish(driver.spool)
-        duration_s = round(max(0.0, driver.ticks() - self._began_s), 3)
-        driver.state(SessionClosed(self.room, reason, duration_s, self._bytes_in, self._bytes_out, conversation), self)
-        driver.wheel.drop(self)
-        driver.sessions.discard(self)
-        self._room = None
-        if self._tls is not None and reason not in ("reset", "our fault"):
-            self._channel.send(self._tls.closing())
-        self._tls = None
-        if reason in ("reset", "our fault", "bytes"):
-            self._channel.abort()
-        else:
-            self._channel.close()
-
-    # --- what the room says -------------------------------------------------------------------------
-
-    def _enter_room(self, *, tls: bool) -> None:
-        driver = self._driver
-        visit = Visit(
-            driver.host, self.attacker, self.local, self._transport, self._purse, driver.seed.child(self.id), tls
-        )
-        self._wake_s = NEVER_S
-        self._room = None
-        try:
-            self._room = self._service.make(visit)
-        except Exception as error:  # noqa: BLE001 (see `_tell`)
-            self._we_faulted(error)
-        self._tell(Opened(driver.clock()))
-
-    def _tell(self, occasion: Occasion) -> None:
-        if self._room is None:
-            return
-        is_ended = isinstance(occasion, Ended)
-        try:
-            for order in self._room.tell(occasion):
-                if not (is_ended and isinstance(order, Send | HangUp | WakeAt)):
-                    self._carry_out(order)
-        except PeerError as error:
-            self._peer_faulted(error)
-        except Exception as error:  # noqa: BLE001 (the one place: see the module)
-            self._we_faulted(error)
-        if self._leaving:
-            self.end("peer" if self._peer_left else "room")
-
-    def _carry_out(self, order: Order) -> None:
-        if isinstance(order, Send):
-            self._send(order.data)
-        elif isinstance(order, Saw):
-            self._driver.state(order.fact, self)
-        elif isinstance(order, HangUp):
-            self._leaving = True  # carried out when the room has said all that it has to say
-        elif isinstance(order, WakeAt):
-            self._wake_s = self._driver.ticks() + max(0.0, order.at_s - self._driver.clock())
-            self._look_again()
-        elif isinstance(order, Keep):
-            self._keep(order)
-        elif isinstance(order, Fetch):
-            self._fetch(order.download)
-
-    def _send(self, data: bytes) -> None:
-        if self._over or self._leaving or not data:
-            return
-        if self._transport == "udp" and self._bytes_out + len(data) > self._bytes_in:
-            return  # its address may be forged: whoever really lives there is never sent more than it seemed to send
-        self._recorder.note(HOST, self._ms(), data)
-        if self._tls is not None:
-            data = self._tls.wrap(data)
-        self._pass_on(data)
-
-    def _pass_on(self, data: bytes) -> None:
-        self._bytes_out += len(data)
-        self._channel.send(data)
-        if self._channel.unsent_bytes > self._driver.limits.unsent_bytes_max:
-            raise PeerError(f"does not read: {self._driver.limits.unsent_bytes_max} bytes unsent")
-        if not self._account_for_unsent():
-            raise PeerError("does not read: more bytes held than this session may")
-
-    def _account_for_unsent(self) -> bool:
-        more = self._channel.unsent_bytes - self._unsent_taken
-        if more > 0 and not self._purse.take(more):
-            return False
-        if more < 0:
-            self._purse.give_back(-more)
-        self._unsent_taken += more
-        return True
-
-    def _keep(self, keep: Keep) -> None:
-        driver = self._driver
-        largest = driver.settings.capture.artefact_bytes_max
-        data = keep.data[:largest]
-        sha256 = driver.artefacts.keep(data)
-        if sha256:
-            partial = keep.partial or len(data) < len(keep.data)
-            fact = ArtefactKept(sha256, len(data), keep.origin, keep.name, "", partial)
-            driver.state(fact, self)
-        if keep.origin in ("payload", "script"):
-            driver.outside.look_into(self, data)
-
-    def _fetch(self, download: Download) -> None:
-        if self._answers is None:
-            self._answers = deque()
-        if len(self._answers) >= FETCHES_MAX:
-            raise PeerError(f"more than {FETCHES_MAX} downloads at once")
-        slot: list[Downloaded] = []
-        self._answers.append(slot)
-
-        def answered(downloaded: Downloaded) -> None:
-            slot.append(downloaded)
-            self._tell_answers()
-
-        self._driver.outside.wish(self, download, answered)
-
-    def _tell_answers(self) -> None:
-        """Tell the room the answers that have come, in the order of asking."""
-        while self._answers and self._answers[0]:
-            downloaded = self._answers.popleft()[0]
-            if not self._over:
-                self._heard_s = self._driver.ticks()
-                self._tell(Answered(self._driver.clock(), downloaded))
-        if self._peer_left and not self._answers and self._wake_s == NEVER_S:
-            self.end("peer")
-        self._look_again()  # from now on silence counts again
-
-    # --- bytes --------------------------------------------------------------------------------------
-
-    def _hear(self, data: bytes) -> None:
-        self._recorder.note(ATTACKER, self._ms(), data)
-        self._tell(Received(self._driver.clock(), data))
-
-    def _may_be_tls(self, data: bytes) -> bool:
-        if not self._driver.settings.tls or self._transport != "tcp":
-            return False
-        return bool(self._held) or (self._bytes_in == len(data) and data[:1] == b"\x16")
-
-    def _peek(self) -> None:
-        """Decide whether the first bytes are a ClientHello (RFC 8446, 5.1 and 4): type 22, version 3.x, message 1."""
-        head = self._held[:6]
-        if (len(head) > 1 and head[1] != 3) or (len(head) > 5 and head[5] != 1):
-            self._hear_held()
-        elif len(head) == 6:
-            data, self._held = self._held, b""
-            if not self._purse.take(TLS_HELD_BYTES):
-                self._peer_faulted(PeerError("TLS: more bytes held than this session may"))
-                return
-            try:
-                self._tls = self._driver.new_tls()
-            except Exception as error:  # noqa: BLE001 (no certificate is our fault, and ends this session alone)
-                self._we_faulted(error)
-            else:
-                self._through_tls(self._tls, data)
-
-    def _hear_held(self) -> None:
-        if self._held:
-            data, self._held = self._held, b""
-            self._hear(data)
-
-    def _through_tls(self, tls: TlsLayer, data: bytes) -> None:
-        was_accepted = tls.accepted is not None
-        try:
-            plain, answer = tls.received(data)
-            if answer:
-                self._pass_on(answer)
-        except PeerError as error:
-            self._peer_faulted(error)
-            return
-        if not was_accepted and tls.accepted is not None:
-            self._driver.state(tls.accepted, self)
-            self._tell(Ended(self._driver.clock()))  # to the room that waited for plain bytes, and has seen none
-            if not self._over:
-                self._enter_room(tls=True)
-        if plain and not self._over:
-            self._hear(plain)
-
-    # --- faults and time ----------------------------------------------------------------------------
-
-    def _peer_faulted(self, error: PeerError) -> None:
-        self._driver.state(PeerFaulted(self.room, clipped(str(error), _ERROR_CHARS_MAX)), self)
-        self.end("peer fault")
-
-    def _we_faulted(self, error: Exception) -> None:
-        if not self._faulted:  # what a broken room does on its way out is no news
-            self._faulted = True
-            self._driver.faulted(self.room, error, self)
-        self.end("our fault")
-
-    def _ms(self) -> int:
-        return int((self._driver.ticks() - self._began_s) * 1000)
-
-    def _look_again(self) -> None:
-        if not self._over:
-            self._driver.wheel.put(self, self._deadline_s())
-
-    def _idle_s_max(self) -> float:
-        limits = self._driver.limits
-        return limits.udp_idle_s_max if self._transport == "udp" else limits.idle_s_max
-
-    def _deadline_s(self) -> float:
-        idle_at_s = NEVER_S if self._answers else self._heard_s + self._idle_s_max()
-        return min(self._began_s + self._driver.limits.total_s_max, idle_at_s, self._wake_s)

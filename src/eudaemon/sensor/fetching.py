@@ -20,7 +20,8 @@ from eudaemon.payload.fetch.policy import FetchSettings
 from eudaemon.payload.fetch.service import Fetcher, FetchResult
 from eudaemon.payload.follow import Trail
 from eudaemon.sensor.artefacts import ArtefactStore, Sink
-from eudaemon.sensor.driver import Driver, Session
+from eudaemon.sensor.driver import Driver
+from eudaemon.sensor.session import Session
 from eudaemon.wire import clipped
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.seed import Seed

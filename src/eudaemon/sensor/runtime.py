@@ -27,12 +27,13 @@ from eudaemon.payload.fetch.policy import FetchSettings
 from eudaemon.protocols import load
 from eudaemon.protocols._base import Room, Visit
 from eudaemon.protocols._front import Front
-from eudaemon.sensor import binding
+from eudaemon.sensor import binding, certificate
 from eudaemon.sensor.artefacts import ArtefactStore, free_bytes
 from eudaemon.sensor.contract import Service, TlsLayer
 from eudaemon.sensor.driver import Driver
 from eudaemon.sensor.durable import Committer
 from eudaemon.sensor.fetching import Fetching
+from eudaemon.sensor.grace import Grace
 from eudaemon.sensor.limits import Doorkeeper
 from eudaemon.sensor.settings import Listener, SensorSettings
 from eudaemon.sensor.spool import Spool
@@ -92,8 +93,8 @@ class Sensor:
         self.listening = tuple(binding.described(*entry) for entry in self._sockets)
         return self.listening
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until `stop` is set, then end in good order."""
+    async def run(self, stop: asyncio.Event, up: Callable[[], None] = lambda: None) -> None:
+        """Serve until `stop` is set, then end in good order. `up` is called when peers are answered."""
         loop = asyncio.get_running_loop()
         spool = Spool(self._home / "spool", self.settings.spool, os.urandom)
         spool.open()
@@ -105,8 +106,11 @@ class Sensor:
         driver.artefacts.open()
         fetching = Fetching(driver, self._fetch, self._seed.child("fetch"), driver.artefacts)
         driver.outside = fetching
+        driver.grace = Grace(loop, self.settings.tls_grace_ms)
         driver.new_tls = self._new_tls
         self._driver = driver
+        if self.settings.tls:
+            self._certificate()  # now, while there is room for it
         uplink = self._uplink(driver)
         committer = Committer(driver, uplink.durable if uplink else lambda: None)
         doors = (Doorkeeper(self.settings.limits), Doorkeeper(self.settings.limits, "udp_sessions_max"))
@@ -119,6 +123,7 @@ class Sensor:
         if uplink:
             tasks.append(loop.create_task(uplink.run()))
         try:
+            up()
             await _until(stop, tasks)
         finally:
             for listener in listeners:
@@ -135,6 +140,7 @@ class Sensor:
             committer.close()
             spool.close()
             spare.close()
+            driver.grace.close()
             wheel.close()
 
     def _listen(
@@ -145,7 +151,7 @@ class Sensor:
         doors: tuple[Doorkeeper, Doorkeeper],
         spare: Spare,
     ) -> TcpListener | UdpListener:
-        service = Service("+".join(listener.rooms), _maker(listener))
+        service = Service("+".join(listener.rooms), *_answering(listener))
         if listener.transport == "udp":
             return UdpListener(sock, service, driver, doors[1])
         return TcpListener(sock, service, driver, doors[0], spare)
@@ -157,13 +163,24 @@ class Sensor:
 
         return Uplink(self.settings, driver.spool, driver.artefacts, self.health)
 
-    def _new_tls(self) -> TlsLayer:
+    def _new_tls(self) -> TlsLayer | None:
         from eudaemon.sensor.tls import Tls, server_context
 
         if self._tls_context is None:
-            name = self._driver.host.name if self._driver else ""
-            self._tls_context = server_context(self._home / "device.pem", self._seed.child("certificate"), name)
+            path = self._certificate()
+            if path is None:
+                return None
+            self._tls_context = server_context(path)
         return Tls(self._tls_context)
+
+    def _certificate(self) -> Path | None:
+        """Return the file with the device's certificate, made if it is not there; None while it cannot be made."""
+        name = self._driver.host.name if self._driver else ""
+        try:
+            return certificate.kept(self._home / "device.pem", self._seed.child("certificate"), name)
+        except OSError as error:
+            log.error("no certificate: %s; peers that open with TLS are answered in plain", error)
+            return None
 
     # --- health -------------------------------------------------------------------------------------
 
@@ -202,12 +219,13 @@ def rss_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _maker(listener: Listener) -> Callable[[Visit], Room]:
+def _answering(listener: Listener) -> tuple[Callable[[Visit], Room], bool]:
+    """Return what makes the room that answers, and whether it speaks first."""
     rooms = [load(name) for name in listener.rooms]
     if len(rooms) == 1:
-        return rooms[0]
+        return rooms[0], rooms[0].speaks_first
     otherwise = load("catchall")
-    return lambda visit: Front(visit, rooms, otherwise)
+    return lambda visit: Front(visit, rooms, otherwise), Front.speaks_first
 
 
 async def _last_delivery(uplink: Uplink) -> None:

@@ -6,11 +6,12 @@ import re
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from eudaemon.options import option
+from eudaemon.options import option, port_ranges
 from eudaemon.protocols import ROOMS
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 PORTS_MAX = 4096  # of all listeners together; more ports than that want a redirect in the firewall
+PORT_MAX = 65535
 TRANSPORTS = ("tcp", "udp")
 
 
@@ -41,11 +42,11 @@ class Listener:
 
 def _ports(text: str, whole: str) -> tuple[int, ...]:
     found: dict[int, None] = {}
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= first <= last <= 65535:
-            raise ValueError(f"{whole!r}: {part!r} is neither a port nor a range of ports")
+    try:
+        ranges = port_ranges(text)
+    except ValueError as error:
+        raise ValueError(f"{whole!r}: {error}") from None
+    for first, last in ranges:
         if last - first >= PORTS_MAX:
             raise ValueError(f"{whole!r}: more than {PORTS_MAX} ports")
         found.update(dict.fromkeys(range(first, last + 1)))
@@ -124,9 +125,14 @@ class Limits:
     unsent_bytes_max: int = option(
         256 * KIB, "Most bytes that wait for a peer that does not read; more ends its session.", low=KIB
     )
-    session_held_bytes_max: int = option(8 * MIB, "Most memory that a session may hold for its peer.", low=4 * KIB)
+    session_held_bytes_max: int = option(
+        24 * MIB, "Most memory that a session may hold for its peer, such as the files that it makes.", low=4 * KIB
+    )
     held_bytes_max: int = option(
-        64 * MIB, "Most memory that all sessions together may hold for their peers.", low=64 * KIB
+        64 * MIB,
+        "Most memory that all sessions together may hold for their peers. Half of it is for sessions that hold less "
+        "than a sixteenth.",
+        low=64 * KIB,
     )
 
 
@@ -206,10 +212,24 @@ class SensorSettings:
         True, "Whether the pretended device has wget, tftp and curl. Without them loaders upload in the session itself."
     )
     tls: bool = option(True, "Whether a peer that opens with TLS, on any TCP port, is answered with TLS.")
+    tls_grace_ms: int = option(
+        30,
+        "How long a room that speaks first, as telnet does, waits for a peer to begin with TLS, milliseconds; "
+        "0 does not wait, and knows no TLS there.",
+        low=0,
+        high=1000,
+    )
     limits: Limits = option(Limits, "What peers may take.")
     capture: Capture = option(Capture, "What is kept.")
     spool: SpoolSettings = option(SpoolSettings, "Events on their way.")
     uplink: Uplink = option(Uplink, "The farm.")
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for an offset that leads beyond the last port there is."""
+        highest = max((port for listener in self.listeners for port in listener.ports), default=0)
+        if not 0 <= self.port_offset <= PORT_MAX - highest:
+            raise ValueError(f"a port offset of {self.port_offset} does not go with port {highest}, the highest of "
+                             f"sensor.listen: the offset may be 0 to {PORT_MAX - highest}")  # fmt: skip
 
     @property
     def listeners(self) -> tuple[Listener, ...]:

@@ -15,8 +15,9 @@ import socket
 
 from eudaemon.events import Endpoint
 from eudaemon.sensor.contract import Service
-from eudaemon.sensor.driver import Driver, Session
+from eudaemon.sensor.driver import Driver
 from eudaemon.sensor.limits import Doorkeeper, plain_ip, subscriber
+from eudaemon.sensor.session import Session
 
 log = logging.getLogger("eudaemon.sensor")
 

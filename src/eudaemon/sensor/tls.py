@@ -9,16 +9,14 @@ import ssl
 from pathlib import Path
 
 from eudaemon.events.catalogue import TlsAccepted
-from eudaemon.sensor.certificate import kept
 from eudaemon.sensor.clienthello import ClientHello, HelloReader
 from eudaemon.wire.tls import Layer
-from eudaemon.world.seed import Seed
 
 
-def server_context(path: Path, seed: Seed, name: str) -> ssl.SSLContext:
+def server_context(certificate: Path) -> ssl.SSLContext:
     """Return TLS as a device offers it: from TLS 1.0 on, and every cipher that OpenSSL still has."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(kept(path, seed, name))
+    context.load_cert_chain(certificate)
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.options &= ~ssl.OP_NO_SSLv3

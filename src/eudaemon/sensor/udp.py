@@ -11,8 +11,9 @@ import struct
 
 from eudaemon.events import Endpoint
 from eudaemon.sensor.contract import Service
-from eudaemon.sensor.driver import Driver, Session
+from eudaemon.sensor.driver import Driver
 from eudaemon.sensor.limits import Doorkeeper, plain_ip, subscriber
+from eudaemon.sensor.session import Session
 
 DATAGRAM_BYTES_MAX = 65_535
 DATAGRAMS_MAX = 64  # at a time, then others have their turn

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+LITTLE = 16  # who holds no more than this part of a parent's purse holds little
+
 
 class Purse:
     """What may be taken in all: `bytes_max`. Whoever takes returns, whatever happens.
 
-    A purse may have a parent: taking takes from both, so that a session has its share and all sessions
-    together have theirs.
+    A purse may have a parent: taking takes from both, so that a session has its share and all sessions together have
+    theirs. Half of a parent's is for those who hold little, so that a few who hold much cannot stop all others.
     """
 
     __slots__ = ("_parent", "bytes_max", "bytes_taken")
@@ -21,8 +23,13 @@ class Purse:
         """Take `count` bytes. False, and nothing taken, if they are not there."""
         if self.bytes_taken + count > self.bytes_max:
             return False
-        if self._parent is not None and not self._parent.take(count):
-            return False
+        parent = self._parent
+        if parent is not None:
+            holds_little = self.bytes_taken + count <= parent.bytes_max // LITTLE
+            if not holds_little and parent.bytes_taken + count > parent.bytes_max // 2:
+                return False
+            if not parent.take(count):
+                return False
         self.bytes_taken += count
         return True
 

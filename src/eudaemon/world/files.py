@@ -75,10 +75,10 @@ class Written:
     """A file that a session made.
 
     `kept` is true while nothing in it is both the attacker's and not kept yet. `missing` is how many bytes of a
-    download lie on disk only.
+    download lie on disk only. `used` is true once a part of it was run or decoded from a pipe.
     """
 
-    __slots__ = ("data", "kept", "missing", "mode", "mtime_s")
+    __slots__ = ("data", "kept", "missing", "mode", "mtime_s", "used")
 
     def __init__(self, mode: int, mtime_s: float) -> None:
         self.mode = mode
@@ -86,6 +86,7 @@ class Written:
         self.data = bytearray()
         self.kept = True
         self.missing = 0
+        self.used = False
 
 
 Node: TypeAlias = Directory | Link | Device | Fixed | Written

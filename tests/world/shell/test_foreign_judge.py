@@ -58,6 +58,7 @@ printf '3\n1\n2\n' | sort; printf 'b\na\nb\n' | sort -u; printf '10\n9\n' | sort
 printf '10\n9\n' | sort; printf 'a\nb\n' | sort -r
 printf 'a\na\nb\n' | uniq; printf 'a\na\nb\n' | uniq -c; printf 'a\na\nb\n' | uniq -d
 printf 'a\nb\nc\n' | head -n 2; printf 'a\nb\nc\n' | tail -n 2; printf 'abcdef' | head -c 3; echo
+printf 'a\nb\nc\n' | tail -n +2; printf abc | tail -c +2; seq 3 | tail -n +0; seq 3 | tail -n+3
 printf 'abcdef' | tail -c 3; printf 'a\nb\n' | head -1
 printf 'a b\nc\n' | wc -l; printf 'a b\nc\n' | wc -w; printf 'a b\nc\n' | wc -c
 printf 'foo\nbar\nbaz\n' | grep ba; printf 'foo\nbar\n' | grep -v ba
@@ -70,6 +71,47 @@ printf 'abc\n' | sed 's/b/[&]/'; printf 'a/b\n' | sed 's|/|:|'; printf 'a\nb\nc\
 printf 'aaa\n' | sed 's/a*/x/'; printf 'foo.bar\n' | sed 's/\./_/;s/f/g/'
 printf 'a b c\n' | awk '{print $2}'; printf 'a:b\n' | awk -F: '{print $2,$1}'
 printf 'a b\nc d\n' | awk '/c/ {print $NF}'; printf 'a b\n' | awk '{print $1"-"$2}'
+printf 'ab12cd\n' | sed 's/\([a-z]*\)\([0-9]*\)/\2-\1/'; echo 1.2.3.4 | sed -E 's/(([0-9]+)\.){3}([0-9]+)/\3 \2 \1/'
+echo aaaa | sed 's/a/b/2'; echo aaaa | sed 's/a/b/2g'; echo baaac | sed 's/a*/x/g'; echo abc | sed 's/x*/-/g'
+echo 'root:x:0:0' | sed -r 's/^([^:]+):.*$/\1/'; echo abab | sed 's/\(ab\)*/<\1>/'; echo foo | sed 's/\(a\|f\)o/[\1]/'
+seq 6 | sed -n '2,4p'; seq 6 | sed '$d'; seq 6 | sed -n '$='; seq 6 | sed '3q'; seq 6 | sed '/2/,/4/d'
+seq 3 | sed '1!d'
+seq 6 | sed -n '/5/,$p'; seq 6 | sed '4,2d'; seq 4 | sed -e 1d -e '$d'; seq 4 | sed -n -e '2{p;p}'
+seq 4 | sed '2,3{s/^/x/;s/$/y/}'
+seq 3 | sed '2i before'; seq 3 | sed '2a after'; seq 3 | sed '2c changed'; seq 4 | sed '2,3c both'
+seq 4 | sed -n 'n;p'; seq 3 | sed =
+echo hello | sed 'y/el/ip/'; echo a/b | sed 's,/,:,'; echo 'a;b' | sed 's/;/x/;s/b/c/'; echo Foo | sed 's/foo/x/I'
+echo a.b | sed 's/[.]/-/'
+echo 'a/b/c' | sed 's/[/]/-/g'; echo aXb | sed 's/X/\n/'; echo x | sed 's/x/a\&b/'; seq 12 | sed -n '/1/{/2/p}'
+seq 3 | sed '/2/!s/$/!/'
+printf 'a\nb' | sed 's/b/c/'; printf 'x=1\ny=2\n' | sed -n 's/^y=//p'; seq 3 | sed -n '2{p' ; seq 3 | sed 's/a'
+seq 3 | sed k 2>/dev/null; echo $?
+echo x > f; sed -i 's/x/y/' f; cat f; sed -n '1p' f f; rm f
+echo ab | sed 's/a//;s//b/' 2>/dev/null | wc -l; echo aa | sed '/a/s//b/g'
+printf 'a b c\n' | awk '{print NF, NR, $0}'; printf 'a:b:c\n' | awk -F: '{print $NF}'
+printf 'a b\nc d\n' | awk 'NR==2{print $1}'
+printf '1 x\n20 y\n3 z\n' | awk '$1 > 2 {print $2}'; printf '1 x\n20 y\n' | awk '$1 == 20'
+printf 'a\nb\n' | awk 'END {print NR}'
+awk 'BEGIN {print "hi"; print 1+2*3, 7%3, 1/4, 10/5}'; awk 'BEGIN { x = 5; x += 2; print x, x*x, -x }'
+printf 'a b\n' | awk '{print $1,$2; print $1 $2}'
+printf 'foo 1\nbar 2\n' | awk '/foo/ && $2 < 2 {print "ok"} !/foo/ {print "no"}'
+printf 'foo\nbar\n' | awk '$1 ~ /^f/'; printf 'foo\nbar\n' | awk '$1 !~ /o$/ {print}'
+printf 'a 5\nb 50\n' | awk '{if ($2 > 9) print $1; else print "small"}'
+printf '3\n4\n' | awk '{s += $1} END {print s, s/NR}'; printf 'a b c\n' | awk '{$2 = "x"; print}'
+awk 'BEGIN {printf "%s-%d %5.5s|%x\n", "a", 42, "b", 255}'; printf 'a b\n' | awk '{printf "%s\n", $2}'
+printf 'a b\n' | awk -v x=3 '{print x+1, x y}'
+printf 'a,b;c\n' | awk -F'[,;]' '{print $1 $2 $3}'; printf ' a  b \n' | awk '{print $1"|"$2"|"NF}'
+printf 'a\tb c\n' | awk -F'\t' '{print $2}'; printf 'a||b\n' | awk -F'|' '{print NF}'
+awk 'BEGIN {print length("hello"), substr("hello",2,3), index("hello", "l"), toupper("abc"), tolower("ABC"), int(9/2)}'
+echo hello | awk '{print length}'; awk 'BEGIN{print substr("hello",0,2) substr("hello",4)}'
+printf 'a\nb\nc\n' | awk 'NR==1{next} {print}'; printf 'a\nb\n' | awk '{print; exit}'; awk 'BEGIN {exit 3}'; echo $?
+printf 'a\n' | awk '{ print NR ": " $0 }'; echo 5 | awk '{x = $1; x++; print x--; print x}'
+printf 'b 2\na 1\n' | awk '{print $2" "$1}' | sort
+echo 'x 1.50' | awk '{print $2 + 0, $2, 0.1 + 0.2, 1e3, 100000 * 100000}'
+echo a | awk '{print 1 == 1.0, "a" < "b", "10" < "9", 10 < 9}'; echo '10 9' | awk '{print $1 < $2}'
+awk 'BEGIN {OFS="-"; print "a","b"}'; echo 'a b' | awk '{OFS=":"; $1=$1; print}'
+echo | awk '{print NF ? "some" : "none"}'; printf 'x\n\ny\n' | awk 'NF'
+printf 'a b\n' | awk '{print $(NF-1), $(1+1)}'; echo 'a b' | awk '{ print ($1 == "a") ? "yes" : "no" }'
 seq 3; seq 2 4; basename /a/b.c .c; dirname /a/b/c; dirname a; expr 1 + 2; expr length abc
 echo hi | md5sum; echo hi | sha256sum; echo hi | base64; echo aGk= | base64 -d
 printf 'AB' | hexdump -C; printf 'ABC' | od -x; printf 'AB\n' | od -c

@@ -9,7 +9,7 @@ import pytest
 from eudaemon.world.host import Host
 from eudaemon.world.personas import PERSONAS
 from eudaemon.world.seed import Seed
-from eudaemon.world.shell.limits import EXHAUSTED_LINES_MAX, SLEEPS_MAX
+from eudaemon.world.shell.limits import EXHAUSTED_LINES_MAX, SLEEPS_MAX, SLEPT_S_MAX
 from world.shell.told import Told
 
 ALL = pytest.mark.parametrize("persona", [persona.name for persona in PERSONAS])
@@ -113,8 +113,16 @@ def test_screens_of_programs_that_draw() -> None:
     told = Told()
     assert told.run("lsmod").startswith("Module  ")
     assert "\n1.2.3.4 x\n~\n" in told.run("echo 1.2.3.4 x > /tmp/a; vi /tmp/a").replace("\x1b[H\x1b[J", "\n")
-    assert told.run("vi").count("~") == 23
-    assert told.run("top").count("\n") > 10
+    assert told.run("ls") == told.run("ihello\x1b") == told.shell.prompt().decode() == ""
+    told.run("\x1b:q!")
+    assert told.run("echo on; cat /tmp/a") == "on\n1.2.3.4 x\n"
+    assert told.shell.prompt() == told.shell.host.prompt
+    assert told.run("vi").count("~") == 22
+    told.run("ZZ")
+    assert told.run("vi | cat; vi & echo on").endswith("on\n")
+    assert told.run("echo on") == "on\n"
+    assert told.run("top").count("\n") == 22
+    assert told.run("top -b -n1").count("\n") == 3 + told.run("ps").count("\n")
 
 
 def test_a_loop_that_sleeps_ends_as_if_interrupted() -> None:
@@ -124,3 +132,31 @@ def test_a_loop_that_sleeps_ends_as_if_interrupted() -> None:
     assert told.run("for i in $(seq 8); do usleep 5; done; echo done") == "done\n"
     assert told.run("(while :; do sleep 9; done) & echo on") == "on\n"
     assert EXHAUSTED_LINES_MAX > 2
+
+
+@pytest.mark.parametrize(
+    ("line", "paused"),
+    [
+        ("sleep 3", [3.0]),
+        ("sleep 1m", [SLEPT_S_MAX]),
+        ("sleep 1 0.5s; usleep 250000", [1.5, 0.25]),
+        ("sleep 1h; sleep 1; echo x", [SLEPT_S_MAX]),
+        ("for i in 1 2; do sleep 40; done", [40.0, SLEPT_S_MAX - 40]),
+        ("sleep 5 & (sleep 6; sleep 7) & sleep 1", [1.0]),
+        ("sleep 0", []),
+    ],
+)
+def test_a_sleep_takes_its_time_within_what_a_line_may(line: str, paused: list[float]) -> None:
+    told = Told()
+    told.run(line)
+    assert told.paused == paused
+    told.run("sleep 2")
+    assert told.paused[-1] == 2
+
+
+def test_a_sleep_without_a_figure_is_refused() -> None:
+    told = Told()
+    assert told.run("sleep x; sleep 1y; sleep -1") == "".join(
+        f"sleep: invalid number '{x}'\n" for x in ("x", "1y", "-1")
+    )
+    assert told.paused == []

@@ -6,7 +6,7 @@ from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.seed import Seed
-from eudaemon.world.shell import Kept, Print, Shell
+from eudaemon.world.shell import Kept, Pause, Print, Shell
 
 AT_S = 1_700_000_000.0
 HOST = Host.from_seed(Seed(b"test"), persona="router")
@@ -20,10 +20,11 @@ class Told:
         self, host: Host = HOST, outside: dict[str, bytes] | None = None, bytes_max: int = 32 << 20, user: str = "root"
     ) -> None:
         self.purse = Purse(bytes_max)
-        self.shell = Shell(host, purse=self.purse, seed=Seed(b"session"), user=user)
+        self.shell = Shell(host, purse=self.purse, seed=Seed(b"session"), user=user, watched=True)
         self.outside = outside or {}
         self.kept: list[Kept] = []
         self.wished: list[str] = []
+        self.paused: list[float] = []
         self.status = 0
 
     def run(self, line: bytes | str) -> str:
@@ -43,6 +44,8 @@ class Told:
                     printed += data
                 case Kept():
                     self.kept.append(act)
+                case Pause(seconds):
+                    self.paused.append(seconds)
                 case Download(url):
                     self.wished.append(url)
                     content = self.outside.get(url)

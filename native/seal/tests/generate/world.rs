@@ -57,6 +57,8 @@ pub const DATA: [Region; 4] = [
 pub const REACHED: [&[usize]; 3] = [&[0], &[1, 2], &[3]];
 pub const STACK: Region = Region { begin: HIGH + 0x2_0000_0000, bytes: 0x8000 };
 pub const STACK_BEGIN: u64 = STACK.begin + 0x6000;
+/// Where code is written by programs: see `set_changing`.
+pub const CHANGING: Region = Region { begin: HIGH + 0x1000_0000, bytes: 0x4000 };
 /// The first part of a data region holds what nobody writes: cells with code addresses, and the vector indices here.
 pub const CELLS_BYTES: u64 = 0x800;
 pub const INDICES32: u64 = 0x800;
@@ -122,6 +124,7 @@ global_asm!(
     ".globl world_harness", "world_harness:",
     "push rbx", "push rbp", "push r12", "push r13", "push r14", "push r15",
     "rdfsbase rax", "mov [rip+world_frame+{fs_base}], rax",
+    "xor ecx, ecx", "mov ds, ecx", "mov es, ecx", "mov gs, ecx", "mov fs, ecx", "wrfsbase rax",
     "mov [rip+world_frame+{stack}], rsp",
     "mov eax, {all}", "xor edx, edx", "xrstor64 [rip+world_frame+{in_vectors}]",
     "push qword ptr [rip+world_frame+{in_flags}]",
@@ -214,6 +217,7 @@ pub struct World {
     code_alias: u64,
     engine: [Disposition; 5],
     offsets: [usize; 12], // of the components in an XSAVE image
+    changing: Vec<u8>,    // what `CHANGING` is to be before a program
 }
 
 fn map(at: u64, bytes: u64, protection: u64, flags: u64, file: i64, offset: u64) -> u64 {
@@ -247,7 +251,7 @@ impl World {
         }
         frame().features = sys::vector_bytes();
         let bytes = regions().iter().map(|r| r.bytes as usize).sum();
-        let mut world = World { pristine: vec![0; bytes], code_alias, engine: [Disposition::default(); 5], offsets };
+        let mut world = World { pristine: vec![0; bytes], code_alias, engine: [Disposition::default(); 5], offsets, changing: Vec::new() };
         world.native_handlers(true);
         world
     }
@@ -325,7 +329,21 @@ impl World {
         unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), alias as *mut u8, bytes.len()) };
     }
 
+    /// Let there be memory that may be written and executed, with this code in it before each run.
+    pub fn set_changing(&mut self, code: &[u8]) {
+        if self.changing.is_empty() {
+            map(CHANGING.begin, CHANGING.bytes, 7, 0x10_0022, -1, 0);
+        }
+        self.changing = code.to_vec();
+        self.changing.resize(CHANGING.bytes as usize, 0xcc);
+    }
+
     pub fn reset(&self) {
+        if !self.changing.is_empty() {
+            seal::pages::open_all();
+            // SAFETY: as below.
+            unsafe { core::ptr::copy_nonoverlapping(self.changing.as_ptr(), CHANGING.begin as *mut u8, self.changing.len()) };
+        }
         let mut at = 0;
         for region in regions() {
             // SAFETY: the regions are mapped, and nothing of Rust's is in them.

@@ -7,9 +7,8 @@
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::arch::global_asm;
-use core::cell::UnsafeCell;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use seal::abi::{self, Context, Mailbox, SLOT_BYTES};
 use seal::{start, sys};
@@ -57,17 +56,20 @@ struct Heaps {
 
 struct Blocks {
     lock: sys::Lock,
-    state: UnsafeCell<([*mut u8; 40], u64, u64)>, // free lists by power of two, next, end
+    begin: AtomicU64,
 }
 
-// SAFETY: `state` is touched under `lock` alone.
-unsafe impl Sync for Blocks {}
+/// Stands at the begin of the memory that it is about, so that it is shared like that.
+struct State {
+    free: [*mut u8; 40], // lists by power of two
+    next: u64,
+}
 
 const HEAP_BYTES: u64 = 1 << 32;
 
 impl Blocks {
     const fn new() -> Blocks {
-        Blocks { lock: sys::Lock::new(), state: UnsafeCell::new(([core::ptr::null_mut(); 40], 0, 0)) }
+        Blocks { lock: sys::Lock::new(), begin: AtomicU64::new(0) }
     }
 
     fn class(layout: Layout) -> usize {
@@ -77,37 +79,39 @@ impl Blocks {
     fn take(&self, layout: Layout, shared: bool) -> *mut u8 {
         let class = Blocks::class(layout);
         let _held = self.lock.hold();
-        // SAFETY: under the lock; a free block's first word is the next one.
+        if self.begin.load(Ordering::Relaxed) == 0 {
+            let flags = if shared { 0x21 } else { 0x22 } | 0x4000;
+            self.begin.store(sys::call(sys::MMAP, [0, HEAP_BYTES, 3, flags, u64::MAX, 0]) as u64, Ordering::Relaxed);
+        }
+        let begin = self.begin.load(Ordering::Relaxed);
+        // SAFETY: under the lock, fresh memory is zeros, which are a State; a free block's first word is the next one.
         unsafe {
-            let (free, next, end) = &mut *self.state.get();
-            if *end == 0 {
-                let flags = if shared { 0x21 } else { 0x22 } | 0x4000;
-                *next = sys::call(sys::MMAP, [0, HEAP_BYTES, 3, flags, u64::MAX, 0]) as u64;
-                *end = *next + HEAP_BYTES;
-            }
-            let first = free[class];
+            let state = &mut *(begin as *mut State);
+            let first = state.free[class];
             if !first.is_null() {
-                free[class] = first.cast::<*mut u8>().read();
+                state.free[class] = first.cast::<*mut u8>().read();
                 return first;
             }
+            let next = state.next.max(begin + size_of::<State>() as u64);
             let at = next.next_multiple_of((1u64 << class).min(4096));
-            *next = at + (1 << class);
-            if *next > *end { core::ptr::null_mut() } else { at as *mut u8 }
+            state.next = at + (1 << class);
+            if state.next > begin + HEAP_BYTES { core::ptr::null_mut() } else { at as *mut u8 }
         }
     }
 
     fn give(&self, block: *mut u8, layout: Layout) -> bool {
         let _held = self.lock.hold();
+        let begin = self.begin.load(Ordering::Relaxed);
+        if begin == 0 || !(begin..begin + HEAP_BYTES).contains(&(block as u64)) {
+            return false;
+        }
         // SAFETY: under the lock; the block is the caller's to give back.
         unsafe {
-            let (free, _, end) = &mut *self.state.get();
-            if !(*end - HEAP_BYTES..*end).contains(&(block as u64)) {
-                return false;
-            }
-            block.cast::<*mut u8>().write(free[Blocks::class(layout)]);
-            free[Blocks::class(layout)] = block;
-            true
+            let state = &mut *(begin as *mut State);
+            block.cast::<*mut u8>().write(state.free[Blocks::class(layout)]);
+            state.free[Blocks::class(layout)] = block;
         }
+        true
     }
 }
 

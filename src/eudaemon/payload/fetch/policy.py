@@ -10,7 +10,7 @@ import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from eudaemon.options import option
+from eudaemon.options import option, port_ranges
 
 # Networks that are never a stranger's public host, and why (IANA special-purpose registries, RFC 6890 and successors).
 _NEVER_4 = tuple(
@@ -50,9 +50,34 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 address is the last 3
 _RFC1918 = tuple(network for network, why in _NEVER_4 if why == "private")
 
 
+SCHEMES = ("http", "https", "ftp", "tftp", "nc", "tcp")
+# Where loaders wait for a bare connection: the web's ports, digits that repeat, and the high ones. Not where mail,
+# logins, databases and the like are: a bare connection says nothing of what it is for, and looks there like an attack.
+_RAW_PORTS = ("80-90,443,666,999,1111,1234,1337,2222,3333,4321,4444,5555,6666,7777,8000-8100,8443,8888,9000-9010,9999,"
+              "10000-11210,11212-27016,27020-65535")  # fmt: skip
+
+
 def _networks(values: tuple[str, ...]) -> None:
     for value in values:
         ip_network(value, strict=False)
+
+
+def _ports(values: tuple[str, ...]) -> None:
+    said: set[str] = set()
+    for value in values:
+        schemes, blank, ports = value.partition(" ")
+        if not blank:
+            raise ValueError(f"{value!r} is not of the form `scheme[,scheme] port[,port][,port-port]`")
+        for scheme in schemes.split(","):
+            if scheme not in SCHEMES:
+                raise ValueError(f"{value!r}: there is no scheme {scheme!r}; there are {', '.join(SCHEMES)}")
+            if scheme in said:
+                raise ValueError(f"{value!r}: the ports of {scheme} stand in another line already")
+            said.add(scheme)
+        try:
+            port_ranges(ports.strip())
+        except ValueError as error:
+            raise ValueError(f"{value!r}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +95,12 @@ class FetchSettings:
     )
     own_networks: tuple[str, ...] = option(
         (), "Further networks that downloads never go to, such as one's public address behind NAT.", check=_networks
+    )
+    ports: tuple[str, ...] = option(
+        (f"nc,tcp {_RAW_PORTS}",),
+        "Which ports downloads may ask, by scheme: `scheme[,scheme] port[,port][,port-port]`. A scheme that no line "
+        f"names may ask any port. Schemes: {', '.join(SCHEMES)}; the last two are bare connections, as `nc HOST PORT`.",
+        check=_ports,
     )
     private_to_attacker: bool = option(
         True, "Where a payload names a private address (RFC 1918), ask the attacker's own address instead."
@@ -114,6 +145,16 @@ def forbidden(ip: str, attacker_ip: str, settings: FetchSettings) -> str:
         return f"address: {why}"
     if _within(address, settings.own_networks) or is_own(str(address)):
         return "address: own"
+    return ""
+
+
+def forbidden_port(scheme: str, port: int, settings: FetchSettings) -> str:
+    """Return why no download of this scheme may ask this port, in words; empty if one may."""
+    for line in settings.ports:
+        schemes, _, ports = line.partition(" ")
+        if scheme in schemes.split(","):
+            allowed = any(first <= port <= last for first, last in port_ranges(ports.strip()))
+            return "" if allowed else f"policy: {scheme} port {port}"
     return ""
 
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from eudaemon.payload.fetch.outcome import Failed, Refused
-from eudaemon.payload.fetch.policy import FetchSettings, forbidden, is_private, plain
+from eudaemon.payload.fetch.policy import FetchSettings, forbidden, forbidden_port, is_private, plain
 from eudaemon.payload.url import Url
 from eudaemon.world.seed import Seed
 
@@ -50,6 +50,8 @@ async def aim(url: Url, attacker_ip: str, settings: FetchSettings, resolve: Reso
         raise Refused("policy")
     if not url.port:
         raise Refused("no port")
+    if why := forbidden_port(url.scheme, url.port, settings):
+        raise Refused(why)
     if settings.private_to_attacker and is_private(url.host) and forbidden(url.host, attacker_ip, settings):
         # What Nepenthes did: a bot behind NAT names the address that it knows of itself.
         url = replace(url, host=str(plain(attacker_ip)))

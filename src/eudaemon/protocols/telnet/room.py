@@ -20,6 +20,7 @@ from eudaemon.protocols._base import (
     Saw,
     Send,
     Visit,
+    Woken,
 )  # fmt: skip
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols.telnet.iac import IAC, OPENING, IacReader
@@ -27,7 +28,7 @@ from eudaemon.protocols.telnet.terminal import END, INTERRUPT, Terminal
 from eudaemon.wire import PeerError, printable
 
 TRIES_MAX = 3  # BusyBox login's own
-WAITING_BYTES_MAX = 256 * 1024  # typed while a download is awaited
+WAITING_BYTES_MAX = 256 * 1024  # typed while a download is awaited or a command sleeps
 _NAME_CHARS_MAX = 256
 _COMMANDS = range(0xF0, 0x100)
 _TYPED = bytes(range(0x20, 0x7F))
@@ -38,6 +39,7 @@ class _TerminalShell(ShellDialogue):
     """The shell behind a terminal: LF is shown as CR LF, and a prompt follows each line."""
 
     __slots__ = ()
+    watched: ClassVar[bool] = True
 
     def shown(self, data: bytes) -> bytes:
         """See `ShellDialogue`."""
@@ -85,8 +87,8 @@ class Telnet(Room):
                 if answer:
                     yield Send(answer)
                 yield from self._typed(text, at_s)
-            case Answered(at_s):
-                yield from self._answered(occasion, at_s)
+            case Answered(at_s) | Woken(at_s):
+                yield from self._go_on(occasion, at_s)
             case HalfClosed():
                 self._leaving = True
                 if self._shell is None or not self._shell.busy:
@@ -116,7 +118,7 @@ class Telnet(Room):
 
     def _wait(self, text: bytes) -> None:
         if len(self._waiting) + len(text) > WAITING_BYTES_MAX:
-            raise PeerError(f"over {WAITING_BYTES_MAX} bytes typed while a download is awaited")
+            raise PeerError(f"over {WAITING_BYTES_MAX} bytes typed while a command runs")
         if not self.visit.purse.take(len(text)):
             raise PeerError("the session holds too many bytes")
         self._waiting += text
@@ -126,10 +128,10 @@ class Telnet(Room):
         self.visit.purse.give_back(len(waiting))
         return waiting
 
-    def _answered(self, occasion: Answered, at_s: float) -> Iterator[Order]:
+    def _go_on(self, occasion: Answered | Woken, at_s: float) -> Iterator[Order]:
         if self._shell is None:
             return
-        yield from self._shell.answered(occasion)
+        yield from self._shell.answered(occasion) if isinstance(occasion, Answered) else self._shell.woken(at_s)
         yield from self._after_line()
         if not self._shell.busy and self._waiting:
             yield from self._typed(self._forget_waiting(), at_s)
@@ -178,6 +180,8 @@ class Telnet(Room):
             self._terminal.echoes = True
             yield Send(b"\r\n" + self._shell.prompt)
             return
+        if self._terminal.echoes:
+            self._terminal.remember(line)
         yield from self._shell.enter(b"exit" if line == END else line, at_s)
         yield from self._after_line()
 

@@ -24,4 +24,11 @@ class Kept:
     origin: str
 
 
-Act: TypeAlias = Print | Download | Kept
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Go on when this time has passed, if somebody watches: then he would see that it has not."""
+
+    seconds: float
+
+
+Act: TypeAlias = Print | Download | Kept | Pause

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from eudaemon.world.shell.limits import CALL_LEVELS_MAX, OUTPUT_BYTES_MAX, SLEEPS_MAX, STEPS_MAX, WORK_BYTES_MAX
+from eudaemon.world.shell.limits import (
+    CALL_LEVELS_MAX,
+    OUTPUT_BYTES_MAX,
+    SLEEPS_MAX,
+    SLEPT_S_MAX,
+    STEPS_MAX,
+    WORK_BYTES_MAX,
+)
 
 
 class LimitError(Exception):
@@ -16,7 +23,7 @@ class PatienceError(LimitError):
 class Budget:
     """Steps, sleeps, bytes worked on, bytes printed and levels of one line."""
 
-    __slots__ = ("levels", "output_bytes", "sleeps", "steps", "work_bytes")
+    __slots__ = ("levels", "output_bytes", "sleeps", "slept_s", "steps", "work_bytes")
 
     def __init__(self) -> None:
         self.renew()
@@ -28,6 +35,7 @@ class Budget:
         self.output_bytes = OUTPUT_BYTES_MAX // share
         self.levels = CALL_LEVELS_MAX
         self.sleeps = SLEEPS_MAX
+        self.slept_s = SLEPT_S_MAX
 
     def step(self, count: int = 1) -> None:
         """One command, loop turn or expansion."""
@@ -35,11 +43,14 @@ class Budget:
         if self.steps < 0:
             raise LimitError("steps")
 
-    def sleep(self) -> None:
-        """One `sleep`, of any length."""
+    def sleep(self, seconds: float) -> float:
+        """One `sleep`; return how much of it is left to this line."""
         self.sleeps -= 1
         if self.sleeps < 0:
             raise PatienceError("sleeps")
+        seconds = min(seconds, self.slept_s)
+        self.slept_s -= seconds
+        return seconds
 
     def work(self, count: int) -> None:
         """So many bytes were read, written or compared."""

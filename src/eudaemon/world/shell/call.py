@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from eudaemon.world.files import Device, Directory, FileError, Files, Fixed, Written
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.acts import Act
+from eudaemon.world.shell.notes import TURNING, note_used
 from eudaemon.world.shell.streams import Output, Terminal, content
 
 if TYPE_CHECKING:
@@ -87,9 +88,7 @@ class Call:
 
     def input(self, count: int = -1) -> bytes:
         """Read from standard input."""
-        data = self.streams[0].read(count) if 0 in self.streams else b""
-        self.shell.budget.work(len(data))
-        return data
+        return self._taken(self.streams[0].read(count) if 0 in self.streams else b"")
 
     def read(self, path: bytes, count: int = -1) -> bytes:
         """Return a file's content, or standard input's for `-`. Raises `FileError`."""
@@ -105,7 +104,12 @@ class Call:
             data = self.shell.device(node).read(count)
         else:
             data = b""
+        return self._taken(data)
+
+    def _taken(self, data: bytes) -> bytes:
         self.shell.budget.work(len(data))
+        if self.name in TURNING:
+            note_used(self.files, data)
         return data
 
     def sources(self, paths: list[bytes]) -> list[tuple[bytes, bytes]]:

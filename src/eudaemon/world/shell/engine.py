@@ -24,6 +24,7 @@ from eudaemon.world.shell.limits import (
     LINE_BYTES_MAX,
     SCRIPT_BYTES_MAX,
 )
+from eudaemon.world.shell.notes import is_note, note_used
 from eudaemon.world.shell.parser import Parser
 from eudaemon.world.shell.scope import Scope
 from eudaemon.world.shell.streams import Endless, Full, PipeFullError, Stream, Terminal
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from eudaemon.world.shell.call import Applet
 
 
+_LEAVES_EDITOR = (b":q", b":q!", b":x", b":wq", b":wq!", b":x!", b"ZZ", b"ZQ")
 _READING_COSTS = 32  # what reading a byte of shell text costs, against copying one
 
 
@@ -42,6 +44,8 @@ class Shell:
 
     What its files hold is taken from `purse`. `peer` is the attacker's address, for droppers that hold it as bytes.
     `ports` are the host's and the attacker's of the connection. `hostname` is what `hostname` last set.
+    `watched` is whether somebody sits at a terminal. `unwatched` is 0 while he sees what is being evaluated: for what
+    he does not see, such as a job in the background, no time passes.
     `unknown` names the commands of the last line that the host does not have; `exited` is true after `exit`.
     """
 
@@ -51,6 +55,7 @@ class Shell:
         "_exhausted",
         "_held_bytes",
         "_kept",
+        "_lent",
         "_levels",
         "_pending",
         "_pending_lines",
@@ -71,6 +76,7 @@ class Shell:
         "ran_program",
         "seed",
         "unknown",
+        "unwatched",
         "user",
     )  # fmt: skip
 
@@ -83,6 +89,7 @@ class Shell:
         user: str = "root",
         peer: str = "",
         ports: tuple[int, int] = (0, 0),
+        watched: bool = False,
     ) -> None:
         self.host = host
         self.hostname = host.name
@@ -97,6 +104,7 @@ class Shell:
         self.exited = False
         self.ran_program = False
         self.unknown: tuple[str, ...] = ()
+        self.unwatched = int(not watched)
         self.pid = 0
         self.at_s = 0.0
         self._screen = bytearray()
@@ -107,6 +115,7 @@ class Shell:
         self._asked: tuple[bytes, ...] = ()
         self._draws = 0
         self._levels = 0
+        self._lent = False
         self._held_bytes = 0
         self._kept: set[bytes] | None = None
         terminal = Terminal(self._screen, self.budget)
@@ -123,6 +132,8 @@ class Shell:
         """Return the prompt that stands before the next line."""
         if self._asked:
             return self._asked[0]
+        if self._lent:
+            return b""
         return b"> " if self._pending else self.host.prompt
 
     def run(self, line: bytes, at_s: float) -> Generator[Act, Downloaded | None, int]:
@@ -139,6 +150,11 @@ class Shell:
             if len(self._asked) == 1:
                 yield Print(self._asked[0])
                 self._asked = ()
+            return 0
+        if self._lent:
+            if line.endswith(_LEAVES_EDITOR):
+                self._lent = False
+                yield Print(b"\x1b[24;1H\x1b[K")
             return 0
         if len(self._pending) + len(line) > LINE_BYTES_MAX:
             raise PeerError(f"shell line over {LINE_BYTES_MAX} bytes")
@@ -240,6 +256,7 @@ class Shell:
         """Run a script's text in a scope; what is wrong in it ends it there."""
         scope.name = name
         self.budget.work(_READING_COSTS * len(text))
+        note_used(self.files, text)
         parser = Parser(text[:SCRIPT_BYTES_MAX].replace(b"\r\n", b"\n"))
         try:
             while True:
@@ -317,6 +334,10 @@ class Shell:
         """Take the next lines as answers to questions, then show a text."""
         self._asked = (*questions, then)
 
+    def lend(self) -> None:
+        """Give the screen to an editor: what is typed is its, until it is told to quit."""
+        self._lent = True
+
     def count_exhausted(self) -> None:
         """Note that a line ran into a limit. Raises `PeerError` when it happens too often."""
         self._exhausted += 1
@@ -338,8 +359,11 @@ class Shell:
     # --- artefacts ---------------------------------------------------------------------------------
 
     def keep(self, path: bytes, file: Written, *, script: bool | None = None) -> Iterator[Kept]:
-        """Yield a file's content, if it is the attacker's and was not kept before."""
-        if file.kept or file.missing or not file.data:
+        """Yield a file's content, if it is the attacker's, was not kept before, and is not a mere note.
+
+        `script` is said of a file that is being run: whether it is text.
+        """
+        if file.kept or file.missing or not file.data or (script is None and is_note(path, file)):
             return
         file.kept = True
         if len(file.data) == len(self.host.busybox) and file.data == self.host.busybox:

@@ -90,12 +90,15 @@ class Evaluator:
     def _background(self, and_or: AndOr, scope: Scope, streams: Streams) -> Steps:
         child = scope.copy()
         child.streams = {**streams, 0: Stream()}
+        self.shell.unwatched += 1
         try:
             yield from self.subshell((AndOr(and_or.pipelines, background=False),), child)
         except LimitError:
             # What runs for ever in the background runs for ever: nobody waits for it.
             self.shell.count_exhausted()
             self.shell.budget.renew(share=10)
+        finally:
+            self.shell.unwatched -= 1
         scope.status = 0
 
     def _and_or(self, and_or: AndOr, scope: Scope, streams: Streams) -> Steps:

@@ -1,7 +1,8 @@
 """Regular expressions of an attacker: POSIX basic and extended, matched by simulating all ways at once.
 
-No backtracking: time is bounded by pattern times text (Thompson 1968), whatever the pattern. Groups may be written, but
-are not captured; `&` in a replacement is the whole match, `\\1` to `\\9` are nothing.
+No backtracking: time is bounded by pattern times text (Thompson 1968), whatever the pattern. What groups held is found
+by a second walk through the match (Pike's), in which each state remembers where groups began and ended on the way to
+it. A pattern that refers back to its own groups is no regular expression, and is not one here.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ _CLASSES = {b"alpha": (b"AZ", b"az"), b"digit": (b"09",), b"alnum": (b"AZ", b"az
             b"punct": (b"!/", b":@", b"[`", b"{~")}  # fmt: skip
 _SHORTHANDS = {0x77: b"_09AZaz", 0x73: b" \t\n\r\v\f", 0x64: b"0123456789"}
 _START, _END = -1, -2
-Test: TypeAlias = bytes | int | None  # 256 flags, one a byte value; an anchor; or a free step
+_GROUPS_MAX = 9
+Test: TypeAlias = bytes | int | None  # 256 flags, one a byte value; an anchor or the edge of a group; or a free step
 Node: TypeAlias = "tuple[Test, list[int]]"
+Edges: TypeAlias = "tuple[int, ...]"  # where group 1 begins and ends, then group 2, and so on; -1 where it does not
 
 
 class RegularError(Exception):
@@ -30,7 +33,18 @@ class RegularError(Exception):
 class Regular:
     """A compiled pattern. Raises `RegularError` if it is wrong or too big."""
 
-    __slots__ = ("_at", "_depth", "_extended", "_final", "_first", "_fold", "_literal", "_pattern", "_states")
+    __slots__ = (
+        "_at",
+        "_depth",
+        "_extended",
+        "_final",
+        "_first",
+        "_fold",
+        "_groups",
+        "_literal",
+        "_pattern",
+        "_states",
+    )
 
     def __init__(self, pattern: bytes, *, extended: bool = False, fixed: bool = False, fold: bool = False) -> None:
         if len(pattern) > PATTERN_BYTES_MAX:
@@ -39,6 +53,7 @@ class Regular:
         self._extended = extended
         self._fold = fold
         self._states: list[Node] = []
+        self._groups: dict[int, int] = {}  # their numbers by where they stand in the pattern
         self._at = 0
         self._depth = 0
         plain = fixed or not any(byte in b".[]*^$\\+?(){}|" for byte in pattern)
@@ -82,19 +97,40 @@ class Regular:
             active = following
         return best
 
-    def replace(self, line: bytes, replacement: bytes, *, everywhere: bool) -> bytes:
-        """Return the line with the first match, or all, replaced."""
+    def groups(self, line: bytes, begin: int, end: int) -> list[bytes]:
+        """Return the match that `search` found, and behind it what each group held; nothing where it held nothing."""
+        match = [line[begin:end]]
+        if self._literal is not None or not self._groups:
+            return match
+        text = line.lower() if self._fold else line
+        ways: dict[int, Edges] = {}
+        self._follow(ways, self._first, (-1,) * (2 * len(self._groups)), begin, text)
+        for at in range(begin, end):
+            onward_ways: dict[int, Edges] = {}
+            for state, edges in ways.items():
+                test, onward = self._states[state]
+                if isinstance(test, bytes) and test[text[at]]:
+                    for target in onward:
+                        self._follow(onward_ways, target, edges, at + 1, text)
+            ways = onward_ways
+        edges = ways.get(self._final, ())
+        return match + [line[edges[at] : edges[at + 1]] if edges[at] >= 0 else b"" for at in range(0, len(edges), 2)]
+
+    def replace(self, line: bytes, replacement: bytes, *, everywhere: bool, nth: int = 1) -> bytes:
+        """Return the line with the nth match replaced, or that and all behind it."""
         out = bytearray()
-        at = 0
-        for _ in range(len(line) + 1):
-            found = self.search(line, at)
-            if found is None:
-                break
-            out += line[at : found[0]] + _filled(replacement, line[found[0] : found[1]])
-            if found[1] == found[0]:
-                out += line[found[1] : found[1] + 1]
-            at = found[1] + (found[1] == found[0])
-            if not everywhere or at > len(line):
+        at, last, count = 0, -1, 0
+        while at <= len(line) and (found := self.search(line, at)) is not None:
+            begin, end = found
+            out += line[at:begin]
+            if end > begin or begin != last:  # nothing, right behind a match, is none
+                count += 1
+                replaced = count == nth or (everywhere and count > nth)
+                out += _filled(replacement, self.groups(line, begin, end)) if replaced else line[begin:end]
+            if end == begin:
+                out += line[end : end + 1]
+            at, last = end + (end == begin), end
+            if count >= nth and not everywhere:
                 break
         return bytes(out + line[at:])
 
@@ -112,6 +148,20 @@ class Regular:
             active[here] = begun
             if not isinstance(test, bytes):
                 waiting += onward
+
+    def _follow(self, ways: dict[int, Edges], state: int, edges: Edges, at: int, line: bytes) -> None:
+        """Note all that is reached from a state for free. Who comes first has come by the preferred way."""
+        waiting = [(state, edges)]
+        while waiting:
+            here, edges = waiting.pop()
+            test, onward = self._states[here]
+            if here in ways or (test == _START and at) or (test == _END and at < len(line)):
+                continue
+            if isinstance(test, int) and test >= 0:
+                edges = (*edges[:test], at, *edges[test + 1 :])
+            ways[here] = edges
+            if not isinstance(test, bytes):
+                waiting += [(target, edges) for target in reversed(onward)]
 
     # --- building ----------------------------------------------------------------------------------
 
@@ -195,12 +245,19 @@ class Regular:
     def _atom(self, *, at_start: bool) -> tuple[int, list[int]]:
         pattern = self._pattern
         if self._meta(b"("):
+            group = self._groups.get(self._at)  # a repeated group is built again, and keeps its number
+            if group is None and len(self._groups) < _GROUPS_MAX:
+                group = self._groups[self._at] = len(self._groups)
             self._step()
-            inner = self._alternatives()
+            first, ends = self._alternatives()
             if not self._meta(b")"):
                 raise RegularError("Unmatched ( or \\(")
             self._step()
-            return inner
+            if group is None:
+                return first, ends
+            closed = self._state(2 * group + 1)
+            self._join(ends, closed)
+            return self._state(2 * group, first), [closed]
         byte = pattern[self._at]
         self._at += 1
         test: frozenset[int] | int | None
@@ -257,18 +314,21 @@ class Regular:
         return _ANY - members if negated else members
 
 
-def _filled(replacement: bytes, match: bytes) -> bytes:
+def _filled(replacement: bytes, groups: list[bytes]) -> bytes:
     out = bytearray()
     at = 0
     while at < len(replacement):
         byte = replacement[at]
         at += 1
         if byte == 0x26:
-            out += match
+            out += groups[0]
         elif byte == 0x5C and at < len(replacement):
             following = replacement[at : at + 1]
             at += 1
-            out += b"\n" if following == b"n" else b"" if following.isdigit() else following
+            if following.isdigit():
+                out += groups[int(following)] if int(following) < len(groups) else b""
+            else:
+                out += {b"n": b"\n", b"t": b"\t"}.get(following, following)
         else:
             out.append(byte)
     return bytes(out)

@@ -7,6 +7,7 @@ an applet is the persona's business; builtins are always there.
 from __future__ import annotations
 
 from eudaemon.world.shell.applets import (
+    awk,
     builtins,
     downloads,
     files,
@@ -14,6 +15,7 @@ from eudaemon.world.shell.applets import (
     listing,
     network,
     output,
+    sed,
     starting,
     system,
     texts,
@@ -29,6 +31,8 @@ APPLETS: dict[str, Applet] = {
     **listing.TABLE,
     **texts.TABLE,
     **filters.TABLE,
+    **sed.TABLE,
+    **awk.TABLE,
     **downloads.TABLE,
     **network.TABLE,
     **system.TABLE,

@@ -10,6 +10,7 @@ from eudaemon.world.shell.call import Applet, Call, Run, options, text
 
 _URL_CHARS_MAX = 4096
 _BROUGHT = frozenset(("ok", "partial"))
+_STDOUT = (b"-", b"/dev/stdout")
 
 
 def _absolute(target: bytes, scheme: str) -> str:
@@ -24,6 +25,11 @@ def _host_of(url: str) -> str:
 def _file_of(url: str) -> bytes:
     path = url.partition("://")[2].partition("/")[2].partition("?")[0]
     return path.rpartition("/")[2].encode("latin-1", "replace") or b"index.html"
+
+
+def _as_file(name: bytes, url: str) -> bytes:
+    """Return what is brought is called: as it is at its server, where it only passes through."""
+    return _file_of(url) if name in _STDOUT else name
 
 
 def _usage(call: Call, lines: str) -> int:
@@ -58,7 +64,7 @@ def wget(call: Call) -> Run:
         host = _host_of(url)
         if not quiet:
             call.say(_connecting(url, host))
-        got = yield from call.shell.download(url, "wget", name)
+        got = yield from call.shell.download(url, "wget", _as_file(name, url))
         failed = yield from _wget_done(call, got, name, host, quiet=quiet)
         status = failed or status
     return status
@@ -96,7 +102,7 @@ def _short(size: int) -> str:
 
 def _deliver(call: Call, got: Downloaded, name: bytes) -> Run:
     """Put what was brought where it belongs."""
-    if name in (b"-", b"/dev/stdout"):
+    if name in _STDOUT:
         call.put(got)
         return 0
     try:
@@ -118,7 +124,7 @@ def curl(call: Call) -> Run:
     for target in urls[:16]:
         url = _absolute(target, "http")
         name = given.get("o") or (_file_of(url) if given.keys() & {"O", "remote-name"} else b"-")
-        got = yield from call.shell.download(url, "curl", name)
+        got = yield from call.shell.download(url, "curl", _as_file(name, url))
         if got.outcome == "missing":
             got = Downloaded(url, "ok", head=b"<html><head><title>404 Not Found</title></head></html>\n", size=55)
             if given.keys() & {"f", "fail"}:

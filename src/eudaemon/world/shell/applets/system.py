@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from eudaemon.world.files import Device, FileError, Written
 from eudaemon.world.kernel import load, memory, processes
+from eudaemon.world.shell.acts import Pause
 from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
 from eudaemon.world.shell.streams import content
 
@@ -113,13 +114,14 @@ def ps(call: Call) -> int:
 
 
 def top(call: Call) -> int:
-    """One screen of `top`."""
+    """One screen of `top`; with `-b` all rows, however many."""
+    given, _ = options(call.args, "nd")
     total, left, buffers, cached = memory(call.host, call.at_s)
     call.line(f"Mem: {total - left}K used, {left}K free, 0K shrd, {buffers}K buff, {cached}K cached")
     call.line("CPU:   2% usr   3% sys   0% nic  94% idle   0% io   0% irq   0% sirq")
     call.out(b"Load average: " + load(call.host, call.at_s) + b" 1/48 %d\n" % call.host.pid_at(call.at_s))
     call.line("  PID  PPID USER     STAT   VSZ %VSZ %CPU COMMAND")
-    for pid, size, state, command in processes(call.host, call.shell.pid, call.name)[:18]:
+    for pid, size, state, command in processes(call.host, call.shell.pid, call.name)[: None if "b" in given else 18]:
         call.line(
             f"{pid:>5} {int(pid > 1):>5} root     {state:<4} {size:>5}   {100 * size // max(1, total):>2}%   0% "
             f"{command}"
@@ -213,9 +215,23 @@ def restart(call: Call) -> int:
     return 0
 
 
-def sleep(call: Call) -> int:
-    """Nobody waits, but a line that sleeps on and on ends."""
-    call.shell.budget.sleep()
+_UNITS_S = {b"s": 1.0, b"m": 60.0, b"h": 3600.0, b"d": 86400.0}
+
+
+def sleep(call: Call) -> Run:
+    """`sleep N[smhd]…` and `usleep N` take their time, as far as a line may; one that sleeps on and on ends."""
+    if not call.args:
+        return call.error("missing operand")
+    total_s = 0.0
+    for given in call.args:
+        unit_s = 1e-6 if call.name == "usleep" else _UNITS_S.get(given[-1:], 0.0)
+        figure = given[:-1] if unit_s and call.name == "sleep" else given
+        if not figure.replace(b".", b"", 1).isdigit():
+            return call.error(f"invalid number '{text(given)}'")
+        total_s += float(figure[:18]) * (unit_s or 1.0)
+    seconds = call.shell.budget.sleep(total_s)
+    if seconds and not call.shell.unwatched:
+        yield Pause(seconds)
     return 0
 
 
@@ -226,16 +242,24 @@ def modules(call: Call) -> int:
 
 
 def vi(call: Call) -> int:
-    """One screen of the editor, which is left at once."""
+    """One screen of the editor. It keeps the screen until it is told to quit; nothing is edited."""
     _, paths = options(call.args, "c")
     shown = paths[0] if paths else b"-"
     try:
-        lines = call.read(shown).split(b"\n")[:-1] if paths else []
+        data = call.read(shown) if paths else b""
     except FileError:
-        lines = []
-    rows = [*lines[:_SCREEN_LINES], *([b"~"] * (_SCREEN_LINES - len(lines)))]
+        data = b""
+    lines = data.split(b"\n")[:-1]
+    rows = [*lines[:_SCREEN_LINES], *([b"~"] * (_SCREEN_LINES - max(1, len(lines))))]
+    if not lines:
+        rows.insert(0, b"")
     place = f" 1/{len(lines)} {100 // len(lines)}%" if lines else " 1/1 100%"
-    call.out(b"\x1b[H\x1b[J" + b"\n".join(rows) + b"\n- " + (shown if paths else b"No file") + place.encode() + b"\n")
+    status = b"- " + (shown if paths else b"No file") + place.encode()
+    if call.on_terminal and not call.shell.unwatched:
+        call.out(b"\x1b[H\x1b[J" + b"\n".join(rows) + b"\n" + status + b"\x1b[H")
+        call.shell.lend()
+    else:
+        call.out(b"\x1b[H\x1b[J" + b"\n".join(rows) + b"\n" + status + b"\n")
     return 0
 
 

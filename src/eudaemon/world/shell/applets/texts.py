@@ -24,10 +24,14 @@ def head(call: Call) -> int:
 
 
 def tail(call: Call) -> int:
-    """The last lines, or bytes; `-f` does not wait."""
+    """The last lines, or bytes, or with `+N` all from the Nth on; `-f` does not wait."""
     lines, size, paths = _how_much(call.args)
+    from_start = any(word[:1] == b"+" or word[:3] in (b"-n+", b"-c+") for word in call.args if word not in paths)
     for _, data in call.sources(paths):
-        if size is not None:
+        if from_start:
+            skipped = max(0, (lines if size is None else size) - 1)
+            call.out(data[skipped if size is not None else len(_first(data, skipped)) :])
+        elif size is not None:
             call.out(data[-size:] if size else b"")
         else:
             rows = data.split(b"\n")
