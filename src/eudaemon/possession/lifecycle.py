@@ -16,7 +16,7 @@ from eudaemon.possession.engine import Engine, load_engine
 from eudaemon.possession.errors import PossessionError, Refused, Vanished
 from eudaemon.possession.plant import plant
 from eudaemon.possession.planted import Planted
-from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, Kernel
+from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.target import Target, opened
 from eudaemon.possession.wake import wake
 from eudaemon.possession.withdraw import withdraw
@@ -53,8 +53,6 @@ class Possession:
             mailbox = target.mailbox()
             if mailbox is None:
                 return
-            if refuse.is_filtered(self.pid):
-                target.options |= OPTION_SUSPEND_SECCOMP
             self.released_ns = withdraw(Planted(target, mailbox))
             self.remarks += target.settler.remarks
 
@@ -70,8 +68,6 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
     with opened(pid, possession._engine, possession._kernel) as target:
         target.tidy()
         _refuse_possessed(target)
-        if refuse.is_filtered(pid):
-            target.options |= OPTION_SUSPEND_SECCOMP
         planted = plant(target, mode)
         try:
             possession.frozen_ns = wake(planted)

@@ -79,7 +79,7 @@ def _write(target: Target, layout: Layout, mode: str) -> Mailbox:
     record.pack(
         raw, magic=abi["MAGIC"], version=abi["VERSION"], mode=abi[f"mode::{mode.upper()}"],
         pid=inner_pid(target.pid), low=layout.low, low_bytes=layout.size, heap=layout.heap,
-        heap_bytes=layout.heap_bytes, mapping_count=1,
+        heap_bytes=layout.heap_bytes, mapping_count=1, confined=target.confined,
     )  # fmt: skip
     # With its own mapping in it from the first: whoever finds the magic can unmap all there is.
     abi.records["Mapping"].pack(

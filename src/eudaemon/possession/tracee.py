@@ -156,8 +156,11 @@ class Seizure:
             except Vanished:
                 self.threads.pop(thread.tid, None)
             except TimeoutError:
+                state = state_of(self.pid, thread.tid)
+                if state.startswith(("Z", "X")):  # the first thread is told of last, when all others are buried
+                    raise Vanished(f"process {self.pid} has ended") from None
                 raise Refused(
-                    f"thread {thread.tid} of process {self.pid} does not stop: {state_of(self.pid, thread.tid)}",
+                    f"thread {thread.tid} of process {self.pid} does not stop: {state}",
                     "a parent in vfork and a thread that waits for a disk cannot be stopped; try again later",
                 ) from None
 
@@ -177,8 +180,8 @@ class Seizure:
 
     def detach(self) -> None:
         """Let all go. What cannot be told so because it runs is stopped first; what has ended is no loss."""
-        for thread in list(self.threads.values()):
-            with suppress(Vanished):
+        for thread in reversed(list(self.threads.values())):  # the first thread's end is told of last
+            with suppress(Vanished, TimeoutError):
                 self._let_go(thread)
             self.owed += [(thread.tid, number) for number in thread.owed]
             del self.threads[thread.tid]
