@@ -8,12 +8,14 @@ attached: a controller may end, and another one takes over with `adopt`.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
 from eudaemon.possession import refuse
 from eudaemon.possession.engine import Engine, load_engine
-from eudaemon.possession.errors import PossessionError, Refused, Vanished
+from eudaemon.possession.errors import Busy, PossessionError, Refused, Vanished
 from eudaemon.possession.plant import plant
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.ptrace import Kernel
@@ -22,6 +24,8 @@ from eudaemon.possession.wake import wake
 from eudaemon.possession.withdraw import withdraw
 
 MODES = ("none", "shadow")
+TRIES_MAX = 100
+TRY_S = 0.01
 
 
 class Possession:
@@ -53,7 +57,8 @@ class Possession:
             mailbox = target.mailbox()
             if mailbox is None:
                 return
-            self.released_ns = withdraw(Planted(target, mailbox))
+            planted = Planted(target, mailbox)
+            self.released_ns = _patiently(lambda: withdraw(planted))
             self.remarks += target.settler.remarks
 
 
@@ -70,7 +75,7 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
         _refuse_possessed(target)
         planted = plant(target, mode)
         try:
-            possession.frozen_ns = wake(planted)
+            possession.frozen_ns = _patiently(lambda: wake(planted))
         except Vanished:
             raise
         except PossessionError:
@@ -91,6 +96,16 @@ def adopt(pid: int, *, engine: Engine | None = None, kernel: Kernel | None = Non
         if target.mailbox() is None:
             raise Refused(f"process {pid} is not possessed", f"possess it: eudaemon possess {pid}")
     return possession
+
+
+def _patiently(step: Callable[[], int]) -> int:
+    """Take a step for which all threads must stand, and again a little later while one of them cannot."""
+    for _ in range(TRIES_MAX):
+        try:
+            return step()
+        except Busy:
+            time.sleep(TRY_S)
+    return step()
 
 
 def _refuse_possessed(target: Target) -> None:
