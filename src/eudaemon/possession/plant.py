@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import struct
 
 from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Undone, Vanished
@@ -29,7 +30,8 @@ PLACES_MAX = 5  # tried, when the process takes the one that was free
 def plant(target: Target, mode: str) -> Planted:
     """Plant the engine. Raises `Undone` if that fails; nothing is left then."""
     threads = len(Seizure(target.kernel, target.pid).listing())
-    layout = _reserve(target, sizes_for(target.engine, threads))
+    tight = resource.prlimit(target.pid, resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    layout = _reserve(target, sizes_for(target.engine, threads, tight=tight))
     try:
         planted = Planted(target, _write(target, layout, mode))
         _prepare(planted)

@@ -190,9 +190,10 @@ class Seizure:
 
     def detach(self) -> None:
         """Let all go. What cannot be told so because it runs is stopped first; what has ended is no loss."""
-        # Who stands goes first: a parent in vfork stops only when its child, which may wait for one of them, has gone. Among
-        # equals the first thread goes last, for its end is told of last.
-        for thread in sorted(reversed(list(self.threads.values())), key=lambda thread: not thread.is_stopped):
+        # Who stands goes first: a parent in vfork stops only when its child, which may wait for one of them, has gone.
+        # Among equals the first thread goes last, for its end is told of last.
+        last_to_first = list(self.threads.values())[::-1]
+        for thread in sorted(last_to_first, key=lambda thread: not thread.is_stopped):
             with suppress(Vanished, TimeoutError):
                 self._let_go(thread)
             self.owed += [(thread.tid, number) for number in thread.owed]
