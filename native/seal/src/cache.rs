@@ -142,6 +142,8 @@ pub struct Thread {
     pub fragments: Vec<Fragment>,
     pub exits: Vec<Exit>,
     pub index: Index,
+    landings: Vec<(HostPc, u32)>, // behind each call: where, and in which fragment
+    landing_of: Index,            // by the address that the call returns to
     pub low_sites: Index, // instructions whose tags are not where `gs` leads
     pub scratch: crate::translate::Scratch,
     pub has_bmi2: bool, // shifts that leave flags alone
@@ -164,6 +166,8 @@ impl Thread {
             fragments: Vec::new(),
             exits: Vec::new(),
             index: Index::new(),
+            landings: Vec::new(),
+            landing_of: Index::new(),
             low_sites: Index::new(),
             scratch: crate::translate::Scratch::new(),
             has_bmi2: sys::has_bmi2(),
@@ -335,6 +339,24 @@ impl Thread {
         self.fragments.iter().position(|f| f.host == host).map(|at| at as u32)
     }
 
+    /// Note where the return to `pc` lands within a fragment, and let returns find it.
+    pub fn note_landing(&mut self, pc: GuestPc, host: HostPc, fragment: u32) {
+        self.landing_of.set(pc, self.landings.len() as u32);
+        self.landings.push((host, fragment));
+        sys::set_table_entry(self.slot, abi::SLOT_RETURNS, pc.0, host.0);
+    }
+
+    /// Let returns to `pc` find the landing behind its call again; answer whether there is one.
+    pub fn renew_landing(&mut self, pc: GuestPc) -> bool {
+        let Some(at) = self.landing_of.get(pc) else { return false };
+        let (host, fragment) = self.landings[at as usize];
+        if self.fragments[fragment as usize].dead {
+            return false;
+        }
+        sys::set_table_entry(self.slot, abi::SLOT_RETURNS, pc.0, host.0);
+        true
+    }
+
     pub fn lookup(&self, pc: GuestPc) -> Option<u32> {
         self.index.get(pc).filter(|&id| !self.fragments[id as usize].dead)
     }
@@ -367,6 +389,8 @@ impl Thread {
         self.fragments.clear();
         self.exits.clear();
         self.index.clear();
+        self.landings.clear();
+        self.landing_of.clear();
         self.scratch.forget();
         self.constants = 8; // the gates' stays
         for arena in &mut self.arenas {

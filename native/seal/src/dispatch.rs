@@ -173,6 +173,7 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
         By::Jump if found.is_some() => {
             lower::landing_to(thread, Through::Jumps, fragment).map_err(Refusal::Full)?;
         }
+        By::Return if thread.renew_landing(pc) => {}
         By::Return => {
             lower::landing_to(thread, Through::Returns, fragment).map_err(Refusal::Full)?;
         }

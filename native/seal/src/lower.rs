@@ -18,6 +18,7 @@
 //!
 //! A landing compares `target` with the address that it stands for: `mov ecx,16; shrx rcx,[target],rcx; lea rcx,[rcx-pc>>16]; jrcxz`.
 
+use alloc::vec::Vec;
 use core::mem::offset_of;
 
 use iced_x86::{OpAccess, Code as Op, EncodingKind, FlowControl, Instruction, Mnemonic, OpKind, Register};
@@ -66,7 +67,9 @@ pub struct Lower<'a> {
     rcx: Rcx,
     pub low_in_rcx: bool, // rcx, saved, holds the low shadow's offset
     slip: Option<u64>, // host less application address of the verbatim run that is open
-    tails: alloc::vec::Vec<Tail>,
+    tails: Vec<Tail>,
+    landed: Vec<(GuestPc, HostPc)>,  // where each call returns to, and its landing
+    entered: Vec<(GuestPc, HostPc)>, // calls, which other fragments lead to rather than have them twice
 }
 
 /// Write the fragment that `thread.scratch` describes; `next` is where it goes on if its end falls through.
@@ -75,7 +78,7 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     let begin = HostPc((thread.arenas[arena].hot.0 + 15) & !15);
     let limit = thread.arenas[arena].cold;
     let steps = core::mem::take(&mut thread.scratch.steps);
-    let mut lower = Lower { code: Code::new(begin, limit), watched: thread.scratch.watched, thread, arena, shadow: wish.shadow, rcx: Rcx::Live, low_in_rcx: false, slip: None, tails: alloc::vec::Vec::new() };
+    let mut lower = Lower { code: Code::new(begin, limit), watched: thread.scratch.watched, thread, arena, shadow: wish.shadow, rcx: Rcx::Live, low_in_rcx: false, slip: None, tails: Vec::new(), landed: Vec::new(), entered: Vec::new() };
     let jumped = wish.jumped && !lower.watched;
     // Through the landing rcx comes saved; by a link it comes live, and is saved, so that both go on alike.
     let same = jumped.then(|| lower.landing(Through::Jumps, wish.pc));
@@ -98,6 +101,7 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         lower.jump_to(next);
     }
     lower.tails();
+    let (landed, entered) = (core::mem::take(&mut lower.landed), core::mem::take(&mut lower.entered));
     let end = lower.code.here();
     let overflow = lower.code.overflow;
     let count = steps.len() as u64;
@@ -109,8 +113,17 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     let copy = thread.scratch.watched.then(|| thread.scratch.bytes.clone().into_boxed_slice());
     let id = thread.fragments.len() as u32;
     thread.fragments.push(Fragment { pc: wish.pc, low: GuestPc(low), high: GuestPc(high), host, end, incoming: u32::MAX, dead: false, copy });
+    for (pc, host) in landed {
+        thread.note_landing(pc, host, id);
+    }
     if !wish.once {
         thread.index.set(wish.pc, id);
+        // Had a call two translations, the processor would predict a return to one and the table would lead to the other.
+        for (pc, host) in entered.into_iter().filter(|entry| entry.0 != wish.pc) {
+            thread.index.set(pc, thread.fragments.len() as u32);
+            let (low, high) = (GuestPc(low), GuestPc(high));
+            thread.fragments.push(Fragment { pc, low, high, host, end, incoming: u32::MAX, dead: false, copy: None });
+        }
     }
     if jumped {
         sys::set_table_entry(thread.slot, abi::SLOT_JUMPS, wish.pc.0, begin.0);
@@ -131,7 +144,7 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
     let arena = thread.arena_for(pc)?;
     let begin = thread.arenas[arena].hot;
     let limit = thread.arenas[arena].cold;
-    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, watched: false, rcx: Rcx::Saved, low_in_rcx: false, slip: None, tails: alloc::vec::Vec::new() };
+    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, watched: false, rcx: Rcx::Saved, low_in_rcx: false, slip: None, tails: Vec::new(), landed: Vec::new(), entered: Vec::new() };
     let same = lower.landing(through, pc);
     lower.code.land(same);
     lower.restore_rcx(pc);
@@ -230,6 +243,9 @@ impl Lower<'_> {
             self.special(pc);
             return false;
         }
+        if is_near_call(instruction) {
+            self.enter_at(pc);
+        }
         if self.shadow {
             shadow::before(self, step);
         }
@@ -269,6 +285,16 @@ impl Lower<'_> {
             FlowControl::XbeginXabortXend => return self.transaction(step),
         }
         true
+    }
+
+    // Others may lead here by a link, with rcx live.
+    fn enter_at(&mut self, pc: GuestPc) {
+        self.restore_rcx(pc);
+        self.rcx = Rcx::Live;
+        if !self.watched {
+            self.slip = None;
+            self.entered.push((pc, self.code.here()));
+        }
     }
 
     // The same bytes, with rcx in its place if they name it.
@@ -464,7 +490,7 @@ impl Lower<'_> {
         let same = self.landing(Through::Returns, next);
         self.code.land(same);
         self.record(0, next);
-        sys::set_table_entry(self.thread.slot, abi::SLOT_RETURNS, next.0, landing.0);
+        self.landed.push((next, landing));
     }
 
     fn tails(&mut self) {
@@ -513,8 +539,8 @@ impl Lower<'_> {
     }
 
     /// Write the check that `Context::target` is `pc`; answer the short branch that goes on if it is, rcx being in the Context. Nobody knows
-    /// whether flags live where control is to go if it is not, so none is touched. The low 16 bits are equal, the table saw to that; the
-    /// others are less than 2 to the 31 in user space.
+    /// whether flags live where control is to go if it is not, so none is touched. Below 2 GiB the difference is all there is to it. Elsewhere the low 16 bits are equal, the table saw to that,
+    /// and the others are less than 2 to the 31 in user space.
     fn landing(&mut self, through: Through, pc: GuestPc) -> HostPc {
         let target = self.target();
         let arena = &self.thread.arenas[self.arena];
@@ -528,7 +554,12 @@ impl Lower<'_> {
         }
         self.record(kind::TARGET, pc);
         let difference = Operand::at(RCX, -((pc.0 >> 16) as i32));
-        if self.thread.has_bmi2 {
+        if let Ok(low) = i32::try_from(pc.0) {
+            if through == Through::Jumps {
+                self.code.mov_reg_mem(RCX, &target);
+            }
+            self.code.lea(RCX, &Operand::at(RCX, -low));
+        } else if self.thread.has_bmi2 {
             self.code.mov_reg_const(RCX, 16);
             self.code.shrx_rcx_mem_rcx(&target);
             self.code.lea(RCX, &difference);
@@ -593,6 +624,10 @@ fn stores_fpu_pointer(mnemonic: Mnemonic) -> Option<ExitKind> {
         Mnemonic::Fxsave64 | Mnemonic::Xsave64 | Mnemonic::Xsavec64 | Mnemonic::Xsaveopt64 => Some(ExitKind::FpuWide),
         _ => None,
     }
+}
+
+fn is_near_call(instruction: &Instruction) -> bool {
+    instruction.code() == Op::Call_rel32_64 || instruction.flow_control() == FlowControl::IndirectCall
 }
 
 fn is_near_return(code: Op) -> bool {

@@ -173,6 +173,10 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
             }
             break;
         }
+        let is_call = matches!(step.instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall);
+        if is_call && !scratch.steps.is_empty() && thread.lookup(GuestPc(pc)).is_some() {
+            return Ok(GuestPc(pc)); // each call once
+        }
         let offsets = decoder.get_constant_offsets(&step.instruction);
         step.displacement_at = offsets.displacement_offset() as u8;
         step.bytes_at = scratch.bytes.len() as u32;
