@@ -260,7 +260,7 @@ fn protect_pages(known: &mut Known, low: u64, high: u64) {
 pub fn written(address: u64) -> bool {
     let page = address & !(PAGE - 1);
     let opened = KNOWN.with(|known| {
-        let Some(at) = known.protected.iter().position(|r| r.low == page) else { return None };
+        let at = known.protected.iter().position(|r| r.low == page)?;
         let range = known.protected.swap_remove(at);
         sys::call3(sys::MPROTECT, page, PAGE, range.protection);
         Some(range)

@@ -14,8 +14,8 @@ use seal::abi::{self, Context};
 use seal::cache::{Thread, kind};
 use seal::emit::GuestPc;
 use seal::lower::{self, Through};
-use seal::translate::{self, Wish};
 use seal::sys::Locked;
+use seal::translate::{self, Wish};
 use seal::{calls, sys};
 
 const UD2: &[u8] = &[0x0f, 0x0b]; // ends a fragment
