@@ -11,11 +11,12 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from eudaemon import possession
 from eudaemon.possession.engine import BUILT, load_engine
+from eudaemon.possession.errors import PossessionError
 from possession.residue import GROWN_KIB_MAX, Look, look
 from possession.running import Running
 
@@ -41,6 +42,13 @@ def possess(pid: int) -> AbstractContextManager[object]:
     return possession.possess(pid, mode=MODE, engine=load_engine(ENGINE))
 
 
+def release_child(pid: int) -> None:
+    """Release a process that began possessed, as the child of one that was; of others there is nothing to release."""
+    if MODE != "nothing":
+        with suppress(PossessionError):
+            possession.adopt(pid, engine=load_engine(ENGINE)).release()
+
+
 def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: int = 1) -> None:
     """Possess and release a victim `times` times; in both states it must go on, and afterwards be as before."""
     dice = random.Random(seed)
@@ -48,7 +56,12 @@ def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: in
     before: Look = look(victim.pid)
     settled_kib = 0
     for number in range(times):
-        with possess(victim.pid):
+        with ExitStack() as possessed:
+            try:
+                possessed.enter_context(possess(victim.pid))
+            except PossessionError:
+                if "program" not in moving:  # it has executed another program just then
+                    raise
             _stay(victim, dice, number)
         _stay(victim, dice, number + 2)
         if number == min(3, times // 2):

@@ -115,6 +115,14 @@ def process(*command: str | Path, port: int = 0, user: str = "", **more: object)
             one.stdout.close()
 
 
+def _until(holds: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + START_S
+    while not holds():
+        if time.monotonic() > end_s:
+            raise VictimError("a server accepts, but is not ready")
+        time.sleep(0.05)
+
+
 def _accepts(port: int) -> bool:
     with suppress(OSError):
         socket.create_connection(("127.0.0.1", port), 1).close()
@@ -261,7 +269,8 @@ def postgres(place: Path) -> Iterator[Served]:
     """Serve pgbench and a session of psql; all of its processes are possessed, its backends too."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     program = str(folders[-1]) if folders else tool("postgres", "postgresql")
-    initdb, pgbench, port = Path(program).with_name("initdb"), Path(program).with_name("pgbench"), free_port()
+    initdb, pgbench, pg_isready = (Path(program).with_name(name) for name in ("initdb", "pgbench", "pg_isready"))
+    port = free_port()
     tool("psql", "postgresql-client")
     owner = pwd.getpwnam("postgres")
     data = place / "data"
@@ -277,6 +286,7 @@ def postgres(place: Path) -> Iterator[Served]:
                 "autovacuum_naptime": "1s", "shared_buffers": "16MB", "max_connections": 20}  # fmt: skip
     line = [program, "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
     with process(*line, port=port, user="postgres") as one:
+        _until(lambda: subprocess.run([pg_isready, *at], capture_output=True).returncode == 0)
         subprocess.run([pgbench, *at, "-i", "-q", "-s", "1", "postgres"], check=True, capture_output=True)
         load = Load(
             [str(pgbench), *at, "-n", "-c", "4", "-j", "1", "-T", "3600", "postgres"],

@@ -80,6 +80,8 @@ def _cycles(served: Served, speakers: list[Running]) -> None:
                 for pid in served.pids():
                     _possess(possessed, pid)
                 _stay(speakers, dice, number)
+            for pid in served.pids():
+                cycles.release_child(pid)
             _stay(speakers, dice, number + 2)
     except AssertionError as error:
         threads = "\n".join(line for pid in served.pids() for line in where(pid))

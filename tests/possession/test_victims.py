@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from possession.cycles import CYCLES, cycle
+from possession.cycles import CYCLES, cycle, possess
 from possession.running import running
 from possession.victims import BY_NAME, VICTIMS, missing
 
@@ -40,4 +40,13 @@ def test_passes_possessed_and_released(name: str) -> None:
     victim = BY_NAME[name]
     with running(victim) as one:
         cycle(one, victim.moving)
+        one.stop()
+
+
+@pytest.mark.parametrize("name", ["integer", "futex64", "timers", "storm", "exceptions", "forks", "integer-musl"])
+def test_ends_well_while_possessed(name: str) -> None:
+    """It is never let go, says its success word in possession, and is gone; then there is nothing left to release."""
+    _skip_if_missing(name)
+    with running(BY_NAME[name]) as one, possess(one.pid):
+        one.advance()
         one.stop()

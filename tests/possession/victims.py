@@ -24,7 +24,7 @@ STATIC_PIE = ("-static-pie", "-fPIE")
 
 @dataclass(frozen=True, slots=True)
 class Victim:
-    """One program. `moving` names what of /proc changes by the victim's own doing: maps, fd, task or signals."""
+    """One program. `moving` names what changes by the victim's own doing: maps, fd, task, signals, program."""
 
     name: str
     source: str
@@ -99,7 +99,7 @@ VICTIMS = [
     # the system
     row("blocking.c", moving="maps task fd"),
     row("forks.c", moving="maps fd"),
-    row("exec.c", moving="maps signals"),
+    row("exec.c", moving="program maps signals"),
     row("seccomp.c"),
     row("freeze.c"),
     # other kinds of program

@@ -81,10 +81,19 @@ static void in_time(const char *what, int64_t began, long ms)
     check(took_us <= (ms + LATE_MS) * 1000, "%s of %ld ms came back after %lld us: late", what, ms, (long long)took_us);
 }
 
+/* Since when a wait counts: since its absolute deadline was reckoned, or else since now. */
+static __thread int64_t asked_ns;
+static int64_t beginning(void)
+{
+    int64_t began = asked_ns ? asked_ns : now_ns();
+    asked_ns = 0;
+    return began;
+}
+
 /* `result` of a wait that nothing ends but time. */
 #define TIMED(p, ms, wanted, call)                                                                                        \
     do {                                                                                                                  \
-        int64_t began_ = now_ns();                                                                                        \
+        int64_t began_ = beginning();                                                                                     \
         errno = 0;                                                                                                        \
         long result_ = (long)(call);                                                                                      \
         int errno_ = errno;                                                                                               \
@@ -105,6 +114,7 @@ static struct timeval short_span(long ms) { return (struct timeval){ms / 1000, m
 static struct timespec after(clockid_t clock, long ms)
 {
     struct timespec t;
+    asked_ns = now_ns();
     clock_gettime(clock, &t);
     t.tv_sec += ms / 1000;
     t.tv_nsec += ms % 1000 * 1000000;
@@ -464,7 +474,7 @@ static void condition(struct place *p)
     struct timespec t;
     pthread_mutex_lock(&p->mutex);
     t = after(CLOCK_REALTIME, ms);
-    int64_t began = now_ns();
+    int64_t began = beginning();
     int got;
     while ((got = pthread_cond_timedwait(&p->condition, &p->mutex, &t)) == 0)
         ;
@@ -698,7 +708,7 @@ static void mutex_timed(struct place *p)
         pthread_mutex_lock(&taken);
     long ms = some_ms(p);
     struct timespec t = after(CLOCK_REALTIME, ms);
-    int64_t began = now_ns();
+    int64_t began = beginning();
     int got = pthread_mutex_timedlock(&taken, &t);
     check(got == ETIMEDOUT, "%d", got);
     in_time("pthread_mutex_timedlock", began, ms);

@@ -27,16 +27,13 @@ class Account:
         return self
 
 
-def dive(n):
+def dive(n, dives):
     if n == 0:
         raise KeyError("bottom")
     try:
-        dive(n - 1)
+        dive(n - 1, dives)
     finally:
         dives.append(n)
-
-
-dives = []
 
 
 def work(seed):
@@ -52,9 +49,9 @@ def work(seed):
         account.add(i)
     if account.sum != 124750:
         wrong("methods")
-    dives.clear()
+    dives = []
     try:
-        dive(40)
+        dive(40, dives)
     except KeyError as error:
         if error.args != ("bottom",) or dives != list(range(1, 41)):
             wrong("exception")

@@ -121,12 +121,12 @@ int main(void)
         sem_t never;
         sem_init(&never, 0, 0);
         struct timespec until;
+        int64_t began = now_ns();
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_nsec += 150000000;
         if (until.tv_nsec >= 1000000000)
             until.tv_sec++, until.tv_nsec -= 1000000000;
         ask(2, delay, 0);
-        int64_t began = now_ns();
         int n;
         while ((n = sem_timedwait(&never, &until)) == -1 && errno == EINTR)
             ;

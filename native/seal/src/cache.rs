@@ -31,6 +31,8 @@ const NOBODY: u32 = u32::MAX;
 /// A thread that has made so many begins anew: most are dead by then, or will not be needed again.
 const FRAGMENTS_MAX: usize = 60_000;
 const EXITS_MAX: usize = 250_000;
+/// Fewer are not worth it, when the heap runs low.
+const FRAGMENTS_WORTH_A_FLUSH: usize = 2_000;
 /// What one fragment may need at the most, in code and in stubs.
 pub const FRAGMENT_BYTES_MAX: u64 = 0x8000;
 
@@ -205,10 +207,10 @@ impl Thread {
 
     /// Return the number of an arena with room, within reach of `pc`.
     pub fn arena_for(&mut self, pc: GuestPc) -> Result<usize, Full> {
-        if self.constants + 0x800 > abi::SLOT_CONSTANTS_BYTES
-            || self.fragments.len() >= FRAGMENTS_MAX
-            || self.exits.len() >= EXITS_MAX
-        {
+        let mailbox = sys::mailbox();
+        let heap_is_low = self.fragments.len() > FRAGMENTS_WORTH_A_FLUSH && mailbox.heap_used > mailbox.heap_bytes / 4 * 3;
+        let many = self.fragments.len() >= FRAGMENTS_MAX || self.exits.len() >= EXITS_MAX;
+        if self.constants + 0x800 > abi::SLOT_CONSTANTS_BYTES || many || heap_is_low {
             return Err(Full::Flush);
         }
         if let Some(number) = self.arenas.iter().position(|a| a.reaches(pc) && a.has_room()) {

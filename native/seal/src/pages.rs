@@ -231,6 +231,7 @@ pub fn translated(low: u64, high: u64) {
 }
 
 static WRITABLE: AtomicU64 = AtomicU64::new(0);
+static PROTECTED: AtomicU64 = AtomicU64::new(0); // it only grows: any at all since possession
 
 fn has_writable_code() -> bool {
     WRITABLE.load(Ordering::Acquire) != 0
@@ -248,6 +249,7 @@ fn protect_pages(known: &mut Known, low: u64, high: u64) {
         {
             sys::call3(sys::MPROTECT, page, PAGE, range.protection & !PROT_WRITE);
             known.protected.push(Range { low: page, high: page + PAGE, ..range });
+            PROTECTED.fetch_add(1, Ordering::Release);
         }
         page += PAGE;
     }
@@ -285,6 +287,11 @@ pub fn open_all() -> bool {
         kill_everywhere(range.low, range.high);
     }
     !opened.is_empty()
+}
+
+/// Whether there are pages that the application may write and that we have protected.
+pub fn any_protected() -> bool {
+    PROTECTED.load(Ordering::Acquire) != 0
 }
 
 /// Like `open_all`, at a release: nobody runs, nothing needs to be marked dead.

@@ -1,9 +1,11 @@
 //! From where a thread stands in translated code to where the application is: exactly, at every host instruction.
 
-use crate::abi::{self, Context, RCX, RDX, RSP, recovered, user_regs};
+use crate::abi::{self, Context, RAX, RCX, RDX, RSP, recovered, user_regs};
 use crate::cache::{Arena, ENTER_BYTES, STUB_BYTES, Thread, kind};
 use crate::emit::{GuestPc, HostPc};
-use crate::{entry, start, sys, threads};
+use crate::{entry, pages, start, sys, threads};
+
+const CALL_BYTES: u64 = 2; // of a `syscall` instruction
 
 // What the Context and the record for `host` say: the kind of place, and the application's address.
 fn place(thread: &Thread, context: &Context, host: HostPc) -> Option<(u32, GuestPc)> {
@@ -57,6 +59,11 @@ pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflag
     }
     if kind & kind::CALLED != 0 {
         context.regs[RCX] = pc.0;
+        if context.regs[RAX] as i64 == sys::EFAULT && pages::any_protected() {
+            // Perhaps because of us, and the fragment was about to ask: the call has not been made yet.
+            context.regs[RAX] = context.issued;
+            context.rip = pc.0 - CALL_BYTES;
+        }
     }
     if kind & kind::PUSHED != 0 {
         context.regs[RSP] = context.regs[RSP].wrapping_add(8);
