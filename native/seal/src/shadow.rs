@@ -340,7 +340,8 @@ pub fn follow(context: &Context, instruction: &Instruction, used: &[UsedMemory])
         let Some(address) = memory.virtual_address(0, |register, _, _| value(context, register)) else { continue };
         let size = (memory.memory_size().size() as u64).max(1);
         let (low, bytes) = if is_irregular(instruction) {
-            let count = context.regs[RCX];
+            let counter = context.regs[RCX];
+            let count = if memory.base().is_gpr32() { counter & 0xffff_ffff } else { counter };
             let bytes = count.saturating_mul(size);
             const DIRECTION: u64 = 0x400;
             let back = context.rflags & DIRECTION != 0;
