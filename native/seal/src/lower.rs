@@ -252,7 +252,9 @@ impl Lower<'_> {
         let (mut reads, mut writes) = (false, false);
         for used in self.thread.scratch.info.info(&step.instruction).used_registers() {
             if used.register().full_register() == Register::RCX {
-                let whole = matches!(used.register(), Register::RCX | Register::ECX) && used.access() == OpAccess::Write;
+                let whole = matches!(used.register(), Register::RCX | Register::ECX)
+                    && used.access() == OpAccess::Write
+                    && !may_leave_destination(step.instruction.mnemonic());
                 reads |= !whole;
                 writes |= used.access() != OpAccess::Read && used.access() != OpAccess::CondRead;
             }
@@ -663,6 +665,14 @@ fn stores_fpu_pointer(mnemonic: Mnemonic) -> Option<ExitKind> {
 
 fn is_near_call(instruction: &Instruction) -> bool {
     instruction.code() == Op::Call_rel32_64 || instruction.flow_control() == FlowControl::IndirectCall
+}
+
+// Said to write their destination, and perhaps they do not: no shadow stack, nothing found, done by the kernel where it is forbidden.
+fn may_leave_destination(mnemonic: Mnemonic) -> bool {
+    matches!(
+        mnemonic,
+        Mnemonic::Rdsspd | Mnemonic::Rdsspq | Mnemonic::Bsf | Mnemonic::Bsr | Mnemonic::Sldt | Mnemonic::Str | Mnemonic::Smsw
+    )
 }
 
 fn is_near_return(code: Op) -> bool {

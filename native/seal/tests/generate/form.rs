@@ -566,8 +566,22 @@ impl Maker<'_> {
         let code = self.instruction.code();
         let uses_gs = matches!(code.mnemonic(), Mnemonic::Rdgsbase | Mnemonic::Wrgsbase | Mnemonic::Lgs)
             || (0..self.op.op_count()).any(|at| self.instruction.op_register(at) == Register::GS);
-        if uses_gs && world::frame().gs_free == 0 {
-            return None; // the shadow's
+        // The shadow's; and its own faults lose the x87 unit's pointers, as any switch of threads does.
+        let stores_pointers = matches!(
+            code.mnemonic(),
+            Mnemonic::Fnstenv
+                | Mnemonic::Fnsave
+                | Mnemonic::Fxsave
+                | Mnemonic::Xsave
+                | Mnemonic::Xsavec
+                | Mnemonic::Xsaveopt
+                | Mnemonic::Fldenv
+                | Mnemonic::Frstor
+                | Mnemonic::Fxrstor
+                | Mnemonic::Xrstor
+        );
+        if (uses_gs || stores_pointers) && world::frame().gs_free == 0 {
+            return None;
         }
         match code.mnemonic() {
             Mnemonic::Div | Mnemonic::Idiv => self.division()?,
