@@ -28,8 +28,10 @@ lint: $(TESTED)
 	@$(BIN)/ruff check src tests bench packaging
 	@$(BIN)/ruff format --check src tests bench packaging
 	@$(BIN)/mypy
+	@sh packaging/check_engine.sh lint
 
 unit: $(TESTED) $(SEAL)
+	@sh packaging/check_engine.sh unit
 	@$(BIN)/pytest $(ARGS)
 
 soak: $(TESTED) $(SEAL)  ## possess and release every victim and server 1,000 times, under load (about four hours)

@@ -125,11 +125,11 @@ pub struct Context {
     pub regs: Registers, // also where translated code spills rcx and rdx
     pub rip: u64,
     pub rflags: u64,
-    pub target: u64,  // where an indirect branch or return goes: an application address
-    pub resume: u64,  // where the engine enters translated code: a host address
+    pub target: u64, // where an indirect branch or return goes: an application address
+    pub resume: u64, // where the engine enters translated code: a host address
     pub spare: u64,  // a further spill of translated code
     pub branch: u64, // the indirect branch that missed its table: a host address
-    pub exit: u32,    // which exit of which fragment was taken
+    pub exit: u32,   // which exit of which fragment was taken
     pub tid: u32,
     pub state: u32,
     pub request: u32,
@@ -138,23 +138,23 @@ pub struct Context {
     pub rseq_address: u64, // 0: not registered
     pub rseq_bytes: u32,
     pub rseq_signature: u32,
-    pub hold: u32, // stop at `seal_held` when the prologue is done (for a process under seccomp)
+    pub hold: u32,           // stop at `seal_held` when the prologue is done (for a process under seccomp)
     pub pending_signal: u32, // came while the engine was at work; 0: none
     pub pending_mask: u64,
     pub pending_info: [u64; 16],
     pub pending_error: [u64; 4], // error code, trap number, -, fault address
-    pub call_number: u64, // the system call that the engine issues for the application just now
+    pub call_number: u64,        // the system call that the engine issues for the application just now
     pub call_started_tsc: u64,
-    pub service: u64, // the engine's own record of this thread
-    pub fault_resume: u64, // where a guarded access of the engine goes on after a fault; 0: none is under way
-    pub enter: u64, // thread-private code: `rcx` from `regs`, then to `resume`
-    pub actions: u64, // address of the dispositions that hold for this thread: Mailbox::actions or its own copy
+    pub service: u64,        // the engine's own record of this thread
+    pub fault_resume: u64,   // where a guarded access of the engine goes on after a fault; 0: none is under way
+    pub enter: u64,          // thread-private code: `rcx` from `regs`, then to `resume`
+    pub actions: u64,        // address of the dispositions that hold for this thread: Mailbox::actions or its own copy
     pub suspended_mask: u64, // what sigsuspend, ppoll and their like have put in the mask's place for a while
     pub has_suspended_mask: u32,
     pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
-    pub issued: u64, // number of the last system call that translated code has made
-    pub once: u64, // 1: translate one instruction at `rip` for one use: it writes into code
-    pub leave_at: u64, // 0, or where the thread goes on natively by itself as soon as the application gets there
+    pub issued: u64,             // number of the last system call that translated code has made
+    pub once: u64,               // 1: translate one instruction at `rip` for one use: it writes into code
+    pub leave_at: u64,           // 0, or where the thread goes on natively by itself as soon as the application gets there
     pub xmm: Vectors,
     // Counters, for people.
     pub fragments: u64,
@@ -201,25 +201,25 @@ pub struct Mailbox {
     pub magic: u64,
     pub version: u32,
     pub mode: u32,
-    pub pid: u32, // as the process itself sees it
+    pub pid: u32,   // as the process itself sees it
     pub awake: u32, // 1: signal dispositions are the engine's
     pub low: u64,
     pub low_bytes: u64,
     pub heap: u64,
     pub heap_bytes: u64,
     pub shadow_offset: u64,
-    pub parent: u64, // the mailbox's process is a forked child of this possessed pid; 0: possessed by a controller
+    pub parent: u64,  // the mailbox's process is a forked child of this possessed pid; 0: possessed by a controller
     pub trouble: u32, // `trouble` below; the controller should let go
     pub mapping_count: u32,
     pub patch_count: u32,
     pub snapshot_count: u32,
     pub confined: u32, // by the controller: 1 where seccomp may forbid what the application does not do itself
-    pub park: u32, // by the controller: 1 while it withdraws: whoever comes out of the engine stops at `seal_parked`
+    pub park: u32,     // by the controller: 1 while it withdraws: whoever comes out of the engine stops at `seal_parked`
     pub heap_used: u64,
-    pub frozen_ns: u64, // by the controller: how long the last freeze lasted
-    pub possessed_at_ns: u64, // by the controller: CLOCK_REALTIME
-    pub note: [u8; 192], // what went wrong, in words
-    pub slots: [u32; THREADS_MAX], // addresses of slots; 0: none
+    pub frozen_ns: u64,                // by the controller: how long the last freeze lasted
+    pub possessed_at_ns: u64,          // by the controller: CLOCK_REALTIME
+    pub note: [u8; 192],               // what went wrong, in words
+    pub slots: [u32; THREADS_MAX],     // addresses of slots; 0: none
     pub actions: [SigAction; SIGNALS], // as the application believes them to be
     pub mappings: [Mapping; MAPPINGS_MAX],
     pub patches: [Patch; PATCHES_MAX],

@@ -79,14 +79,14 @@ pub struct Fragment {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExitKind {
-    Jump,        // go on at `target`
-    Call,        // the system call at `target` needs the engine
-    Fault,       // the system call before `target` answered EFAULT
-    Tagged,      // the instruction at `target` reads what has a tag
-    Shadow,      // the tags for the instruction at `target` are the engine's to see to; on at `field`
-    Special,     // the instruction at `target` needs the engine
-    Fpu,         // the instruction at `target` stores where the x87 unit has last been; on at `field`
-    FpuWide,     // the same, in the 64-bit form
+    Jump,    // go on at `target`
+    Call,    // the system call at `target` needs the engine
+    Fault,   // the system call before `target` answered EFAULT
+    Tagged,  // the instruction at `target` reads what has a tag
+    Shadow,  // the tags for the instruction at `target` are the engine's to see to; on at `field`
+    Special, // the instruction at `target` needs the engine
+    Fpu,     // the instruction at `target` stores where the x87 unit has last been; on at `field`
+    FpuWide, // the same, in the 64-bit form
 }
 
 pub struct Exit {
@@ -102,8 +102,8 @@ pub struct Arena {
     pub begin: HostPc,
     pub bytes: u64,
     is_anywhere: bool, // not within reach of the code that it translates
-    pub hot: HostPc,  // where the next fragment goes
-    pub cold: HostPc, // where the last stub begins
+    pub hot: HostPc,   // where the next fragment goes
+    pub cold: HostPc,  // where the last stub begins
     pub records: Vec<Record>,
     pub stubs: Vec<u32>, // the exit of each stub, from the end of the arena down
     pub gate: HostPc,
@@ -146,7 +146,7 @@ pub struct Thread {
     pub index: Index,
     landings: Vec<(HostPc, u32)>, // behind each call: where, and in which fragment
     landing_of: Index,            // by the address that the call returns to
-    pub low_sites: Index, // instructions whose tags are not where `gs` leads
+    pub low_sites: Index,         // instructions whose tags are not where `gs` leads
     pub scratch: crate::translate::Scratch,
     pub has_bmi2: bool, // shifts that leave flags alone
     constants: u64,

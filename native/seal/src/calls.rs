@@ -11,18 +11,18 @@ static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
 /// How the engine makes a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    Memory,    // mmap and its like: code may come, change or go
-    Actions,   // rt_sigaction
-    Mask,      // rt_sigprocmask
-    Return,    // rt_sigreturn
-    AltStack,  // sigaltstack
-    Multiply,  // clone, fork, vfork
-    Execute,   // execve
-    Exit,      // of this thread
-    Rseq,      // remembered, and registered at the release
-    Suspend,   // a mask for the time of the call: 64-bit pointer in the register that the row names
-    Segment,   // arch_prctl, of which gs is the shadow's
-    Timed,     // answers EINTR to any interruption: note when it began
+    Memory,   // mmap and its like: code may come, change or go
+    Actions,  // rt_sigaction
+    Mask,     // rt_sigprocmask
+    Return,   // rt_sigreturn
+    AltStack, // sigaltstack
+    Multiply, // clone, fork, vfork
+    Execute,  // execve
+    Exit,     // of this thread
+    Rseq,     // remembered, and registered at the release
+    Suspend,  // a mask for the time of the call: 64-bit pointer in the register that the row names
+    Segment,  // arch_prctl, of which gs is the shadow's
+    Timed,    // answers EINTR to any interruption: note when it began
 }
 
 /// Number, way, and for Suspend the register that points to the mask.

@@ -164,7 +164,8 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
         Some(fragment) => fragment,
         None => {
             let stale = thread.index.get(pc).filter(|_| !once);
-            let wish = Wish { pc, jumped: !once && matches!(by, By::Jump), shadow: !once && sys::mailbox().mode == mode::SHADOW, once };
+            let wish =
+                Wish { pc, jumped: !once && matches!(by, By::Jump), shadow: !once && sys::mailbox().mode == mode::SHADOW, once };
             let made = translate::translate(thread, wish).inspect_err(|_| context.once = u64::from(once))?;
             if let Some(dead) = stale {
                 thread.unlink(dead);

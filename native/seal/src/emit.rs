@@ -33,7 +33,7 @@ pub struct Operand {
     pub index: Option<u8>,
     pub scale: u8, // 1, 2, 4, 8
     pub displacement: i32,
-    pub address32: bool, // 67: 32-bit address size
+    pub address32: bool,     // 67: 32-bit address size
     pub segment: Option<u8>, // prefix byte: 0x64 fs, 0x65 gs
 }
 
@@ -108,7 +108,13 @@ impl Code {
             return;
         };
         let short = i8::try_from(operand.displacement).is_ok();
-        let mode = if operand.displacement == 0 && base & 7 != 5 { 0 } else if short { 0x40 } else { 0x80 };
+        let mode = if operand.displacement == 0 && base & 7 != 5 {
+            0
+        } else if short {
+            0x40
+        } else {
+            0x80
+        };
         if operand.index.is_some() || base & 7 == 4 {
             self.byte(mode | reg | 4);
             let index = operand.index.map_or(4, |i| i & 7);

@@ -48,6 +48,7 @@ unsafe extern "C" {
     fn seal_vectors_load(area: *const u8, context: *mut Context, features: u64);
 }
 
+#[rustfmt::skip]
 global_asm!(
     ".text",
     ".balign 16",
@@ -309,7 +310,7 @@ pub fn load_vectors(area: u64, context: &mut Context, features: u64) {
 
 unsafe extern "C" {
     static __ehdr_start: u8; // the linker's: where the image begins,
-    static _end: u8;         // and where it ends
+    static _end: u8; // and where it ends
 }
 
 /// Where the engine's image lies, from its first to behind its last byte.

@@ -24,6 +24,12 @@ pub struct Heap {
 // SAFETY: `state` is touched under `lock` alone.
 unsafe impl Sync for Heap {}
 
+impl Default for Heap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Heap {
     pub const fn new() -> Heap {
         Heap { lock: Lock::new(), state: UnsafeCell::new(State { free: [null_mut(); CLASSES], next: 0, end: 0 }) }

@@ -13,6 +13,12 @@ pub struct Index {
     used: usize,
 }
 
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Index {
     pub fn new() -> Index {
         Index { cells: vec![(0, NOTHING); 1024], used: 0 }
@@ -55,7 +61,7 @@ impl Index {
     }
 
     fn grow(&mut self) {
-        let old = core::mem::replace(&mut self.cells, Vec::new());
+        let old = core::mem::take(&mut self.cells);
         self.cells = vec![(0, NOTHING); old.len() * 2];
         self.used = 0;
         for (key, value) in old {

@@ -21,7 +21,7 @@
 use alloc::vec::Vec;
 use core::mem::offset_of;
 
-use iced_x86::{OpAccess, Code as Op, EncodingKind, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code as Op, EncodingKind, FlowControl, Instruction, Mnemonic, OpAccess, OpKind, Register};
 
 use crate::abi::{self, Context, RCX, RSP};
 use crate::cache::{ExitKind, Fragment, Full, Thread, kind};
@@ -52,7 +52,7 @@ pub enum Through {
 struct Tail {
     field: HostPc, // of the `call rel32`
     pc: GuestPc,
-    rcx: Rcx,      // as at the call
+    rcx: Rcx, // as at the call
     constant: u64,
     target: Option<GuestPc>, // None: in `Context::target`, through the table
 }
@@ -66,7 +66,7 @@ pub struct Lower<'a> {
     watched: bool,
     rcx: Rcx,
     pub low_in_rcx: bool, // rcx, saved, holds the low shadow's offset
-    slip: Option<u64>, // host less application address of the verbatim run that is open
+    slip: Option<u64>,    // host less application address of the verbatim run that is open
     tails: Vec<Tail>,
     landed: Vec<(GuestPc, HostPc)>,  // where each call returns to, and its landing
     entered: Vec<(GuestPc, HostPc)>, // calls, which other fragments lead to rather than have them twice
@@ -78,7 +78,19 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     let begin = HostPc((thread.arenas[arena].hot.0 + 15) & !15);
     let limit = thread.arenas[arena].cold;
     let steps = core::mem::take(&mut thread.scratch.steps);
-    let mut lower = Lower { code: Code::new(begin, limit), watched: thread.scratch.watched, thread, arena, shadow: wish.shadow, rcx: Rcx::Live, low_in_rcx: false, slip: None, tails: Vec::new(), landed: Vec::new(), entered: Vec::new() };
+    let mut lower = Lower {
+        code: Code::new(begin, limit),
+        watched: thread.scratch.watched,
+        thread,
+        arena,
+        shadow: wish.shadow,
+        rcx: Rcx::Live,
+        low_in_rcx: false,
+        slip: None,
+        tails: Vec::new(),
+        landed: Vec::new(),
+        entered: Vec::new(),
+    };
     let jumped = wish.jumped && !lower.watched;
     // Through the landing rcx comes saved; by a link it comes live, and is saved, so that both go on alike.
     let same = jumped.then(|| lower.landing(Through::Jumps, wish.pc));
@@ -112,7 +124,16 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     thread.arenas[arena].hot = end;
     let copy = thread.scratch.watched.then(|| thread.scratch.bytes.clone().into_boxed_slice());
     let id = thread.fragments.len() as u32;
-    thread.fragments.push(Fragment { pc: wish.pc, low: GuestPc(low), high: GuestPc(high), host, end, incoming: u32::MAX, dead: false, copy });
+    thread.fragments.push(Fragment {
+        pc: wish.pc,
+        low: GuestPc(low),
+        high: GuestPc(high),
+        host,
+        end,
+        incoming: u32::MAX,
+        dead: false,
+        copy,
+    });
     for (pc, host) in landed {
         thread.note_landing(pc, host, id);
     }
@@ -144,7 +165,19 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
     let arena = thread.arena_for(pc)?;
     let begin = thread.arenas[arena].hot;
     let limit = thread.arenas[arena].cold;
-    let mut lower = Lower { code: Code::new(begin, limit), thread, arena, shadow: false, watched: false, rcx: Rcx::Saved, low_in_rcx: false, slip: None, tails: Vec::new(), landed: Vec::new(), entered: Vec::new() };
+    let mut lower = Lower {
+        code: Code::new(begin, limit),
+        thread,
+        arena,
+        shadow: false,
+        watched: false,
+        rcx: Rcx::Saved,
+        low_in_rcx: false,
+        slip: None,
+        tails: Vec::new(),
+        landed: Vec::new(),
+        entered: Vec::new(),
+    };
     let same = lower.landing(through, pc);
     lower.code.land(same);
     lower.restore_rcx(pc);
@@ -214,7 +247,9 @@ impl Lower<'_> {
         let (mut reads, mut writes) = (false, false);
         for used in self.thread.scratch.info.info(&step.instruction).used_registers() {
             if used.register().full_register() == Register::RCX {
-                let whole = matches!(used.register(), Register::RCX | Register::ECX) && used.access() == OpAccess::Write;
+                let whole = matches!(used.register(), Register::RCX | Register::ECX)
+                    && used.access() == OpAccess::Write
+                    && !may_leave_destination(step.instruction.mnemonic());
                 reads |= !whole;
                 writes |= used.access() != OpAccess::Read && used.access() != OpAccess::CondRead;
             }
@@ -634,7 +669,9 @@ impl Lower<'_> {
 // The classic way of position-independent code to learn where it is: the address of the last x87 instruction.
 fn stores_fpu_pointer(mnemonic: Mnemonic) -> Option<ExitKind> {
     match mnemonic {
-        Mnemonic::Fnstenv | Mnemonic::Fnsave | Mnemonic::Fxsave | Mnemonic::Xsave | Mnemonic::Xsavec | Mnemonic::Xsaveopt => Some(ExitKind::Fpu),
+        Mnemonic::Fnstenv | Mnemonic::Fnsave | Mnemonic::Fxsave | Mnemonic::Xsave | Mnemonic::Xsavec | Mnemonic::Xsaveopt => {
+            Some(ExitKind::Fpu)
+        }
         Mnemonic::Fxsave64 | Mnemonic::Xsave64 | Mnemonic::Xsavec64 | Mnemonic::Xsaveopt64 => Some(ExitKind::FpuWide),
         _ => None,
     }
@@ -642,6 +679,14 @@ fn stores_fpu_pointer(mnemonic: Mnemonic) -> Option<ExitKind> {
 
 fn is_near_call(instruction: &Instruction) -> bool {
     instruction.code() == Op::Call_rel32_64 || instruction.flow_control() == FlowControl::IndirectCall
+}
+
+// Said to write their destination, and perhaps they do not: no shadow stack, nothing found, done by the kernel where it is forbidden.
+fn may_leave_destination(mnemonic: Mnemonic) -> bool {
+    matches!(
+        mnemonic,
+        Mnemonic::Rdsspd | Mnemonic::Rdsspq | Mnemonic::Bsf | Mnemonic::Bsr | Mnemonic::Sldt | Mnemonic::Str | Mnemonic::Smsw
+    )
 }
 
 fn is_near_return(code: Op) -> bool {
@@ -654,7 +699,9 @@ fn clear_base_extension(instruction: &Instruction, bytes: &mut [u8; 15], displac
         EncodingKind::Legacy => {
             // The REX prefix, if there is one, stands right before the opcode.
             let mut at = 0;
-            while at < displacement_at && matches!(bytes[at], 0x66 | 0xf0 | 0xf2 | 0xf3 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65 | 0x67) {
+            while at < displacement_at
+                && matches!(bytes[at], 0x66 | 0xf0 | 0xf2 | 0xf3 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65 | 0x67)
+            {
                 at += 1;
             }
             if bytes[at] & 0xf0 == 0x40 {

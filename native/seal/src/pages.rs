@@ -195,7 +195,12 @@ impl Known {
         if self.protected.iter().any(|r| low <= r.low && r.low < high) {
             protection |= PROT_WRITE; // we have taken it away
         }
-        self.code.push(Range { low, high, protection, shared: rights[3] == b's' || (protection & PROT_WRITE != 0 && !may_protect()) });
+        self.code.push(Range {
+            low,
+            high,
+            protection,
+            shared: rights[3] == b's' || (protection & PROT_WRITE != 0 && !may_protect()),
+        });
     }
 
     fn around(&self, pc: u64) -> Option<Range> {
@@ -276,7 +281,7 @@ fn protect_pages(known: &mut Known, low: u64, high: u64) {
 pub fn written(address: u64) -> bool {
     let page = address & !(PAGE - 1);
     let opened = KNOWN.with(|known| {
-        let Some(at) = known.protected.iter().position(|r| r.low == page) else { return None };
+        let at = known.protected.iter().position(|r| r.low == page)?;
         let range = known.protected.swap_remove(at);
         sys::call3(sys::MPROTECT, page, PAGE, range.protection);
         Some(range)

@@ -35,7 +35,8 @@ const LOW_OFFSET: u64 = 0x4000_0000_0000 + 0x1234_5680;
 const REGION_BITS: u32 = 40;
 const REGIONS: usize = 128;
 /// Where programs, their libraries, stacks and heaps lie: low images and Go's arenas; PIE images; mappings and stacks.
-const MAPPED: [(u64, u64); 3] = [(0, 0x100_0000_0000), (0x5500_0000_0000, 0x5700_0000_0000), (0x7e00_0000_0000, 0x7fff_ffff_f000)];
+const MAPPED: [(u64, u64); 3] =
+    [(0, 0x100_0000_0000), (0x5500_0000_0000, 0x5700_0000_0000), (0x7e00_0000_0000, 0x7fff_ffff_f000)];
 /// `Thread::low_sites`: where an instruction's operand has been found to lie.
 const ALWAYS_LOW: u32 = 1;
 const ANYWHERE: u32 = 2;
@@ -339,7 +340,8 @@ pub fn follow(context: &Context, instruction: &Instruction, used: &[UsedMemory])
         let Some(address) = memory.virtual_address(0, |register, _, _| value(context, register)) else { continue };
         let size = (memory.memory_size().size() as u64).max(1);
         let (low, bytes) = if is_irregular(instruction) {
-            let count = context.regs[RCX];
+            let counter = context.regs[RCX];
+            let count = if memory.base().is_gpr32() { counter & 0xffff_ffff } else { counter };
             let bytes = count.saturating_mul(size);
             const DIRECTION: u64 = 0x400;
             let back = context.rflags & DIRECTION != 0;

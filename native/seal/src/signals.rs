@@ -14,7 +14,6 @@ use iced_x86::FlowControl;
 
 use crate::abi::{self, AltStack, Context, Mailbox, RAX, RDI, RDX, RSI, RSP, SIGNALS, SigAction, state, trouble};
 
-
 use crate::emit::{GuestPc, HostPc};
 use crate::translate::{Refusal, decode_one};
 use crate::{entry, pages, recover, shadow, start, sys, threads};
@@ -62,6 +61,7 @@ const REG_SEGMENTS: usize = UC_REGS + 18;
 const REG_ERROR: usize = UC_REGS + 19;
 const REG_RCX: usize = UC_REGS + 14;
 /// Where each of `Registers` stands among the ucontext's words.
+#[rustfmt::skip]
 const ORDER: [usize; 16] = [
     UC_REGS + 13, UC_REGS + 14, UC_REGS + 12, UC_REGS + 11, UC_REGS + 15, UC_REGS + 10, UC_REGS + 9, UC_REGS + 8,
     UC_REGS, UC_REGS + 1, UC_REGS + 2, UC_REGS + 3, UC_REGS + 4, UC_REGS + 5, UC_REGS + 6, UC_REGS + 7,
@@ -96,7 +96,12 @@ pub fn action(context: &Context, signal: u32) -> SigAction {
 
 /// Let a disposition be what the application wants, and the kernel know what that means for the engine's.
 pub fn set_action(context: &Context, signal: u32, action: SigAction) {
-    actions_of(context)[signal as usize * 4..][..4].copy_from_slice(&[action.handler, action.flags, action.restorer, action.mask & MASKABLE]);
+    actions_of(context)[signal as usize * 4..][..4].copy_from_slice(&[
+        action.handler,
+        action.flags,
+        action.restorer,
+        action.mask & MASKABLE,
+    ]);
     install(signal, &action);
 }
 
@@ -214,7 +219,7 @@ pub fn set_altstack(context: &mut Context, stack: AltStack) -> Result<(), i64> {
 struct Signal {
     number: u32,
     info: [u64; 16],
-    flags: u64,    // uc_flags
+    flags: u64, // uc_flags
     segments: u64,
     error: [u64; 4], // error, trap, old mask, cr2
 }
@@ -247,7 +252,11 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
         in_call(context, number, info, uc, host);
     } else if start::is_image(host) {
         if is_fault(info) && FAULTS.contains(&number) {
-            start::failed(format_args!("signal {number} in the engine at image+{:#x}, address {:#x}", host - sys::mailbox().low, info[2]));
+            start::failed(format_args!(
+                "signal {number} in the engine at image+{:#x}, address {:#x}",
+                host - sys::mailbox().low,
+                info[2]
+            ));
         }
         keep(context, number, info, uc, host);
     } else if context.state == state::AMBUSHED || context.state == state::PREPARED {
@@ -326,7 +335,9 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
     }
     if number == SIGTRAP && fault {
         let entry = HostPc(host - 1);
-        let dead = service.peek(|thread| thread.entered_at(entry).filter(|&f| thread.fragments[f as usize].dead).map(|f| thread.fragments[f as usize].pc));
+        let dead = service.peek(|thread| {
+            thread.entered_at(entry).filter(|&f| thread.fragments[f as usize].dead).map(|f| thread.fragments[f as usize].pc)
+        });
         if let Some(pc) = dead {
             context.regs = *live;
             context.rflags = uc[REG_FLAGS];
@@ -526,7 +537,8 @@ fn deliver(context: &mut Context, signal: &Signal, vectors: u64) {
     uc[UC_MASK] = mask_before;
     words[1 + UC_WORDS..].copy_from_slice(&signal.info);
 
-    let written = sys::write_guest(area, sys::octets(vectors, vector_bytes as usize)) == vector_bytes as usize && write_words(frame, &words);
+    let written = sys::write_guest(area, sys::octets(vectors, vector_bytes as usize)) == vector_bytes as usize
+        && write_words(frame, &words);
     if !written {
         return overflow();
     }
@@ -575,9 +587,10 @@ pub fn default_effect(number: u32) {
 pub fn sigreturn(context: &mut Context) {
     let uc_at = context.regs[RSP];
     let mut uc = [0u64; UC_WORDS];
-    let readable = uc.iter_mut().enumerate().all(|(at, word)| {
-        sys::read_guest_u64(uc_at + at as u64 * 8).map(|value| *word = value).is_some()
-    });
+    let readable = uc
+        .iter_mut()
+        .enumerate()
+        .all(|(at, word)| sys::read_guest_u64(uc_at + at as u64 * 8).map(|value| *word = value).is_some());
     if !readable {
         return overflow();
     }

@@ -60,7 +60,8 @@ pub extern "C" fn prologue(context: &mut Context) {
     context.altstack = signals::exchange_altstack(context);
     if context.rseq_address != 0 {
         const UNREGISTER: u64 = 1;
-        let arguments = [context.rseq_address, u64::from(context.rseq_bytes), UNREGISTER, u64::from(context.rseq_signature), 0, 0];
+        let arguments =
+            [context.rseq_address, u64::from(context.rseq_bytes), UNREGISTER, u64::from(context.rseq_signature), 0, 0];
         sys::call(sys::RSEQ, arguments);
     }
     shadow::enter();

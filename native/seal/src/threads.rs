@@ -93,7 +93,8 @@ fn asked(context: &Context) -> Option<Asked> {
         VFORK => Asked { flags: CLONE_VM | CLONE_VFORK, stack: 0, signals_cleared: false },
         CLONE3 => {
             let record = argument(abi::RDI);
-            let (flags, stack, size) = (sys::read_guest_u64(record)?, sys::read_guest_u64(record + 40)?, sys::read_guest_u64(record + 48)?);
+            let (flags, stack, size) =
+                (sys::read_guest_u64(record)?, sys::read_guest_u64(record + 40)?, sys::read_guest_u64(record + 48)?);
             Asked { flags, stack: if stack == 0 { 0 } else { stack + size }, signals_cleared: flags & CLONE_CLEAR_SIGHAND != 0 }
         }
         _ => Asked { flags: 0, stack: 0, signals_cleared: false },

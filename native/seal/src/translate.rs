@@ -7,7 +7,9 @@
 
 use alloc::vec::Vec;
 
-use iced_x86::{Code as Op, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, Register};
+use iced_x86::{
+    Code as Op, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, Register,
+};
 
 use crate::cache::{Full, Thread};
 use crate::emit::GuestPc;
@@ -28,10 +30,10 @@ pub const FLAGS: u32 = 0x3f;
 #[derive(Clone, Copy, Default)]
 pub struct Step {
     pub instruction: Instruction,
-    pub bytes_at: u32,     // where its bytes stand in `Scratch::bytes`
+    pub bytes_at: u32,       // where its bytes stand in `Scratch::bytes`
     pub displacement_at: u8, // within the instruction; 0: none
-    pub followed: bool,    // a jump that the fragment goes on behind
-    pub live: u8,          // flags that somebody may read, at its begin
+    pub followed: bool,      // a jump that the fragment goes on behind
+    pub live: u8,            // flags that somebody may read, at its begin
 }
 
 /// Room for one translation at a time, kept so that none is asked for each time.
@@ -70,9 +72,9 @@ impl Default for Scratch {
 /// Why there is no fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    Unreadable,  // no code can be read there
+    Unreadable,   // no code can be read there
     Inexecutable, // it can be read, but not executed
-    Undecodable, // no instruction that the processor could have
+    Undecodable,  // no instruction that the processor could have
     Full(Full),
 }
 
@@ -199,7 +201,9 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
                 next = if near { target } else { next };
                 last = !near;
             }
-            FlowControl::Return | FlowControl::IndirectBranch | FlowControl::Exception | FlowControl::XbeginXabortXend => last = true,
+            FlowControl::Return | FlowControl::IndirectBranch | FlowControl::Exception | FlowControl::XbeginXabortXend => {
+                last = true
+            }
             FlowControl::ConditionalBranch | FlowControl::Call | FlowControl::IndirectCall => {
                 last = is_far(step.instruction.code());
                 if thread.lookup(GuestPc(next)).is_some() {
@@ -227,10 +231,32 @@ fn is_near(code: Op) -> bool {
 pub fn is_far(code: Op) -> bool {
     matches!(
         code,
-        Op::Call_m1616 | Op::Call_m1632 | Op::Call_m1664 | Op::Jmp_m1616 | Op::Jmp_m1632 | Op::Jmp_m1664 | Op::Retfw | Op::Retfd
-            | Op::Retfq | Op::Retfw_imm16 | Op::Retfd_imm16 | Op::Retfq_imm16 | Op::Iretw | Op::Iretd | Op::Iretq | Op::Sysenter
-            | Op::Sysexitd | Op::Sysexitq | Op::Sysretd | Op::Sysretq | Op::Retnw | Op::Retnw_imm16 | Op::Call_rm16 | Op::Jmp_rm16
-            | Op::Call_rel16 | Op::Jmp_rel16
+        Op::Call_m1616
+            | Op::Call_m1632
+            | Op::Call_m1664
+            | Op::Jmp_m1616
+            | Op::Jmp_m1632
+            | Op::Jmp_m1664
+            | Op::Retfw
+            | Op::Retfd
+            | Op::Retfq
+            | Op::Retfw_imm16
+            | Op::Retfd_imm16
+            | Op::Retfq_imm16
+            | Op::Iretw
+            | Op::Iretd
+            | Op::Iretq
+            | Op::Sysenter
+            | Op::Sysexitd
+            | Op::Sysexitq
+            | Op::Sysretd
+            | Op::Sysretq
+            | Op::Retnw
+            | Op::Retnw_imm16
+            | Op::Call_rm16
+            | Op::Jmp_rm16
+            | Op::Call_rel16
+            | Op::Jmp_rel16
     )
 }
 
@@ -312,8 +338,16 @@ fn flags_read(instruction: &Instruction) -> u32 {
 fn flags_killed(instruction: &Instruction) -> u32 {
     let sure = !matches!(
         instruction.mnemonic(),
-        Mnemonic::Shl | Mnemonic::Shr | Mnemonic::Sar | Mnemonic::Sal | Mnemonic::Rol | Mnemonic::Ror | Mnemonic::Rcl | Mnemonic::Rcr
-            | Mnemonic::Shld | Mnemonic::Shrd
+        Mnemonic::Shl
+            | Mnemonic::Shr
+            | Mnemonic::Sar
+            | Mnemonic::Sal
+            | Mnemonic::Rol
+            | Mnemonic::Ror
+            | Mnemonic::Rcl
+            | Mnemonic::Rcr
+            | Mnemonic::Shld
+            | Mnemonic::Shrd
     ) && !instruction.has_rep_prefix()
         && !instruction.has_repne_prefix();
     if sure { (instruction.rflags_written() | instruction.rflags_cleared() | instruction.rflags_set()) & FLAGS } else { 0 }

@@ -12,6 +12,7 @@ use generate::Dice;
 use generate::world::{CHANGING, World};
 
 // r15 leads back; r14 is the begin of CHANGING; r13 collects.
+#[rustfmt::skip]
 global_asm!(
     ".macro begin name", ".globl changing_\\name", "changing_\\name:", "mov r15d, offset world_store", "movabs r14, 0x234510000000", "xor r13d, r13d", ".endm",
     ".macro done name", "jmp r15", ".globl changing_\\name\\()_end", "changing_\\name\\()_end:", ".endm",
@@ -215,9 +216,16 @@ fn code_that_changes_runs_as_it_is() {
                     let native = world.run_natively(CHANGING.begin + at);
                     let within = world.run_inside(inside, CHANGING.begin + at);
                     let differences = world.differences(&native, &within);
-                    println!("{name} at {at:#x}: {:#x}{}", native.regs[13], native.fault.map_or(String::new(), |f| format!(", signal {}", f.signal)));
+                    println!(
+                        "{name} at {at:#x}: {:#x}{}",
+                        native.regs[13],
+                        native.fault.map_or(String::new(), |f| format!(", signal {}", f.signal))
+                    );
                     if !differences.is_empty() {
-                        wrong.push(format!("{name} at {at:#x}, time {time}: {}", differences[..differences.len().min(4)].join("; ")));
+                        wrong.push(format!(
+                            "{name} at {at:#x}, time {time}: {}",
+                            differences[..differences.len().min(4)].join("; ")
+                        ));
                     }
                 }
             }

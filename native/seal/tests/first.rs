@@ -33,11 +33,7 @@ extern "C" fn fibonacci(n: u64) -> u64 {
 
 #[test]
 fn functions_answer_the_same() {
-    for (name, function, n) in [
-        ("add", add as extern "C" fn(u64) -> u64, 37),
-        ("sum", sum, 1000),
-        ("fibonacci", fibonacci, 25),
-    ] {
+    for (name, function, n) in [("add", add as extern "C" fn(u64) -> u64, 37), ("sum", sum, 1000), ("fibonacci", fibonacci, 25)] {
         let expected = function(n);
         let (got, facts) = run(function as *const (), n);
         println!("{name}: {facts}");

@@ -100,7 +100,14 @@ impl Run {
             }
             let mut dice = Dice::new(self.seed, number);
             self.world.shuffle(&mut dice);
-            let wish = Wish { items: 3 + dice.below(20), faults_percent: 10, may_change_fs: true, system_calls: true, engine_calls: true, pushes_flags: true };
+            let wish = Wish {
+                items: 3 + dice.below(20),
+                faults_percent: 10,
+                may_change_fs: true,
+                system_calls: true,
+                engine_calls: true,
+                pushes_flags: true,
+            };
             let program = author.write(&mut self.world, &mut dice, wish);
             for text in &program.texts {
                 for code in &text.codes {
@@ -134,7 +141,8 @@ impl Run {
                 }
                 let mut text = Text::new(base);
                 let place = generate::form::Place { region: 1, fs: None, may_change_fs: true, aligned: true, plain: number == 0 };
-                let made = (0..200).find_map(|_| generate::form::make(kind.code, &mut dice, &place).filter(|form| text.form(form)));
+                let made =
+                    (0..200).find_map(|_| generate::form::make(kind.code, &mut dice, &place).filter(|form| text.form(form)));
                 if made.is_none() {
                     continue;
                 }
@@ -162,8 +170,13 @@ fn mnemonics<'a>(codes: impl IntoIterator<Item = &'a Code>) -> String {
 }
 
 fn describe(processor: &Processor) {
-    println!("kinds: {} that this processor has, {} that raise a signal in user mode, {} that it lacks, {} transfers", processor.has.len(),
-        processor.faults.len(), processor.lacks.len(), processor.transfers.len());
+    println!(
+        "kinds: {} that this processor has, {} that raise a signal in user mode, {} that it lacks, {} transfers",
+        processor.has.len(),
+        processor.faults.len(),
+        processor.lacks.len(),
+        processor.transfers.len()
+    );
     println!("raise a signal: {}", mnemonics(processor.faults.iter().map(|k| &k.code)));
     println!("lacks: {}", mnemonics(processor.lacks.iter().map(|k| &k.code)));
     for (reason, codes) in &processor.skipped {
@@ -186,14 +199,23 @@ fn generated_programs_agree() {
             inside.flush();
         }
         run.programs(inside, &processor, count);
-        println!("SEED={seed}: {} programs, {} instructions of {} mnemonics, {} ended by a signal; {} run again; {} fragments, {} flushes", run.programs,
-            run.instructions, run.counts.len(), run.faults, run.again, inside.context.fragments, inside.context.flushes);
+        println!(
+            "SEED={seed}: {} programs, {} instructions of {} mnemonics, {} ended by a signal; {} run again; {} fragments, {} flushes",
+            run.programs,
+            run.instructions,
+            run.counts.len(),
+            run.faults,
+            run.again,
+            inside.context.fragments,
+            inside.context.flushes
+        );
         if setting("TABLE").is_some() {
             for (mnemonic, count) in &run.counts {
                 println!("{:20} {count}", format!("{mnemonic:?}").to_lowercase());
             }
         }
-        let missing: Vec<Code> = processor.has.iter().map(|k| k.code).filter(|c| !run.counts.contains_key(&c.mnemonic())).collect();
+        let missing: Vec<Code> =
+            processor.has.iter().map(|k| k.code).filter(|c| !run.counts.contains_key(&c.mnemonic())).collect();
         if setting("ONLY").is_none() && run.shown == 0 {
             assert!(missing.is_empty(), "had no turn: {}", mnemonics(&missing));
         }

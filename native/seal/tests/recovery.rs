@@ -81,7 +81,9 @@ impl Child {
     fn go_on(&self, what: &str) {
         match self.go() {
             Stop::Trap => {}
-            Stop::Signal(signal) => panic!("{what}: signal {signal} at {:#x} {}", self.regs()[user_regs::RIP], self.code(self.regs()[user_regs::RIP])),
+            Stop::Signal(signal) => {
+                panic!("{what}: signal {signal} at {:#x} {}", self.regs()[user_regs::RIP], self.code(self.regs()[user_regs::RIP]))
+            }
             Stop::Gone => panic!("{what}: gone"),
         }
     }
@@ -299,15 +301,27 @@ fn inside(child: &Child, program: &Program, inside: &Inside, native: &[Place], t
 
 #[allow(clippy::too_many_arguments)]
 fn explain(
-    child: &Child, program: &Program, service: &sys::Locked<seal::cache::Thread>, native: &[Place], at: usize, now: &Place, host: HostPc, name: &str,
+    child: &Child,
+    program: &Program,
+    service: &sys::Locked<seal::cache::Thread>,
+    native: &[Place],
+    at: usize,
+    now: &Place,
+    host: HostPc,
+    name: &str,
 ) {
     println!("---- SEED={} {name}: at host {:#x} `{}`", setting("SEED").unwrap_or(SEED), host.0, child.code(host.0));
     service.peek(|thread| {
         if let Some(arena) = thread.arena_of(host) {
             let offset = (host.0 - arena.begin.0) as u32;
             if let Some(record) = arena.records.iter().rev().find(|r| r.host <= offset) {
-                println!("  record at +{:#x}: kind {:#x}, pc {:#x}; host at +{offset:#x}, cold from +{:#x}", record.host, record.kind, record.pc.0,
-                    arena.cold.0 - arena.begin.0);
+                println!(
+                    "  record at +{:#x}: kind {:#x}, pc {:#x}; host at +{offset:#x}, cold from +{:#x}",
+                    record.host,
+                    record.kind,
+                    record.pc.0,
+                    arena.cold.0 - arena.begin.0
+                );
             }
         }
     });
@@ -354,7 +368,14 @@ fn every_host_address_gives_a_native_state() {
         }
         let mut dice = Dice::new(seed, number);
         world.shuffle(&mut dice);
-        let wish = Wish { items: 3 + dice.below(12), faults_percent: 0, may_change_fs: true, system_calls: true, engine_calls: false, pushes_flags: false };
+        let wish = Wish {
+            items: 3 + dice.below(12),
+            faults_percent: 0,
+            may_change_fs: true,
+            system_calls: true,
+            engine_calls: false,
+            pushes_flags: false,
+        };
         let program = author.write(&mut world, &mut dice, wish);
         if only.is_some_and(|o| o != number) {
             continue;
@@ -392,7 +413,9 @@ fn every_host_address_gives_a_native_state() {
             break;
         }
     }
-    println!("SEED={seed}: {} programs, {} abandoned for a signal; {} native places, {} host addresses asked, {} in gates", tally.programs,
-        tally.abandoned, tally.native, tally.hosts, tally.gates);
+    println!(
+        "SEED={seed}: {} programs, {} abandoned for a signal; {} native places, {} host addresses asked, {} in gates",
+        tally.programs, tally.abandoned, tally.native, tally.hosts, tally.gates
+    );
     assert_eq!(tally.wrong, 0, "recovered states that the program never had");
 }

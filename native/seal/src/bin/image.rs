@@ -31,6 +31,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
 }
 
 // What the compiler calls by name. `rep movsb` and `rep stosb` are what current processors are fastest at.
+#[rustfmt::skip]
 global_asm!(
     ".globl memcpy", "memcpy:", "mov rax, rdi", "mov rcx, rdx", "rep movsb", "ret",
     ".globl memmove", "memmove:", "mov rax, rdi", "mov rcx, rdx", "mov r8, rdi", "sub r8, rsi", "cmp r8, rdx", "jb 2f", "rep movsb", "ret",

@@ -3,7 +3,9 @@
 //! What iced knows of an instruction says which operands it takes; the rows below say what it needs besides: a divisor that is no
 //! zero, a selector that may be loaded, an image that may be restored.
 
-use iced_x86::{Code, EncodingKind, Instruction, Mnemonic, OpCodeInfo, OpCodeOperandKind as K, OpKind, Register, RoundingControl};
+use iced_x86::{
+    Code, EncodingKind, Instruction, Mnemonic, OpCodeInfo, OpCodeOperandKind as K, OpKind, Register, RoundingControl,
+};
 
 use super::Dice;
 use super::world::{self, DATA, INDICES32, INDICES64, LOW, REACHED, TARGETS};
@@ -16,12 +18,16 @@ pub fn excluded(code: Code) -> Option<&'static str> {
         _ if !op.mode64() => "does not exist in 64-bit mode",
         Mnemonic::Rdtsc | Mnemonic::Rdtscp | Mnemonic::Rdpmc => "reads the time",
         Mnemonic::Rdrand | Mnemonic::Rdseed => "reads random numbers",
-        Mnemonic::Syscall => "asks the kernel, which answers differently each time: the victims' tests; harmless calls are among the programs here",
+        Mnemonic::Syscall => {
+            "asks the kernel, which answers differently each time: the victims' tests; harmless calls are among the programs here"
+        }
         Mnemonic::Sysenter | Mnemonic::Sysexit | Mnemonic::Sysexitq | Mnemonic::Sysret | Mnemonic::Sysretq => "asks the kernel",
         Mnemonic::Vmcall | Mnemonic::Vmmcall | Mnemonic::Vmgexit | Mnemonic::Tdcall | Mnemonic::Seamcall => "asks the hypervisor",
         Mnemonic::Mwait | Mnemonic::Mwaitx | Mnemonic::Umwait | Mnemonic::Tpause => "waits for a time",
-        Mnemonic::Retf | Mnemonic::Iret | Mnemonic::Iretd | Mnemonic::Iretq | Mnemonic::Uiret => "far transfer: cannot be followed",
-        Mnemonic::Call | Mnemonic::Jmp if has_far(&op) => "far transfer: cannot be followed",
+        Mnemonic::Retf | Mnemonic::Iret | Mnemonic::Iretd | Mnemonic::Iretq | Mnemonic::Uiret => {
+            "far transfer: cannot be followed"
+        }
+        Mnemonic::Call | Mnemonic::Jmp if has_far(op) => "far transfer: cannot be followed",
         _ if is_transfer16(code) => "16-bit near transfer: would cut rip to 16 bits",
         _ => return None,
     })
@@ -29,8 +35,16 @@ pub fn excluded(code: Code) -> Option<&'static str> {
 
 fn has_far(op: &OpCodeInfo) -> bool {
     let far = [
-        Code::Call_m1616, Code::Call_m1632, Code::Call_m1664, Code::Jmp_m1616, Code::Jmp_m1632, Code::Jmp_m1664, Code::Call_ptr1616,
-        Code::Call_ptr1632, Code::Jmp_ptr1616, Code::Jmp_ptr1632,
+        Code::Call_m1616,
+        Code::Call_m1632,
+        Code::Call_m1664,
+        Code::Jmp_m1616,
+        Code::Jmp_m1632,
+        Code::Jmp_m1664,
+        Code::Call_ptr1616,
+        Code::Call_ptr1632,
+        Code::Jmp_ptr1616,
+        Code::Jmp_ptr1632,
     ];
     far.contains(&op.code())
 }
@@ -50,7 +64,7 @@ pub fn is_transfer(code: Code) -> bool {
 
 /// Where a form is to work.
 pub struct Place {
-    pub region: usize, // of code: decides what is reached by rip
+    pub region: usize,   // of code: decides what is reached by rip
     pub fs: Option<u64>, // the base of fs, while nothing has changed it
     pub may_change_fs: bool,
     pub aligned: bool, // operands in memory at multiples of 64
@@ -64,8 +78,21 @@ pub struct Form {
 }
 
 const R64: [Register; 15] = [
-    Register::RAX, Register::RCX, Register::RDX, Register::RBX, Register::RBP, Register::RSI, Register::RDI, Register::R8, Register::R9,
-    Register::R10, Register::R11, Register::R12, Register::R13, Register::R14, Register::R15,
+    Register::RAX,
+    Register::RCX,
+    Register::RDX,
+    Register::RBX,
+    Register::RBP,
+    Register::RSI,
+    Register::RDI,
+    Register::R8,
+    Register::R9,
+    Register::R10,
+    Register::R11,
+    Register::R12,
+    Register::R13,
+    Register::R14,
+    Register::R15,
 ];
 
 /// Return `mov register, value`.
@@ -84,10 +111,10 @@ struct Maker<'a> {
     place: &'a Place,
     op: OpCodeInfo2,
     instruction: Instruction,
-    presets: Vec<(u64, u64)>,       // address, value
-    fixed: Vec<(Register, u64)>,    // of registers that the instruction needs so
-    bases: Vec<(Register, u64)>,    // of its memory operand
-    before: Vec<Instruction>,       // after those
+    presets: Vec<(u64, u64)>,    // address, value
+    fixed: Vec<(Register, u64)>, // of registers that the instruction needs so
+    bases: Vec<(Register, u64)>, // of its memory operand
+    before: Vec<Instruction>,    // after those
     after: Vec<Instruction>,
     target: u64, // where the memory operand lies
 }
@@ -124,15 +151,35 @@ impl Maker<'_> {
             let kind = self.op.op_kind(at);
             match kind {
                 K::mem | K::mem_mpx | K::mem_mib => self.memory(at)?,
-                K::mem_vsib32x | K::mem_vsib64x | K::mem_vsib32y | K::mem_vsib64y | K::mem_vsib32z | K::mem_vsib64z => self.vector_memory(at, kind)?,
+                K::mem_vsib32x | K::mem_vsib64x | K::mem_vsib32y | K::mem_vsib64y | K::mem_vsib32z | K::mem_vsib64z => {
+                    self.vector_memory(at, kind)?
+                }
                 K::mem_offs => self.offset(at),
-                K::r8_or_mem | K::r16_or_mem | K::r32_or_mem | K::r32_or_mem_mpx | K::r64_or_mem | K::r64_or_mem_mpx | K::mm_or_mem
-                | K::xmm_or_mem | K::ymm_or_mem | K::zmm_or_mem | K::bnd_or_mem_mpx | K::k_or_mem
+                K::r8_or_mem
+                | K::r16_or_mem
+                | K::r32_or_mem
+                | K::r32_or_mem_mpx
+                | K::r64_or_mem
+                | K::r64_or_mem_mpx
+                | K::mm_or_mem
+                | K::xmm_or_mem
+                | K::ymm_or_mem
+                | K::zmm_or_mem
+                | K::bnd_or_mem_mpx
+                | K::k_or_mem
                     if memory =>
                 {
                     self.memory(at)?;
                 }
-                K::imm4_m2z | K::imm8 | K::imm8_const_1 | K::imm8sex16 | K::imm8sex32 | K::imm8sex64 | K::imm16 | K::imm32 | K::imm32sex64
+                K::imm4_m2z
+                | K::imm8
+                | K::imm8_const_1
+                | K::imm8sex16
+                | K::imm8sex32
+                | K::imm8sex64
+                | K::imm16
+                | K::imm32
+                | K::imm32sex64
                 | K::imm64 => self.immediate(at, kind),
                 K::seg_rSI | K::es_rDI | K::seg_rDI | K::seg_rBX_al => self.implied(at, kind),
                 _ => {
@@ -277,12 +324,21 @@ impl Maker<'_> {
         instruction.set_memory_displacement64(if address32 { u64::from(displacement as u32) } else { displacement as u64 });
         let none = displacement == 0 && base != Register::None;
         let short = i8::try_from(displacement).is_ok() && base != Register::None;
-        instruction.set_memory_displ_size(if none { 0 } else if short { 1 } else if address32 { 4 } else { 8 });
+        instruction.set_memory_displ_size(if none {
+            0
+        } else if short {
+            1
+        } else if address32 {
+            4
+        } else {
+            8
+        });
     }
 
     fn memory(&mut self, at: u32) -> Option<()> {
         let no_rip = matches!(self.op.op_kind(at), K::mem_mib);
-        let only64 = matches!(self.op.op_kind(at), K::mem_mib | K::mem_mpx | K::bnd_or_mem_mpx | K::r32_or_mem_mpx | K::r64_or_mem_mpx);
+        let only64 =
+            matches!(self.op.op_kind(at), K::mem_mib | K::mem_mpx | K::bnd_or_mem_mpx | K::r32_or_mem_mpx | K::r64_or_mem_mpx);
         let segment = self.segment();
         let shift = if segment == Register::FS { self.place.fs? } else { 0 };
         match self.dice.below(10) {
@@ -317,8 +373,10 @@ impl Maker<'_> {
                 if base == index {
                     return None;
                 }
-                let (scale, displacement, steps) = (1 << self.dice.below(4), self.displacement(), self.dice.below(129) as i64 - 64);
-                let value = target.wrapping_sub(shift).wrapping_sub(displacement as u64).wrapping_sub((steps * scale as i64) as u64);
+                let (scale, displacement, steps) =
+                    (1 << self.dice.below(4), self.displacement(), self.dice.below(129) as i64 - 64);
+                let value =
+                    target.wrapping_sub(shift).wrapping_sub(displacement as u64).wrapping_sub((steps * scale as i64) as u64);
                 self.set_memory(at, narrow(base, address32), narrow(index, address32), scale, displacement, address32);
                 self.base(base, value, address32);
                 self.base(index, steps as u64, address32);
@@ -389,7 +447,8 @@ impl Maker<'_> {
         };
         let number = self.dice.below(if evex { 32 } else { 16 }) as u32;
         let index = first + number;
-        let table = DATA[LOW].begin + if matches!(kind, K::mem_vsib32x | K::mem_vsib32y | K::mem_vsib32z) { INDICES32 } else { INDICES64 };
+        let table = DATA[LOW].begin
+            + if matches!(kind, K::mem_vsib32x | K::mem_vsib32y | K::mem_vsib32z) { INDICES32 } else { INDICES64 };
         let table = iced_x86::MemoryOperand::with_displ(table, 8);
         let load = if evex {
             Instruction::with2(Code::EVEX_Vmovdqu64_zmm_k1z_zmmm512, Register::ZMM0 + number, table)
@@ -450,7 +509,12 @@ impl Maker<'_> {
             self.instruction.set_is_broadcast(true);
         }
         if op.can_use_rounding_control() && !memory && self.dice.chance(30) {
-            let control = [RoundingControl::RoundToNearest, RoundingControl::RoundDown, RoundingControl::RoundUp, RoundingControl::RoundTowardZero];
+            let control = [
+                RoundingControl::RoundToNearest,
+                RoundingControl::RoundDown,
+                RoundingControl::RoundUp,
+                RoundingControl::RoundTowardZero,
+            ];
             self.instruction.set_rounding_control(self.dice.pick(&control));
         } else if op.can_suppress_all_exceptions() && !memory && self.dice.chance(30) {
             self.instruction.set_suppress_all_exceptions(true);
@@ -482,7 +546,8 @@ impl Maker<'_> {
     // ---- what particular instructions need
 
     fn op_register(&self, at: u32) -> Option<Register> {
-        (at < self.op.op_count() && self.instruction.op_kind(at) == OpKind::Register).then(|| self.instruction.op_register(at).full_register())
+        (at < self.op.op_count() && self.instruction.op_kind(at) == OpKind::Register)
+            .then(|| self.instruction.op_register(at).full_register())
     }
 
     fn is_memory(&self, at: u32) -> bool {
@@ -501,8 +566,22 @@ impl Maker<'_> {
         let code = self.instruction.code();
         let uses_gs = matches!(code.mnemonic(), Mnemonic::Rdgsbase | Mnemonic::Wrgsbase | Mnemonic::Lgs)
             || (0..self.op.op_count()).any(|at| self.instruction.op_register(at) == Register::GS);
-        if uses_gs && world::frame().gs_free == 0 {
-            return None; // the shadow's
+        // The shadow's; and its own faults lose the x87 unit's pointers, as any switch of threads does.
+        let stores_pointers = matches!(
+            code.mnemonic(),
+            Mnemonic::Fnstenv
+                | Mnemonic::Fnsave
+                | Mnemonic::Fxsave
+                | Mnemonic::Xsave
+                | Mnemonic::Xsavec
+                | Mnemonic::Xsaveopt
+                | Mnemonic::Fldenv
+                | Mnemonic::Frstor
+                | Mnemonic::Fxrstor
+                | Mnemonic::Xrstor
+        );
+        if (uses_gs || stores_pointers) && world::frame().gs_free == 0 {
+            return None;
         }
         match code.mnemonic() {
             Mnemonic::Div | Mnemonic::Idiv => self.division()?,
@@ -534,7 +613,9 @@ impl Maker<'_> {
                     (true, true) => Instruction::with1(Code::Pushq_imm8, 0).ok()?,
                     (true, false) => Instruction::with1(Code::Pushw_imm8, 0).ok()?,
                     (false, true) => Instruction::with1(Code::Push_r64, self.dice.pick(&R64)).ok()?,
-                    (false, false) => Instruction::with1(Code::Push_r16, Register::AX + self.dice.pick(&R64).number() as u32).ok()?,
+                    (false, false) => {
+                        Instruction::with1(Code::Push_r16, Register::AX + self.dice.pick(&R64).number() as u32).ok()?
+                    }
                 };
                 self.before.push(push);
             }
@@ -547,7 +628,12 @@ impl Maker<'_> {
                 };
                 self.before.push(push.ok()?);
             }
-            Mnemonic::Xsave | Mnemonic::Xsave64 | Mnemonic::Xsavec | Mnemonic::Xsavec64 | Mnemonic::Xsaveopt | Mnemonic::Xsaveopt64 => {
+            Mnemonic::Xsave
+            | Mnemonic::Xsave64
+            | Mnemonic::Xsavec
+            | Mnemonic::Xsavec64
+            | Mnemonic::Xsaveopt
+            | Mnemonic::Xsaveopt64 => {
                 // Not SSE: the engine's loads make that component one that is in use, though it is zeros.
                 let features = self.dice.next() & 0xe5;
                 self.fixed.push((Register::RAX, features));
@@ -568,8 +654,12 @@ impl Maker<'_> {
             Mnemonic::Fxrstor => self.paired(Code::Fxsave_m512byte)?,
             Mnemonic::Fxrstor64 => self.paired(Code::Fxsave64_m512byte)?,
             Mnemonic::Fldcw => self.paired(Code::Fnstcw_m2byte)?,
-            Mnemonic::Fldenv => self.paired(if code == Code::Fldenv_m14byte { Code::Fnstenv_m14byte } else { Code::Fnstenv_m28byte })?,
-            Mnemonic::Frstor => self.paired(if code == Code::Frstor_m94byte { Code::Fnsave_m94byte } else { Code::Fnsave_m108byte })?,
+            Mnemonic::Fldenv => {
+                self.paired(if code == Code::Fldenv_m14byte { Code::Fnstenv_m14byte } else { Code::Fnstenv_m28byte })?
+            }
+            Mnemonic::Frstor => {
+                self.paired(if code == Code::Frstor_m94byte { Code::Fnsave_m94byte } else { Code::Fnsave_m108byte })?
+            }
             Mnemonic::Ldmxcsr => self.paired(Code::Stmxcsr_m32)?,
             Mnemonic::Vldmxcsr => self.paired(Code::VEX_Vstmxcsr_m32)?,
             Mnemonic::Xgetbv => self.fixed.push((Register::RCX, 0)),

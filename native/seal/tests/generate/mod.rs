@@ -50,7 +50,9 @@ impl Dice {
         match self.below(6) {
             0 => self.below(256),
             1 => (self.below(256) as u8 as i8) as i64 as u64,
-            2 => self.pick(&[0, 1, !0, 1 << 63, (1 << 63) - 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x8000, 0x7fff, 0x80, 0x7f]),
+            2 => {
+                self.pick(&[0, 1, !0, 1 << 63, (1 << 63) - 1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 0x8000, 0x7fff, 0x80, 0x7f])
+            }
             3 => self.next() & 0xffff_ffff,
             _ => self.next(),
         }

@@ -215,10 +215,25 @@ impl Author {
     }
 
     fn begin<'a>(
-        &'a mut self, world: &'a mut World, dice: &'a mut Dice, wish: Wish, region: usize, functions: &[(u64, u16)],
+        &'a mut self,
+        world: &'a mut World,
+        dice: &'a mut Dice,
+        wish: Wish,
+        region: usize,
+        functions: &[(u64, u16)],
     ) -> Writer<'a> {
         let text = Text::new(self.room[region] + dice.below(16));
-        Writer { author: self, world, dice, wish, text, functions: functions.to_vec(), bounces: Vec::new(), fs: None, in_loop: false }
+        Writer {
+            author: self,
+            world,
+            dice,
+            wish,
+            text,
+            functions: functions.to_vec(),
+            bounces: Vec::new(),
+            fs: None,
+            in_loop: false,
+        }
     }
 
     fn keep(&mut self, text: &Text) {
@@ -670,12 +685,12 @@ impl Writer<'_> {
         let top = self.text.bytes.len();
         for _ in 0..1 + self.dice.below(3) {
             let body: &[u8] = self.dice.pick(&[
-                &[0x48, 0x01, 0xc8][..],       // add rax, rcx
-                &[0x48, 0x8d, 0x5c, 0x4b, 3],  // lea rbx, [rbx+rcx*2+3]
-                &[0x48, 0x11, 0xda],           // adc rdx, rbx
-                &[0x48, 0xd1, 0xd8],           // rcr rax, 1
-                &[0x0f, 0xbd, 0xf9],           // bsr edi, ecx
-                &[0x66, 0x0f, 0xfe, 0xc1],     // paddd xmm0, xmm1
+                &[0x48, 0x01, 0xc8][..],      // add rax, rcx
+                &[0x48, 0x8d, 0x5c, 0x4b, 3], // lea rbx, [rbx+rcx*2+3]
+                &[0x48, 0x11, 0xda],          // adc rdx, rbx
+                &[0x48, 0xd1, 0xd8],          // rcr rax, 1
+                &[0x0f, 0xbd, 0xf9],          // bsr edi, ecx
+                &[0x66, 0x0f, 0xfe, 0xc1],    // paddd xmm0, xmm1
             ]);
             self.text.raw(body);
         }
@@ -702,7 +717,8 @@ impl Writer<'_> {
 
     fn system_call(&mut self) {
         const NOWHERE: u64 = 1023;
-        let number = self.dice.pick(if self.wish.engine_calls { &[39, 186, 102, NOWHERE, 14, 13] } else { &[39, 186, 102, NOWHERE] });
+        let number =
+            self.dice.pick(if self.wish.engine_calls { &[39, 186, 102, NOWHERE, 14, 13] } else { &[39, 186, 102, NOWHERE] });
         if number == 13 || number == 14 {
             self.mov(7, if number == 14 { 99 } else { 77 }); // EINVAL, whatever the rest
             self.mov(6, DATA[LOW].begin + COUNTER);
@@ -791,9 +807,9 @@ impl Writer<'_> {
 
 fn changes_fs(instruction: &Instruction) -> bool {
     let op = instruction.code().op_code();
-    let writes = matches!(instruction.mnemonic(), Mnemonic::Wrfsbase | Mnemonic::Lfs)
+
+    (matches!(instruction.mnemonic(), Mnemonic::Wrfsbase | Mnemonic::Lfs)
         || matches!(instruction.mnemonic(), Mnemonic::Mov | Mnemonic::Pop) && op.op_count() > 0 && {
             instruction.op0_kind() == iced_x86::OpKind::Register && instruction.op0_register() == iced_x86::Register::FS
-        };
-    writes
+        })
 }

@@ -120,6 +120,7 @@ unsafe extern "C" {
     static mut world_frame: Frame;
 }
 
+#[rustfmt::skip]
 global_asm!(
     ".bss", ".balign 64", ".globl world_frame", "world_frame: .skip {bytes}", ".text",
     ".globl world_harness", "world_harness:",
@@ -163,8 +164,9 @@ global_asm!(
 );
 
 pub fn frame() -> &'static mut Frame {
+    let at = &raw mut world_frame;
     // SAFETY: one at a time: programs are run by one thread, under the lock of `inside`.
-    unsafe { &mut *(&raw mut world_frame) }
+    unsafe { &mut *at }
 }
 
 pub fn harness() -> u64 {
@@ -184,7 +186,7 @@ const SIGNALS: [u64; 5] = [4, 5, 7, 8, 11];
 extern "C" fn on_fault(signal: u64, info: *const u64, uc: *mut u64) {
     // SAFETY: the kernel's, or the engine's, for a handler with SA_SIGINFO.
     unsafe {
-        let fault = &raw mut (*(&raw mut world_frame)).fault;
+        let fault = &raw mut world_frame.fault;
         (*fault).count += 1;
         (*fault).signal = signal;
         (*fault).code = info.add(1).read() & 0xffff_ffff;
@@ -193,7 +195,7 @@ extern "C" fn on_fault(signal: u64, info: *const u64, uc: *mut u64) {
             (*fault).words[at] = uc.add(at).read();
         }
         let vectors = uc.add(UC_VECTORS).read() as *const u64;
-        let words = ((*(&raw const world_frame)).features as usize / 8).min(512);
+        let words = (world_frame.features as usize / 8).min(512);
         for at in 0..words {
             (*fault).vectors[at] = vectors.add(at).read();
         }
@@ -213,6 +215,7 @@ struct Disposition {
 unsafe extern "C" {
     fn world_sigreturn();
 }
+#[rustfmt::skip]
 global_asm!(".globl world_sigreturn", "world_sigreturn:", "mov eax, 15", "syscall", "ud2");
 
 /// The mappings, made once in this process. To be made before an engine, which is to find the application's handlers.
@@ -256,7 +259,8 @@ impl World {
         frame().features = sys::vector_bytes();
         frame().gs_free = u64::from(crate::inside::mode() == seal::abi::mode::NONE);
         let bytes = regions().iter().map(|r| r.bytes as usize).sum();
-        let mut world = World { pristine: vec![0; bytes], code_alias, engine: [Disposition::default(); 5], offsets, changing: Vec::new() };
+        let mut world =
+            World { pristine: vec![0; bytes], code_alias, engine: [Disposition::default(); 5], offsets, changing: Vec::new() };
         world.native_handlers(true);
         world
     }
@@ -304,7 +308,10 @@ impl World {
             let exponent = if dice.chance(70) { 0x3fff - 40 + dice.below(80) } else { dice.next() } as u16 & 0x7fff;
             register[8..].copy_from_slice(&(exponent | (dice.next() as u16 & 0x8000)).to_le_bytes());
         }
-        let mxcsr = 0x1f80 | (dice.below(4) as u32) << 13 | if dice.chance(20) { 0x8000 } else { 0 } | if dice.chance(20) { 0x40 } else { 0 };
+        let mxcsr = 0x1f80
+            | (dice.below(4) as u32) << 13
+            | if dice.chance(20) { 0x8000 } else { 0 }
+            | if dice.chance(20) { 0x40 } else { 0 };
         vectors[24..28].copy_from_slice(&mxcsr.to_le_bytes());
         vectors[512..520].copy_from_slice(&(ALL_FEATURES & sys::vector_features()).to_le_bytes());
         vectors[520..576].fill(0);
@@ -352,7 +359,9 @@ impl World {
         let mut at = 0;
         for region in regions() {
             // SAFETY: the regions are mapped, and nothing of Rust's is in them.
-            unsafe { core::ptr::copy_nonoverlapping(self.pristine[at..].as_ptr(), region.begin as *mut u8, region.bytes as usize) };
+            unsafe {
+                core::ptr::copy_nonoverlapping(self.pristine[at..].as_ptr(), region.begin as *mut u8, region.bytes as usize)
+            };
             at += region.bytes as usize;
         }
         let frame = frame();
@@ -407,7 +416,9 @@ impl World {
         let mut at = 0;
         for region in regions() {
             // SAFETY: as in `reset`.
-            unsafe { core::ptr::copy_nonoverlapping(region.begin as *const u8, memory[at..].as_mut_ptr(), region.bytes as usize) };
+            unsafe {
+                core::ptr::copy_nonoverlapping(region.begin as *const u8, memory[at..].as_mut_ptr(), region.bytes as usize)
+            };
             at += region.bytes as usize;
         }
         if frame.fault.count != 0 {
@@ -419,7 +430,13 @@ impl World {
                 memory[begin..end].fill(0);
             }
         }
-        Outcome { regs: frame.after.regs, flags: frame.after.flags, vectors: frame.after.vectors, memory, fault: (frame.fault.count != 0).then_some(frame.fault) }
+        Outcome {
+            regs: frame.after.regs,
+            flags: frame.after.flags,
+            vectors: frame.after.vectors,
+            memory,
+            fault: (frame.fault.count != 0).then_some(frame.fault),
+        }
     }
 
     /// Say in what two outcomes differ.
@@ -430,7 +447,8 @@ impl World {
                 found.push(format!("{what}: {a:#x} natively, {b:#x} inside"));
             }
         };
-        const NAMES: [&str; 16] = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
+        const NAMES: [&str; 16] =
+            ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
         for (at, name) in NAMES.iter().enumerate() {
             differ((*name).to_string(), native.regs[at], inside.regs[at]);
         }
@@ -477,8 +495,8 @@ impl World {
 
     fn faults_differ(&self, native: &Fault, inside: &Fault, differ: &mut impl FnMut(String, u64, u64)) {
         const NAMES: [&str; 23] = [
-            "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip", "flags", "segments",
-            "error", "trap", "old mask", "cr2",
+            "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx", "rsp", "rip",
+            "flags", "segments", "error", "trap", "old mask", "cr2",
         ];
         differ("signals taken".to_string(), native.count, inside.count);
         differ("signal".to_string(), native.signal, inside.signal);

@@ -19,6 +19,7 @@ unsafe extern "C" {
 }
 
 // Keep the caller's registers, go to `seal_wake`; at `inside_left` everything that the application had is stored.
+#[rustfmt::skip]
 global_asm!(
     ".globl inside_go", "inside_go:",
     "push rbx", "push rbp", "push r12", "push r13", "push r14", "push r15", "mov [rip+inside_stack], rsp", "jmp seal_wake",
@@ -33,6 +34,7 @@ global_asm!(
 );
 
 // As in bin/image.rs.
+#[rustfmt::skip]
 global_asm!(
     ".globl memcpy", "memcpy:", "mov rax, rdi", "mov rcx, rdx", "rep movsb", "ret",
     ".globl memmove", "memmove:", "mov rax, rdi", "mov rcx, rdx", "mov r8, rdi", "sub r8, rsi", "cmp r8, rdx", "jb 2f", "rep movsb", "ret",
