@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import errno
-import resource
 import struct
+from pathlib import Path
 
 from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Undone, Vanished
 from eudaemon.possession.homeward import CODE
@@ -30,7 +30,7 @@ PLACES_MAX = 5  # tried, when the process takes the one that was free
 def plant(target: Target, mode: str) -> Planted:
     """Plant the engine. Raises `Undone` if that fails; nothing is left then."""
     threads = len(Seizure(target.kernel, target.pid).listing())
-    tight = resource.prlimit(target.pid, resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    tight = _address_space_is_limited(target.pid)
     layout = _reserve(target, sizes_for(target.engine, threads, tight=tight))
     try:
         planted = Planted(target, _write(target, layout, mode))
@@ -50,6 +50,12 @@ def _spans(target: Target, layout: Layout) -> list[tuple[int, int]]:
     if mailbox is None:
         return [(layout.low, layout.size)]
     return [(mapped.address, mapped.size) for mapped in mailbox.spans()]
+
+
+def _address_space_is_limited(pid: int) -> bool:
+    """Whether the process may not map what it likes (RLIMIT_AS)."""
+    lines = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
+    return any(line.startswith("Max address space") and "unlimited" not in line.split()[3] for line in lines)
 
 
 def _reserve(target: Target, sizes: Sizes) -> Layout:
