@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, K
 from eudaemon.possession.refuse import is_filtered
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
 from eudaemon.possession.settle import Settler, Waiting
-from eudaemon.possession.tracee import Seizure, Thread, heeding_stops
+from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops
+
+_VDSO_LOOKS_MAX = 20
 
 
 @dataclass
@@ -71,9 +74,11 @@ class Target:
     @cached_property
     def vdso(self) -> Site:
         """The place of such a way home. Raises `Refused` if there is no room for it."""
-        for area in read_maps(self.pid):
-            if area.path == "[vdso]" and (site := vdso_site(self.memory, area.begin, area.end)):
-                return site
+        for _ in range(_VDSO_LOOKS_MAX):
+            for area in read_maps(self.pid):
+                if area.path == "[vdso]" and (site := vdso_site(self.memory, area.begin, area.end)):
+                    return site
+            time.sleep(NAP_S)  # a program that is just being executed gets it last
         raise Refused(f"process {self.pid} has no vDSO with room behind it", "boot without vdso=0")
 
     def note(self, address: int, size: int) -> None:

@@ -158,7 +158,7 @@ def _enter(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None
 
 
 def _hold(planted: Planted, threads: list[Thread]) -> None:
-    """Let all prologues run while seccomp is suspended: they make calls of ours, and what comes after them makes none."""
+    """Let all prologues run while seccomp is suspended: what comes after them makes no call of ours."""
     held_at, kernel = planted.symbols["seal_held"] + 1, planted.target.kernel
     for thread in threads:
         thread.go_on()
