@@ -132,6 +132,18 @@ def test_a_process_that_ends_while_possessed(victims: Victims, started: list[Vic
         possession.release()
 
 
+def test_who_moves_much_in_pieces_is_waited_for(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_write")
+    started.append(victim)
+    victim.good(1)
+    for _ in range(CYCLES):
+        possession = possess(victim.pid, engine=engine)
+        victim.good(1)
+        possession.release()
+        assert not possession.remarks
+    victim.good(1)
+
+
 def execute(victim: Victim) -> None:
     """Let a shell that waits for a line become `cat`."""
     victim.say("\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 from eudaemon.possession.errors import PossessionError
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
-from eudaemon.possession.restart import EINTR_CALLS, Deadline, Row
+from eudaemon.possession.restart import EINTR_CALLS, PIECEMEAL_CALLS, PIPE_BUF, Deadline, Piecemeal, Row
 
 _EXEC_START = re.compile(r"^se\.exec_start\s*:\s*([0-9.]+)", re.MULTILINE)
 _PROCESSOR = 36  # of the words behind the name in /proc/PID/stat
@@ -66,6 +67,27 @@ def socket_timeout(kernel: Kernel, pid: int, descriptor: int, deadline: Deadline
     try:
         with socket.socket(fileno=ours) as peer:
             return any(peer.getsockopt(socket.SOL_SOCKET, option, _LONG_AND_LONG.size))
+    except OSError:
+        return False
+
+
+def piecemeal(pid: int, seen: Look | None) -> Piecemeal | None:
+    """Return the row of the call if it may have moved a part already of what it is to move."""
+    row = None if seen is None else PIECEMEAL_CALLS.get(seen.call)
+    if row is None or seen is None:
+        return None
+    flags = seen.arguments[row.flags] if row.needs or row.spares else 0
+    if flags & row.needs != row.needs or flags & row.spares:
+        return None
+    length = None if row.length is None else seen.arguments[row.length]
+    if length is not None and (length <= 1 or (row.name == "write" and length <= PIPE_BUF and _is_pipe(pid, seen))):
+        return None
+    return row
+
+
+def _is_pipe(pid: int, seen: Look) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(f"/proc/{pid}/fd/{seen.arguments[0]}").st_mode)  # noqa: PTH116
     except OSError:
         return False
 

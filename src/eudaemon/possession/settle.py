@@ -10,17 +10,22 @@ from __future__ import annotations
 import re
 import struct
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from eudaemon.possession import restart
 from eudaemon.possession.homeward import RED_ZONE
-from eudaemon.possession.look import Look, eintr_row, look, remaining_s, waited_s
+from eudaemon.possession.look import Look, eintr_row, look, piecemeal, remaining_s, waited_s
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.restart import Deadline, Row
 from eudaemon.possession.tracee import Thread
 
+PIECES_S_MAX = 2.0  # until a call that moves in pieces is interrupted
+_PIECES_NAP_S = 0.0005
+_LOOK_S = 0.001  # one that runs for so long, seen once in nothing of the kind, computes
+_BETWEEN_PIECES_S = 0.02  # but not if it was in the middle before: it may have to wait for a processor
 _CLEARANCE_BYTES = 512  # below the red zone: further down than anything that the way home pushes
 _NOT_RUN_S = 0.005  # a thread that last ran so soon after we let it go has done nothing but fall asleep again
 _SETS = re.compile(r"^(SigPnd|ShdPnd|SigBlk|SigIgn):\s*([0-9a-f]+)", re.MULTILINE)
@@ -70,6 +75,41 @@ class Settler:
             return Waiting(seen, row, self._issued[tid].until_s, True)
         left_s = remaining_s(row, seen.arguments, self._memory, waited or 0.0)
         return Waiting(seen, row, None if left_s is None else now_s + left_s, waited is not None)
+
+    def await_pieces(self, tids: Iterable[int]) -> None:
+        """Wait until no thread is in the middle of what it moves in pieces; nobody is stopped meanwhile.
+
+        Such a call answers to an interruption how much it has moved, and nothing can be done about that afterwards. So
+        after a while it is interrupted all the same, and a remark says so.
+        """
+        began_s = now_s = time.monotonic()
+        names: dict[int, str] = {}
+        doubtful_s = {tid: began_s + _LOOK_S for tid in tids}  # until when one that runs may be between two pieces
+        while True:
+            busy = []
+            for tid, until_s in doubtful_s.items():
+                seen = look(self._pid, tid)
+                if (row := piecemeal(self._pid, seen)) is not None:
+                    names[tid], doubtful_s[tid] = row.name, now_s + _BETWEEN_PIECES_S
+                    busy.append(tid)
+                elif seen is not None:
+                    doubtful_s[tid] = now_s
+                elif now_s < until_s:
+                    busy.append(tid)
+            if not busy:
+                return
+            if now_s > began_s + PIECES_S_MAX:
+                break
+            time.sleep(_PIECES_NAP_S)
+            now_s = time.monotonic()
+        for tid in busy:
+            if tid in names:
+                self.remarks.append(f"{names[tid]} of thread {tid} may come back with a part: it did not end in time")
+
+    def is_restful(self, tid: int) -> bool:
+        """Whether a thread waits, and not in the middle of what it moves in pieces."""
+        seen = look(self._pid, tid)
+        return seen is not None and piecemeal(self._pid, seen) is None
 
     def settle(self, thread: Thread, waiting: Waiting | None) -> None:
         """Settle a stopped thread."""

@@ -108,6 +108,7 @@ class Target:
     def all_threads(self) -> Iterator[Seizure]:
         """Stop all threads, none of them on a way home that nobody waits at the end of; let them go afterwards."""
         seizure = Seizure(self.kernel, self.pid, self.options)
+        self.settler.await_pieces(seizure.listing())
         watched = {tid: self.settler.watch(tid) for tid in seizure.listing()}
         try:
             seizure.seize()
@@ -160,12 +161,15 @@ class Target:
             yield loan
 
     def _least_minding(self, tids: list[int]) -> tuple[int, Waiting | None]:
+        restful = [tid for tid in tids if self.settler.is_restful(tid)]
+        if not restful:
+            self.settler.await_pieces(tids[:1])
         waiting: dict[int, Waiting | None] = {}
-        for tid in tids:
+        for tid in restful or tids[:1]:
             waiting[tid] = self.settler.watch(tid)
             if waiting[tid] is None:
                 return tid, None
-        return tids[0], waiting[tids[0]]
+        return next(iter(waiting.items()))
 
 
 @contextmanager

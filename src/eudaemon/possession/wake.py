@@ -37,9 +37,10 @@ def wake(planted: Planted) -> int:
     """
     target = planted.target
     seizure = Seizure(target.kernel, target.pid, target.options)
-    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     slots = _free_slots(planted)
     shadowed = planted.mailbox.one("shadow_offset") != 0
+    target.settler.await_pieces(seizure.listing())
+    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     with frozen(seizure):
         seizure.seize()
         threads = list(seizure.threads.values())
