@@ -20,6 +20,7 @@ from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.restart import EINTR_CALLS, PIECEMEAL_CALLS, PIPE_BUF, Deadline, Piecemeal, Row
 
 _EXEC_START = re.compile(r"^se\.exec_start\s*:\s*([0-9.]+)", re.MULTILINE)
+_SLEPT = re.compile(r"^voluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)
 _PROCESSOR = 36  # of the words behind the name in /proc/PID/stat
 _LONG_AND_LONG = struct.Struct("@ll")
 
@@ -122,6 +123,16 @@ def waited_s(pid: int, tid: int) -> float | None:
     finally:
         os.sched_setaffinity(0, allowed)
     return None if own is None or other is None else max(0.0, (own - other) / 1000)
+
+
+def times_slept(pid: int, tid: int) -> int:
+    """Return how often a thread has gone to sleep by itself; -1 if it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/task/{tid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return -1
+    found = _SLEPT.search(text)
+    return int(found[1]) if found else -1
 
 
 def _processor_of(pid: int, tid: int) -> int:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from eudaemon.possession import restart
 from eudaemon.possession.homeward import RED_ZONE
-from eudaemon.possession.look import Look, eintr_row, look, piecemeal, remaining_s, waited_s
+from eudaemon.possession.look import Look, eintr_row, look, piecemeal, remaining_s, times_slept, waited_s
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
-from eudaemon.possession.restart import Deadline, Row
+from eudaemon.possession.restart import ARGUMENTS, Deadline, Row
 from eudaemon.possession.tracee import Thread
 
 PIECES_S_MAX = 2.0  # until a call that moves in pieces is interrupted
@@ -40,6 +40,7 @@ class Waiting:
     row: Row
     until_s: float | None
     is_exact: bool  # whether we know since when it waits
+    slept: int  # how often the thread has gone to sleep, this wait included
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class Settler:
 
     def watch(self, tid: int) -> Waiting | None:
         """Look at a thread before it is stopped. None: it may be stopped as it is."""
+        slept = times_slept(self._pid, tid)
         seen = look(self._pid, tid)
         row = eintr_row(self._kernel, self._pid, seen)
         if seen is None or row is None:
@@ -72,9 +74,9 @@ class Settler:
         waited = waited_s(self._pid, tid)
         now_s = time.monotonic()
         if self._is_ours(self._issued.get(tid), seen, row, now_s - (waited or 0.0)):
-            return Waiting(seen, row, self._issued[tid].until_s, True)
+            return Waiting(seen, row, self._issued[tid].until_s, True, slept)
         left_s = remaining_s(row, seen.arguments, self._memory, waited or 0.0)
-        return Waiting(seen, row, None if left_s is None else now_s + left_s, waited is not None)
+        return Waiting(seen, row, None if left_s is None else now_s + left_s, waited is not None, slept)
 
     def await_pieces(self, tids: Iterable[int]) -> None:
         """Wait until no thread is in the middle of what it moves in pieces; nobody is stopped meanwhile.
@@ -84,7 +86,7 @@ class Settler:
         """
         began_s = now_s = time.monotonic()
         names: dict[int, str] = {}
-        doubtful_s = {tid: began_s + _LOOK_S for tid in tids}  # until when one that runs may be between two pieces
+        doubtful_s = dict.fromkeys(tids, began_s + _LOOK_S)  # until when one that runs may be between two pieces
         while True:
             busy = []
             for tid, until_s in doubtful_s.items():
@@ -116,7 +118,7 @@ class Settler:
         if not restart.in_call(thread.registers):
             self._leave_critical_section(thread)
         elif self.deny(thread):
-            self.shorten(thread, waiting)
+            self.shorten(thread, self.same(thread, waiting))
 
     def deny(self, thread: Thread) -> bool:
         """Let a call that says EINTR because of us be issued again, as it was. False: it does not say that."""
@@ -126,11 +128,24 @@ class Settler:
         thread.registers = restart.issued_again(registers)
         return True
 
+    def same(self, thread: Thread, waiting: Waiting | None) -> Waiting | None:
+        """Return what was seen of a thread that has just been stopped, if it is still in that very wait.
+
+        None: it waits since later, perhaps in another call of the kind. Then its whole timeout is right but for the
+        moments since we looked: late by that, and never early. Our stop itself is one sleep.
+        """
+        if waiting is None:
+            return None
+        seen, registers = waiting.seen, thread.registers
+        arguments = tuple(getattr(registers, name) for name in ARGUMENTS)
+        is_same = (registers.call, arguments, registers.rsp) == (seen.call, seen.arguments, seen.stack)
+        return waiting if is_same and times_slept(self._pid, thread.tid) == waiting.slept + 1 else None
+
     def shorten(self, thread: Thread, waiting: Waiting | None) -> None:
         """Let a call that is issued again wait for no longer than what was left when it was looked at."""
         tid, registers = thread.tid, thread.registers
-        if waiting is None or waiting.seen.call != registers.call:
-            return  # it began after we had looked: microseconds ago
+        if waiting is None:
+            return
         row = waiting.row
         if row.deadline in (Deadline.RECEIVE, Deadline.SEND):
             self.remarks.append(f"{row.name} of thread {tid} waits its whole timeout again: it belongs to the socket")

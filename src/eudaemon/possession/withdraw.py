@@ -71,7 +71,7 @@ def withdraw(planted: Planted) -> int:
             for thread in threads:
                 seizure.let_out(thread, target.is_homeward)
                 if target.settler.deny(thread):
-                    leaving.denied[thread.tid] = watched.get(thread.tid)
+                    leaving.denied[thread.tid] = target.settler.same(thread, watched.get(thread.tid))
             busy = _recover(leaving, threads)
             if busy:
                 if time.monotonic() > until_s:
