@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -129,6 +130,63 @@ def test_a_process_that_ends_while_possessed(victims: Victims, started: list[Vic
     victim.end()
     with pytest.raises(Vanished):
         possession.release()
+
+
+def test_who_moves_much_in_pieces_is_waited_for(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_write")
+    started.append(victim)
+    victim.good(1)
+    for _ in range(CYCLES):
+        possession = possess(victim.pid, engine=engine)
+        victim.good(1)
+        possession.release()
+        assert not possession.remarks
+    victim.good(1)
+
+
+def execute(victim: Victim) -> None:
+    """Let a shell that waits for a line become `cat`."""
+    victim.say("\n")
+    wait_for(lambda: Path(f"/proc/{victim.pid}/comm").read_text() == "cat\n")
+
+
+def is_cat(victim: Victim) -> bool:
+    victim.say("echo\n")
+    return victim.line() == "echo"
+
+
+def test_a_process_that_executes_another_program_while_possessed(started: list[Victim], engine: Engine) -> None:
+    victim = Victim(["sh", "-c", "echo ready; read line; exec cat"])
+    started.append(victim)
+    assert victim.line() == "ready"
+    with possess(victim.pid, engine=engine) as possession:
+        execute(victim)
+    assert possession.is_gone
+    assert "executed another program" in possession.remarks[-1]
+    assert is_cat(victim)
+
+
+@pytest.mark.parametrize("step", ["plant._write", "plant._prepare", "lifecycle.wake"])
+def test_a_process_that_executes_another_program_between_two_steps(
+    started: list[Victim], engine: Engine, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    victim = Victim(["sh", "-c", "echo ready; read line; exec cat"])
+    started.append(victim)
+    assert victim.line() == "ready"
+    module, _, name = step.partition(".")
+    whole = importlib.import_module(f"eudaemon.possession.{module}")
+    then = getattr(whole, name)
+
+    def meanwhile(*words: object) -> object:
+        execute(victim)
+        return then(*words)
+
+    monkeypatch.setattr(whole, name, meanwhile)
+    with possess(victim.pid, engine=engine) as possession:
+        assert possession.is_gone
+    assert possession.remarks == [f"process {victim.pid} has executed another program: nothing is left to release"]
+    assert is_cat(victim)
+    assert residue(victim.pid)["status"]
 
 
 def test_threads_that_come_and_go(victims: Victims, started: list[Victim], engine: Engine) -> None:

@@ -56,8 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
                 tell(pid, error)
                 code = FAILED
             else:
-                held.append(possession)
-                _say(arguments, possession, "possessed", possession.frozen_ns)
+                if possession.is_gone:
+                    code = FAILED
+                else:
+                    held.append(possession)
+                _say(arguments, possession, "gone" if possession.is_gone else "possessed", possession.frozen_ns)
         if held and not arguments.detach:
             _wait(arguments.length_s)
     except KeyboardInterrupt:
@@ -78,7 +81,7 @@ def _release(arguments: argparse.Namespace, possession: Possession) -> int:
         tell(possession.pid, error)
         return FAILED
     else:
-        _say(arguments, possession, "released", possession.released_ns)
+        _say(arguments, possession, "gone" if possession.is_gone else "released", possession.released_ns)
     return DONE
 
 

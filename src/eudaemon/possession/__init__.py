@@ -12,7 +12,7 @@ calls the engine; it translates nothing.
 
 from __future__ import annotations
 
-from eudaemon.possession.errors import PossessionError, Refused, Undone, Vanished
+from eudaemon.possession.errors import PossessionError, Refused, Replaced, Undone, Vanished
 from eudaemon.possession.lifecycle import MODES, Possession, adopt, possess
 
-__all__ = ["MODES", "Possession", "PossessionError", "Refused", "Undone", "Vanished", "adopt", "possess"]
+__all__ = ["MODES", "Possession", "PossessionError", "Refused", "Replaced", "Undone", "Vanished", "adopt", "possess"]

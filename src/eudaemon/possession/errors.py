@@ -24,6 +24,10 @@ class Vanished(PossessionError):  # noqa: N818
     """The process, or the thread that was needed, ended meanwhile."""
 
 
+class Replaced(Vanished):
+    """The process has executed another program meanwhile: nothing is left there of what we did, or were about to do."""
+
+
 class Undone(PossessionError):  # noqa: N818
     """A step failed; all that had been borrowed was given back, and the process runs natively."""
 

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from eudaemon.possession import refuse
 from eudaemon.possession.engine import Engine, load_engine
-from eudaemon.possession.errors import Busy, PossessionError, Refused, Vanished
+from eudaemon.possession.errors import Busy, PossessionError, Refused, Replaced, Vanished
 from eudaemon.possession.plant import plant
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.ptrace import Kernel
@@ -29,13 +29,17 @@ TRY_S = 0.01
 
 
 class Possession:
-    """A possessed process. As a context manager it is released at the end."""
+    """A possessed process. As a context manager it is released at the end.
+
+    `is_gone`: it has executed another program meanwhile, so that nothing is possessed any more; a remark says so.
+    """
 
     def __init__(self, pid: int, engine: Engine, kernel: Kernel) -> None:
         self.pid = pid
         self.frozen_ns = 0
         self.released_ns = 0
         self.remarks: list[str] = []
+        self.is_gone = False
         self._engine = engine
         self._kernel = kernel
 
@@ -49,43 +53,61 @@ class Possession:
             self.release()
 
     def release(self) -> None:
-        """Withdraw every thread and leave nothing behind. Released already: nothing is done.
+        """Withdraw every thread and leave nothing behind. Where nothing is left to release, nothing is done.
 
         Raises `Vanished` if the process has ended.
         """
+        if self.is_gone or self.released_ns:
+            return
         with opened(self.pid, self._engine, self._kernel) as target:
-            mailbox = target.mailbox()
-            if mailbox is None:
-                return
-            planted = Planted(target, mailbox)
-            self.released_ns = _patiently(lambda: withdraw(planted))
+            try:
+                mailbox = target.mailbox()
+                if mailbox is None:
+                    self._lost(f"process {self.pid} has executed another program, or somebody else has released it")
+                    return
+                planted = Planted(target, mailbox)
+                self.released_ns = _patiently(lambda: withdraw(planted))
+            except Replaced as error:
+                self._lost(error.reason)
             self.remarks += target.settler.remarks
+
+    def _lost(self, why: str) -> None:
+        self.is_gone = True
+        self.remarks.append(f"{why}: nothing is left to release")
 
 
 def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kernel: Kernel | None = None) -> Possession:
     """Move all threads of a process into the engine.
 
+    One that executes another program meanwhile is let be: the answer says that it `is_gone`.
     Raises `Refused` before anything is changed, `Undone` if a step failed and was undone, `Vanished` if there is no
     such process (any more), `PossessionError` if the engine is not built.
     """
     possession = Possession(pid, engine or load_engine(), kernel or Kernel())
     refuse.refuse(pid)
     with opened(pid, possession._engine, possession._kernel) as target:
-        target.tidy()
-        _refuse_possessed(target)
-        planted = plant(target, mode)
         try:
-            possession.frozen_ns = _patiently(lambda: wake(planted))
-        except Vanished:
-            raise
-        except PossessionError:
-            if planted.mailbox.one("awake"):
-                withdraw(planted)
-            else:
-                target.unmap((mapped.address, mapped.size) for mapped in planted.mailbox.spans())
-            raise
+            possession.frozen_ns = _possess(target, mode)
+        except Replaced as error:
+            possession._lost(error.reason)
         possession.remarks += target.settler.remarks
     return possession
+
+
+def _possess(target: Target, mode: str) -> int:
+    target.tidy()
+    _refuse_possessed(target)
+    planted = plant(target, mode)
+    try:
+        return _patiently(lambda: wake(planted))
+    except Vanished:
+        raise
+    except PossessionError:
+        if planted.mailbox.one("awake"):
+            withdraw(planted)
+        else:
+            target.unmap((mapped.address, mapped.size) for mapped in planted.mailbox.spans())
+        raise
 
 
 def adopt(pid: int, *, engine: Engine | None = None, kernel: Kernel | None = None) -> Possession:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from pathlib import Path
 from eudaemon.possession.errors import PossessionError
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
-from eudaemon.possession.restart import EINTR_CALLS, Deadline, Row
+from eudaemon.possession.restart import EINTR_CALLS, PIECEMEAL_CALLS, PIPE_BUF, Deadline, Piecemeal, Row
 
 _EXEC_START = re.compile(r"^se\.exec_start\s*:\s*([0-9.]+)", re.MULTILINE)
+_SLEPT = re.compile(r"^voluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)
 _PROCESSOR = 36  # of the words behind the name in /proc/PID/stat
 _LONG_AND_LONG = struct.Struct("@ll")
 
@@ -70,6 +72,27 @@ def socket_timeout(kernel: Kernel, pid: int, descriptor: int, deadline: Deadline
         return False
 
 
+def piecemeal(pid: int, seen: Look | None) -> Piecemeal | None:
+    """Return the row of the call if it may have moved a part already of what it is to move."""
+    row = None if seen is None else PIECEMEAL_CALLS.get(seen.call)
+    if row is None or seen is None:
+        return None
+    flags = seen.arguments[row.flags] if row.needs or row.spares else 0
+    if flags & row.needs != row.needs or flags & row.spares:
+        return None
+    length = None if row.length is None else seen.arguments[row.length]
+    if length is not None and (length <= 1 or (row.name == "write" and length <= PIPE_BUF and _is_pipe(pid, seen))):
+        return None
+    return row
+
+
+def _is_pipe(pid: int, seen: Look) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(f"/proc/{pid}/fd/{seen.arguments[0]}").st_mode)  # noqa: PTH116
+    except OSError:
+        return False
+
+
 def remaining_s(row: Row, arguments: tuple[int, ...], memory: Memory, waited_s: float) -> float | None:
     """Return the seconds left to a call that has waited so long. None: no deadline, or none that its arguments say."""
     value = arguments[row.argument]
@@ -100,6 +123,16 @@ def waited_s(pid: int, tid: int) -> float | None:
     finally:
         os.sched_setaffinity(0, allowed)
     return None if own is None or other is None else max(0.0, (own - other) / 1000)
+
+
+def times_slept(pid: int, tid: int) -> int:
+    """Return how often a thread has gone to sleep by itself; -1 if it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/task/{tid}/status").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return -1
+    found = _SLEPT.search(text)
+    return int(found[1]) if found else -1
 
 
 def _processor_of(pid: int, tid: int) -> int:

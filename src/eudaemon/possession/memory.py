@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
+from pathlib import Path
 
-from eudaemon.possession.errors import PossessionError, Vanished
+from eudaemon.possession.errors import PossessionError, Replaced, Vanished
 from eudaemon.possession.ptrace import Kernel
 
 PAGE = 4096
@@ -54,7 +56,7 @@ class Memory:
         except OSError as error:
             raise PossessionError(f"{size} bytes at {address:#x} of process {self._pid}: {error.strerror}") from None
         if len(data) < size:
-            raise Vanished(f"process {self._pid} has ended")
+            raise self._gone()
         return data
 
     def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
@@ -66,7 +68,14 @@ class Memory:
         except OSError as error:
             raise PossessionError(f"{len(data)} bytes to {address:#x} of {self._pid}: {error.strerror}") from None
         if written < len(data):
-            raise Vanished(f"process {self._pid} has ended")
+            raise self._gone()
+
+    def _gone(self) -> Vanished:
+        """Say why this memory is nobody's any more: only a process that lives has another."""
+        with suppress(OSError):
+            if Path(f"/proc/{self._pid}/maps").read_bytes():
+                return Replaced(f"process {self._pid} has executed another program")
+        return Vanished(f"process {self._pid} has ended")
 
     def read_word(self, address: int) -> int:
         """Return eight bytes as a number."""

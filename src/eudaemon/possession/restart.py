@@ -82,6 +82,39 @@ EINTR_CALLS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Piecemeal:
+    """A call that moves much in pieces and, when it is interrupted between two, answers how much it has moved so far.
+
+    `length`: which argument is the number of bytes or messages; with one alone there is no progress. `flags`: which
+    argument has flags, of which all of `needs` and none of `spares` make it one.
+    """
+
+    name: str
+    length: int | None = None
+    flags: int = 0
+    needs: int = 0
+    spares: int = 0
+
+
+_MSG_DONTWAIT, _MSG_WAITALL, _MSG_WAITFORONE = 0x40, 0x100, 0x10000
+
+# `splice` and `sendfile` to a pipe or socket; what is read from or written to files sleeps uninterruptibly.
+PIECEMEAL_CALLS = {
+    1: Piecemeal("write", length=2),
+    20: Piecemeal("writev"),
+    40: Piecemeal("sendfile", length=3),
+    44: Piecemeal("sendto", length=2, flags=3, spares=_MSG_DONTWAIT),
+    46: Piecemeal("sendmsg", flags=2, spares=_MSG_DONTWAIT),
+    307: Piecemeal("sendmmsg", flags=3, spares=_MSG_DONTWAIT),
+    275: Piecemeal("splice", length=4),
+    45: Piecemeal("recvfrom", length=2, flags=3, needs=_MSG_WAITALL),
+    47: Piecemeal("recvmsg", flags=2, needs=_MSG_WAITALL),
+    299: Piecemeal("recvmmsg", length=2, flags=3, spares=_MSG_DONTWAIT | _MSG_WAITFORONE),
+}
+PIPE_BUF = 4096  # so much goes into a pipe whole
+
+
 def in_call(registers: Registers) -> bool:
     """Whether the thread was stopped inside a system call that is not over."""
     return registers.call >= 0 and (registers.result in AGAIN or registers.result == -EINTR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, K
 from eudaemon.possession.refuse import is_filtered
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
 from eudaemon.possession.settle import Settler, Waiting
-from eudaemon.possession.tracee import Seizure, Thread, heeding_stops
+from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops
+
+_VDSO_LOOKS_MAX = 20
 
 
 @dataclass
@@ -71,9 +74,11 @@ class Target:
     @cached_property
     def vdso(self) -> Site:
         """The place of such a way home. Raises `Refused` if there is no room for it."""
-        for area in read_maps(self.pid):
-            if area.path == "[vdso]" and (site := vdso_site(self.memory, area.begin, area.end)):
-                return site
+        for _ in range(_VDSO_LOOKS_MAX):
+            for area in read_maps(self.pid):
+                if area.path == "[vdso]" and (site := vdso_site(self.memory, area.begin, area.end)):
+                    return site
+            time.sleep(NAP_S)  # a program that is just being executed gets it last
         raise Refused(f"process {self.pid} has no vDSO with room behind it", "boot without vdso=0")
 
     def note(self, address: int, size: int) -> None:
@@ -103,6 +108,7 @@ class Target:
     def all_threads(self) -> Iterator[Seizure]:
         """Stop all threads, none of them on a way home that nobody waits at the end of; let them go afterwards."""
         seizure = Seizure(self.kernel, self.pid, self.options)
+        self.settler.await_pieces(seizure.listing())
         watched = {tid: self.settler.watch(tid) for tid in seizure.listing()}
         try:
             seizure.seize()
@@ -155,12 +161,15 @@ class Target:
             yield loan
 
     def _least_minding(self, tids: list[int]) -> tuple[int, Waiting | None]:
+        restful = [tid for tid in tids if self.settler.is_restful(tid)]
+        if not restful:
+            self.settler.await_pieces(tids[:1])
         waiting: dict[int, Waiting | None] = {}
-        for tid in tids:
+        for tid in restful or tids[:1]:
             waiting[tid] = self.settler.watch(tid)
             if waiting[tid] is None:
                 return tid, None
-        return tids[0], waiting[tids[0]]
+        return next(iter(waiting.items()))
 
 
 @contextmanager

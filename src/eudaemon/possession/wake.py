@@ -37,9 +37,10 @@ def wake(planted: Planted) -> int:
     """
     target = planted.target
     seizure = Seizure(target.kernel, target.pid, target.options)
-    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     slots = _free_slots(planted)
     shadowed = planted.mailbox.one("shadow_offset") != 0
+    target.settler.await_pieces(seizure.listing())
+    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     with frozen(seizure):
         seizure.seize()
         threads = list(seizure.threads.values())
@@ -158,7 +159,7 @@ def _enter(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None
 
 
 def _hold(planted: Planted, threads: list[Thread]) -> None:
-    """Let all prologues run while seccomp is suspended: they make calls of ours, what comes after them makes none."""
+    """Let all prologues run while seccomp is suspended: what comes after them makes no call of ours."""
     held_at, kernel = planted.symbols["seal_held"] + 1, planted.target.kernel
     for thread in threads:
         thread.go_on()

@@ -60,8 +60,9 @@ def withdraw(planted: Planted) -> int:
     """Bring every thread back and unmap everything. Return for how long all threads stood, in nanoseconds."""
     target = planted.target
     seizure = Seizure(target.kernel, target.pid, target.options)
-    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     leaving = Leaving(planted, seizure, planted.mailbox.one("shadow_offset") != 0)
+    target.settler.await_pieces(seizure.listing())
+    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     with _parking(planted), frozen(seizure):
         seizure.seize()
         until_s = time.monotonic() + PARK_S_MAX
@@ -70,7 +71,7 @@ def withdraw(planted: Planted) -> int:
             for thread in threads:
                 seizure.let_out(thread, target.is_homeward)
                 if target.settler.deny(thread):
-                    leaving.denied[thread.tid] = watched.get(thread.tid)
+                    leaving.denied[thread.tid] = target.settler.same(thread, watched.get(thread.tid))
             busy = _recover(leaving, threads)
             if busy:
                 if time.monotonic() > until_s:
