@@ -3,7 +3,7 @@
 # but possession works; so that is said, and is no error.
 set -eu
 crate=native/seal place=src/eudaemon/possession/seal
-say() { echo "make: the possession engine is not built: $1" >&2; exit 0; }
+say() { echo "make: the possession engine is not built, all else works: $1" >&2; exit 0; }
 [ "$(uname -m)" = x86_64 ] || say "it is for x86-64, and this machine is $(uname -m)"
 command -v cargo >/dev/null || say "install Rust (https://rustup.rs), then: make engine"
 [ -e "$crate/src/lib.rs" ] || say "its source is not in this checkout"

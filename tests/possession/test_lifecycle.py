@@ -65,6 +65,19 @@ def test_many_threads(victims: Victims, started: list[Victim], engine: Engine, t
     assert residue(victim.pid) == before
 
 
+def test_threads_under_a_filter_make_no_call_that_it_forbids(victims: Victims, started: list[Victim]) -> None:
+    """Not with the stub, which opens the mask only behind `seal_held`."""
+    victim = victims.start("ctl_confined")
+    started.append(victim)
+    victim.good(1)
+    before = residue(victim.pid)
+    for _ in range(CYCLES):
+        with possess(victim.pid, engine=engines.real()):
+            victim.good()
+        victim.good(1)
+    assert residue(victim.pid) == before
+
+
 def test_possessed_twice_is_refused(victims: Victims, started: list[Victim], engine: Engine) -> None:
     victim = victims.start("ctl_loop")
     started.append(victim)

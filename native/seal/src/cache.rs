@@ -219,6 +219,10 @@ impl Thread {
         if self.arenas.len() >= ARENAS_MAX {
             return Err(Full::Flush);
         }
+        if self.context().state == abi::state::RUNNING && sys::mailbox().confined != 0 {
+            // To map more might be forbidden: what the thread began with has to do.
+            return Err(if self.has_arena_near(pc) { Full::Flush } else { Full::NoMemory });
+        }
         let near = ARENA_BYTES.iter().find_map(|&bytes| Some((pages::map_near(pc.0, bytes, REACH - bytes)?, bytes, false)));
         // With no room within reach rip-relative operands go through a register, in an arena that serves all code.
         let anywhere = || Some((pages::map_anywhere(ARENA_BYTES[0])?, ARENA_BYTES[0], true));
@@ -229,6 +233,21 @@ impl Thread {
             self.context().enter = begin + ENTER_OFFSET;
         }
         Ok(self.arenas.len() - 1)
+    }
+
+    /// Whether code at `pc` can be translated without another arena.
+    pub fn has_arena_near(&self, pc: GuestPc) -> bool {
+        self.arenas.iter().any(|arena| arena.reaches(pc))
+    }
+
+    /// Map now what arenas the process's code may ask for, while it is not forbidden yet. Those that find no room are not needed before
+    /// their code runs.
+    pub fn provide(&mut self) {
+        let mut at = 0;
+        while let Some(range) = pages::known(at) {
+            at += 1;
+            let _ = self.arena_for(GuestPc(range.low)).and_then(|_| self.arena_for(GuestPc(range.high)));
+        }
     }
 
     // Write the gates of an arena: what all its stubs lead to.
@@ -351,8 +370,11 @@ impl Thread {
         sys::set_table_entry(self.slot, abi::SLOT_RETURNS, pc.0, host.0);
     }
 
-    /// Let returns to `pc` find the landing behind its call again; answer whether there is one.
+    /// Let returns to `pc` find the landing behind its call again, if its place is free; answer whether they do.
     pub fn renew_landing(&mut self, pc: GuestPc) -> bool {
+        if sys::table_entry(self.slot, abi::SLOT_RETURNS, pc.0) != 0 {
+            return false;
+        }
         let Some(at) = self.landing_of.get(pc) else { return false };
         let (host, fragment) = self.landings[at as usize];
         if self.fragments[fragment as usize].dead {

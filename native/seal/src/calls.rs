@@ -21,6 +21,7 @@ enum Way {
     Exit,     // of this thread
     Rseq,     // remembered, and registered at the release
     Suspend,  // a mask for the time of the call: 64-bit pointer in the register that the row names
+    Segment,  // arch_prctl, of which gs is the shadow's
     Timed,    // answers EINTR to any interruption: note when it began
 }
 
@@ -44,6 +45,7 @@ const CALLS: &[(u64, Way, usize)] = &[
     (322, Way::Execute, 0),
     (60, Way::Exit, 0),
     (334, Way::Rseq, 0),
+    (158, Way::Segment, 0),
     (130, Way::Suspend, RDI),
     (271, Way::Suspend, R10),
     (270, Way::Suspend, usize::MAX), // pselect6: a pointer to the pointer, in r9
@@ -89,6 +91,7 @@ pub fn make(context: &mut Context) {
         Some(Way::Exit) => exit(context),
         Some(Way::Rseq) => context.regs[RAX] = rseq(context) as u64,
         Some(Way::Suspend) => suspend(context, row.map_or(0, |row| row.2)),
+        Some(Way::Segment) => segment(context),
         Some(Way::Timed) => timed(context, number),
         None => plain(context),
     }
@@ -270,6 +273,22 @@ fn rseq(context: &mut Context) -> i64 {
     context.rseq_bytes = bytes as u32;
     context.rseq_signature = signature as u32;
     0
+}
+
+// The base of gs is 0 for the application, and cannot be another while the shadow has it.
+fn segment(context: &mut Context) {
+    const SET_GS: u64 = 0x1001;
+    const GET_GS: u64 = 0x1004;
+    const EPERM: i64 = -1;
+    let shadowed = sys::mailbox().shadow_offset != 0;
+    match context.regs[RDI] {
+        GET_GS if shadowed => {
+            let written = sys::write_guest_u64(context.regs[RSI], 0);
+            context.regs[RAX] = if written { 0 } else { sys::EFAULT as u64 };
+        }
+        SET_GS if shadowed => context.regs[RAX] = if context.regs[RSI] == 0 { 0 } else { EPERM as u64 },
+        _ => plain(context),
+    }
 }
 
 /// The three calls of the vsyscall page, which cannot be read: do what is at its address, and return from it.

@@ -106,10 +106,15 @@ fn go_on(context: &mut Context, mut by: By) {
             by = By::Engine;
         }
         if context.request == request::PARK || sys::mailbox().park != 0 {
+            signals::block_all(); // one that came from here on would be forgotten
+            if context.pending_signal != 0 {
+                continue;
+            }
             context.state = state::PARKED;
             entry::park();
             context.request = request::NOTHING; // nobody took us away
             context.state = state::RUNNING;
+            signals::set_kernel_mask(context);
             continue;
         }
         if context.leave_at != 0 && context.rip == context.leave_at {
@@ -129,9 +134,9 @@ fn go_on(context: &mut Context, mut by: By) {
                 by = By::Engine;
             }
             Err(Refusal::Full(Full::NoMemory)) => {
-                // What is there must do: begin anew in it. Without any there is no going on in here.
+                // What is there must do: begin anew in it. Without any near there is no going on in here.
                 sys::mailbox().trouble = trouble::NO_MEMORY;
-                if service.with(|thread| thread.arenas.is_empty()) {
+                if service.with(|thread| !thread.has_arena_near(GuestPc(context.rip))) {
                     start::failed(format_args!("no memory for translated code"));
                 }
                 service.with(Thread::flush);
@@ -161,7 +166,7 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
             let stale = thread.index.get(pc).filter(|_| !once);
             let wish =
                 Wish { pc, jumped: !once && matches!(by, By::Jump), shadow: !once && sys::mailbox().mode == mode::SHADOW, once };
-            let made = translate::translate(thread, wish)?;
+            let made = translate::translate(thread, wish).inspect_err(|_| context.once = u64::from(once))?;
             if let Some(dead) = stale {
                 thread.unlink(dead);
             }

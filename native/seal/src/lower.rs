@@ -182,12 +182,7 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
     lower.code.land(same);
     lower.restore_rcx(pc);
     lower.record(0, pc);
-    if lower.code.here().offset(5).rel32(host).is_some() {
-        lower.code.jmp(host);
-    } else {
-        let cell = lower.thread.constant(host.0).ok_or(Full::Flush)?;
-        lower.code.jmp_mem(&Operand::absolute(cell as u32));
-    }
+    lower.jump_anywhere(host);
     if lower.code.overflow {
         return Err(Full::Flush);
     }
@@ -584,7 +579,15 @@ impl Lower<'_> {
     fn landing(&mut self, through: Through, pc: GuestPc) -> HostPc {
         let target = self.target();
         let arena = &self.thread.arenas[self.arena];
-        let elsewhere = if through == Through::Returns { arena.return_elsewhere } else { arena.jump_elsewhere };
+        let (table, gate) = match through {
+            Through::Returns => (abi::SLOT_RETURNS, arena.return_elsewhere),
+            Through::Jumps => (abi::SLOT_JUMPS, arena.jump_elsewhere),
+        };
+        // Addresses with the same low bits take turns: who is not meant asks whoever stood in the table before.
+        let elsewhere = match sys::table_entry(self.thread.slot, table, pc.0) {
+            0 => gate,
+            before => HostPc(before),
+        };
         self.rcx = Rcx::Saved;
         self.low_in_rcx = false;
         if through == Through::Returns {
@@ -607,14 +610,25 @@ impl Lower<'_> {
             // Bits 48 to 63, then 16 to 47.
             self.code.op_reg_mem(false, &[0x0f, 0xb7], RCX as u8, &target.plus(6));
             let canonical = self.code.short(JRCXZ);
-            self.code.jmp(elsewhere);
+            self.jump_anywhere(elsewhere);
             self.code.land(canonical);
             self.code.op_reg_mem(false, &[0x8b], RCX as u8, &target.plus(2));
             self.code.op_reg_mem(false, &[0x8d], RCX as u8, &difference);
         }
         let same = self.code.short(JRCXZ);
-        self.code.jmp(elsewhere);
+        self.jump_anywhere(elsewhere);
         same
+    }
+
+    // To code of this thread's in whichever arena.
+    fn jump_anywhere(&mut self, host: HostPc) {
+        if self.code.here().offset(5).rel32(host).is_some() {
+            self.code.jmp(host);
+        } else if let Some(cell) = self.thread.constant(host.0) {
+            self.code.jmp_mem(&Operand::absolute(cell as u32));
+        } else {
+            self.code.overflow = true;
+        }
     }
 
     // rcx and r11 are the kernel's to destroy: our scratch. rax decides whether the engine is asked.

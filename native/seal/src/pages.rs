@@ -107,6 +107,10 @@ pub fn remember(address: u64, bytes: u64, kind: u32) {
 pub fn discard(address: u64, bytes: u64) {
     const MADVISE: u64 = 28;
     const MADV_DONTNEED: u64 = 4;
+    if sys::mailbox().confined != 0 {
+        sys::octets(address, bytes as usize).fill(0); // which no filter forbids
+        return;
+    }
     sys::call3(MADVISE, address, bytes, MADV_DONTNEED);
 }
 
@@ -128,6 +132,11 @@ pub fn see_through_patches(pc: u64, bytes: &mut [u8]) {
 /// Learn which memory may be executed, from the kernel's own list.
 pub fn learn() {
     KNOWN.with(read_maps);
+}
+
+/// Return the executable memory that is known as the `at`th, counted from 0; None behind the last.
+pub fn known(at: usize) -> Option<Range> {
+    KNOWN.with(|known| known.code.get(at).copied())
 }
 
 /// Return the executable memory around `pc`, if it is that.
@@ -186,7 +195,12 @@ impl Known {
         if self.protected.iter().any(|r| low <= r.low && r.low < high) {
             protection |= PROT_WRITE; // we have taken it away
         }
-        self.code.push(Range { low, high, protection, shared: rights[3] == b's' });
+        self.code.push(Range {
+            low,
+            high,
+            protection,
+            shared: rights[3] == b's' || (protection & PROT_WRITE != 0 && !may_protect()),
+        });
     }
 
     fn around(&self, pc: u64) -> Option<Range> {
@@ -197,6 +211,11 @@ impl Known {
     fn settle(&self) {
         WRITABLE.store(self.code.iter().filter(|r| r.is_writable() && !r.shared).count() as u64, Ordering::Release);
     }
+}
+
+// Whether code that is written may be met by write protection. Where seccomp may forbid that, it is compared, like shared code.
+fn may_protect() -> bool {
+    sys::mailbox().confined == 0
 }
 
 fn hex(text: &[u8]) -> Option<u64> {
@@ -320,7 +339,7 @@ pub fn has_rights(low: u64, high: u64, protection: u64, shared: bool) {
     if protection & PROT_EXEC != 0 {
         KNOWN.with(|known| {
             cut(&mut known.code, low, high);
-            known.code.push(Range { low, high, protection, shared });
+            known.code.push(Range { low, high, protection, shared: shared || (protection & PROT_WRITE != 0 && !may_protect()) });
             known.settle();
         });
     }

@@ -166,9 +166,9 @@ pub fn set_exact_mask(mask: u64) {
     sys::call(sys::RT_SIGPROCMASK, [SET, (&raw const mask) as u64, 0, 8, 0, 0]);
 }
 
-/// Block all signals.
+/// Block all signals but those that the engine needs: an int3 with SIGTRAP blocked would cost the process its handler.
 pub fn block_all() {
-    set_exact_mask(!0);
+    set_exact_mask(!OPEN);
 }
 
 /// Give the kernel the slot's signal stack; answer what it had.

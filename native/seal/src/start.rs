@@ -35,6 +35,9 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
 /// With all threads stopped: the dispositions become the engine's.
 pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
     signals::take_over(mailbox);
+    if mailbox.confined != 0 {
+        pages::learn(); // for the last time
+    }
     for slot in threads::slots() {
         let context = sys::context(slot);
         context.actions = (&raw const mailbox.actions) as u64;
@@ -62,8 +65,18 @@ pub extern "C" fn prologue(context: &mut Context) {
         sys::call(sys::RSEQ, arguments);
     }
     shadow::enter();
+    provide(context);
     context.state = state::RUNNING;
     signals::set_kernel_mask(context);
+}
+
+// Where seccomp may forbid it later, all is mapped before the first step.
+fn provide(context: &Context) {
+    if sys::mailbox().confined != 0
+        && let Some(service) = sys::service(context)
+    {
+        service.with(crate::cache::Thread::provide);
+    }
 }
 
 /// A new thread's first step: it has no alternate stack and no rseq, and all signals are blocked.
@@ -71,6 +84,7 @@ pub extern "C" fn child(context: &mut Context) {
     shadow::enter();
     signals::exchange_altstack(context);
     context.tid = sys::call(sys::GETTID, [0; 6]) as u32;
+    provide(context);
     context.state = state::RUNNING;
     signals::set_kernel_mask(context);
 }

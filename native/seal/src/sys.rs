@@ -159,7 +159,7 @@ impl Lock {
         let mut tries = 0u32;
         while self.0.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
             tries += 1;
-            if tries.is_multiple_of(64) {
+            if tries.is_multiple_of(64) && (!has_mailbox() || mailbox().confined == 0) {
                 call(SCHED_YIELD, [0; 6]);
             }
             core::hint::spin_loop();

@@ -174,8 +174,11 @@ fn fork(context: &mut Context, asked: &Asked) {
             sys::context(slot).service = 0;
         }
         context.tid = sys::call(sys::GETTID, [0; 6]) as u32;
-        context.pending_signal = 0; // it was the parent's
+        // These were meant for the parent.
+        context.pending_signal = 0;
+        context.request = 0;
         let mailbox = sys::mailbox();
+        mailbox.park = 0;
         mailbox.pid = sys::call(sys::GETPID, [0; 6]) as u32;
         mailbox.parent = parent;
         if asked.signals_cleared {

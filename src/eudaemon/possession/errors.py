@@ -16,6 +16,10 @@ class Refused(PossessionError):  # noqa: N818  # a verdict, not a fault of ours
     """This process cannot be possessed. Nothing of it was changed."""
 
 
+class Busy(Refused):
+    """A thread cannot be stopped just now: its child has to go first, or a disk has to answer. Nothing was changed."""
+
+
 class Vanished(PossessionError):  # noqa: N818
     """The process, or the thread that was needed, ended meanwhile."""
 

@@ -21,6 +21,7 @@ from eudaemon.possession.remote import Site
 
 TOP_BYTES = 256  # at the top of a stack: the way home's block, and below it the address to return to
 _SYMBOLS_AT = 1024
+TIGHT_HEAP_BYTES = 16 * 1024 * 1024  # for a process whose address space is limited
 SPARE_SLOTS_MIN = 4  # for threads that begin between planting and waking, and after
 
 
@@ -98,14 +99,14 @@ def layout_of(mailbox: Mailbox) -> Layout:
     )
 
 
-def sizes_for(engine: Engine, threads: int) -> Sizes:
-    """Return the sizes for a process of so many threads."""
+def sizes_for(engine: Engine, threads: int, *, tight: bool = False) -> Sizes:
+    """Return the sizes for a process of so many threads. `tight`: its address space is limited."""
     abi = engine.abi
     return Sizes(
         mailbox=up(abi.records["Mailbox"].size),
         image=engine.image.size,
         service_stack=abi["SERVICE_STACK_BYTES"],
-        heap=abi["HEAP_BYTES"],
+        heap=TIGHT_HEAP_BYTES if tight else abi["HEAP_BYTES"],
         slot=abi["SLOT_BYTES"],
         slots=min(threads + max(SPARE_SLOTS_MIN, threads // 4), abi["THREADS_MAX"]),
     )

@@ -8,20 +8,24 @@ attached: a controller may end, and another one takes over with `adopt`.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
 from eudaemon.possession import refuse
 from eudaemon.possession.engine import Engine, load_engine
-from eudaemon.possession.errors import PossessionError, Refused, Vanished
+from eudaemon.possession.errors import Busy, PossessionError, Refused, Vanished
 from eudaemon.possession.plant import plant
 from eudaemon.possession.planted import Planted
-from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, Kernel
+from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.target import Target, opened
 from eudaemon.possession.wake import wake
 from eudaemon.possession.withdraw import withdraw
 
 MODES = ("none", "shadow")
+TRIES_MAX = 100
+TRY_S = 0.01
 
 
 class Possession:
@@ -53,9 +57,8 @@ class Possession:
             mailbox = target.mailbox()
             if mailbox is None:
                 return
-            if refuse.is_filtered(self.pid):
-                target.options |= OPTION_SUSPEND_SECCOMP
-            self.released_ns = withdraw(Planted(target, mailbox))
+            planted = Planted(target, mailbox)
+            self.released_ns = _patiently(lambda: withdraw(planted))
             self.remarks += target.settler.remarks
 
 
@@ -70,11 +73,9 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
     with opened(pid, possession._engine, possession._kernel) as target:
         target.tidy()
         _refuse_possessed(target)
-        if refuse.is_filtered(pid):
-            target.options |= OPTION_SUSPEND_SECCOMP
         planted = plant(target, mode)
         try:
-            possession.frozen_ns = wake(planted)
+            possession.frozen_ns = _patiently(lambda: wake(planted))
         except Vanished:
             raise
         except PossessionError:
@@ -95,6 +96,16 @@ def adopt(pid: int, *, engine: Engine | None = None, kernel: Kernel | None = Non
         if target.mailbox() is None:
             raise Refused(f"process {pid} is not possessed", f"possess it: eudaemon possess {pid}")
     return possession
+
+
+def _patiently(step: Callable[[], int]) -> int:
+    """Take a step for which all threads must stand, and again a little later while one of them cannot."""
+    for _ in range(TRIES_MAX):
+        try:
+            return step()
+        except Busy:
+            time.sleep(TRY_S)
+    return step()
 
 
 def _refuse_possessed(target: Target) -> None:

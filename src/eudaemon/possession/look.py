@@ -19,6 +19,7 @@ from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.restart import EINTR_CALLS, Deadline, Row
 
 _EXEC_START = re.compile(r"^se\.exec_start\s*:\s*([0-9.]+)", re.MULTILINE)
+_PROCESSOR = 36  # of the words behind the name in /proc/PID/stat
 _LONG_AND_LONG = struct.Struct("@ll")
 
 
@@ -83,10 +84,27 @@ def remaining_s(row: Row, arguments: tuple[int, ...], memory: Memory, waited_s: 
 
 
 def waited_s(pid: int, tid: int) -> float | None:
-    """Return how long a sleeping thread has slept. None where the kernel does not tell (`CONFIG_SCHED_DEBUG`)."""
-    os.sched_yield()  # so that our own clock is fresh
-    own, other = _exec_start_ms("self", "self"), _exec_start_ms(str(pid), str(tid))
+    """Return how long a sleeping thread has slept. None where the kernel does not tell (`CONFIG_SCHED_DEBUG`).
+
+    Each processor has a scheduler's clock of its own, which stands still while others have stolen the processor. So we
+    go to the one on which the thread fell asleep. Stolen time is not counted: a deadline is never early for it.
+    """
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, (_processor_of(pid, tid),))
+    except OSError:
+        return None
+    try:
+        os.sched_yield()  # so that our own entry is fresh
+        own, other = _exec_start_ms("self", "self"), _exec_start_ms(str(pid), str(tid))
+    finally:
+        os.sched_setaffinity(0, allowed)
     return None if own is None or other is None else max(0.0, (own - other) / 1000)
+
+
+def _processor_of(pid: int, tid: int) -> int:
+    text = Path(f"/proc/{pid}/task/{tid}/stat").read_text(encoding="utf-8", errors="replace")
+    return int(text.rpartition(")")[2].split()[_PROCESSOR])
 
 
 def _exec_start_ms(pid: str, tid: str) -> float | None:

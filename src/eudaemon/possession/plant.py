@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import struct
 
 from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Undone, Vanished
@@ -29,7 +30,8 @@ PLACES_MAX = 5  # tried, when the process takes the one that was free
 def plant(target: Target, mode: str) -> Planted:
     """Plant the engine. Raises `Undone` if that fails; nothing is left then."""
     threads = len(Seizure(target.kernel, target.pid).listing())
-    layout = _reserve(target, sizes_for(target.engine, threads))
+    tight = resource.prlimit(target.pid, resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    layout = _reserve(target, sizes_for(target.engine, threads, tight=tight))
     try:
         planted = Planted(target, _write(target, layout, mode))
         _prepare(planted)
@@ -79,7 +81,7 @@ def _write(target: Target, layout: Layout, mode: str) -> Mailbox:
     record.pack(
         raw, magic=abi["MAGIC"], version=abi["VERSION"], mode=abi[f"mode::{mode.upper()}"],
         pid=inner_pid(target.pid), low=layout.low, low_bytes=layout.size, heap=layout.heap,
-        heap_bytes=layout.heap_bytes, mapping_count=1,
+        heap_bytes=layout.heap_bytes, mapping_count=1, confined=target.confined,
     )  # fmt: skip
     # With its own mapping in it from the first: whoever finds the magic can unmap all there is.
     abi.records["Mapping"].pack(

@@ -17,7 +17,8 @@ from eudaemon.possession.errors import PossessionError, Refused, Vanished
 from eudaemon.possession.mailbox import Mailbox, find_mailbox
 from eudaemon.possession.maps import LOW_END, read_maps
 from eudaemon.possession.memory import PAGE, Memory, up
-from eudaemon.possession.ptrace import OPTION_SYSGOOD, Kernel
+from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, Kernel
+from eudaemon.possession.refuse import is_filtered
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
 from eudaemon.possession.settle import Settler, Waiting
 from eudaemon.possession.tracee import Seizure, Thread, heeding_stops
@@ -32,10 +33,14 @@ class Target:
     kernel: Kernel
     memory: Memory
     options: int = OPTION_SYSGOOD
+    confined: bool = False  # by seccomp
     settler: Settler = field(init=False)
 
     def __post_init__(self) -> None:
         self.settler = Settler(self.kernel, self.memory, self.pid)
+        self.confined = is_filtered(self.pid)
+        if self.confined:
+            self.options |= OPTION_SUSPEND_SECCOMP
 
     @property
     def abi(self) -> Abi:

@@ -19,13 +19,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Vanished
+from eudaemon.possession.errors import Busy, OperationFailed, PossessionError, Refused, Vanished
 from eudaemon.possession.homeward import STOP_SIGNAL
 from eudaemon.possession.ptrace import OPTION_SYSGOOD, Kernel, Registers
 from eudaemon.possession.stops import Stop, Why, read_status
 
 _INT3_BYTES = 1
 STOP_S_MAX = 2.0  # how long a thread may take to stop
+SOON_S = 0.03  # and how long before it is asked whether it can
 SPINS_MAX = 20  # looks without a pause
 NAP_S = 0.001  # at most, where SIGCHLD goes to another thread of ours
 LISTINGS_MAX = 100  # of threads, until two agree
@@ -55,10 +56,10 @@ class Thread:
         self.is_stopped = True
         return stop
 
-    def take(self, dropped: int = 0) -> None:
+    def take(self, dropped: int = 0, within_s: float = STOP_S_MAX) -> None:
         """Wait for the stop that was asked for, and read registers and mask. `dropped` is a signal not passed on."""
         self.is_known = False
-        while (stop := self.wait()).why is not Why.INTERRUPTED:
+        while (stop := self.wait(within_s)).why is not Why.INTERRUPTED:
             # On its way before we asked: delivered now, as it would have been.
             self.go_on(stop.signal if stop.why is Why.SIGNAL and stop.signal != dropped else 0)
         fault = self._kernel.pending_fault(self.tid)
@@ -152,14 +153,26 @@ class Seizure:
                 self._kernel.interrupt(thread.tid)
         for thread in running:
             try:
-                thread.take(dropped)
+                self._take(thread, dropped)
             except Vanished:
                 self.threads.pop(thread.tid, None)
             except TimeoutError:
-                raise Refused(
-                    f"thread {thread.tid} of process {self.pid} does not stop: {state_of(self.pid, thread.tid)}",
+                state = state_of(self.pid, thread.tid)
+                if state.startswith(("Z", "X")):  # the first thread is told of last, when all others are buried
+                    raise Vanished(f"process {self.pid} has ended") from None
+                raise Busy(
+                    f"thread {thread.tid} of process {self.pid} does not stop: {state}",
                     "a parent in vfork and a thread that waits for a disk cannot be stopped; try again later",
                 ) from None
+
+    def _take(self, thread: Thread, dropped: int) -> None:
+        """Take a stopped thread. Raises `TimeoutError` soon for one that cannot stop: the others stand meanwhile."""
+        try:
+            thread.take(dropped, SOON_S)
+        except TimeoutError:
+            if state_of(self.pid, thread.tid).startswith("D"):
+                raise
+            thread.take(dropped)
 
     def let_out(self, thread: Thread, inside: Callable[[int], bool]) -> None:
         """Let a stopped thread run on until its next instruction lies outside."""
@@ -177,8 +190,11 @@ class Seizure:
 
     def detach(self) -> None:
         """Let all go. What cannot be told so because it runs is stopped first; what has ended is no loss."""
-        for thread in list(self.threads.values()):
-            with suppress(Vanished):
+        # Who stands goes first: a parent in vfork stops only when its child, which may wait for one of them, has gone.
+        # Among equals the first thread goes last, for its end is told of last.
+        last_to_first = list(self.threads.values())[::-1]
+        for thread in sorted(last_to_first, key=lambda thread: not thread.is_stopped):
+            with suppress(Vanished, TimeoutError):
                 self._let_go(thread)
             self.owed += [(thread.tid, number) for number in thread.owed]
             del self.threads[thread.tid]

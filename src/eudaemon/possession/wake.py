@@ -6,6 +6,7 @@ This is the freeze. What can be read, computed and allocated before, is; in it e
 from __future__ import annotations
 
 import gc
+import signal
 import struct
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from eudaemon.possession.maps import low_room, read_maps
 from eudaemon.possession.memory import Memory, Remote
 from eudaemon.possession.plant import MAPPING, inner_tids
 from eudaemon.possession.planted import Planted
+from eudaemon.possession.stops import Why
 from eudaemon.possession.tracee import Seizure, Thread
 
 _PLAIN_FLAGS = 0x202
@@ -59,6 +61,8 @@ def wake(planted: Planted) -> int:
                 with planted.loan(threads[0]) as loan:
                     planted.call(loan, "seal_restore")
             raise Undone(f"waking failed: {error.reason}", error.do) from error
+        if target.confined:
+            _hold(planted, threads)  # awake already: whoever undoes this withdraws
     frozen_ns = time.monotonic_ns() - seizure.began_ns
     with suppress(PossessionError):  # for people only
         planted.mailbox.set("frozen_ns", frozen_ns)
@@ -128,7 +132,7 @@ def _fill(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None:
         _leave_restartable_sequence(target.memory, thread, address)
         raw = fill_context(
             record, restart.at_boundary(thread.registers), tid=inner[thread.tid], state=prepared, mask=thread.mask,
-            rseq_address=address, rseq_bytes=size, rseq_signature=signature,
+            rseq_address=address, rseq_bytes=size, rseq_signature=signature, hold=target.confined,
         )  # fmt: skip
         target.memory.write(slot, raw)
 
@@ -151,3 +155,21 @@ def _enter(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None
         registers.rip, registers.rdi, registers.rsp = entry, slot, slot + (stack_top - _WORD)
         registers.eflags, registers.orig_rax = _PLAIN_FLAGS, _NO_CALL
         thread.send(registers, _ALL_SIGNALS)  # which the engine's prologue opens, when it is ready for them
+
+
+def _hold(planted: Planted, threads: list[Thread]) -> None:
+    """Let all prologues run while seccomp is suspended: they make calls of ours, what comes after them makes none."""
+    held_at, kernel = planted.symbols["seal_held"] + 1, planted.target.kernel
+    for thread in threads:
+        thread.go_on()
+    for thread in threads:
+        while True:
+            try:
+                stop = thread.wait()
+            except TimeoutError:
+                raise PossessionError(f"thread {thread.tid} of process {planted.target.pid} does not arrive") from None
+            if stop.why is Why.SIGNAL:
+                kernel.get_registers(thread.tid, thread.registers)
+                if stop.signal == signal.SIGTRAP and thread.registers.rip == held_at:
+                    break
+            thread.go_on(stop.signal if stop.why is Why.SIGNAL else 0)  # which the engine keeps for the application

@@ -91,14 +91,15 @@ def withdraw(planted: Planted) -> int:
 
 @contextmanager
 def _parking(planted: Planted) -> Iterator[None]:
-    """Meanwhile whoever comes out of the engine parks, also a thread that has only begun."""
-    planted.mailbox.set("park", 1)
+    """Within, `_park` may ask that whoever comes out of the engine parks. Nobody is asked to once it has failed."""
+    went_well = False
     try:
         yield
-    except BaseException:
-        with suppress(PossessionError):
-            planted.mailbox.set("park", 0)
-        raise
+        went_well = True
+    finally:
+        if not went_well:
+            with suppress(PossessionError):
+                planted.mailbox.set("park", 0)
 
 
 def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
@@ -151,6 +152,8 @@ def _park(leaving: Leaving, busy: list[Thread]) -> None:
     """Let threads run on to where they park; those that did not come there are stopped where they are."""
     planted, kernel = leaving.planted, leaving.planted.target.kernel
     parked_at = planted.symbols["seal_parked"]
+    # Also a thread that has only begun. Not before all are attached: the stop would be a signal to be heard.
+    planted.mailbox.set("park", 1)
     for thread in busy:
         if context := leaving.contexts.get(thread.tid):
             context.set("request", planted.target.abi["request::PARK"])

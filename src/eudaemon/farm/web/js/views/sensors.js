@@ -32,7 +32,7 @@ const SAID = {
   version: ["Version"], uptime_s: ["Up for"], started_at: ["Started", exactly], rss_bytes: ["Memory"], sessions: ["Sessions now"],
   sessions_total: ["Sessions since start"], events_total: ["Events since start"], disk_free_bytes: ["Disk free"], spool_events: ["Events waiting"],
   dropped_events: ["Events dropped"], capture: ["Capture", (v) => (v === "ok" ? "on" : String(v))], faults: ["Faults of ours"],
-  clock_s: ["Clock", (v) => exactly(v * 1000)], spool: ["Spool"], queued_events: ["Events waiting"], loaded_events: ["Events stored since start"], engine_fault: ["Store"], artefacts_bytes: ["Size of artefacts"],
+  clock_s: ["Clock", (v) => exactly(v * 1000)], spool: ["Spool"], queued_events: ["Events waiting"], loaded_events: ["Events stored since start"], engine_fault: ["Store"], artefacts_bytes: ["Size of artefacts"], events_bytes: ["Size of events"],
   fingerprint: ["Certificate (SHA-256)"], intake: ["Sensors deliver to"],
 };
 const HIDDEN = new Set(["spool_bytes", "spool_bytes_max", "listening", "queued_bytes", "queue_bytes_max", "disk_free_bytes_min"]);
