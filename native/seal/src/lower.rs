@@ -398,9 +398,11 @@ impl Lower<'_> {
     fn far_operand(&mut self, step: &Step, mut bytes: [u8; 15], address: u64) {
         let instruction = &step.instruction;
         let (pc, next) = (GuestPc(instruction.ip()), GuestPc(instruction.next_ip()));
-        let mut used = 0u16;
+        let (mut used, mut written) = (0u16, 0u16);
         for register in self.thread.scratch.info.info(instruction).used_registers() {
-            used |= number(register.register()).map_or(0, |n| 1 << n);
+            let bit = number(register.register()).map_or(0, |n| 1 << n);
+            used |= bit;
+            written |= if matches!(register.access(), OpAccess::Read | OpAccess::CondRead) { 0 } else { bit };
         }
         // Where rcx is saved, the record says that it is in the Context: leave it out.
         used |= u16::from(self.rcx == Rcx::Saved) << RCX;
@@ -416,6 +418,9 @@ impl Lower<'_> {
         bytes[at..at + 4].fill(0);
         clear_base_extension(instruction, &mut bytes, at);
         self.code.bytes(&bytes[..instruction.len()]);
+        if written & 1 << RCX != 0 {
+            self.rcx = Rcx::Live;
+        }
         self.record(saved, next);
         self.code.mov_reg_mem(scratch, &spare);
         self.record(0, next);

@@ -566,10 +566,12 @@ impl Maker<'_> {
         let code = self.instruction.code();
         let uses_gs = matches!(code.mnemonic(), Mnemonic::Rdgsbase | Mnemonic::Wrgsbase | Mnemonic::Lgs)
             || (0..self.op.op_count()).any(|at| self.instruction.op_register(at) == Register::GS);
-        // The shadow's; and its own faults lose the x87 unit's pointers, as any switch of threads does.
+        // The shadow's; and its own faults lose the x87 unit's pointers, and which components are in use, as a switch of threads may.
         let stores_pointers = matches!(
             code.mnemonic(),
             Mnemonic::Fnstenv
+                | Mnemonic::Fstenv
+                | Mnemonic::Fsave
                 | Mnemonic::Fnsave
                 | Mnemonic::Fxsave
                 | Mnemonic::Xsave
@@ -579,6 +581,12 @@ impl Maker<'_> {
                 | Mnemonic::Frstor
                 | Mnemonic::Fxrstor
                 | Mnemonic::Xrstor
+                | Mnemonic::Fxsave64
+                | Mnemonic::Fxrstor64
+                | Mnemonic::Xsave64
+                | Mnemonic::Xsavec64
+                | Mnemonic::Xsaveopt64
+                | Mnemonic::Xrstor64
         );
         if (uses_gs || stores_pointers) && world::frame().gs_free == 0 {
             return None;
