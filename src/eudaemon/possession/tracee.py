@@ -149,10 +149,10 @@ class Seizure:
                     "a parent in vfork and a thread that waits for a disk cannot be stopped; try again later",
                 ) from None
 
-    def let_out(self, thread: Thread, inside: Callable[[int], bool]) -> None:
+    def let_out(self, thread: Thread, inside: Callable[[Registers], bool]) -> None:
         """Let a stopped thread run on until its next instruction lies outside."""
         until_s = time.monotonic() + STOP_S_MAX
-        while inside(thread.registers.rip):
+        while inside(thread.registers):
             if time.monotonic() > until_s:
                 raise PossessionError(
                     f"thread {thread.tid} of process {self.pid} does not come home from {thread.registers.rip:#x}"
