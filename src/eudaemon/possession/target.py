@@ -75,7 +75,10 @@ class Target:
     def vdso(self) -> Site:
         """The place of such a way home. Raises `Refused` if there is no room for it."""
         for _ in range(_VDSO_LOOKS_MAX):
-            for area in read_maps(self.pid):
+            areas = read_maps(self.pid)
+            if not areas:
+                raise Vanished(f"process {self.pid} has ended")
+            for area in areas:
                 if area.path == "[vdso]" and (site := vdso_site(self.memory, area.begin, area.end)):
                     return site
             time.sleep(NAP_S)  # a program that is just being executed gets it last

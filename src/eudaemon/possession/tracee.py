@@ -118,6 +118,8 @@ class Seizure:
                 else:
                     wanted.append(tid)
             if not wanted:
+                if not self.threads and not spared:
+                    raise Vanished(f"process {self.pid} has ended")
                 return
             self.stop(wanted)
         raise Refused(f"process {self.pid} makes threads faster than they can be stopped", "try again")
