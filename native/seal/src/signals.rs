@@ -237,7 +237,8 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
         return;
     }
     if number == SIGTRAP && (host == entry::parked() + 1 || host == entry::held() + 1) {
-        return; // the controller that this stop was for has gone: go on
+        sys::mailbox().park = 0; // the controller that this stop was for has gone: go on, and nobody stops for it any more
+        return;
     }
     let known = threads::context_around(frame);
     let Some(context) = known.or_else(|| threads::context_of(sys::call(sys::GETTID, [0; 6]) as u32)) else {

@@ -149,6 +149,12 @@ class Kernel:
         self._vector[0], self._vector[1] = ctypes.addressof(registers), _BYTES_BEFORE_BASES
         self._do(_SETREGSET, tid, _NT_PRSTATUS, ctypes.addressof(self._vector))
 
+    def signal_code(self, tid: int) -> int:
+        """Return `si_code` of the signal by which a thread is stopped: positive where the kernel itself sent it."""
+        record = (ctypes.c_int32 * 32)()  # siginfo_t: si_signo, si_errno, si_code, …
+        self._do(_GETSIGINFO, tid, 0, ctypes.addressof(record))
+        return int(record[2])
+
     def get_mask(self, tid: int) -> int:
         """Return the blocked signals, bit n-1 for signal n; the real mask, also inside `ppoll` and its kin."""
         self._do(_GETSIGMASK, tid, 8, self._mask_at)

@@ -148,6 +148,8 @@ class Loan:
         A fault of the application's own may have been pending: the kernel delivers faults first, blocked or not. Such
         a one is dropped, for its instruction will fault again.
         """
+        if number == signal.SIGTRAP and self._kernel.signal_code(self._thread.tid) > 0:
+            return  # from before: it has run onto `seal_parked`, and does so again
         if number not in FAULTS:
             self._thread.owed.append(number)
             return

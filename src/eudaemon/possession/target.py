@@ -18,7 +18,7 @@ from eudaemon.possession.errors import PossessionError, Refused, Vanished
 from eudaemon.possession.mailbox import Mailbox, find_mailbox
 from eudaemon.possession.maps import LOW_END, read_maps
 from eudaemon.possession.memory import PAGE, Memory, up
-from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, Kernel
+from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, Kernel, Registers
 from eudaemon.possession.refuse import is_filtered
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
 from eudaemon.possession.settle import Settler, Waiting
@@ -75,7 +75,10 @@ class Target:
     def vdso(self) -> Site:
         """The place of such a way home. Raises `Refused` if there is no room for it."""
         for _ in range(_VDSO_LOOKS_MAX):
-            for area in read_maps(self.pid):
+            areas = read_maps(self.pid)
+            if not areas:
+                raise Vanished(f"process {self.pid} has ended")
+            for area in areas:
                 if area.path == "[vdso]" and (site := vdso_site(self.memory, area.begin, area.end)):
                     return site
             time.sleep(NAP_S)  # a program that is just being executed gets it last
@@ -124,8 +127,13 @@ class Target:
             self.settler.settle(thread, watched.get(thread.tid))
             thread.put_back()
 
-    def is_homeward(self, address: int) -> bool:
-        """Whether an address lies on the way home outside, or in what has no mailbox that says it is awake."""
+    def is_homeward(self, registers: Registers) -> bool:
+        """Whether a thread that a killed controller had borrowed is still to come home.
+
+        It is on the way home outside, or in what has no mailbox that says it is awake, or in a function on the service
+        stack, where there is room for one.
+        """
+        address = registers.rip
         if self.vdso.code <= address < self.vdso.note:
             return True
         if address >= LOW_END:
@@ -133,7 +141,9 @@ class Target:
         mailbox = self.mailbox()
         if mailbox is None:
             return False
-        low, size, awake = mailbox.get("low", "low_bytes", "awake")
+        low, size, awake, heap = mailbox.get("low", "low_bytes", "awake", "heap")
+        if heap - self.abi["SERVICE_STACK_BYTES"] <= registers.rsp < heap:
+            return True
         home = low + up(mailbox.record.size)
         return home <= address < (home + PAGE if awake else low + size)
 

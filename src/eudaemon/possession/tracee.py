@@ -134,6 +134,8 @@ class Seizure:
                 else:
                     wanted.append(tid)
             if not wanted:
+                if not self.threads and not spared:
+                    raise Vanished(f"process {self.pid} has ended")
                 return
             self.stop(wanted)
         raise Refused(f"process {self.pid} makes threads faster than they can be stopped", "try again")
@@ -174,10 +176,10 @@ class Seizure:
                 raise
             thread.take(dropped)
 
-    def let_out(self, thread: Thread, inside: Callable[[int], bool]) -> None:
+    def let_out(self, thread: Thread, inside: Callable[[Registers], bool]) -> None:
         """Let a stopped thread run on until its next instruction lies outside."""
         until_s = time.monotonic() + STOP_S_MAX
-        while inside(thread.registers.rip):
+        while inside(thread.registers):
             if time.monotonic() > until_s:
                 raise PossessionError(
                     f"thread {thread.tid} of process {self.pid} does not come home from {thread.registers.rip:#x}"
