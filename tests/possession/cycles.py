@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from eudaemon import possession
 from eudaemon.possession.engine import BUILT, load_engine
@@ -20,7 +22,7 @@ from eudaemon.possession.errors import PossessionError
 from possession.residue import GROWN_KIB_MAX, Look, look
 from possession.running import Running
 
-CYCLES = int(os.environ.get("EUDAEMON_CYCLES", "24"))
+CYCLES = int(os.environ.get("EUDAEMON_CYCLES", "8"))
 MODE = os.environ.get("EUDAEMON_POSSESSION", "none")
 ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
 STAY_S_MAX = 0.03
@@ -47,6 +49,11 @@ def release_child(pid: int) -> None:
     if MODE != "nothing":
         with suppress(PossessionError):
             possession.adopt(pid, engine=load_engine(ENGINE)).release()
+
+
+def in_doubt(names: Iterable[str], reasons: dict[str, str]) -> list[object]:
+    """Return parameters for these names; those that have a reason are for `make soak` alone."""
+    return [pytest.param(name, marks=pytest.mark.soak) if name in reasons else name for name in names]
 
 
 def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: int = 1) -> None:

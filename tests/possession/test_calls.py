@@ -14,6 +14,8 @@ from eudaemon.possession import possess
 from eudaemon.possession.engine import Engine
 from possession.ctl import Victim, Victims
 
+pytestmark = pytest.mark.soak
+
 NAMES = {
     "read": "endless", "readv": "endless", "recv": "endless", "recvmsg": "endless", "recv_timeout": "socket",
     "accept": "endless", "accept_timeout": "socket", "write_full": "endless", "send_full": "endless",

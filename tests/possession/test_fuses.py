@@ -15,6 +15,8 @@ from eudaemon.possession.ptrace import Kernel
 from possession.ctl import Victim, Victims, residue
 from possession.fuses import Death, Fuse
 
+pytestmark = pytest.mark.soak
+
 VICTIMS = {"ctl_loop": (), "ctl_threads": ("5",)}
 OPERATIONS_MAX = 2000
 

