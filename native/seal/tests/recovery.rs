@@ -377,6 +377,7 @@ fn explain(
 
 #[test]
 fn every_host_address_gives_a_native_state() {
+    generate::world::STEPPED.store(true, std::sync::atomic::Ordering::Relaxed);
     let seed = setting("SEED").unwrap_or(SEED);
     let programs = setting("PROGRAMS").unwrap_or(PROGRAMS);
     let only = setting("ONLY");

@@ -3,6 +3,8 @@
 //! What iced knows of an instruction says which operands it takes; the rows below say what it needs besides: a divisor that is no
 //! zero, a selector that may be loaded, an image that may be restored.
 
+use std::sync::atomic::Ordering;
+
 use iced_x86::{
     Code, EncodingKind, Instruction, Mnemonic, OpCodeInfo, OpCodeOperandKind as K, OpKind, Register, RoundingControl,
 };
@@ -588,7 +590,8 @@ impl Maker<'_> {
                 | Mnemonic::Xsaveopt64
                 | Mnemonic::Xrstor64
         );
-        if (uses_gs || stores_pointers) && world::frame().gs_free == 0 {
+        let loses_pointers = world::frame().gs_free == 0 || world::STEPPED.load(Ordering::Relaxed);
+        if (uses_gs && world::frame().gs_free == 0) || (stores_pointers && loses_pointers) {
             return None;
         }
         match code.mnemonic() {

@@ -13,6 +13,7 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 
 use seal::sys;
 
@@ -74,6 +75,8 @@ pub fn regions() -> [Region; REGIONS] {
 }
 
 pub const VECTORS_BYTES: usize = 4096;
+/// Programs will be run step by step: threads are switched all the time, and a switch loses the x87 unit's pointers.
+pub static STEPPED: AtomicBool = AtomicBool::new(false);
 pub const ALL_FEATURES: u64 = 0xe7; // x87, SSE, AVX, AVX-512
 
 #[repr(C, align(64))]
