@@ -15,7 +15,7 @@ from possession.victims import BY_NAME, VICTIMS, missing
 # What does not hold every time yet, and why; `make soak` has it.
 NOT_SURE = {
     "blocking": "a call that has moved a part is interrupted, and answers that part",
-    "faults": "about once in 50 cycles a fault that was raised at a stop is told wrongly",
+    "faults": "a look at /proc may meet it in a handler, with that signal blocked",
     "faults-static-pie": "likewise",
     "storm": "now and then a thread that begins or ends at a stop is lost",
 }

@@ -24,7 +24,6 @@ from eudaemon.possession.homeward import STOP_SIGNAL
 from eudaemon.possession.ptrace import OPTION_SYSGOOD, Kernel, Registers
 from eudaemon.possession.stops import Stop, Why, read_status
 
-_INT3_BYTES = 1
 STOP_S_MAX = 2.0  # how long a thread may take to stop
 SOON_S = 0.03  # and how long before it is asked whether it can
 SPINS_MAX = 20  # looks without a pause
@@ -67,7 +66,7 @@ class Thread:
             self._drop(fault)
         self._kernel.get_registers(self.tid, self.registers)
         if fault == signal.SIGTRAP:
-            self.registers.rip -= _INT3_BYTES  # which the processor has gone beyond; other faults stand at theirs
+            self.registers.rip -= _trap_bytes(self.tid, self.registers.rip)  # other faults stand at their instruction
         self.mask = self._kernel.get_mask(self.tid)
         self.is_known = True
 
@@ -230,6 +229,19 @@ class Seizure:
             self._kernel.interrupt(thread.tid)
             thread.wait()
         thread.detach()
+
+
+def _trap_bytes(tid: int, rip: int) -> int:
+    """Return how long the trap before `rip` is, beyond which the processor has gone: int3, int1, or `int 3`; else 0."""
+    try:
+        with Path(f"/proc/{tid}/mem").open("rb", buffering=0) as memory:
+            memory.seek(rip - 2)
+            before = memory.read(2)
+    except OSError:
+        return 0
+    if before[1:] in (b"\xcc", b"\xf1"):
+        return 1
+    return 2 if before == b"\xcd\x03" else 0
 
 
 def state_of(pid: int, tid: int) -> str:
