@@ -50,11 +50,11 @@ def test_every_source_has_its_row() -> None:
 def test_a_looks_differences() -> None:
     before = look(os.getpid())
     leftover = replace(before, maps=(*before.maps, "10000000-10200000 rwxp 00000000 0"))
-    opened = replace(before, fd=(*before.fd, "99 -> /dev/null"))
+    opened = replace(before, fd=(*before.fd, "99999 -> /dev/null"))
     assert before.differs(before, frozenset()) == []
     assert len(before.differs(leftover, frozenset())) == 2
     assert len(before.differs(leftover, frozenset({"maps"}))) == 1  # below 2 GiB nobody has business
-    assert before.differs(opened, frozenset()) == ["fd: new    99 -> /dev/null"]
+    assert before.differs(opened, frozenset()) == ["fd: new    99999 -> /dev/null"]
     assert before.differs(opened, frozenset({"fd"})) == []
 
 
