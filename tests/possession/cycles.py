@@ -22,7 +22,7 @@ from eudaemon.possession.errors import PossessionError
 from possession.residue import GROWN_KIB_MAX, Look, look
 from possession.running import Running
 
-CYCLES = int(os.environ.get("EUDAEMON_CYCLES", "8"))
+CYCLES = int(os.environ.get("EUDAEMON_CYCLES", "4"))
 MODE = os.environ.get("EUDAEMON_POSSESSION", "none")
 ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
 STAY_S_MAX = 0.03
