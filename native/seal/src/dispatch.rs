@@ -5,7 +5,7 @@ use iced_x86::InstructionInfoFactory;
 use crate::abi::{self, Context, RSP, mode, request, state, trouble};
 use crate::cache::{self, ExitKind, Full, Thread};
 use crate::emit::{GuestPc, HostPc};
-use crate::lower::{self, Through};
+use crate::transfer::{self, Through};
 use crate::translate::{self, Refusal, Wish};
 use crate::{calls, entry, pages, recover, shadow, signals, start, sys};
 
@@ -177,11 +177,11 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
         _ if thread.fragments[fragment as usize].copy.is_some() => {} // always by the dispatcher, which compares
         By::Exit(id) => thread.link(id, fragment),
         By::Jump if found.is_some() => {
-            lower::landing_to(thread, Through::Jumps, fragment).map_err(Refusal::Full)?;
+            transfer::landing_to(thread, Through::Jumps, fragment).map_err(Refusal::Full)?;
         }
         By::Return if thread.renew_landing(pc) => {}
         By::Return => {
-            lower::landing_to(thread, Through::Returns, fragment).map_err(Refusal::Full)?;
+            transfer::landing_to(thread, Through::Returns, fragment).map_err(Refusal::Full)?;
         }
         By::Jump | By::Engine => {}
     }

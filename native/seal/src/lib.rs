@@ -9,7 +9,7 @@
 //! | `entry` | machine code between application, translated code and Rust |
 //! | `start` | services for the controller; first and last steps of a thread |
 //! | `dispatch` | what happens between two fragments |
-//! | `translate`, `lower`, `shadow`, `emit` | from instructions to a fragment |
+//! | `translate`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `threads`, `signals` | system calls, threads and children, signals |
@@ -38,4 +38,5 @@ pub mod signals;
 pub mod start;
 pub mod sys;
 pub mod threads;
+pub mod transfer;
 pub mod translate;

@@ -13,8 +13,8 @@ use generate::world::{CODE, DATA, World};
 use seal::abi::{self, Context};
 use seal::cache::{Thread, kind};
 use seal::emit::GuestPc;
-use seal::lower::{self, Through};
 use seal::sys::Locked;
+use seal::transfer::{self, Through};
 use seal::translate::{self, Wish};
 use seal::{calls, sys};
 
@@ -207,7 +207,7 @@ fn instructions_become_what_they_did() {
                     begin = before.next_multiple_of(16);
                 }
                 if row.name == "landing-return" {
-                    begin = lower::landing_to(thread, Through::Returns, id).expect("a landing").0;
+                    begin = transfer::landing_to(thread, Through::Returns, id).expect("a landing").0;
                     end = thread.arenas[0].hot.0;
                 }
                 (begin, end)
