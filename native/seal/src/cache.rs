@@ -16,6 +16,7 @@ use crate::abi::{self, Context};
 use crate::emit::{self, Code, GuestPc, HostPc, Operand};
 use crate::index::Index;
 use crate::sys;
+use crate::transfer::Through;
 use crate::{entry, pages};
 
 /// How large an arena is to be; less where there is no room for more.
@@ -47,15 +48,13 @@ pub mod kind {
     pub const VERBATIM: u32 = 1 << 0; // the application is as far behind `pc` as the host is behind the record
     pub const RCX: u32 = 1 << 1; // rcx is in the Context
     pub const RDX: u32 = 1 << 2; // rdx is in the Context
-    pub const PUSHED: u32 = 1 << 3; // a cache address lies on the stack: rsp + 8
-    pub const RETURN: u32 = 1 << 4; // the return address on the stack is a cache address: put `target` back
+    pub const RETURNED: u32 = 1 << 3; // the application is at what the word below the stack pointer says
     pub const TARGET: u32 = 1 << 5; // the application is at `Context::target`
     pub const SCRATCH: u32 = 1 << 6; // the register in bits 8 to 11 is in `Context::spare`
     pub const FLAGS: u32 = 1 << 7; // the flags are in `Context::rflags`
     pub const SCRATCH_SHIFT: u32 = 8;
     pub const CALLED: u32 = 1 << 13; // behind a system call: rcx is what the kernel would have left there
     pub const SHADOW: u32 = 1 << 14; // a fault here is the shadow's
-    pub const BELOW: u32 = 1 << 12; // the word below the stack pointer is a cache address: not the application's to see
 }
 
 /// From `host` on, up to the next record.
@@ -144,7 +143,7 @@ pub struct Thread {
     pub fragments: Vec<Fragment>,
     pub exits: Vec<Exit>,
     pub index: Index,
-    landings: Vec<(HostPc, u32)>, // behind each call: where, and in which fragment
+    landings: Vec<(HostPc, u32)>, // of returns: where, and in which fragment
     landing_of: Index,            // by the address that the call returns to
     pub low_sites: Index,         // instructions whose tags are not where `gs` leads
     pub scratch: crate::translate::Scratch,
@@ -363,25 +362,26 @@ impl Thread {
         self.fragments.iter().position(|f| f.host == host).map(|at| at as u32)
     }
 
-    /// Note where the return to `pc` lands within a fragment, and let returns find it.
-    pub fn note_landing(&mut self, pc: GuestPc, host: HostPc, fragment: u32) {
-        self.landing_of.set(pc, self.landings.len() as u32);
-        self.landings.push((host, fragment));
-        sys::set_table_entry(self.slot, abi::SLOT_RETURNS, pc.0, host.0);
+    /// Let what comes to `pc` by one of the tables land at `host`, in that fragment.
+    pub fn note_landing(&mut self, through: Through, pc: GuestPc, host: HostPc, fragment: u32) {
+        if through == Through::Returns {
+            self.landing_of.set(pc, self.landings.len() as u32);
+            self.landings.push((host, fragment));
+        }
+        sys::set_table_entry(self.slot, through.table(), pc.0, host.0);
     }
 
-    /// Let returns to `pc` find the landing behind its call again, if its place is free; answer whether they do.
-    pub fn renew_landing(&mut self, pc: GuestPc) -> bool {
-        if sys::table_entry(self.slot, abi::SLOT_RETURNS, pc.0) != 0 {
-            return false;
-        }
-        let Some(at) = self.landing_of.get(pc) else { return false };
-        let (host, fragment) = self.landings[at as usize];
-        if self.fragments[fragment as usize].dead {
-            return false;
-        }
+    /// Return where returns to `pc` land.
+    pub fn landing(&self, pc: GuestPc) -> Option<HostPc> {
+        let (host, fragment) = self.landings[self.landing_of.get(pc)? as usize];
+        (!self.fragments[fragment as usize].dead).then_some(host)
+    }
+
+    /// Let returns to `pc` find their landing again, if there is one and its place is free.
+    pub fn renew_landing(&mut self, pc: GuestPc) -> Option<HostPc> {
+        let host = self.landing(pc).filter(|_| sys::table_entry(self.slot, abi::SLOT_RETURNS, pc.0) == 0)?;
         sys::set_table_entry(self.slot, abi::SLOT_RETURNS, pc.0, host.0);
-        true
+        Some(host)
     }
 
     pub fn lookup(&self, pc: GuestPc) -> Option<u32> {

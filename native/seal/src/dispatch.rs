@@ -23,14 +23,13 @@ pub extern "C" fn from_exit(context: &mut Context) {
     context.dispatches += 1;
     let by = match context.exit {
         cache::EXIT_RETURN_MISS => {
+            context.rip = sys::read_guest_u64(context.regs[RSP]).unwrap_or(0);
             context.regs[RSP] += 8;
-            context.rip = context.target;
             By::Return
         }
         cache::EXIT_RETURN_ELSEWHERE => {
             context.branch = 0; // which one it was, nobody knows
-            context.rip = context.target;
-            sys::write_guest_u64(context.regs[RSP] - 8, context.target);
+            context.rip = sys::read_guest_u64(context.regs[RSP] - 8).unwrap_or(0);
             By::Return
         }
         cache::EXIT_JUMP_MISS | cache::EXIT_JUMP_ELSEWHERE => {
@@ -158,14 +157,25 @@ fn go_on(context: &mut Context, mut by: By) {
 // Find or make the fragment for the Context's address, and let what led here lead there next time.
 fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refusal> {
     let pc = GuestPc(context.rip);
+    let through = match by {
+        By::Jump => Some(Through::Jumps),
+        By::Return => Some(Through::Returns),
+        By::Exit(_) | By::Engine => None,
+    };
     let once = core::mem::replace(&mut context.once, 0) != 0;
+    if !once
+        && matches!(by, By::Return)
+        && let Some(host) = thread.renew_landing(pc)
+    {
+        return Ok(host.0);
+    }
     let found = if once { None } else { thread.lookup(pc).filter(|&fragment| thread.is_current(fragment)) };
     let fragment = match found {
         Some(fragment) => fragment,
         None => {
             let stale = thread.index.get(pc).filter(|_| !once);
-            let wish =
-                Wish { pc, jumped: !once && matches!(by, By::Jump), shadow: !once && sys::mailbox().mode == mode::SHADOW, once };
+            let through = through.filter(|_| !once);
+            let wish = Wish { pc, through, shadow: !once && sys::mailbox().mode == mode::SHADOW, once };
             let made = translate::translate(thread, wish).inspect_err(|_| context.once = u64::from(once))?;
             if let Some(dead) = stale {
                 thread.unlink(dead);
@@ -176,14 +186,12 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
     match by {
         _ if thread.fragments[fragment as usize].copy.is_some() => {} // always by the dispatcher, which compares
         By::Exit(id) => thread.link(id, fragment),
-        By::Jump if found.is_some() => {
-            transfer::landing_to(thread, Through::Jumps, fragment).map_err(Refusal::Full)?;
+        By::Jump | By::Return if found.is_some() => {
+            if let Some(through) = through {
+                transfer::landing_to(thread, through, fragment).map_err(Refusal::Full)?;
+            }
         }
-        By::Return if thread.renew_landing(pc) => {}
-        By::Return => {
-            transfer::landing_to(thread, Through::Returns, fragment).map_err(Refusal::Full)?;
-        }
-        By::Jump | By::Engine => {}
+        By::Jump | By::Return | By::Engine => {}
     }
     Ok(thread.fragments[fragment as usize].host.0)
 }

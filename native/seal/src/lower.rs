@@ -7,10 +7,10 @@
 //! | `jcc L` | `jcc stub(L)`, later `jcc L'` |
 //! | `loop L`, `jrcxz L` | the same over two jumps |
 //! | `jmp L` | nothing where the fragment goes on at L, or `jmp stub(L)`, later `jmp L'` |
-//! | `call L` | `call 1f`; landing; … `1: lea rsp,[rsp+8]; push [return address]; jmp stub(L)` |
-//! | `call r/m` | `mov [saved],rcx; mov rcx,r/m; mov [target],rcx; call 1f`; landing; … `1: lea; push;` jump through the table |
+//! | `call L` | `push [return address]; jmp stub(L)`, and behind it the landing that the return comes to |
+//! | `call r/m` | save rcx, target in rcx and in `target`, its low 16 bits in rcx; `push [return address]`; jump through the table; landing |
 //! | `jmp r/m` | save rcx, target in rcx and in `target`, then `movzx ecx,cx; mov rcx,[jumps+rcx*8]; jrcxz miss; jmp rcx` |
-//! | `ret` | save rcx; `mov rcx,[rsp]; mov [target],rcx; movzx ecx,cx; mov rcx,[returns+rcx*8]; jrcxz miss; mov [rsp],rcx; ret` |
+//! | `ret` | save rcx; `movzx ecx,word [rsp]; mov rcx,[returns+rcx*8]; jrcxz miss; lea rsp,[rsp+8]; jmp rcx` |
 //! | `ret n` | as `jmp [rsp]` with rsp moved |
 //! | `syscall` | `movzx ecx,ax; movzx ecx,byte [wanted+rcx]; jrcxz 1f;` to the engine`; 1: syscall; lea rcx,[rax+14]; jrcxz` EFAULT`; mov rcx,next` |
 //! | `fnstenv`, `fxsave`, `xsave` and their like | to the engine and back, then the same bytes: the x87 unit's pointer to its last instruction is the application's again |
@@ -23,12 +23,12 @@ use core::mem::offset_of;
 
 use iced_x86::{Code as Op, EncodingKind, FlowControl, Instruction, Mnemonic, OpAccess, Register};
 
-use crate::abi::{self, Context, RCX};
+use crate::abi::{Context, RCX};
 use crate::cache::{ExitKind, Fragment, Full, Thread, kind};
 use crate::emit::{Code, GuestPc, HostPc, Operand};
-use crate::transfer::{Tail, Through, is_near_call, is_near_return};
+use crate::transfer::{Through, is_near_return};
 use crate::translate::{Step, Wish, is_far, number};
-use crate::{pages, shadow, sys};
+use crate::{pages, shadow};
 
 /// Where the application's rcx is. Translated code uses rcx as its scratch register, and restores it when the application needs it:
 /// most returns, landings and tests follow one another without that.
@@ -47,11 +47,9 @@ pub struct Lower<'a> {
     pub shadow: bool,
     pub watched: bool,
     pub rcx: Rcx,
-    pub low_in_rcx: bool,  // rcx, saved, holds the low shadow's offset
-    pub slip: Option<u64>, // host less application address of the verbatim run that is open
-    pub tails: Vec<Tail>,
-    pub landed: Vec<(GuestPc, HostPc)>,  // where each call returns to, and its landing
-    pub entered: Vec<(GuestPc, HostPc)>, // calls, which other fragments lead to rather than have them twice
+    pub low_in_rcx: bool,               // rcx, saved, holds the low shadow's offset
+    pub slip: Option<u64>,              // host less application address of the verbatim run that is open
+    pub landed: Vec<(GuestPc, HostPc)>, // where each call returns to, and its landing
 }
 
 /// Write the fragment that `thread.scratch` describes; `next` is where it goes on if its end falls through.
@@ -69,13 +67,11 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         rcx: Rcx::Live,
         low_in_rcx: false,
         slip: None,
-        tails: Vec::new(),
         landed: Vec::new(),
-        entered: Vec::new(),
     };
-    let jumped = wish.jumped && !lower.watched;
+    let through = wish.through.filter(|_| !lower.watched);
     // Through the landing rcx comes saved; by a link it comes live, and is saved, so that both go on alike.
-    let same = jumped.then(|| lower.landing(Through::Jumps, wish.pc));
+    let same = through.map(|through| lower.landing(through, wish.pc));
     let host = lower.code.here();
     if let Some(same) = same {
         lower.rcx = Rcx::Live; // by a link
@@ -94,8 +90,7 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     if open {
         lower.jump_to(next);
     }
-    lower.tails();
-    let (landed, entered) = (core::mem::take(&mut lower.landed), core::mem::take(&mut lower.entered));
+    let landed = core::mem::take(&mut lower.landed);
     let end = lower.code.here();
     let overflow = lower.code.overflow;
     let count = steps.len() as u64;
@@ -117,19 +112,13 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         copy,
     });
     for (pc, host) in landed {
-        thread.note_landing(pc, host, id);
+        thread.note_landing(Through::Returns, pc, host, id);
+    }
+    if let Some(through) = through {
+        thread.note_landing(through, wish.pc, begin, id);
     }
     if !wish.once {
         thread.index.set(wish.pc, id);
-        // Had a call two translations, the processor would predict a return to one and the table would lead to the other.
-        for (pc, host) in entered.into_iter().filter(|entry| entry.0 != wish.pc) {
-            thread.index.set(pc, thread.fragments.len() as u32);
-            let (low, high) = (GuestPc(low), GuestPc(high));
-            thread.fragments.push(Fragment { pc, low, high, host, end, incoming: u32::MAX, dead: false, copy: None });
-        }
-    }
-    if jumped {
-        sys::set_table_entry(thread.slot, abi::SLOT_JUMPS, wish.pc.0, begin.0);
     }
     if !wish.once {
         pages::translated(low, high);
@@ -217,9 +206,6 @@ impl Lower<'_> {
             self.special(pc);
             return false;
         }
-        if is_near_call(instruction) {
-            self.enter_at(pc);
-        }
         if self.shadow {
             shadow::before(self, step);
         }
@@ -244,12 +230,12 @@ impl Lower<'_> {
             FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => self.system_call(pc, next),
             FlowControl::Call if instruction.code() == Op::Call_rel32_64 => {
                 self.restore_rcx(pc);
-                self.call(Some(GuestPc(instruction.near_branch_target())), pc, next);
+                return self.call(Some(GuestPc(instruction.near_branch_target())), pc, next);
             }
             FlowControl::Call => self.plain(step), // virtual machine calls, which fault here as they do natively
             FlowControl::IndirectCall => {
                 self.load_target(instruction, pc);
-                self.call(None, pc, next);
+                return self.call(None, pc, next);
             }
             FlowControl::Return if !is_near_return(instruction.code()) => self.plain(step), // of other modes: a fault here as natively
             FlowControl::Return => {

@@ -65,15 +65,8 @@ pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflag
             context.rip = pc.0 - CALL_BYTES;
         }
     }
-    if kind & kind::PUSHED != 0 {
-        context.regs[RSP] = context.regs[RSP].wrapping_add(8);
-    }
-    if kind & kind::RETURN != 0 {
-        sys::write_guest_u64(context.regs[RSP], context.target);
-    }
-    if kind & (kind::BELOW | kind::PUSHED) != 0 {
-        let word = if kind & kind::TARGET != 0 { context.target } else { 0 };
-        sys::write_guest_u64(context.regs[RSP].wrapping_sub(8), word);
+    if kind & kind::RETURNED != 0 {
+        context.rip = sys::read_guest_u64(context.regs[RSP].wrapping_sub(8)).unwrap_or(0);
     }
     true
 }

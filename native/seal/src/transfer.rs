@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::mem::offset_of;
 
-use iced_x86::{Code as Op, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code as Op, Instruction, Mnemonic, OpKind, Register};
 
 use crate::abi::{self, Context, RCX, RSP};
 use crate::cache::{ExitKind, Full, Thread, kind};
@@ -18,21 +18,24 @@ use crate::{calls, sys};
 
 /// `lea rcx, [rip]`: tells the engine which branch has missed.
 const LEA_RCX_HERE: &[u8] = &[0x48, 0x8d, 0x0d, 0, 0, 0, 0];
+const JMP_RCX: &[u8] = &[0xff, 0xe1];
+const PUSH_IMM32: u8 = 0x68;
 
 /// Which of the two tables a landing is reached through.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Through {
     Returns,
     Jumps,
 }
 
-/// What is written behind the fragment's straight line: where calls go.
-pub struct Tail {
-    field: HostPc, // of the `call rel32`
-    pc: GuestPc,
-    rcx: Rcx, // as at the call
-    constant: u64,
-    target: Option<GuestPc>, // None: in `Context::target`, through the table
+impl Through {
+    /// Where in the slot it is.
+    pub fn table(self) -> u64 {
+        match self {
+            Through::Returns => abi::SLOT_RETURNS,
+            Through::Jumps => abi::SLOT_JUMPS,
+        }
+    }
 }
 
 /// Write a landing for a fragment that has none of this kind, and enter it in its table.
@@ -50,9 +53,7 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
         rcx: Rcx::Saved,
         low_in_rcx: false,
         slip: None,
-        tails: Vec::new(),
         landed: Vec::new(),
-        entered: Vec::new(),
     };
     let same = lower.landing(through, pc);
     lower.code.land(same);
@@ -64,24 +65,13 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
     }
     let end = lower.code.here();
     thread.arenas[arena].hot = end;
-    let table = if through == Through::Returns { abi::SLOT_RETURNS } else { abi::SLOT_JUMPS };
-    sys::set_table_entry(thread.slot, table, pc.0, begin.0);
+    thread.note_landing(through, pc, begin, fragment);
     Ok(begin)
 }
 
 impl Lower<'_> {
     fn target(&self) -> Operand {
         self.thread.field(offset_of!(Context, target))
-    }
-
-    /// Others may lead here by a link, with rcx live.
-    pub fn enter_at(&mut self, pc: GuestPc) {
-        self.restore_rcx(pc);
-        self.rcx = Rcx::Live;
-        if !self.watched {
-            self.slip = None;
-            self.entered.push((pc, self.code.here()));
-        }
     }
 
     /// Go on at `target`: a branch that will be linked.
@@ -165,66 +155,47 @@ impl Lower<'_> {
         self.record(kind, pc);
         self.code.mov_reg_mem(RCX, &table);
         let none = self.code.short(JRCXZ);
-        self.code.bytes(&[0xff, 0xe1]); // jmp rcx
+        self.code.bytes(JMP_RCX);
         self.code.land(none);
         self.code.bytes(LEA_RCX_HERE);
         self.code.jmp(miss);
     }
 
-    /// Call `target`, or what `Context::target` says, as `Tail`; what is called returns to a landing here.
-    pub fn call(&mut self, target: Option<GuestPc>, pc: GuestPc, next: GuestPc) {
+    /// Call `target`, or what `Context::target` says. What is called returns to a landing right behind, unless there is one elsewhere;
+    /// answer whether there is none.
+    pub fn call(&mut self, target: Option<GuestPc>, pc: GuestPc, next: GuestPc) -> bool {
         self.record(0, pc);
-        let Some(constant) = self.thread.constant(next.0) else {
-            self.code.overflow = true;
-            return;
-        };
-        if self.watched {
-            // No landing in here: what follows may have changed by the time of the return.
+        if let Ok(low) = i32::try_from(next.0) {
+            self.code.byte(PUSH_IMM32);
+            self.code.int32(low);
+        } else if let Some(constant) = self.thread.constant(next.0) {
             self.code.push_mem(&Operand::absolute(constant as u32));
-            match target {
-                Some(target) => self.jump_to(target),
-                None => self.through_jumps(kind::TARGET, pc),
-            }
-            return;
+        } else {
+            self.code.overflow = true;
         }
-        let here = self.code.here();
-        let field = self.code.branch(&[0xe8], here);
-        self.tails.push(Tail { field, pc, rcx: self.rcx, constant, target });
+        match target {
+            Some(target) => self.jump_to(target),
+            None => self.through_jumps(kind::TARGET, pc),
+        }
+        // No landing in watched code: what follows may have changed by the time of the return.
+        if self.watched || self.thread.landing(next).is_some() {
+            return false;
+        }
         let landing = self.code.here();
         let same = self.landing(Through::Returns, next);
         self.code.land(same);
         self.record(0, next);
         self.landed.push((next, landing));
+        true
     }
 
-    /// Write where the fragment's calls go.
-    pub fn tails(&mut self) {
-        for tail in core::mem::take(&mut self.tails) {
-            let here = self.code.here();
-            if self.code.overflow || !crate::emit::set_rel32(tail.field, here) {
-                self.code.overflow = true;
-                return;
-            }
-            self.rcx = tail.rcx;
-            self.low_in_rcx = false;
-            self.record(kind::PUSHED, tail.pc);
-            self.code.move_stack(8);
-            self.record(kind::BELOW, tail.pc);
-            self.code.push_mem(&Operand::absolute(tail.constant as u32));
-            match tail.target {
-                Some(target) => self.jump_to(target),
-                None => self.through_jumps(kind::TARGET, tail.pc),
-            }
-        }
-    }
-
-    /// A return, by the table of landings.
+    /// A return: by the table of landings, for the processor an indirect jump like any other.
     pub fn ret(&mut self, instruction: &Instruction, pc: GuestPc) {
-        let (target, stack) = (self.target(), Operand::at(RSP, 0));
+        let stack = Operand::at(RSP, 0);
         self.use_rcx(pc);
-        self.code.mov_reg_mem(RCX, &stack);
-        self.code.mov_mem_reg(&target, RCX);
         if instruction.code() != Op::Retnq {
+            self.code.mov_reg_mem(RCX, &stack);
+            self.code.mov_mem_reg(&self.target(), RCX);
             self.code.movzx_ecx(RCX);
             self.code.move_stack(8 + i32::from(instruction.immediate16()));
             self.through_jumps(kind::TARGET, pc);
@@ -232,46 +203,39 @@ impl Lower<'_> {
         }
         let table = self.thread.table(abi::SLOT_RETURNS);
         let miss = self.thread.arenas[self.arena].return_miss;
-        self.code.movzx_ecx(RCX);
+        self.code.movzx_ecx_mem(&stack);
         self.code.mov_reg_mem(RCX, &table);
         let none = self.code.short(JRCXZ);
-        self.code.mov_mem_reg(&stack, RCX);
-        self.record(kind::RETURN, pc);
-        self.code.byte(0xc3);
+        self.code.move_stack(8);
+        self.record(kind::RETURNED, pc);
+        self.code.bytes(JMP_RCX);
         self.code.land(none);
         self.record(0, pc);
         self.code.bytes(LEA_RCX_HERE);
         self.code.jmp(miss);
     }
 
-    /// Write the check that `Context::target` is `pc`; answer the short branch that goes on if it is, rcx being in the Context. Nobody knows
+    /// Write the check that `pc` is meant: by `Context::target`, or by the word that a return has left below the stack pointer; answer the short branch that goes on if it is, rcx being in the Context. Nobody knows
     /// whether flags live where control is to go if it is not, so none is touched. Below 2 GiB the difference is all there is to it. Elsewhere the low 16 bits are equal, the table saw to that,
     /// and the others are less than 2 to the 31 in user space.
     pub fn landing(&mut self, through: Through, pc: GuestPc) -> HostPc {
-        let target = self.target();
-        let arena = &self.thread.arenas[self.arena];
-        let (table, gate) = match through {
-            Through::Returns => (abi::SLOT_RETURNS, arena.return_elsewhere),
-            Through::Jumps => (abi::SLOT_JUMPS, arena.jump_elsewhere),
+        let (kind, target) = match through {
+            Through::Returns => (kind::RETURNED, Operand::at(RSP, -8)),
+            Through::Jumps => (kind::TARGET, self.target()),
         };
+        let arena = &self.thread.arenas[self.arena];
+        let gate = if through == Through::Returns { arena.return_elsewhere } else { arena.jump_elsewhere };
         // Addresses with the same low bits take turns: who is not meant asks whoever stood in the table before.
-        let elsewhere = match sys::table_entry(self.thread.slot, table, pc.0) {
+        let elsewhere = match sys::table_entry(self.thread.slot, through.table(), pc.0) {
             0 => gate,
             before => HostPc(before),
         };
         self.rcx = Rcx::Saved;
         self.low_in_rcx = false;
-        if through == Through::Returns {
-            self.record(kind::TARGET | kind::BELOW, pc);
-            self.code.mov_reg_mem(RCX, &target);
-            self.code.mov_mem_reg(&Operand::at(RSP, -8), RCX); // no address of ours stays below the stack pointer
-        }
-        self.record(kind::TARGET, pc);
+        self.record(kind, pc);
         let difference = Operand::at(RCX, -((pc.0 >> 16) as i32));
         if let Ok(low) = i32::try_from(pc.0) {
-            if through == Through::Jumps {
-                self.code.mov_reg_mem(RCX, &target);
-            }
+            self.code.mov_reg_mem(RCX, &target);
             self.code.lea(RCX, &Operand::at(RCX, -low));
         } else if self.thread.has_bmi2 {
             self.code.mov_reg_const(RCX, 16);
@@ -279,7 +243,7 @@ impl Lower<'_> {
             self.code.lea(RCX, &difference);
         } else {
             // Bits 48 to 63, then 16 to 47.
-            self.code.op_reg_mem(false, &[0x0f, 0xb7], RCX as u8, &target.plus(6));
+            self.code.movzx_ecx_mem(&target.plus(6));
             let canonical = self.code.short(JRCXZ);
             self.jump_anywhere(elsewhere);
             self.code.land(canonical);
@@ -340,10 +304,6 @@ impl Lower<'_> {
         self.jump_to(GuestPc(step.instruction.near_branch_target()));
         false
     }
-}
-
-pub fn is_near_call(instruction: &Instruction) -> bool {
-    instruction.code() == Op::Call_rel32_64 || instruction.flow_control() == FlowControl::IndirectCall
 }
 
 pub fn is_near_return(code: Op) -> bool {

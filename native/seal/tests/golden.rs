@@ -135,13 +135,11 @@ fn kinds(bits: u32) -> String {
         (kind::VERBATIM, "verbatim"),
         (kind::RCX, "rcx"),
         (kind::RDX, "rdx"),
-        (kind::PUSHED, "pushed"),
-        (kind::RETURN, "return"),
+        (kind::RETURNED, "returned"),
         (kind::TARGET, "target"),
         (kind::SCRATCH, "scratch"),
         (kind::FLAGS, "flags"),
         (kind::CALLED, "called"),
-        (kind::BELOW, "below"),
     ];
     names.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
 }
@@ -198,7 +196,7 @@ fn instructions_become_what_they_did() {
             let service = inside.service();
             let (begin, end) = service.with(|thread| {
                 thread.has_bmi2 = true; // the listing is this processor's neither way
-                let wish = Wish { pc: GuestPc(at), jumped: row.jumped, shadow: false, once: false };
+                let wish = Wish { pc: GuestPc(at), through: row.jumped.then_some(Through::Jumps), shadow: false, once: false };
                 let before = thread.arenas.first().map_or(0, |arena| arena.hot.0);
                 let id = translate::translate(thread, wish).expect("a fragment");
                 let fragment = &thread.fragments[id as usize];
