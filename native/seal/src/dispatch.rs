@@ -15,6 +15,7 @@ enum By {
     Exit(u32),
     Jump,
     Return,
+    Table { table: u16, entry: u8 },
     Engine,
 }
 
@@ -63,6 +64,13 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     service.with(|thread| recover::mend_fpu(thread, context, kind == ExitKind::FpuWide));
                     context.resume = field.0;
                     return;
+                }
+                ExitKind::Table(number) => {
+                    let register = service.with(|thread| usize::from(thread.tables[usize::from(number)].register));
+                    let entry = context.regs[register];
+                    context.regs[register] = sys::read_guest_u64(target.0 + 8 * entry).unwrap_or(0);
+                    context.rip = context.regs[register];
+                    By::Table { table: number, entry: entry as u8 }
                 }
                 ExitKind::Tagged => {
                     context.tagged_reads += 1;
@@ -160,6 +168,7 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
     let through = match by {
         By::Jump => Some(Through::Jumps),
         By::Return => Some(Through::Returns),
+        By::Table { table, entry } => Some(Through::Table { table, entry }),
         By::Exit(_) | By::Engine => None,
     };
     let once = core::mem::replace(&mut context.once, 0) != 0;
@@ -186,12 +195,12 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
     match by {
         _ if thread.fragments[fragment as usize].copy.is_some() => {} // always by the dispatcher, which compares
         By::Exit(id) => thread.link(id, fragment),
-        By::Jump | By::Return if found.is_some() => {
+        By::Jump | By::Return | By::Table { .. } if found.is_some() => {
             if let Some(through) = through {
                 transfer::landing_to(thread, through, fragment).map_err(Refusal::Full)?;
             }
         }
-        By::Jump | By::Return | By::Engine => {}
+        By::Jump | By::Return | By::Table { .. } | By::Engine => {}
     }
     Ok(thread.fragments[fragment as usize].host.0)
 }

@@ -11,6 +11,7 @@
 //! | `dispatch` | what happens between two fragments |
 //! | `translate`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
+//! | `tables` | jumps by tables that nobody writes |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `threads`, `signals` | system calls, threads and children, signals |
 //! | `pages` | code that changes |
@@ -37,6 +38,7 @@ pub mod shadow;
 pub mod signals;
 pub mod start;
 pub mod sys;
+pub mod tables;
 pub mod threads;
 pub mod transfer;
 pub mod translate;

@@ -10,6 +10,7 @@
 //! | `call L` | `push [return address]; jmp stub(L)`, and behind it the landing that the return comes to |
 //! | `call r/m` | save rcx, target in rcx and in `target`, its low 16 bits in rcx; `push [return address]`; jump through the table; landing |
 //! | `jmp r/m` | save rcx, target in rcx and in `target`, then `movzx ecx,cx; mov rcx,[jumps+rcx*8]; jrcxz miss; jmp rcx` |
+//! | `mov r,[r*8+T]; jmp r` | `jmp [r*8+twin]`, where nobody writes the table (`tables`) |
 //! | `ret` | save rcx; `movzx ecx,word [rsp]; mov rcx,[returns+rcx*8]; jrcxz miss; lea rsp,[rsp+8]; jmp rcx` |
 //! | `ret n` | as `jmp [rsp]` with rsp moved |
 //! | `syscall` | `movzx ecx,ax; movzx ecx,byte [wanted+rcx]; jrcxz 1f;` to the engine`; 1: syscall; lea rcx,[rax+14]; jrcxz` EFAULT`; mov rcx,next` |
@@ -71,7 +72,14 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     };
     let through = wish.through.filter(|_| !lower.watched);
     // Through the landing rcx comes saved; by a link it comes live, and is saved, so that both go on alike.
-    let same = through.map(|through| lower.landing(through, wish.pc));
+    let same = match through {
+        Some(Through::Table { table, .. }) => {
+            lower.pad(table, wish.pc);
+            None
+        }
+        Some(through) => Some(lower.landing(through, wish.pc)),
+        None => None,
+    };
     let host = lower.code.here();
     if let Some(same) = same {
         lower.rcx = Rcx::Live; // by a link
@@ -82,8 +90,8 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     }
     let (mut low, mut high) = (wish.pc.0, wish.pc.0);
     let mut open = true;
-    for step in &steps {
-        open = lower.step(step);
+    for (at, step) in steps.iter().enumerate() {
+        open = open && if at + 2 == steps.len() && lower.by_table(&steps) { false } else { lower.step(step) };
         low = low.min(step.instruction.ip());
         high = high.max(step.instruction.next_ip());
     }

@@ -14,7 +14,7 @@ use crate::cache::{ExitKind, Full, Thread, kind};
 use crate::emit::{Code, GuestPc, HostPc, JMP_SHORT, JRCXZ, Operand};
 use crate::lower::{Lower, Rcx, operand_of};
 use crate::translate::{Step, number};
-use crate::{calls, sys};
+use crate::{calls, recover, sys, tables};
 
 /// `lea rcx, [rip]`: tells the engine which branch has missed.
 const LEA_RCX_HERE: &[u8] = &[0x48, 0x8d, 0x0d, 0, 0, 0, 0];
@@ -26,6 +26,7 @@ const PUSH_IMM32: u8 = 0x68;
 pub enum Through {
     Returns,
     Jumps,
+    Table { table: u16, entry: u8 }, // of those that the application jumps by
 }
 
 impl Through {
@@ -33,7 +34,7 @@ impl Through {
     pub fn table(self) -> u64 {
         match self {
             Through::Returns => abi::SLOT_RETURNS,
-            Through::Jumps => abi::SLOT_JUMPS,
+            Through::Jumps | Through::Table { .. } => abi::SLOT_JUMPS,
         }
     }
 }
@@ -55,9 +56,13 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
         slip: None,
         landed: Vec::new(),
     };
-    let same = lower.landing(through, pc);
-    lower.code.land(same);
-    lower.restore_rcx(pc);
+    if let Through::Table { table, .. } = through {
+        lower.pad(table, pc);
+    } else {
+        let same = lower.landing(through, pc);
+        lower.code.land(same);
+        lower.restore_rcx(pc);
+    }
     lower.record(0, pc);
     lower.jump_anywhere(host);
     if lower.code.overflow {
@@ -215,13 +220,38 @@ impl Lower<'_> {
         self.code.jmp(miss);
     }
 
+    /// The jump that the last two of `steps` are, if it is by a table that nobody writes.
+    pub fn by_table(&mut self, steps: &[Step]) -> bool {
+        if self.shadow || self.watched {
+            return false;
+        }
+        let Some(number) = tables::of_jump(self.thread, self.arena, steps) else { return false };
+        let pc = GuestPc(steps[steps.len() - 2].instruction.ip());
+        self.restore_rcx(pc);
+        self.record(0, pc);
+        let table = &self.thread.tables[usize::from(number)];
+        let twin = Operand { index: Some(table.register), scale: 8, ..Operand::absolute(table.twin() as u32) };
+        self.code.jmp_mem(&twin);
+        true
+    }
+
+    /// Where such a jump lands: the register is the index still.
+    pub fn pad(&mut self, table: u16, pc: GuestPc) {
+        let table = &self.thread.tables[usize::from(table)];
+        let (kind, at, register) = (recover::table_kind(table), table.at, usize::from(table.register));
+        self.rcx = Rcx::Live;
+        self.record(kind, GuestPc(at));
+        self.code.mov_reg_const(register, pc.0);
+        self.record(0, pc);
+    }
+
     /// Write the check that `pc` is meant: by `Context::target`, or by the word that a return has left below the stack pointer; answer the short branch that goes on if it is, rcx being in the Context. Nobody knows
     /// whether flags live where control is to go if it is not, so none is touched. Below 2 GiB the difference is all there is to it. Elsewhere the low 16 bits are equal, the table saw to that,
     /// and the others are less than 2 to the 31 in user space.
     pub fn landing(&mut self, through: Through, pc: GuestPc) -> HostPc {
         let (kind, target) = match through {
             Through::Returns => (kind::RETURNED, Operand::at(RSP, -8)),
-            Through::Jumps => (kind::TARGET, self.target()),
+            Through::Jumps | Through::Table { .. } => (kind::TARGET, self.target()),
         };
         let arena = &self.thread.arenas[self.arena];
         let gate = if through == Through::Returns { arena.return_elsewhere } else { arena.jump_elsewhere };

@@ -57,6 +57,7 @@ fn rows() -> Vec<Row> {
         row("jmp-table", &[0xff, 0x24, 0xc3]),
         row("jmp-by-rip-far", &by_rip(&[0xff, 0x25], at, DATA[2].begin)),
         row("ret", &[0xc3]),
+        row("jmp-by-constants", &[0x0f, 0xb6, 0xc0, 0x48, 0x8b, 0x04, 0xc5, 0, 0, 0, 0x33, 0xff, 0xe0]),
         row("ret-n", &[0xc2, 0x10, 0x00]),
         row("syscall", &[0x0f, 0x05]),
         row("fnstenv", &[0xd9, 0x30]),
@@ -135,6 +136,7 @@ fn kinds(bits: u32) -> String {
         (kind::VERBATIM, "verbatim"),
         (kind::RCX, "rcx"),
         (kind::RDX, "rdx"),
+        (kind::TABLE, "table"),
         (kind::RETURNED, "returned"),
         (kind::TARGET, "target"),
         (kind::SCRATCH, "scratch"),
@@ -187,6 +189,8 @@ fn instructions_become_what_they_did() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let at = CODE[1].begin;
     let mut changed = Vec::new();
+    // Of addresses, for a jump that indexes it.
+    assert_eq!(sys::call(sys::MMAP, [0x3300_0000, 0x1000, 1, 0x32, u64::MAX, 0]), 0x3300_0000);
     inside::with(abi::mode::NONE, |inside| {
         for row in rows() {
             let mut code = row.code.clone();
