@@ -11,6 +11,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::abi::{self, Context};
 use crate::emit::{self, Code, GuestPc, HostPc, Operand};
@@ -73,7 +74,8 @@ pub struct Fragment {
     pub high: GuestPc,
     pub host: HostPc,
     pub end: HostPc,
-    pub incoming: u32, // first exit that is linked to it
+    pub incoming: u32,      // first exit that is linked to it
+    pub relied: Range<u64>, // memory that must stay as it is besides
     pub dead: bool,
     pub copy: Option<Box<[u8]>>, // of code that may be changed unseen
 }
@@ -413,7 +415,8 @@ impl Thread {
         self.scratch.forget();
         tables::forget(self, low, high);
         for fragment in &mut self.fragments {
-            if !fragment.dead && fragment.low.0 < high && fragment.high.0 > low {
+            let is_of = |begin, end| begin < high && end > low;
+            if !fragment.dead && (is_of(fragment.low.0, fragment.high.0) || is_of(fragment.relied.start, fragment.relied.end)) {
                 fragment.dead = true;
                 emit::write_byte(fragment.host, emit::INT3);
                 for table in [abi::SLOT_RETURNS, abi::SLOT_JUMPS] {

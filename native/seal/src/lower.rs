@@ -10,6 +10,7 @@
 //! | `call L` | `push [return address]; jmp stub(L)`, and behind it the landing that the return comes to |
 //! | `call r/m` | save rcx, target in rcx and in `target`, its low 16 bits in rcx; `push [return address]`; jump through the table; landing |
 //! | `jmp r/m` | save rcx, target in rcx and in `target`, then `movzx ecx,cx; mov rcx,[jumps+rcx*8]; jrcxz miss; jmp rcx` |
+//! | `call [rip+d]`, `jmp [rip+d]` | where nobody writes the address: as if it stood in the instruction |
 //! | `mov r,[r*8+T]; jmp r` | `jmp [r*8+twin]`, where nobody writes the table (`tables`) |
 //! | `ret` | save rcx; `movzx ecx,word [rsp]; mov rcx,[returns+rcx*8]; jrcxz miss; lea rsp,[rsp+8]; jmp rcx` |
 //! | `ret n` | as `jmp [rsp]` with rsp moved |
@@ -22,7 +23,7 @@
 use alloc::vec::Vec;
 use core::mem::offset_of;
 
-use iced_x86::{Code as Op, EncodingKind, FlowControl, Instruction, Mnemonic, OpAccess, Register};
+use iced_x86::{EncodingKind, FlowControl, Instruction, Mnemonic, OpAccess, Register};
 
 use crate::abi::{Context, RCX};
 use crate::cache::{ExitKind, Fragment, Full, Thread, kind};
@@ -116,6 +117,7 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         host,
         end,
         incoming: u32::MAX,
+        relied: thread.scratch.relied.clone(),
         dead: false,
         copy,
     });
@@ -223,22 +225,22 @@ impl Lower<'_> {
         match instruction.flow_control() {
             FlowControl::Next | FlowControl::Exception | FlowControl::Interrupt => self.lend_and_copy(step),
             FlowControl::ConditionalBranch => self.conditional(step),
-            FlowControl::UnconditionalBranch => {
-                let target = GuestPc(instruction.near_branch_target());
+            FlowControl::UnconditionalBranch | FlowControl::IndirectBranch if step.target != 0 => {
                 if !step.followed {
-                    self.jump_to(target);
+                    self.jump_to(GuestPc(step.target));
                 }
                 return step.followed;
             }
+            FlowControl::UnconditionalBranch => self.plain(step), // virtual machine entries of other kinds: a fault here as natively
             FlowControl::IndirectBranch => {
                 self.load_target(instruction, pc);
                 self.through_jumps(0, pc);
                 return false;
             }
             FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => self.system_call(pc, next),
-            FlowControl::Call if instruction.code() == Op::Call_rel32_64 => {
+            FlowControl::Call | FlowControl::IndirectCall if step.target != 0 => {
                 self.restore_rcx(pc);
-                return self.call(Some(GuestPc(instruction.near_branch_target())), pc, next);
+                return self.call(Some(GuestPc(step.target)), pc, next);
             }
             FlowControl::Call => self.plain(step), // virtual machine calls, which fault here as they do natively
             FlowControl::IndirectCall => {

@@ -39,9 +39,13 @@ impl Range {
 struct Known {
     code: Vec<Range>,      // all that may be executed
     protected: Vec<Range>, // pages of it that are write-protected by us now
+    constant: Vec<Range>,  // what nobody may write or execute
+    varying: Vec<u64>,     // pages that were looked for there in vain
+    changed: bool,         // since the list was read
 }
 
-static KNOWN: Locked<Known> = Locked::new(Known { code: Vec::new(), protected: Vec::new() });
+static KNOWN: Locked<Known> =
+    Locked::new(Known { code: Vec::new(), protected: Vec::new(), constant: Vec::new(), varying: Vec::new(), changed: true });
 /// Pages that anything was ever translated from, by hash: most unmaps are of none.
 static TRANSLATED: [AtomicU64; BLOOM_WORDS] = [const { AtomicU64::new(0) }; BLOOM_WORDS];
 
@@ -154,19 +158,27 @@ pub fn executable(pc: u64) -> Option<Range> {
 
 fn read_maps(known: &mut Known) {
     known.code.clear();
+    known.constant.clear();
+    known.changed = false;
     each_map(|line| known.learn_line(line));
     known.settle();
 }
 
-/// Whether all of `low..high` may be read, and neither written nor executed, by anybody; by the kernel's list.
+/// Whether all of `low..high` may be read, and neither written nor executed, by anybody. Who relies on it says so by `translated` before.
 pub fn is_constant(low: u64, high: u64) -> bool {
-    let mut is = false;
-    if sys::mailbox().confined == 0 {
-        each_map(|line| {
-            is |= place_of(line).is_some_and(|(begin, end, rights)| begin <= low && high <= end && rights == b"r--p")
-        });
-    }
-    is
+    const VARYING_MAX: usize = 256;
+    let page = low & !(PAGE - 1);
+    KNOWN.with(|known| {
+        let is = |known: &Known| known.constant.iter().any(|r| r.low <= low && high <= r.high);
+        if is(known) || !known.changed || known.varying.contains(&page) || sys::mailbox().confined != 0 {
+            return is(known);
+        }
+        read_maps(known);
+        if !is(known) && known.varying.len() < VARYING_MAX {
+            known.varying.push(page);
+        }
+        is(known)
+    })
 }
 
 fn each_map(mut see: impl FnMut(&[u8])) {
@@ -207,7 +219,13 @@ fn place_of(line: &[u8]) -> Option<(u64, u64, &[u8])> {
 impl Known {
     fn learn_line(&mut self, line: &[u8]) {
         let Some((low, high, rights)) = place_of(line) else { return };
-        if rights[2] != b'x' || is_ours(low) {
+        if is_ours(low) {
+            return;
+        }
+        if rights == b"r--p" {
+            self.constant.push(Range { low, high, protection: PROT_READ, shared: false });
+        }
+        if rights[2] != b'x' {
             return;
         }
         let right = |at: usize, letter, bit| if rights[at] == letter { bit } else { 0 };
@@ -347,6 +365,9 @@ pub fn gone(low: u64, high: u64) {
     KNOWN.with(|known| {
         known.protected.retain(|r| r.low < low || r.low >= high);
         cut(&mut known.code, low, high);
+        cut(&mut known.constant, low, high);
+        known.varying.retain(|&page| page < low || page >= high);
+        known.changed = true;
         known.settle();
     });
     if was_translated(low, high) {

@@ -6,6 +6,7 @@
 //! middle), past a jump to code close by that has no fragment yet. It ends at a jump elsewhere, an indirect jump, a return.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use iced_x86::{
     Code as Op, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, Register,
@@ -24,6 +25,9 @@ const FOLLOW_BYTES_MAX: u64 = 0x4000;
 const PEEK_MAX: usize = 8;
 const PEEKED: usize = 1024;
 
+/// No memory: nothing lies in it, and it grows by the minimum and the maximum.
+pub const NONE: Range<u64> = Range { start: u64::MAX, end: 0 };
+
 /// The six arithmetic flags, as iced counts them.
 pub const FLAGS: u32 = 0x3f;
 
@@ -35,6 +39,7 @@ pub struct Step {
     pub displacement_at: u8, // within the instruction; 0: none
     pub followed: bool,      // a jump that the fragment goes on behind
     pub live: u8,            // flags that somebody may read, at its begin
+    pub target: u64,         // where a branch goes, if that is known; else 0
 }
 
 /// Room for one translation at a time, kept so that none is asked for each time.
@@ -42,8 +47,9 @@ pub struct Scratch {
     pub steps: Vec<Step>,
     pub bytes: Vec<u8>,
     pub info: InstructionInfoFactory,
-    pub watched: bool, // the code may be changed unseen: a short fragment, compared at each entry
-    pub live_out: u32, // flags that live where the fragment's end falls through to
+    pub relied: Range<u64>, // constants that branches are known by lie in there
+    pub watched: bool,      // the code may be changed unseen: a short fragment, compared at each entry
+    pub live_out: u32,      // flags that live where the fragment's end falls through to
     peeked: Vec<(u64, u8)>,
 }
 
@@ -53,6 +59,7 @@ impl Scratch {
             steps: Vec::with_capacity(INSTRUCTIONS_MAX + 1),
             bytes: Vec::with_capacity(INSTRUCTIONS_MAX * INSTRUCTION_BYTES_MAX),
             info: InstructionInfoFactory::new(),
+            relied: NONE,
             watched: false,
             live_out: FLAGS,
             peeked: Vec::new(),
@@ -146,6 +153,7 @@ fn decode(thread: &mut Thread, pc: GuestPc, most: usize) -> Result<GuestPc, Refu
 fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usize) -> Result<GuestPc, Refusal> {
     scratch.steps.clear();
     scratch.bytes.clear();
+    scratch.relied = NONE;
     let mut window = Window::new();
     let mut pc = start.0;
     let mut range = pages::executable(pc).ok_or(Refusal::Inexecutable)?;
@@ -182,12 +190,13 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
         let length = step.instruction.len();
         scratch.bytes.extend_from_slice(&bytes[..length]);
         let flow = step.instruction.flow_control();
+        step.target = target_of(&step.instruction, &mut scratch.relied);
         let mut next = pc + length as u64;
         let mut last = false;
         match flow {
-            FlowControl::UnconditionalBranch => {
-                let target = step.instruction.near_branch_target();
-                let near = is_near(step.instruction.code())
+            FlowControl::UnconditionalBranch | FlowControl::IndirectBranch => {
+                let target = step.target;
+                let near = target != 0
                     && !scratch.watched
                     && target.abs_diff(start.0) < FOLLOW_BYTES_MAX
                     && scratch.steps.len() < INSTRUCTIONS_MAX / 2
@@ -198,9 +207,7 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
                 next = if near { target } else { next };
                 last = !near;
             }
-            FlowControl::Return | FlowControl::IndirectBranch | FlowControl::Exception | FlowControl::XbeginXabortXend => {
-                last = true
-            }
+            FlowControl::Return | FlowControl::Exception | FlowControl::XbeginXabortXend => last = true,
             FlowControl::ConditionalBranch | FlowControl::Call | FlowControl::IndirectCall => {
                 last = is_far(step.instruction.code());
                 if thread.lookup(GuestPc(next)).is_some()
@@ -220,6 +227,49 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
         }
     }
     Ok(GuestPc(pc))
+}
+
+// Where a branch goes: what it says, or what stands in memory that nobody writes, as the linker has left it.
+fn target_of(instruction: &Instruction, relied: &mut Range<u64>) -> u64 {
+    match instruction.code() {
+        Op::Jmp_rel8_64 | Op::Jmp_rel32_64 | Op::Call_rel32_64 => {
+            let target = instruction.near_branch_target();
+            past_stub(target, relied).unwrap_or(target)
+        }
+        Op::Jmp_rm64 | Op::Call_rm64 => linked(instruction, relied).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+// Where a stub of the linker's at `pc` leads: it does nothing else.
+fn past_stub(pc: u64, relied: &mut Range<u64>) -> Option<u64> {
+    let mut window = Window::new();
+    let mut decoder = Decoder::with_ip(64, window.at(pc), pc, DecoderOptions::NONE);
+    let mut instruction = decoder.decode();
+    if instruction.code() == Op::Endbr64 {
+        instruction = decoder.decode();
+    }
+    if instruction.code() != Op::Jmp_rm64 || pages::executable(pc).is_none_or(|range| range.shared) {
+        return None;
+    }
+    let target = linked(&instruction, relied)?;
+    rely(pc, instruction.next_ip(), relied);
+    Some(target)
+}
+
+fn linked(branch: &Instruction, relied: &mut Range<u64>) -> Option<u64> {
+    let at = branch.ip_rel_memory_address();
+    if !branch.is_ip_rel_memory_operand() || branch.has_segment_prefix() {
+        return None;
+    }
+    pages::translated(at, at + 8); // first: should its rights change meanwhile, it is heard of
+    let target = if pages::is_constant(at, at + 8) { sys::read_guest_u64(at) } else { None };
+    target.inspect(|_| rely(at, at + 8, relied))
+}
+
+fn rely(low: u64, high: u64, relied: &mut Range<u64>) {
+    pages::translated(low, high);
+    *relied = relied.start.min(low)..relied.end.max(high);
 }
 
 fn is_near_call(instruction: &Instruction) -> bool {
@@ -274,7 +324,7 @@ fn liveness(thread: &mut Thread, next: GuestPc) {
     for at in (0..scratch.steps.len()).rev() {
         let instruction = scratch.steps[at].instruction;
         live = match instruction.flow_control() {
-            FlowControl::UnconditionalBranch if scratch.steps[at].followed => live,
+            FlowControl::UnconditionalBranch | FlowControl::IndirectBranch if scratch.steps[at].followed => live,
             FlowControl::UnconditionalBranch if is_near(instruction.code()) => {
                 peek(&mut scratch.peeked, instruction.near_branch_target())
             }

@@ -196,6 +196,32 @@ global_asm!(
     "48: mov eax, 11", "mov rdi, rbx", "mov esi, 0x1000", "syscall",
     "xor eax, eax", "xor ecx, ecx", "xor r11d, r11d",
     "done table",
+
+    // A call and a jump by addresses in memory that nobody may write, as a linker leaves them; then they are others.
+    "begin linked",
+    "mov eax, 9", "lea rdi, [r14+0x8000]", "mov esi, 0x1000", "mov edx, 3", "mov r10d, 0x32", "mov r8, -1", "xor r9d, r9d", "syscall",
+    "mov rbx, rax",
+    "lea rdx, [rip+52f]", "sub rax, rdx", "mov [rip+52f-4], eax",
+    "lea rdx, [rip+54f]", "lea rax, [rbx+8]", "sub rax, rdx", "mov [rip+54f-4], eax",
+    "xor r12d, r12d",
+    "lea rax, [rip+53f]", "mov [rbx], rax",
+    "50: lea rax, [rip+55f]", "test r12d, 1", "jz 2f", "lea rax, [rip+56f]", "2: mov [rbx+8], rax",
+    "mov eax, 10", "mov rdi, rbx", "mov esi, 0x1000", "mov edx, 1", "syscall",
+    "mov ebp, 5",
+    "51: .byte 0xff, 0x15, 0, 0, 0, 0", // call [rip+…]
+    "52: add r13, rax", "rol r13, 3",
+    "dec ebp",
+    "jnz 51b",
+    "mov eax, 10", "mov rdi, rbx", "mov esi, 0x1000", "mov edx, 3", "syscall",
+    "inc r12d", "cmp r12d, 4", "jb 50b",
+    "mov eax, 11", "mov rdi, rbx", "mov esi, 0x1000", "syscall",
+    "xor eax, eax", "xor ecx, ecx", "xor r11d, r11d",
+    "jmp r15",
+    "53: .byte 0xff, 0x25, 0, 0, 0, 0", // jmp [rip+…]
+    "54: ud2",
+    "55: mov eax, 1", "ret",
+    "56: mov eax, 0x10000", "ret",
+    "done linked",
 );
 
 macro_rules! programs {
@@ -219,6 +245,7 @@ programs! {
     copy: changing_copy changing_copy_end,
     kind: changing_kind changing_kind_end,
     table: changing_table changing_table_end,
+    linked: changing_linked changing_linked_end,
 }
 
 fn bytes(begin: u64, end: u64) -> Vec<u8> {

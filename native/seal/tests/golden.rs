@@ -58,6 +58,8 @@ fn rows() -> Vec<Row> {
         row("jmp-by-rip-far", &by_rip(&[0xff, 0x25], at, DATA[2].begin)),
         row("ret", &[0xc3]),
         row("jmp-by-constants", &[0x0f, 0xb6, 0xc0, 0x48, 0x8b, 0x04, 0xc5, 0, 0, 0, 0x33, 0xff, 0xe0]),
+        row("call-by-constant", &[0xff, 0x15, 0xfa, 0x0f, 0x10, 0]),
+        row("jmp-by-constant", &[0xff, 0x25, 0xfa, 0x0f, 0x10, 0]),
         row("ret-n", &[0xc2, 0x10, 0x00]),
         row("syscall", &[0x0f, 0x05]),
         row("fnstenv", &[0xd9, 0x30]),
@@ -189,8 +191,12 @@ fn instructions_become_what_they_did() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let at = CODE[1].begin;
     let mut changed = Vec::new();
-    // Of addresses, for a jump that indexes it.
-    assert_eq!(sys::call(sys::MMAP, [0x3300_0000, 0x1000, 1, 0x32, u64::MAX, 0]), 0x3300_0000);
+    // Addresses that nobody writes: a table for a jump that indexes it, and one.
+    for place in [0x3300_0000, at + 0x10_1000] {
+        assert_eq!(sys::call(sys::MMAP, [place, 0x1000, 3, 0x32, u64::MAX, 0]), place as i64);
+        sys::set_constant(place, at + 0x8_0000);
+        sys::call3(sys::MPROTECT, place, 0x1000, 1);
+    }
     inside::with(abi::mode::NONE, |inside| {
         for row in rows() {
             let mut code = row.code.clone();
