@@ -105,7 +105,7 @@ fn go_on(context: &mut Context, mut by: By) {
             signals::deliver_pending(context);
             by = By::Engine;
         }
-        if context.request == request::PARK || sys::mailbox().park != 0 {
+        if (context.request == request::PARK || sys::mailbox().park != 0) && context.moved == 0 {
             signals::block_all(); // one that came from here on would be forgotten
             if context.pending_signal != 0 {
                 continue;

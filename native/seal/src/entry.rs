@@ -126,7 +126,7 @@ global_asm!(
     ".globl seal_issue_syscall", "seal_issue_syscall:", "syscall",
     ".globl seal_issue_after", "seal_issue_after:",
     "pop r12", "pop rbp", "pop rbx", "ret",
-    "3:", "mov rax, -512", "jmp seal_issue_after",
+    "3:", "mov rax, {not_issued}", "jmp seal_issue_after",
 
     // ---- a child with memory of its own comes back from here like its parent, whatever stack was asked for. fn(context) -> answer
     ".globl seal_issue_fork", "seal_issue_fork:",
@@ -226,6 +226,7 @@ global_asm!(
     "seal_service seal_farewell, {farewell}",
     "seal_service seal_restore, {restore}",
     ".globl seal_text_end", "seal_text_end:",
+    not_issued = const NOT_ISSUED,
     rax = const offset_of!(Context, regs) + 8 * abi::RAX,
     rdx = const offset_of!(Context, regs) + 8 * abi::RDX, rbx = const offset_of!(Context, regs) + 8 * abi::RBX,
     rsp = const offset_of!(Context, regs) + 8 * abi::RSP, rbp = const offset_of!(Context, regs) + 8 * abi::RBP,
@@ -253,6 +254,9 @@ pub unsafe fn guarded_copy(to: *mut u8, from: *const u8, bytes: usize) -> usize 
     // SAFETY: the caller's; a fault between seal_copy_begin and seal_copy_end is turned into an early return.
     unsafe { seal_copy(to, from, bytes) }
 }
+
+/// The answer of `issue` where a signal came first: the call has not been made. No application ever sees it from the kernel.
+pub const NOT_ISSUED: i64 = -512;
 
 /// Issue the system call that the registers in `context` describe. Answers -512 if a signal came first.
 pub fn issue(context: &mut Context) -> i64 {

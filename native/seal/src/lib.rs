@@ -12,7 +12,7 @@
 //! | `translate`, `lower`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `recover` | from a host address back to the application's state |
-//! | `calls`, `threads`, `signals` | system calls, threads and children, signals |
+//! | `calls`, `pieces`, `threads`, `signals` | system calls, those that are made in parts, threads and children, signals |
 //! | `pages` | code that changes |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
 //!
@@ -32,6 +32,7 @@ pub mod heap;
 pub mod index;
 pub mod lower;
 pub mod pages;
+pub mod pieces;
 pub mod recover;
 pub mod shadow;
 pub mod signals;

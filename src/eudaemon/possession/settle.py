@@ -8,15 +8,31 @@ about to run other code on this thread, which the sequence may not survive.
 from __future__ import annotations
 
 import re
+import select
+import signal
+import socket
 import struct
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from eudaemon.possession import restart
+from eudaemon.possession.errors import PossessionError
 from eudaemon.possession.homeward import RED_ZONE
-from eudaemon.possession.look import Look, eintr_row, look, piecemeal, remaining_s, times_slept, waited_s
+from eudaemon.possession.look import (
+    TIMEVAL,
+    Look,
+    eintr_row,
+    left_at,
+    look,
+    piecemeal,
+    remaining_s,
+    socket_of,
+    times_slept,
+    waited_s,
+)
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.restart import ARGUMENTS, Deadline, Row
@@ -28,7 +44,13 @@ _LOOK_S = 0.001  # one that runs for so long, seen once in nothing of the kind, 
 _BETWEEN_PIECES_S = 0.02  # but not if it was in the middle before: it may have to wait for a processor
 _CLEARANCE_BYTES = 512  # below the red zone: further down than anything that the way home pushes
 _NOT_RUN_S = 0.005  # a thread that last ran so soon after we let it go has done nothing but fall asleep again
-_SETS = re.compile(r"^(SigPnd|ShdPnd|SigBlk|SigIgn):\s*([0-9a-f]+)", re.MULTILINE)
+# What has no effect by default.
+_UNHEARD = sum(1 << (number - 1) for number in (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH))
+_SETS = re.compile(r"^(SigPnd|ShdPnd|SigBlk|SigIgn|SigCgt):\s*([0-9a-f]+)", re.MULTILINE)
+_ISSUED_MAX = 4096
+_TIMEOUT_S_MIN = 0.1  # a shorter one might be over before the socket has its own again, for the next call
+_WAITS_S_MAX = 1.0  # until a thread that we let go waits in its call again
+_TIMESPEC_BYTES = 16
 _CRITICAL_AT = 8  # offset of `rseq_cs` in struct rseq
 
 
@@ -43,15 +65,24 @@ class Waiting:
     slept: int  # how often the thread has gone to sleep, this wait included
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Issued:
     """A call that we have issued again: until when it waits, and how it is recognised."""
 
     call: int
     argument: int
-    stack: int
     until_s: float
-    at_s: float
+    at_s: float  # when it began to wait
+    slept: int = 0  # how often the thread had gone to sleep then; 0: that was not seen
+
+    def is_it(self, seen: Look, row: Row, ran_s: float, slept: int) -> bool:
+        """Whether this is what a thread still waits in, that last ran then and has slept so often."""
+        same = (self.call, self.argument) == (seen.call, seen.arguments[row.argument])
+        return same and self.slept in (0, slept) and ran_s < self.at_s + _NOT_RUN_S
+
+
+# By process and thread. What a socket's deadline was, nobody else can tell once the call has been issued again.
+_ISSUED: dict[tuple[int, int], _Issued] = {}
 
 
 class Settler:
@@ -62,20 +93,27 @@ class Settler:
         self._kernel = kernel
         self._memory = memory
         self._pid = pid
-        self._issued: dict[int, _Issued] = {}
+        self.denied: dict[int, Waiting | None] = {}  # by thread: calls that said EINTR because of us
+        self._left: dict[int, tuple[int, bytes]] = {}  # by thread
+        self._limits: dict[int, tuple[int, _Issued]] = {}  # by thread: the option of a socket that is its deadline
 
     def watch(self, tid: int) -> Waiting | None:
         """Look at a thread before it is stopped. None: it may be stopped as it is."""
         slept = times_slept(self._pid, tid)
         seen = look(self._pid, tid)
-        row = eintr_row(self._kernel, self._pid, seen)
+        row, timeout_s = eintr_row(self._kernel, self._pid, seen)
+        self._left.pop(tid, None)
+        if seen is not None and (place := left_at(self._pid, tid, seen)):
+            with suppress(PossessionError):
+                self._left[tid] = place, self._memory.read(place, _TIMESPEC_BYTES)
         if seen is None or row is None:
             return None
         waited = waited_s(self._pid, tid)
         now_s = time.monotonic()
-        if self._is_ours(self._issued.get(tid), seen, row, now_s - (waited or 0.0)):
-            return Waiting(seen, row, self._issued[tid].until_s, True, slept)
-        left_s = remaining_s(row, seen.arguments, self._memory, waited or 0.0)
+        issued = _ISSUED.get((self._pid, tid))
+        if issued and issued.is_it(seen, row, now_s - (waited or 0.0), slept):
+            return Waiting(seen, row, issued.until_s, True, slept)
+        left_s = remaining_s(row, seen, self._memory, timeout_s, waited or 0.0)
         return Waiting(seen, row, None if left_s is None else now_s + left_s, waited is not None, slept)
 
     def await_pieces(self, tids: Iterable[int]) -> None:
@@ -106,7 +144,7 @@ class Settler:
             now_s = time.monotonic()
         for tid in busy:
             if tid in names:
-                self.remarks.append(f"{names[tid]} of thread {tid} may come back with a part: it did not end in time")
+                self._remark(f"{names[tid]} of thread {tid} may come back with a part: it did not end in time")
 
     def is_restful(self, tid: int) -> bool:
         """Whether a thread waits, and not in the middle of what it moves in pieces."""
@@ -115,10 +153,24 @@ class Settler:
 
     def settle(self, thread: Thread, waiting: Waiting | None) -> None:
         """Settle a stopped thread."""
+        self.forget(thread)
+        self.unwrite(thread)
         if not restart.in_call(thread.registers):
             self._leave_critical_section(thread)
         elif self.deny(thread):
-            self.shorten(thread, self.same(thread, waiting))
+            self.denied[thread.tid] = self.same(thread, waiting)
+            self.shorten(thread)
+
+    def forget(self, thread: Thread) -> None:
+        """Know nothing any more of the call that a thread was in."""
+        self.denied.pop(thread.tid, None)
+        self._limits.pop(thread.tid, None)
+
+    def unwrite(self, thread: Thread) -> None:
+        """Take back what the kernel has written because of us: how much is left of a sleep that goes on."""
+        place, before = self._left.get(thread.tid, (0, b""))
+        if place and thread.registers.result == -restart.ERESTART_RESTARTBLOCK:
+            self._memory.write(place, before)
 
     def deny(self, thread: Thread) -> bool:
         """Let a call that says EINTR because of us be issued again, as it was. False: it does not say that."""
@@ -141,39 +193,78 @@ class Settler:
         is_same = (registers.call, arguments, registers.rsp) == (seen.call, seen.arguments, seen.stack)
         return waiting if is_same and times_slept(self._pid, thread.tid) == waiting.slept + 1 else None
 
-    def shorten(self, thread: Thread, waiting: Waiting | None) -> None:
+    def shorten(self, thread: Thread) -> None:
         """Let a call that is issued again wait for no longer than what was left when it was looked at."""
         tid, registers = thread.tid, thread.registers
-        if waiting is None:
+        waiting = self.denied.get(tid)
+        if waiting is None or waiting.until_s is None:
             return
-        row = waiting.row
-        if row.deadline in (Deadline.RECEIVE, Deadline.SEND):
-            self.remarks.append(f"{row.name} of thread {tid} waits its whole timeout again: it belongs to the socket")
-        if waiting.until_s is None:
-            return
-        now_s = time.monotonic()
+        row, now_s = waiting.row, time.monotonic()
         left_s = max(0.0, waiting.until_s - now_s)
+        if row.option is not None and not left_s:
+            thread.registers = restart.answered(registers, row.timed_out)
+            self._limits.pop(tid, None)
+            return
         if row.deadline is Deadline.MILLISECONDS:
             setattr(registers, row.register, -int(-left_s * 1000 // 1))  # upwards: never before its time
-        else:
+        elif row.option is None:
             # Nobody's memory. The kernel reads it when the call is issued, before anything else runs on this stack.
             place = (registers.rsp - RED_ZONE - _CLEARANCE_BYTES) & -16
             self._memory.write(place, struct.pack("<qq", int(left_s), round(left_s % 1 * 1e9)))
             setattr(registers, row.register, place)
-        self._issued[tid] = _Issued(
-            registers.call, getattr(registers, row.register), registers.rsp, waiting.until_s, now_s
-        )
+        issued = _Issued(registers.call, getattr(registers, row.register), waiting.until_s, now_s)
+        if row.option is not None:
+            self._limits[tid] = row.option, issued
+        else:
+            _remember(self._pid, tid, issued)
         if not waiting.is_exact:
-            self.remarks.append(f"{row.name} of thread {tid} waits its whole timeout again: no scheduler statistics")
+            self._remark(f"{row.name} of thread {tid} waits its whole timeout again: no scheduler statistics")
 
-    @staticmethod
-    def _is_ours(issued: _Issued | None, seen: Look, row: Row, ran_s: float) -> bool:
-        return (
-            issued is not None
-            and (issued.call, issued.stack) == (seen.call, seen.stack)
-            and issued.argument == seen.arguments[row.argument]
-            and ran_s < issued.at_s + _NOT_RUN_S
-        )
+    def is_limited(self, thread: Thread) -> bool:
+        """Whether a thread goes back to a call whose deadline is its socket's: it is seen off as one of the last."""
+        return thread.tid in self._limits
+
+    def see_off(self, thread: Thread) -> None:
+        """Let a thread go.
+
+        A socket's timeout is no argument of the call. So it is what is left until the thread is seen to wait. Whoever
+        else uses the socket in that moment is cut short as well; and should we be killed then, it stays so.
+        """
+        option, issued = self._limits.pop(thread.tid, (0, None))
+        if issued is None:
+            thread.detach()
+            return
+        try:
+            peer = socket_of(self._kernel, self._pid, issued.argument)
+        except (OSError, PossessionError):
+            thread.detach()
+            return
+        with peer:
+            if _is_ready(peer, option):
+                thread.detach()
+                return
+            timeout = peer.getsockopt(socket.SOL_SOCKET, option, TIMEVAL.size)
+            left_us = int(max(issued.until_s - time.monotonic(), _TIMEOUT_S_MIN) * 1e6)
+            slept = times_slept(self._pid, thread.tid)
+            peer.setsockopt(socket.SOL_SOCKET, option, TIMEVAL.pack(*divmod(left_us, 1_000_000)))
+            try:
+                thread.detach()
+                self._await_call(thread.tid, issued)
+            finally:
+                peer.setsockopt(socket.SOL_SOCKET, option, timeout)
+        if times_slept(self._pid, thread.tid) == slept + 1:
+            issued.at_s, issued.slept = time.monotonic(), slept + 1
+            _remember(self._pid, thread.tid, issued)
+
+    def _await_call(self, tid: int, issued: _Issued) -> None:
+        until_s = time.monotonic() + _WAITS_S_MAX
+        while (seen := look(self._pid, tid)) is None or seen.call != issued.call:
+            if time.monotonic() > until_s or times_slept(self._pid, tid) < 0:
+                return
+
+    def _remark(self, text: str) -> None:
+        if text not in self.remarks:
+            self.remarks.append(text)
 
     def _leave_critical_section(self, thread: Thread) -> None:
         address, _, _ = self._kernel.get_rseq(thread.tid)
@@ -184,6 +275,19 @@ class Settler:
                 thread.registers.rip = abort
 
 
+def _remember(pid: int, tid: int, issued: _Issued) -> None:
+    if len(_ISSUED) > _ISSUED_MAX:
+        _ISSUED.clear()
+    _ISSUED[pid, tid] = issued
+
+
+def _is_ready(peer: socket.socket, option: int) -> bool:
+    """Whether a call with this timeout would not wait."""
+    poll = select.poll()
+    poll.register(peer, select.POLLIN if option == socket.SO_RCVTIMEO else select.POLLOUT)
+    return bool(poll.poll(0))
+
+
 def deliverable(pid: int, tid: int) -> bool:
     """Whether a signal is pending that the thread takes: then an EINTR is true."""
     try:
@@ -191,4 +295,6 @@ def deliverable(pid: int, tid: int) -> bool:
     except OSError:
         return False
     sets = {name: int(value, 16) for name, value in _SETS.findall(text)}
-    return bool((sets["SigPnd"] | sets["ShdPnd"]) & ~sets["SigBlk"] & ~sets["SigIgn"])
+    # To a tracer the kernel tells also those that nobody would hear of.
+    unheard = sets["SigBlk"] | sets["SigIgn"] | (_UNHEARD & ~sets["SigCgt"])
+    return bool((sets["SigPnd"] | sets["ShdPnd"]) & ~unheard)

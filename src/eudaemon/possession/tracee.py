@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 from eudaemon.possession.errors import Busy, OperationFailed, PossessionError, Refused, Vanished
 from eudaemon.possession.homeward import STOP_SIGNAL
@@ -110,16 +111,34 @@ class Thread:
         self.is_stopped = False
 
 
+class Settles(Protocol):
+    """Who sees to it that a thread never learns that it was stopped: looks at it before, and settles it after."""
+
+    def watch(self, tid: int) -> object:
+        """Look at a thread that is about to be stopped; what is seen is handed to `settle`."""
+
+    def settle(self, thread: Thread, seen: Any) -> None:
+        """Make a stopped thread's registers such that it may go on. `seen`: None after a further stop."""
+
+    def is_limited(self, thread: Thread) -> bool:
+        """Whether it takes a while to see this thread off, so that it goes last."""
+
+    def see_off(self, thread: Thread) -> None:
+        """Let a stopped thread go."""
+
+
 class Seizure:
     """Some or all threads of one process, seized."""
 
-    def __init__(self, kernel: Kernel, pid: int, options: int = OPTION_SYSGOOD) -> None:
+    def __init__(self, kernel: Kernel, pid: int, options: int = OPTION_SYSGOOD, settles: Settles | None = None) -> None:
         self.pid = pid
         self.threads: dict[int, Thread] = {}
         self.began_ns = 0
         self.owed: list[tuple[int, int]] = []  # thread and signal, of threads that are gone from here
         self._kernel = kernel
         self._options = options
+        self._settles = settles
+        self._watched: dict[int, object] = {}
 
     def seize(self, spare: Callable[[int], bool] = lambda _: False) -> None:
         """Stop all threads, but those that are to be spared, until a listing shows none that is new."""
@@ -141,6 +160,8 @@ class Seizure:
 
     def stop(self, tids: Iterable[int]) -> None:
         """Seize and stop these threads. One that ends meanwhile is forgotten."""
+        if self._settles:
+            self._watched = {tid: self._settles.watch(tid) for tid in tids}
         new = [thread for tid in tids if (thread := self._seized(tid)) is not None]
         self.interrupt(new)
 
@@ -152,7 +173,8 @@ class Seizure:
         for thread in running:
             with suppress(Vanished):
                 self._kernel.interrupt(thread.tid)
-        for thread in running:
+        busy: Busy | None = None
+        for thread in running:  # all of them, also behind one that does not stop: each is settled where it stands
             try:
                 self._take(thread, dropped)
             except Vanished:
@@ -161,10 +183,15 @@ class Seizure:
                 state = state_of(self.pid, thread.tid)
                 if state.startswith(("Z", "X")):  # the first thread is told of last, when all others are buried
                     raise Vanished(f"process {self.pid} has ended") from None
-                raise Busy(
+                busy = Busy(
                     f"thread {thread.tid} of process {self.pid} does not stop: {state}",
                     "a parent in vfork and a thread that waits for a disk cannot be stopped; try again later",
-                ) from None
+                )
+            else:
+                if self._settles:
+                    self._settles.settle(thread, self._watched.pop(thread.tid, None))
+        if busy is not None:
+            raise busy
 
     def _take(self, thread: Thread, dropped: int) -> None:
         """Take a stopped thread. Raises `TimeoutError` soon for one that cannot stop: the others stand meanwhile."""
@@ -194,7 +221,7 @@ class Seizure:
         # Who stands goes first: a parent in vfork stops only when its child, which may wait for one of them, has gone.
         # Among equals the first thread goes last, for its end is told of last.
         last_to_first = list(self.threads.values())[::-1]
-        for thread in sorted(last_to_first, key=lambda thread: not thread.is_stopped):
+        for thread in sorted(last_to_first, key=lambda thread: (not thread.is_stopped, self.is_limited(thread))):
             with suppress(Vanished, TimeoutError):
                 self._let_go(thread)
             self.owed += [(thread.tid, number) for number in thread.owed]
@@ -202,6 +229,19 @@ class Seizure:
         for tid, number in self.owed:
             send(self.pid, tid, number)
         self.owed.clear()
+
+    def release(self, threads: Iterable[Thread]) -> None:
+        """Let some threads go that are stopped, with the registers that they are to have."""
+        for thread in sorted(threads, key=self.is_limited):
+            with suppress(Vanished):
+                thread.put_back()
+                self._let_go(thread)
+            self.owed += [(thread.tid, number) for number in thread.owed]
+            del self.threads[thread.tid]
+
+    def is_limited(self, thread: Thread) -> bool:
+        """Whether it takes a while to see this thread off."""
+        return self._settles is not None and self._settles.is_limited(thread)
 
     def listing(self) -> list[int]:
         """Return the process's threads, without those that have ended and are only not buried yet."""
@@ -227,8 +267,14 @@ class Seizure:
     def _let_go(self, thread: Thread) -> None:
         if not thread.is_stopped:
             self._kernel.interrupt(thread.tid)
-            thread.wait()
-        thread.detach()
+            thread.take()
+            if self._settles is not None:
+                self._settles.settle(thread, None)
+                thread.put_back()
+        if self._settles is not None:
+            self._settles.see_off(thread)
+        else:
+            thread.detach()
 
 
 def _trap_bytes(tid: int, rip: int) -> int:

@@ -36,16 +36,13 @@ def wake(planted: Planted) -> int:
     Raises `Undone` if that fails; all threads run natively then, and the engine lies there unused.
     """
     target = planted.target
-    seizure = Seizure(target.kernel, target.pid, target.options)
+    seizure = target.take_held()
     slots = _free_slots(planted)
     shadowed = planted.mailbox.one("shadow_offset") != 0
-    target.settler.await_pieces(seizure.listing())
-    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     with frozen(seizure):
         seizure.seize()
         threads = list(seizure.threads.values())
         for thread in threads:
-            target.settler.settle(thread, watched.get(thread.tid))
             check_registers(target.pid, thread, shadowed)
         taken_over = False
         try:
@@ -134,6 +131,7 @@ def _fill(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None:
         raw = fill_context(
             record, restart.at_boundary(thread.registers), tid=inner[thread.tid], state=prepared, mask=thread.mask,
             rseq_address=address, rseq_bytes=size, rseq_signature=signature, hold=target.confined,
+            moved=restart.moved_a_part(thread.registers),
         )  # fmt: skip
         target.memory.write(slot, raw)
 
