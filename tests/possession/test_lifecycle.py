@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from eudaemon.possession.engine import Engine
 from eudaemon.possession.status import status_of
 from eudaemon.possession.tracee import state_of
 from possession import engines
-from possession.ctl import Victim, Victims, residue
+from possession.ctl import Victim, Victims, residue, wait_for
 
 CYCLES = 8
 
@@ -74,6 +73,18 @@ def test_threads_under_a_filter_make_no_call_that_it_forbids(victims: Victims, s
     before = residue(victim.pid)
     for _ in range(CYCLES):
         with possess(victim.pid, engine=engines.real()):
+            victim.good()
+        victim.good(1)
+    assert residue(victim.pid) == before
+
+
+def test_in_a_root_without_proc(victims: Victims, started: list[Victim], engine: Engine, tmp_path: Path) -> None:
+    victim = victims.start("ctl_chroot", str(tmp_path))
+    started.append(victim)
+    victim.good(1)
+    before = residue(victim.pid)
+    for _ in range(CYCLES):
+        with possess(victim.pid, engine=engine):
             victim.good()
         victim.good(1)
     assert residue(victim.pid) == before
@@ -271,13 +282,3 @@ def test_without_an_engine_it_says_what_to_do(tmp_path: Path) -> None:
 
     with pytest.raises(PossessionError, match="make engine"):
         load_engine(tmp_path)
-
-
-def wait_for(condition: object) -> None:
-    """Wait until something holds."""
-    assert callable(condition)
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError(condition)

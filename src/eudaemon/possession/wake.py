@@ -38,7 +38,7 @@ def wake(planted: Planted) -> int:
     target = planted.target
     seizure = Seizure(target.kernel, target.pid, target.options)
     slots = _free_slots(planted)
-    shadowed = planted.mailbox.one("shadow_offset") != 0
+    shadowed, blind = planted.mailbox.get("shadow_offset", "blind")
     target.settler.await_pieces(seizure.listing())
     watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     with frozen(seizure):
@@ -46,10 +46,12 @@ def wake(planted: Planted) -> int:
         threads = list(seizure.threads.values())
         for thread in threads:
             target.settler.settle(thread, watched.get(thread.tid))
-            check_registers(target.pid, thread, shadowed)
+            check_registers(target.pid, thread, bool(shadowed))
         taken_over = False
         try:
             slots += _more_slots(planted, threads[0], len(threads) - len(slots))
+            if blind:
+                planted.mailbox.write_code(read_maps(target.pid))
             with planted.loan(threads[0]) as loan:
                 taken_over = True
                 planted.call(loan, "seal_take_over")
