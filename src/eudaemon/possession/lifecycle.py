@@ -8,24 +8,21 @@ attached: a controller may end, and another one takes over with `adopt`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
 from eudaemon.possession import refuse
 from eudaemon.possession.engine import Engine, load_engine
-from eudaemon.possession.errors import Busy, PossessionError, Refused, Replaced, Vanished
+from eudaemon.possession.errors import PossessionError, Refused, Replaced, Vanished
 from eudaemon.possession.plant import plant
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.target import Target, opened
+from eudaemon.possession.tracee import patiently
 from eudaemon.possession.wake import wake
 from eudaemon.possession.withdraw import withdraw
 
 MODES = ("none", "shadow")
-TRIES_MAX = 100
-TRY_S = 0.01
 
 
 class Possession:
@@ -66,7 +63,7 @@ class Possession:
                     self._lost(f"process {self.pid} has executed another program, or somebody else has released it")
                     return
                 planted = Planted(target, mailbox)
-                self.released_ns = _patiently(lambda: withdraw(planted))
+                self.released_ns = patiently(lambda: withdraw(planted))
             except Replaced as error:
                 self._lost(error.reason)
             self.remarks += target.settler.remarks
@@ -99,7 +96,7 @@ def _possess(target: Target, mode: str) -> int:
     _refuse_possessed(target)
     planted = plant(target, mode)
     try:
-        return _patiently(lambda: wake(planted))
+        return patiently(lambda: wake(planted))
     except Vanished:
         raise
     except PossessionError:
@@ -118,16 +115,6 @@ def adopt(pid: int, *, engine: Engine | None = None, kernel: Kernel | None = Non
         if target.mailbox() is None:
             raise Refused(f"process {pid} is not possessed", f"possess it: eudaemon possess {pid}")
     return possession
-
-
-def _patiently(step: Callable[[], int]) -> int:
-    """Take a step for which all threads must stand, and again a little later while one of them cannot."""
-    for _ in range(TRIES_MAX):
-        try:
-            return step()
-        except Busy:
-            time.sleep(TRY_S)
-    return step()
 
 
 def _refuse_possessed(target: Target) -> None:

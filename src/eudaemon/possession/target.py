@@ -14,7 +14,7 @@ from functools import cached_property
 from eudaemon.possession import homeward
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.engine import Engine
-from eudaemon.possession.errors import PossessionError, Refused, Vanished
+from eudaemon.possession.errors import Busy, PossessionError, Refused, Vanished
 from eudaemon.possession.mailbox import Mailbox, find_mailbox
 from eudaemon.possession.maps import LOW_END, read_maps
 from eudaemon.possession.memory import PAGE, Memory, up
@@ -22,7 +22,7 @@ from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, K
 from eudaemon.possession.refuse import is_filtered
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
 from eudaemon.possession.settle import Settler, Waiting
-from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops
+from eudaemon.possession.tracee import LATER, NAP_S, Seizure, Thread, heeding_stops, patiently, waits_for_child
 
 _VDSO_LOOKS_MAX = 20
 
@@ -110,19 +110,24 @@ class Target:
     @contextmanager
     def all_threads(self) -> Iterator[Seizure]:
         """Stop all threads, none of them on a way home that nobody waits at the end of; let them go afterwards."""
-        seizure = Seizure(self.kernel, self.pid, self.options)
-        self.settler.await_pieces(seizure.listing())
-        watched = {tid: self.settler.watch(tid) for tid in seizure.listing()}
+        seizure = patiently(self._stop_all)
         try:
-            seizure.seize()
-            self.settle(seizure, watched)
             yield seizure
         finally:
             seizure.detach()
 
+    def _stop_all(self) -> Seizure:
+        seizure = Seizure(self.kernel, self.pid, self.options)
+        self.settler.await_pieces(seizure.listing())
+        watched = {tid: self.settler.watch(tid) for tid in seizure.listing()}
+        with or_let_go(seizure):
+            seizure.seize()
+            self.settle(seizure, watched)
+        return seizure
+
     def settle(self, seizure: Seizure, watched: Mapping[int, Waiting | None]) -> None:
         """Settle all stopped threads; one that a controller that was killed had borrowed first comes home."""
-        for thread in seizure.threads.values():
+        for thread in list(seizure.threads.values()):
             seizure.let_out(thread, self.is_homeward)
             self.settler.settle(thread, watched.get(thread.tid))
             thread.put_back()
@@ -150,19 +155,21 @@ class Target:
     @contextmanager
     def one_thread(self) -> Iterator[Thread]:
         """Stop the thread that minds it least, and let it go again afterwards."""
-        seizure = Seizure(self.kernel, self.pid, self.options)
-        tid, watched = self._least_minding(seizure.listing())
+        seizure = patiently(self._stop_one)
         try:
-            seizure.stop([tid])
-            if tid not in seizure.threads:
-                raise Vanished(f"thread {tid} has ended")
-            thread = seizure.threads[tid]
-            seizure.let_out(thread, self.is_homeward)
-            self.settler.settle(thread, watched)
-            thread.put_back()
+            (thread,) = seizure.threads.values()
             yield thread
         finally:
             seizure.detach()
+
+    def _stop_one(self) -> Seizure:
+        seizure = Seizure(self.kernel, self.pid, self.options)
+        with or_let_go(seizure):
+            while not seizure.threads:  # one may end before it stands
+                tid, watched = self._least_minding(seizure.listing())
+                seizure.stop([tid])
+            self.settle(seizure, {tid: watched})
+        return seizure
 
     @contextmanager
     def loan(self, thread: Thread, site: Site) -> Iterator[Loan]:
@@ -171,15 +178,28 @@ class Target:
             yield loan
 
     def _least_minding(self, tids: list[int]) -> tuple[int, Waiting | None]:
-        restful = [tid for tid in tids if self.settler.is_restful(tid)]
+        able = [tid for tid in tids if not waits_for_child(self.pid, tid)]
+        if not able:
+            raise Busy(f"process {self.pid} waits in vfork for its child", LATER)
+        restful = [tid for tid in able if self.settler.is_restful(tid)]
         if not restful:
-            self.settler.await_pieces(tids[:1])
+            self.settler.await_pieces(able[:1])
         waiting: dict[int, Waiting | None] = {}
-        for tid in restful or tids[:1]:
+        for tid in restful or able[:1]:
             waiting[tid] = self.settler.watch(tid)
             if waiting[tid] is None:
                 return tid, None
         return next(iter(waiting.items()))
+
+
+@contextmanager
+def or_let_go(seizure: Seizure) -> Iterator[None]:
+    """If what is done within fails, all threads of the seizure are let go."""
+    try:
+        yield
+    except BaseException:
+        seizure.detach()
+        raise
 
 
 @contextmanager

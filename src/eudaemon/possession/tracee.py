@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from eudaemon.possession.errors import Busy, OperationFailed, PossessionError, Refused, Vanished
 from eudaemon.possession.homeward import STOP_SIGNAL
@@ -28,7 +29,15 @@ STOP_S_MAX = 2.0  # how long a thread may take to stop
 SOON_S = 0.03  # and how long before it is asked whether it can
 SPINS_MAX = 20  # looks without a pause
 NAP_S = 0.001  # at most, where SIGCHLD goes to another thread of ours
+BUSY_S_MAX = 10.0  # how long a thread that cannot be stopped is waited for
+BUSY_NAP_S = 0.002
 LISTINGS_MAX = 100  # of threads, until two agree
+LATER = "a parent in vfork and a thread that waits for a disk cannot be stopped; try again later"
+_LINKS = 2  # of /proc/PID/task itself; each thread is one more
+_VFORKS = frozenset(("56", "58", "435"))  # clone, vfork, clone3
+
+
+T = TypeVar("T")
 
 
 class Thread:
@@ -47,8 +56,17 @@ class Thread:
 
     def wait(self, within_s: float = STOP_S_MAX) -> Stop:
         """Wait until it stops. Raises `Vanished` if it ends, `TimeoutError` if it does neither."""
-        status = _wait(self._kernel, self.tid, within_s)
-        stop = read_status(status)
+        until_s = time.monotonic() + within_s
+        while True:
+            try:
+                stop = read_status(_wait(self._kernel, self.tid, min(SOON_S, within_s)))
+                break
+            except TimeoutError:
+                # The first thread's end is told when all others are buried, which is perhaps for us to do.
+                if state_of(self.tid, self.tid).startswith(_ENDED):
+                    raise Vanished(f"thread {self.tid} has ended") from None
+                if time.monotonic() > until_s:
+                    raise
         if stop.why is Why.ENDED:
             self.is_stopped = False
             raise Vanished(f"thread {self.tid} has ended")
@@ -120,10 +138,17 @@ class Seizure:
         self.owed: list[tuple[int, int]] = []  # thread and signal, of threads that are gone from here
         self._kernel = kernel
         self._options = options
+        self._dying: list[Thread] = []  # seized, found gone, and perhaps not buried yet
 
     def seize(self, spare: Callable[[int], bool] = lambda _: False) -> None:
-        """Stop all threads, but those that are to be spared, until a listing shows none that is new."""
+        """Stop all threads, but those that are to be spared, until a listing shows none that is new.
+
+        Raises `Busy`, before any is touched, while one waits for its child.
+        """
         spared: set[int] = set()
+        for tid in self.listing():
+            if tid not in self.threads and waits_for_child(self.pid, tid):
+                raise Busy(f"thread {tid} of process {self.pid} waits in vfork for its child", LATER)
         for _ in range(LISTINGS_MAX):
             new = [tid for tid in self.listing() if tid not in self.threads and tid not in spared]
             wanted = []
@@ -133,8 +158,6 @@ class Seizure:
                 else:
                     wanted.append(tid)
             if not wanted:
-                if not self.threads and not spared:
-                    raise Vanished(f"process {self.pid} has ended")
                 return
             self.stop(wanted)
         raise Refused(f"process {self.pid} makes threads faster than they can be stopped", "try again")
@@ -156,15 +179,10 @@ class Seizure:
             try:
                 self._take(thread, dropped)
             except Vanished:
-                self.threads.pop(thread.tid, None)
+                self.forget(thread)
             except TimeoutError:
                 state = state_of(self.pid, thread.tid)
-                if state.startswith(("Z", "X")):  # the first thread is told of last, when all others are buried
-                    raise Vanished(f"process {self.pid} has ended") from None
-                raise Busy(
-                    f"thread {thread.tid} of process {self.pid} does not stop: {state}",
-                    "a parent in vfork and a thread that waits for a disk cannot be stopped; try again later",
-                ) from None
+                raise Busy(f"thread {thread.tid} of process {self.pid} does not stop: {state}", LATER) from None
 
     def _take(self, thread: Thread, dropped: int) -> None:
         """Take a stopped thread. Raises `TimeoutError` soon for one that cannot stop: the others stand meanwhile."""
@@ -189,27 +207,43 @@ class Seizure:
             if thread.tid not in self.threads:
                 return
 
-    def detach(self) -> None:
-        """Let all go. What cannot be told so because it runs is stopped first; what has ended is no loss."""
+    def forget(self, thread: Thread) -> None:
+        """Count a thread no longer, for it has ended."""
+        self._dying.append(self.threads.pop(thread.tid))
+
+    def detach(self, kept: Thread | None = None) -> None:
+        """Let all go but one. What runs is stopped first, for it cannot be told otherwise; what has ended is buried."""
+        leaving = [*self._dying, *(thread for thread in self.threads.values() if thread is not kept)]
+        self._dying.clear()
+        self.threads = {} if kept is None else {kept.tid: kept}
         # Who stands goes first: a parent in vfork stops only when its child, which may wait for one of them, has gone.
-        # Among equals the first thread goes last, for its end is told of last.
-        last_to_first = list(self.threads.values())[::-1]
-        for thread in sorted(last_to_first, key=lambda thread: not thread.is_stopped):
-            with suppress(Vanished, TimeoutError):
-                self._let_go(thread)
-            self.owed += [(thread.tid, number) for number in thread.owed]
-            del self.threads[thread.tid]
-        for tid, number in self.owed:
-            send(self.pid, tid, number)
-        self.owed.clear()
+        left = [thread for thread in leaving if not (thread.is_stopped and _let_go(thread))]
+        for thread in sorted(left, key=lambda thread: thread.tid == self.pid):  # whose end is told of last
+            with suppress(Vanished):
+                self._stop_and_let_go(thread)
+        self.owed += [(thread.tid, number) for thread in leaving for number in thread.owed]
+        if kept is None:
+            for tid, number in self.owed:
+                send(self.pid, tid, number)
+            self.owed.clear()
 
     def listing(self) -> list[int]:
-        """Return the process's threads, without those that have ended and are only not buried yet."""
+        """Return the process's threads, without those that have ended and are only not buried yet.
+
+        Raises `Vanished` if there are none.
+        """
+        place = f"/proc/{self.pid}/task"
         try:
-            tids = [int(name) for name in os.listdir(f"/proc/{self.pid}/task")]  # noqa: PTH208  # the shorter freeze
+            for _ in range(LISTINGS_MAX):
+                tids = [int(name) for name in os.listdir(place)]  # noqa: PTH208  # the shorter freeze
+                if os.stat(place).st_nlink == len(tids) + _LINKS:  # noqa: PTH116
+                    break  # if not, one has ended meanwhile, and the kernel may have lost its place and left out others
         except (FileNotFoundError, ProcessLookupError):
             raise Vanished(f"process {self.pid} has ended") from None
-        return [tid for tid in tids if tid in self.threads or not state_of(self.pid, tid).startswith(("Z", "X"))]
+        alive = [tid for tid in tids if tid in self.threads or not state_of(self.pid, tid).startswith(_ENDED)]
+        if not alive:
+            raise Vanished(f"process {self.pid} has ended")
+        return alive
 
     def _seized(self, tid: int) -> Thread | None:
         thread = Thread(self._kernel, tid)
@@ -218,17 +252,34 @@ class Seizure:
         except Vanished:
             return None
         except OperationFailed:
-            if state_of(self.pid, tid).startswith(("Z", "X", "gone")):
+            if state_of(self.pid, tid).startswith(_ENDED):
                 return None
             raise
         self.threads[tid] = thread
         return thread
 
-    def _let_go(self, thread: Thread) -> None:
-        if not thread.is_stopped:
+    def _stop_and_let_go(self, thread: Thread) -> None:
+        """Stop a thread to let it go. One that has ended is buried: before that its process's end is told to nobody."""
+        with suppress(Vanished):
             self._kernel.interrupt(thread.tid)
-            thread.wait()
+        while True:
+            try:
+                stop = read_status(_wait(self._kernel, thread.tid, STOP_S_MAX))
+            except TimeoutError:
+                if state_of(self.pid, thread.tid).startswith(_ENDED):
+                    return  # the first thread, and others live
+                continue  # it will stop one day, and then somebody must be there
+            if stop.why is Why.ENDED or _let_go(thread):
+                return
+
+
+def _let_go(thread: Thread) -> bool:
+    """Let a thread go that stands, and send again what was taken from it. False: it has ended."""
+    try:
         thread.detach()
+    except Vanished:
+        return False
+    return True
 
 
 def _trap_bytes(tid: int, rip: int) -> int:
@@ -254,15 +305,26 @@ def state_of(pid: int, tid: int) -> str:
     return _STATES.get(letter, letter)
 
 
+def waits_for_child(pid: int, tid: int) -> bool:
+    """Whether a thread waits in vfork: nothing but its child's end, or its child's next program, wakes it."""
+    try:
+        if not state_of(pid, tid).startswith("D"):
+            return False
+        return Path(f"/proc/{pid}/task/{tid}/syscall").read_text(encoding="ascii").split()[0] in _VFORKS
+    except OSError:
+        return False
+
+
 def send(pid: int, tid: int, number: int) -> None:
     """Send a signal again that we took from a thread; a stop is the process's affair."""
     with suppress(ProcessLookupError):
         if number in (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
             os.kill(pid, number)
         else:
-            signal.pidfd_send_signal(os.pidfd_open(pid), number) if tid == pid else os.kill(tid, number)
+            os.kill(tid, number)
 
 
+_ENDED = ("Z", "X", "gone")
 _STATES = {
     "R": "R (running)", "S": "S (sleeping)", "D": "D (waits for a device)", "T": "T (stopped)",
     "t": "t (stopped by a tracer)", "Z": "Z (has ended)", "X": "X (has ended)",
@@ -284,6 +346,21 @@ def _wait(kernel: Kernel, tid: int, within_s: float) -> int:
         if time.monotonic() > until_s:
             raise TimeoutError
         signal.sigtimedwait((signal.SIGCHLD,), NAP_S)
+
+
+def patiently(step: Callable[[], T]) -> T:
+    """Take a step for which threads must stand, and again while one of them cannot. Raises `Busy` if that lasts.
+
+    All run meanwhile: the child of a parent in vfork may need them to come to its end.
+    """
+    until_s = time.monotonic() + BUSY_S_MAX
+    while True:
+        try:
+            return step()
+        except Busy:
+            if time.monotonic() > until_s:
+                raise
+        time.sleep(BUSY_NAP_S)
 
 
 @contextmanager

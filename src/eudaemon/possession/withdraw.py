@@ -165,7 +165,7 @@ def _park(leaving: Leaving, busy: list[Thread]) -> None:
         try:
             stop = thread.wait(PARK_TRY_S)
         except Vanished:
-            del leaving.seizure.threads[thread.tid]
+            leaving.seizure.forget(thread)
             continue
         except TimeoutError:
             leaving.seizure.interrupt([thread])
@@ -209,9 +209,7 @@ def _the_others_go(seizure: Seizure) -> Thread:
     for thread in others:
         with suppress(Vanished):
             thread.put_back()
-            thread.detach()
-        seizure.owed += [(thread.tid, number) for number in thread.owed]
-        del seizure.threads[thread.tid]
+    seizure.detach(kept=last)
     return last
 
 
