@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from eudaemon.possession import MODES, PossessionError, Refused, Vanished, adopt, possess
+from eudaemon.possession import MODES, PossessionError, Refused, Vanished, adopt, possess, tracee
 from eudaemon.possession.engine import Engine
+from eudaemon.possession.errors import Busy
 from eudaemon.possession.status import status_of
 from eudaemon.possession.tracee import state_of
 from possession import engines
@@ -82,12 +83,10 @@ def test_in_a_root_without_proc(victims: Victims, started: list[Victim], engine:
     victim = victims.start("ctl_chroot", str(tmp_path))
     started.append(victim)
     victim.good(1)
-    before = residue(victim.pid)
     for _ in range(CYCLES):
         with possess(victim.pid, engine=engine):
             victim.good()
         victim.good(1)
-    assert residue(victim.pid) == before
 
 
 def test_possessed_twice_is_refused(victims: Victims, started: list[Victim], engine: Engine) -> None:
@@ -153,6 +152,33 @@ def test_who_moves_much_in_pieces_is_waited_for(victims: Victims, started: list[
         possession.release()
         assert not possession.remarks
     victim.good(1)
+
+
+def test_a_parent_in_vfork_is_waited_for(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_vfork", "100")
+    started.append(victim)
+    victim.good(1)
+    before = residue(victim.pid)
+    for _ in range(3):
+        with possess(victim.pid, engine=engine):
+            victim.good(1)
+        victim.good(1)
+    assert residue(victim.pid) == before
+
+
+def test_a_parent_in_vfork_whose_child_lives_on_is_let_be(
+    victims: Victims, started: list[Victim], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracee, "BUSY_S_MAX", 0.1)
+    victim = victims.start("ctl_vfork")
+    started.append(victim)
+    assert victim.line() == "good"
+    before = residue(victim.pid)
+    with pytest.raises(Busy, match=r"does not stop.*vfork"):
+        possess(victim.pid, engine=engine)
+    assert residue(victim.pid) == before
+    victim.say("\n")
+    assert victim.line() == "good"
 
 
 def execute(victim: Victim) -> None:

@@ -14,7 +14,7 @@ from functools import cached_property
 from eudaemon.possession import homeward
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.engine import Engine
-from eudaemon.possession.errors import Busy, PossessionError, Refused, Vanished
+from eudaemon.possession.errors import PossessionError, Refused, Vanished
 from eudaemon.possession.mailbox import Mailbox, find_mailbox
 from eudaemon.possession.maps import LOW_END, read_maps
 from eudaemon.possession.memory import PAGE, Memory, up
@@ -22,7 +22,7 @@ from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, K
 from eudaemon.possession.refuse import is_filtered
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
 from eudaemon.possession.settle import Settler, Waiting
-from eudaemon.possession.tracee import LATER, NAP_S, Seizure, Thread, heeding_stops, patiently, waits_for_child
+from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops, patiently, waits_for_child
 
 _VDSO_LOOKS_MAX = 20
 
@@ -118,12 +118,21 @@ class Target:
 
     def _stop_all(self) -> Seizure:
         seizure = Seizure(self.kernel, self.pid, self.options)
-        self.settler.await_pieces(seizure.listing())
-        watched = {tid: self.settler.watch(tid) for tid in seizure.listing()}
         with or_let_go(seizure):
+            seizure.seize_parents()
+            self.settler.await_pieces(seizure.listing())
+            watched = {tid: self.settler.watch(tid) for tid in seizure.listing()}
             seizure.seize()
             self.settle(seizure, watched)
         return seizure
+
+    def await_children(self) -> None:
+        """Wait until the children of parents in vfork have gone. Raises `Busy` if one lives on."""
+        seizure = Seizure(self.kernel, self.pid, self.options)
+        try:
+            seizure.seize_parents()
+        finally:
+            seizure.detach()
 
     def settle(self, seizure: Seizure, watched: Mapping[int, Waiting | None]) -> None:
         """Settle all stopped threads; one that a controller that was killed had borrowed first comes home."""
@@ -167,7 +176,7 @@ class Target:
         with or_let_go(seizure):
             while not seizure.threads:  # one may end before it stands
                 tid, watched = self._least_minding(seizure.listing())
-                seizure.stop([tid])
+                seizure.stop([tid], is_patient=True)
             self.settle(seizure, {tid: watched})
         return seizure
 
@@ -178,9 +187,7 @@ class Target:
             yield loan
 
     def _least_minding(self, tids: list[int]) -> tuple[int, Waiting | None]:
-        able = [tid for tid in tids if not waits_for_child(self.pid, tid)]
-        if not able:
-            raise Busy(f"process {self.pid} waits in vfork for its child", LATER)
+        able = [tid for tid in tids if not waits_for_child(self.pid, tid)] or tids
         restful = [tid for tid in able if self.settler.is_restful(tid)]
         if not restful:
             self.settler.await_pieces(able[:1])

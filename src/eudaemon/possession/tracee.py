@@ -14,13 +14,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from eudaemon.possession.errors import Busy, OperationFailed, PossessionError, Refused, Vanished
+from eudaemon.possession.errors import Busy, OperationFailed, PossessionError, Vanished
 from eudaemon.possession.homeward import STOP_SIGNAL
 from eudaemon.possession.ptrace import OPTION_SYSGOOD, Kernel, Registers
 from eudaemon.possession.stops import Stop, Why, read_status
@@ -140,15 +142,15 @@ class Seizure:
         self._options = options
         self._dying: list[Thread] = []  # seized, found gone, and perhaps not buried yet
 
-    def seize(self, spare: Callable[[int], bool] = lambda _: False) -> None:
-        """Stop all threads, but those that are to be spared, until a listing shows none that is new.
+    def seize_parents(self) -> None:
+        """Stop who waits in vfork for a child. Nobody else yet: the child, of the same memory, may need them to end."""
+        while waiting := [tid for tid in self.listing() if tid not in self.threads and waits_for_child(self.pid, tid)]:
+            self.stop(waiting, is_patient=True)
+            self.began_ns = time.monotonic_ns()
 
-        Raises `Busy`, before any is touched, while one waits for its child.
-        """
+    def seize(self, spare: Callable[[int], bool] = lambda _: False) -> None:
+        """Stop all threads, but those that are to be spared, until a listing shows none that is new."""
         spared: set[int] = set()
-        for tid in self.listing():
-            if tid not in self.threads and waits_for_child(self.pid, tid):
-                raise Busy(f"thread {tid} of process {self.pid} waits in vfork for its child", LATER)
         for _ in range(LISTINGS_MAX):
             new = [tid for tid in self.listing() if tid not in self.threads and tid not in spared]
             wanted = []
@@ -160,15 +162,18 @@ class Seizure:
             if not wanted:
                 return
             self.stop(wanted)
-        raise Refused(f"process {self.pid} makes threads faster than they can be stopped", "try again")
+        raise Busy(f"process {self.pid} makes threads faster than they can be stopped", "try again")
 
-    def stop(self, tids: Iterable[int]) -> None:
+    def stop(self, tids: Iterable[int], *, is_patient: bool = False) -> None:
         """Seize and stop these threads. One that ends meanwhile is forgotten."""
         new = [thread for tid in tids if (thread := self._seized(tid)) is not None]
-        self.interrupt(new)
+        self.interrupt(new, within_s=BUSY_S_MAX if is_patient else SOON_S)
 
-    def interrupt(self, threads: Iterable[Thread], dropped: int = 0) -> None:
-        """Stop these seized threads, which run. `dropped`: a signal that is not passed on to them."""
+    def interrupt(self, threads: Iterable[Thread], dropped: int = 0, within_s: float = SOON_S) -> None:
+        """Stop these seized threads, which run. `dropped`: a signal that is not passed on to them.
+
+        Raises `Busy` if one cannot be stopped `within_s`.
+        """
         running = list(threads)
         if not self.began_ns:
             self.began_ns = time.monotonic_ns()
@@ -177,17 +182,17 @@ class Seizure:
                 self._kernel.interrupt(thread.tid)
         for thread in running:
             try:
-                self._take(thread, dropped)
+                self._take(thread, dropped, within_s)
             except Vanished:
                 self.forget(thread)
             except TimeoutError:
                 state = state_of(self.pid, thread.tid)
                 raise Busy(f"thread {thread.tid} of process {self.pid} does not stop: {state}", LATER) from None
 
-    def _take(self, thread: Thread, dropped: int) -> None:
+    def _take(self, thread: Thread, dropped: int, within_s: float) -> None:
         """Take a stopped thread. Raises `TimeoutError` soon for one that cannot stop: the others stand meanwhile."""
         try:
-            thread.take(dropped, SOON_S)
+            thread.take(dropped, within_s)
         except TimeoutError:
             if state_of(self.pid, thread.tid).startswith("D"):
                 raise
@@ -266,9 +271,7 @@ class Seizure:
             try:
                 stop = read_status(_wait(self._kernel, thread.tid, STOP_S_MAX))
             except TimeoutError:
-                if state_of(self.pid, thread.tid).startswith(_ENDED):
-                    return  # the first thread, and others live
-                continue  # it will stop one day, and then somebody must be there
+                return  # a parent whose child lives on, or a first thread that others survive: `alone` sees to it
             if stop.why is Why.ENDED or _let_go(thread):
                 return
 
@@ -349,10 +352,7 @@ def _wait(kernel: Kernel, tid: int, within_s: float) -> int:
 
 
 def patiently(step: Callable[[], T]) -> T:
-    """Take a step for which threads must stand, and again while one of them cannot. Raises `Busy` if that lasts.
-
-    All run meanwhile: the child of a parent in vfork may need them to come to its end.
-    """
+    """Take a step for which threads must stand, and again while one of them cannot. Raises `Busy` if that lasts."""
     until_s = time.monotonic() + BUSY_S_MAX
     while True:
         try:
@@ -361,6 +361,17 @@ def patiently(step: Callable[[], T]) -> T:
             if time.monotonic() > until_s:
                 raise
         time.sleep(BUSY_NAP_S)
+
+
+def alone(work: Callable[[], T]) -> T:
+    """Work in a thread of its own. When that ends, the kernel lets go whatever it has seized and could not let go."""
+    with heeding_stops():
+        with ThreadPoolExecutor(1) as pool:
+            tid = pool.submit(threading.get_native_id).result()
+            done = pool.submit(work)
+        while os.path.exists(f"/proc/self/task/{tid}"):  # noqa: PTH110  # Python is done with it before the kernel is
+            time.sleep(0)
+        return done.result()
 
 
 @contextmanager

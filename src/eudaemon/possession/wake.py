@@ -39,9 +39,10 @@ def wake(planted: Planted) -> int:
     seizure = Seizure(target.kernel, target.pid, target.options)
     slots = _free_slots(planted)
     shadowed, blind = planted.mailbox.get("shadow_offset", "blind")
-    target.settler.await_pieces(seizure.listing())
-    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     with frozen(seizure):
+        seizure.seize_parents()
+        target.settler.await_pieces(seizure.listing())
+        watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
         seizure.seize()
         threads = list(seizure.threads.values())
         for thread in threads:

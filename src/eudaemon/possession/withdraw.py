@@ -61,9 +61,10 @@ def withdraw(planted: Planted) -> int:
     target = planted.target
     seizure = Seizure(target.kernel, target.pid, target.options)
     leaving = Leaving(planted, seizure, planted.mailbox.one("shadow_offset") != 0)
-    target.settler.await_pieces(seizure.listing())
-    watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
     with _parking(planted), frozen(seizure):
+        seizure.seize_parents()
+        target.settler.await_pieces(seizure.listing())
+        watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
         seizure.seize()
         until_s = time.monotonic() + PARK_S_MAX
         while True:
