@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from eudaemon.possession import MODES, PossessionError, Refused, Vanished, adopt, possess
+from eudaemon.possession import MODES, PossessionError, Refused, Vanished, adopt, possess, tracee
 from eudaemon.possession.engine import Engine
+from eudaemon.possession.errors import Busy
 from eudaemon.possession.status import status_of
 from eudaemon.possession.tracee import state_of
 from possession import engines
-from possession.ctl import Victim, Victims, residue
+from possession.ctl import Victim, Victims, residue, wait_for
 
 CYCLES = 8
 
@@ -79,6 +80,16 @@ def test_threads_under_a_filter_make_no_call_that_it_forbids(victims: Victims, s
     assert residue(victim.pid) == before
 
 
+def test_in_a_root_without_proc(victims: Victims, started: list[Victim], engine: Engine, tmp_path: Path) -> None:
+    victim = victims.start("ctl_chroot", str(tmp_path))
+    started.append(victim)
+    victim.good(1)
+    for _ in range(CYCLES):
+        with possess(victim.pid, engine=engine):
+            victim.good()
+        victim.good(1)
+
+
 def test_possessed_twice_is_refused(victims: Victims, started: list[Victim], engine: Engine) -> None:
     victim = victims.start("ctl_loop")
     started.append(victim)
@@ -132,16 +143,44 @@ def test_a_process_that_ends_while_possessed(victims: Victims, started: list[Vic
         possession.release()
 
 
-def test_who_moves_much_in_pieces_is_waited_for(victims: Victims, started: list[Victim], engine: Engine) -> None:
+def test_what_is_moved_in_pieces_is_moved_to_its_end(victims: Victims, started: list[Victim]) -> None:
     victim = victims.start("ctl_write")
     started.append(victim)
     victim.good(1)
-    for _ in range(CYCLES):
-        possession = possess(victim.pid, engine=engine)
-        victim.good(1)
+    for number in range(10):
+        possession = possess(victim.pid, engine=engines.real())
+        time.sleep(0.013 * number)
         possession.release()
         assert not possession.remarks
+        time.sleep(0.007 * number)
+    victim.good(5)
+
+
+def test_a_parent_in_vfork_is_waited_for(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_vfork", "100")
+    started.append(victim)
     victim.good(1)
+    before = residue(victim.pid)
+    for _ in range(3):
+        with possess(victim.pid, engine=engine):
+            victim.good(1)
+        victim.good(1)
+    assert residue(victim.pid) == before
+
+
+def test_a_parent_in_vfork_whose_child_lives_on_is_let_be(
+    victims: Victims, started: list[Victim], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracee, "BUSY_S_MAX", 0.1)
+    victim = victims.start("ctl_vfork")
+    started.append(victim)
+    assert victim.line() == "good"
+    before = residue(victim.pid)
+    with pytest.raises(Busy, match=r"does not stop.*vfork"):
+        possess(victim.pid, engine=engine)
+    assert residue(victim.pid) == before
+    victim.say("\n")
+    assert victim.line() == "good"
 
 
 def execute(victim: Victim) -> None:
@@ -271,13 +310,3 @@ def test_without_an_engine_it_says_what_to_do(tmp_path: Path) -> None:
 
     with pytest.raises(PossessionError, match="make engine"):
         load_engine(tmp_path)
-
-
-def wait_for(condition: object) -> None:
-    """Wait until something holds."""
-    assert callable(condition)
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError(condition)

@@ -25,6 +25,7 @@ pub const VERSION: u32 = 2;
 pub const THREADS_MAX: usize = 384;
 pub const MAPPINGS_MAX: usize = 4096;
 pub const PATCHES_MAX: usize = 64;
+pub const CODE_MAX: usize = 1024;
 pub const SIGNALS: usize = 65; // 1 to 64; 0 stands empty
 
 pub const SERVICE_STACK_BYTES: u64 = 0x1_0000;
@@ -53,8 +54,7 @@ pub mod state {
     pub const PREPARED: u32 = 1; // filled in, not running yet
     pub const RUNNING: u32 = 2;
     pub const PARKED: u32 = 3; // stands at `seal_parked`; `regs` are the application's
-    pub const AMBUSHED: u32 = 4; // runs natively, in a system call that it must not be woken from
-    pub const LEFT: u32 = 5; // has run its farewell
+    pub const LEFT: u32 = 4; // has run its farewell
 }
 
 /// `Context::request`: what the controller asks of a thread that is inside the engine.
@@ -77,7 +77,6 @@ pub mod mapping {
     pub const SLOT: u32 = 2;
     pub const ARENA: u32 = 3;
     pub const SHADOW: u32 = 4;
-    pub const AMBUSH: u32 = 5;
 }
 
 /// General registers in the order in which instructions number them: rax rcx rdx rbx rsp rbp rsi rdi r8 … r15.
@@ -190,6 +189,16 @@ pub struct Patch {
     pub bytes: u8,
 }
 
+/// Memory that may be executed, as the kernel lists it. `protection` in the numbers of `mprotect`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Code {
+    pub low: u64,
+    pub high: u64,
+    pub protection: u32,
+    pub shared: u32,
+}
+
 /// One thread of a withdrawal: `regs` are `struct user_regs_struct`, in and out.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -219,6 +228,8 @@ pub struct Mailbox {
     pub snapshot_count: u32,
     pub confined: u32, // by the controller: 1 where seccomp may forbid what the application does not do itself
     pub park: u32,     // by the controller: 1 while it withdraws: whoever comes out of the engine stops at `seal_parked`
+    pub blind: u32,    // 1: the process cannot read /proc/self/maps (it lives in a chroot), and needs the controller's `code`
+    pub code_count: u32,
     pub heap_used: u64,
     pub frozen_ns: u64,                // by the controller: how long the last freeze lasted
     pub possessed_at_ns: u64,          // by the controller: CLOCK_REALTIME
@@ -227,6 +238,7 @@ pub struct Mailbox {
     pub actions: [SigAction; SIGNALS], // as the application believes them to be
     pub mappings: [Mapping; MAPPINGS_MAX],
     pub patches: [Patch; PATCHES_MAX],
+    pub code: [Code; CODE_MAX],
     pub snapshots: [Snapshot; THREADS_MAX],
 }
 

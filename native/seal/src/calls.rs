@@ -156,7 +156,7 @@ fn memory(context: &mut Context, number: u64) {
         // What is mapped there, privately or shared, only the kernel's list tells: it is read when code is wanted from there.
         _ => pages::gone(address, end),
     }
-    if matches!(number, 10 | 329) && sys::mailbox().confined != 0 {
+    if matches!(number, 10 | 329) && !pages::may_learn() {
         pages::has_rights(address, end, rights, false);
     }
 }

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::abi::{Mapping, mapping, state};
+use crate::abi::{Mapping, mapping};
 use crate::sys::{self, Lock, Locked};
 use crate::{start, threads};
 
@@ -129,9 +129,24 @@ pub fn see_through_patches(pc: u64, bytes: &mut [u8]) {
     }
 }
 
-/// Learn which memory may be executed, from the kernel's own list.
+/// Learn which memory may be executed: from the kernel's own list, or where that cannot be read, from the controller's copy.
 pub fn learn() {
-    KNOWN.with(read_maps);
+    KNOWN.with(|known| {
+        if !read_maps(known) {
+            let mailbox = sys::mailbox();
+            known.code.clear();
+            for code in &mailbox.code[..mailbox.code_count as usize] {
+                known.learn(code.low, code.high, u64::from(code.protection), code.shared != 0);
+            }
+            known.settle();
+        }
+    });
+}
+
+/// Whether the kernel's list can be read when it is needed. If not, the application's calls have to tell.
+pub fn may_learn() -> bool {
+    let mailbox = sys::mailbox();
+    mailbox.confined == 0 && mailbox.blind == 0
 }
 
 /// Return the executable memory that is known as the `at`th, counted from 0; None behind the last.
@@ -152,11 +167,12 @@ pub fn executable(pc: u64) -> Option<Range> {
     })
 }
 
-fn read_maps(known: &mut Known) {
+fn read_maps(known: &mut Known) -> bool {
     let path = b"/proc/self/maps\0";
     let file = sys::call3(sys::OPEN, path.as_ptr() as u64, 0, 0);
+    sys::mailbox().blind = u32::from(file < 0);
     if file < 0 {
-        return;
+        return false;
     }
     known.code.clear();
     let mut line = [0u8; 64];
@@ -179,6 +195,7 @@ fn read_maps(known: &mut Known) {
     }
     sys::call3(sys::CLOSE, file as u64, 0, 0);
     known.settle();
+    true
 }
 
 impl Known {
@@ -187,20 +204,21 @@ impl Known {
         let (Some(place), Some(rights)) = (words.next(), words.next()) else { return };
         let mut ends = place.split(|&b| b == b'-').map(hex);
         let (Some(Some(low)), Some(Some(high))) = (ends.next(), ends.next()) else { return };
-        if rights.len() < 4 || rights[2] != b'x' || is_ours(low) {
+        if rights.len() < 4 || rights[2] != b'x' {
             return;
         }
         let right = |at: usize, letter, bit| if rights[at] == letter { bit } else { 0 };
-        let mut protection = PROT_EXEC | right(0, b'r', PROT_READ) | right(1, b'w', PROT_WRITE);
+        self.learn(low, high, PROT_EXEC | right(0, b'r', PROT_READ) | right(1, b'w', PROT_WRITE), rights[3] == b's');
+    }
+
+    fn learn(&mut self, low: u64, high: u64, mut protection: u64, shared: bool) {
+        if is_ours(low) {
+            return;
+        }
         if self.protected.iter().any(|r| low <= r.low && r.low < high) {
             protection |= PROT_WRITE; // we have taken it away
         }
-        self.code.push(Range {
-            low,
-            high,
-            protection,
-            shared: rights[3] == b's' || (protection & PROT_WRITE != 0 && !may_protect()),
-        });
+        self.code.push(Range { low, high, protection, shared: shared || (protection & PROT_WRITE != 0 && !may_protect()) });
     }
 
     fn around(&self, pc: u64) -> Option<Range> {
@@ -375,9 +393,7 @@ fn was_translated(low: u64, high: u64) -> bool {
 fn kill_everywhere(low: u64, high: u64) {
     for slot in threads::slots() {
         let context = sys::context(slot);
-        if let Some(service) = sys::service(context)
-            && context.state != state::AMBUSHED
-        {
+        if let Some(service) = sys::service(context) {
             service.with(|thread| thread.kill(low, high));
         }
     }

@@ -3,7 +3,7 @@
 //! Natively nobody sees that without a signal. So when a controller has stopped such a call in its middle, it is made again for the rest,
 //! and the answer is of the whole. The Context has what is moved already (`moved`), and that such a call is under way (`in_pieces`).
 
-use crate::abi::{self, Context, R10, RAX, RCX, RDX, RSI, request};
+use crate::abi::{self, Context, R10, RAX, RCX, RDI, RDX, RSI, request};
 use crate::{entry, pages, sys};
 
 const MSG_PEEK: u64 = 2;
@@ -13,7 +13,7 @@ const MSG_WAITALL: u64 = 0x100;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Load {
     Buffer,  // rdx bytes at rsi
-    File,    // r10 bytes; the file's own position says from where
+    File,    // r10 bytes, to a socket; the file's own position says from where
     Vector,  // rdx pieces, listed at rsi
     Message, // those of the msghdr at rsi
 }
@@ -51,7 +51,17 @@ fn load_of(context: &Context) -> Option<Load> {
     let number = context.call_number & 0xffff_ffff;
     let &(_, load, flags) = CALLS.iter().find(|row| row.0 == number)?;
     let waits = flags.is_none_or(|register| context.regs[register] & (MSG_WAITALL | MSG_PEEK) == MSG_WAITALL);
-    waits.then_some(load)
+    (waits && (load != Load::File || is_socket(context.regs[RDI]))).then_some(load)
+}
+
+// What is sent to a pipe comes back with what fits. (Who is under seccomp makes no call that he does not make himself.)
+fn is_socket(descriptor: u64) -> bool {
+    const FSTAT: u64 = 5;
+    const MODE: usize = 3;
+    const SOCKET: u32 = 0o14;
+    let mut status = [0u64; 18];
+    let known = sys::mailbox().confined == 0 && sys::call3(FSTAT, descriptor, (&raw mut status) as u64, 0) == 0;
+    known && status[MODE] as u32 >> 12 == SOCKET
 }
 
 /// Make the call, and go on with it for as long as controllers cut it. `context.rip` is behind it.
@@ -63,10 +73,7 @@ pub fn make(context: &mut Context) {
     }
     context.in_pieces = if load.is_some() { UNDER_WAY } else { 0 };
     loop {
-        if let Some(load) = load
-            && context.moved != 0
-            && !advance(context, load)
-        {
+        if context.moved != 0 && !load.is_some_and(|load| advance(context, load)) {
             return end(context, 0);
         }
         let answer = entry::issue(context);

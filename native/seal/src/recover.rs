@@ -150,9 +150,6 @@ pub extern "C" fn recover_all() -> i64 {
         let inside = start::is_image(snapshot.regs[user_regs::RIP]); // perhaps a thread that has no name yet, or none any more
         snapshot.status = if inside { recovered::BUSY } else { recovered::NATIVE };
         let Some(context) = threads::context_of(snapshot.tid) else { continue };
-        if context.state == abi::state::AMBUSHED {
-            continue;
-        }
         snapshot.status = snapshot_of(context, &mut snapshot.regs);
     }
     0

@@ -260,7 +260,7 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
             ));
         }
         keep(context, number, info, uc, host);
-    } else if context.state == state::AMBUSHED || context.state == state::PREPARED {
+    } else if context.state == state::PREPARED {
         adopt(context, number, info, uc, &live);
     } else {
         in_cache(context, number, info, uc, &live, host);
@@ -391,7 +391,7 @@ fn shadow_missing(context: &mut Context, info: &[u64], uc: &mut [u64], live: &ab
     go_to_dispatch(context, uc);
 }
 
-// A thread that runs natively, because it was not to be woken, has got a signal: it comes in now.
+// A thread that runs natively, because the controller ended before it was woken, has got a signal: it comes in now.
 fn adopt(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], live: &abi::Registers) {
     context.regs = *live;
     context.rflags = uc[REG_FLAGS];

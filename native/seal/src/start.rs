@@ -35,7 +35,7 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
 /// With all threads stopped: the dispositions become the engine's.
 pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
     signals::take_over(mailbox);
-    if mailbox.confined != 0 {
+    if !pages::may_learn() {
         pages::learn(); // for the last time
     }
     for slot in threads::slots() {

@@ -20,12 +20,9 @@ from eudaemon.possession.errors import PossessionError
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.restart import (
-    CLOCK_NANOSLEEP,
     EINTR_CALLS,
-    NANOSLEEP,
     PIECEMEAL_CALLS,
     PIPE_BUF,
-    RESTART_SYSCALL,
     Deadline,
     Piecemeal,
     Row,
@@ -33,10 +30,6 @@ from eudaemon.possession.restart import (
 
 _EXEC_START = re.compile(r"^se\.exec_start\s*:\s*([0-9.]+)", re.MULTILINE)
 _SLEPT = re.compile(r"^voluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)
-# Where a sleep waits; the second one that goes on, whose own functions are the scheduler's and not shown.
-_SLEEPS_IN = ("hrtimer_nanosleep", "hrtimer_nanosleep_restart", "do_syscall_64")
-_CLOCKS_MAX = 4095  # what is larger is an address
-_ABSOLUTE = 1  # TIMER_ABSTIME
 _PROCESSOR = 36  # of the words behind the name in /proc/PID/stat
 TIMEVAL = struct.Struct("@ll")
 
@@ -81,24 +74,6 @@ def socket_of(kernel: Kernel, pid: int, descriptor: int) -> socket.socket:
     if not os.readlink(f"/proc/{pid}/fd/{descriptor}").startswith("socket:"):  # noqa: PTH115
         raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
     return socket.socket(fileno=kernel.file_of(pid, descriptor))
-
-
-def left_at(pid: int, tid: int, seen: Look) -> int:
-    """Return where the kernel would write, were a sleep interrupted, what is left of it; 0: it would not.
-
-    A sleep that goes on by `restart_syscall` still has the registers that it began with.
-    """
-    if seen.call not in (NANOSLEEP, CLOCK_NANOSLEEP, RESTART_SYSCALL):
-        return 0
-    if seen.call == RESTART_SYSCALL:
-        try:
-            if Path(f"/proc/{pid}/task/{tid}/wchan").read_text(encoding="ascii") not in _SLEEPS_IN:
-                return 0
-        except OSError:
-            return 0
-    first, second, _, fourth, *_ = seen.arguments
-    is_plain = seen.call == NANOSLEEP or (seen.call == RESTART_SYSCALL and _CLOCKS_MAX < first < 1 << 63)
-    return second if is_plain else 0 if second & _ABSOLUTE else fourth
 
 
 def piecemeal(pid: int, seen: Look | None) -> Piecemeal | None:

@@ -54,7 +54,10 @@ def _spans(target: Target, layout: Layout) -> list[tuple[int, int]]:
 
 def _address_space_is_limited(pid: int) -> bool:
     """Whether the process may not map what it likes (RLIMIT_AS)."""
-    lines = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
+    try:
+        lines = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        raise Vanished(f"process {pid} has ended") from None
     return any(line.startswith("Max address space") and "unlimited" not in line.split()[3] for line in lines)
 
 
@@ -120,19 +123,19 @@ def _prepare(planted: Planted) -> None:
 
 def inner_pid(pid: int) -> int:
     """Return the pid as the process itself sees it."""
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:  # noqa: PTH123
-        for line in status:
-            if line.startswith("NSpid:"):
-                return int(line.split()[-1])
-    return pid
+    return _inner(pid, pid)
 
 
 def inner_tids(pid: int, tids: list[int]) -> dict[int, int]:
     """Return, for each thread, its number as the process itself sees it."""
     if inner_pid(pid) == pid:
         return {tid: tid for tid in tids}
-    found = {}
-    for tid in tids:
+    return {tid: _inner(pid, tid) for tid in tids}
+
+
+def _inner(pid: int, tid: int) -> int:
+    try:
         with open(f"/proc/{pid}/task/{tid}/status", encoding="utf-8", errors="replace") as status:  # noqa: PTH123
-            found[tid] = next((int(line.split()[-1]) for line in status if line.startswith("NSpid:")), tid)
-    return found
+            return next((int(line.split()[-1]) for line in status if line.startswith("NSpid:")), tid)
+    except (FileNotFoundError, ProcessLookupError):
+        raise Vanished(f"thread {tid} has ended") from None

@@ -22,7 +22,6 @@ KERNEL_MIN = (5, 9)  # the first with FSGSBASE, so that gs can be set from user 
 LOW_BYTES_MIN = 128 * 1024 * 1024
 _CAP_SYS_PTRACE, _CAP_SYS_ADMIN = 19, 21
 _PF_KTHREAD = 0x0020_0000
-_VFORK_PARENT = re.compile(r"vfork")
 
 
 @dataclass
@@ -182,19 +181,7 @@ def _memory(door: Door) -> Iterator[Reason]:
         )
 
 
-def _vfork(door: Door) -> Iterator[Reason]:
-    if "D" in door.status["State"][:1] and _VFORK_PARENT.search(_wchan(door)):
-        yield f"process {door.pid} waits for its child in vfork", "it can be stopped when the child has started"
-
-
-def _wchan(door: Door) -> str:
-    try:
-        return (door.folder / "wchan").read_text()
-    except OSError:
-        return ""
-
-
 CHECKS: tuple[Callable[[Door], Iterator[Reason]], ...] = (
-    _machine, _task, _own, _tracer, _permission, _bits, _shadow_stack, _seccomp, _vfork, _memory,
+    _machine, _task, _own, _tracer, _permission, _bits, _shadow_stack, _seccomp, _memory,
 )  # fmt: skip
 FINAL = frozenset((_machine, _task, _own, _permission))  # behind these there is nothing more to be seen

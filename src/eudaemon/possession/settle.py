@@ -7,25 +7,24 @@ about to run other code on this thread, which the sequence may not survive.
 
 from __future__ import annotations
 
+import errno
 import re
-import select
 import signal
 import socket
 import struct
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from eudaemon.possession import restart
-from eudaemon.possession.errors import PossessionError
+from eudaemon.possession.errors import PossessionError, Vanished
 from eudaemon.possession.homeward import RED_ZONE
 from eudaemon.possession.look import (
     TIMEVAL,
     Look,
     eintr_row,
-    left_at,
     look,
     piecemeal,
     remaining_s,
@@ -36,6 +35,7 @@ from eudaemon.possession.look import (
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.restart import ARGUMENTS, Deadline, Row
+from eudaemon.possession.stops import Why
 from eudaemon.possession.tracee import Thread
 
 PIECES_S_MAX = 2.0  # until a call that moves in pieces is interrupted
@@ -48,9 +48,8 @@ _NOT_RUN_S = 0.005  # a thread that last ran so soon after we let it go has done
 _UNHEARD = sum(1 << (number - 1) for number in (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH))
 _SETS = re.compile(r"^(SigPnd|ShdPnd|SigBlk|SigIgn|SigCgt):\s*([0-9a-f]+)", re.MULTILINE)
 _ISSUED_MAX = 4096
-_TIMEOUT_S_MIN = 0.1  # a shorter one might be over before the socket has its own again, for the next call
 _WAITS_S_MAX = 1.0  # until a thread that we let go waits in its call again
-_TIMESPEC_BYTES = 16
+_SLACK_US = 2000  # never early, for what we do not know exactly
 _CRITICAL_AT = 8  # offset of `rseq_cs` in struct rseq
 
 
@@ -94,7 +93,7 @@ class Settler:
         self._memory = memory
         self._pid = pid
         self.denied: dict[int, Waiting | None] = {}  # by thread: calls that said EINTR because of us
-        self._left: dict[int, tuple[int, bytes]] = {}  # by thread
+        self._running: dict[int, Thread] = {}
         self._limits: dict[int, tuple[int, _Issued]] = {}  # by thread: the option of a socket that is its deadline
 
     def watch(self, tid: int) -> Waiting | None:
@@ -102,10 +101,6 @@ class Settler:
         slept = times_slept(self._pid, tid)
         seen = look(self._pid, tid)
         row, timeout_s = eintr_row(self._kernel, self._pid, seen)
-        self._left.pop(tid, None)
-        if seen is not None and (place := left_at(self._pid, tid, seen)):
-            with suppress(PossessionError):
-                self._left[tid] = place, self._memory.read(place, _TIMESPEC_BYTES)
         if seen is None or row is None:
             return None
         waited = waited_s(self._pid, tid)
@@ -154,7 +149,6 @@ class Settler:
     def settle(self, thread: Thread, waiting: Waiting | None) -> None:
         """Settle a stopped thread."""
         self.forget(thread)
-        self.unwrite(thread)
         if not restart.in_call(thread.registers):
             self._leave_critical_section(thread)
         elif self.deny(thread):
@@ -165,12 +159,6 @@ class Settler:
         """Know nothing any more of the call that a thread was in."""
         self.denied.pop(thread.tid, None)
         self._limits.pop(thread.tid, None)
-
-    def unwrite(self, thread: Thread) -> None:
-        """Take back what the kernel has written because of us: how much is left of a sleep that goes on."""
-        place, before = self._left.get(thread.tid, (0, b""))
-        if place and thread.registers.result == -restart.ERESTART_RESTARTBLOCK:
-            self._memory.write(place, before)
 
     def deny(self, thread: Thread) -> bool:
         """Let a call that says EINTR because of us be issued again, as it was. False: it does not say that."""
@@ -184,14 +172,14 @@ class Settler:
         """Return what was seen of a thread that has just been stopped, if it is still in that very wait.
 
         None: it waits since later, perhaps in another call of the kind. Then its whole timeout is right but for the
-        moments since we looked: late by that, and never early. Our stop itself is one sleep.
+        moments since we looked: late by that, and never early. Each of our stops is a sleep.
         """
         if waiting is None:
             return None
         seen, registers = waiting.seen, thread.registers
         arguments = tuple(getattr(registers, name) for name in ARGUMENTS)
         is_same = (registers.call, arguments, registers.rsp) == (seen.call, seen.arguments, seen.stack)
-        return waiting if is_same and times_slept(self._pid, thread.tid) == waiting.slept + 1 else None
+        return waiting if is_same and times_slept(self._pid, thread.tid) == waiting.slept + thread.stops else None
 
     def shorten(self, thread: Thread) -> None:
         """Let a call that is issued again wait for no longer than what was left when it was looked at."""
@@ -227,40 +215,86 @@ class Settler:
     def see_off(self, thread: Thread) -> None:
         """Let a thread go.
 
-        A socket's timeout is no argument of the call. So it is what is left until the thread is seen to wait. Whoever
-        else uses the socket in that moment is cut short as well; and should we be killed then, it stays so.
+        A socket's timeout is no argument of the call. So it is what is left from where the thread enters the call until
+        it is seen to wait. Then it runs on, and is let go when the thread of ours ends that has seized it (`alone`): to
+        be told so now, it would have to stop once more. Whoever else uses the socket in that moment is cut short as
+        well; and should we be killed then, it stays so.
         """
         option, issued = self._limits.pop(thread.tid, (0, None))
-        if issued is None:
+        if issued is None or not self._enters(thread, issued):
             thread.detach()
             return
-        try:
-            peer = socket_of(self._kernel, self._pid, issued.argument)
-        except (OSError, PossessionError):
+        with ExitStack() as stack:
+            with suppress(OSError, PossessionError):
+                peer = stack.enter_context(socket_of(self._kernel, self._pid, issued.argument))
+                timeout = peer.getsockopt(socket.SOL_SOCKET, option, TIMEVAL.size)
+                left_us = int(max(0.0, issued.until_s - time.monotonic()) * 1e6) + _SLACK_US
+                peer.setsockopt(socket.SOL_SOCKET, option, TIMEVAL.pack(*divmod(left_us, 1_000_000)))
+                stack.callback(peer.setsockopt, socket.SOL_SOCKET, option, timeout)
+            is_waiting = self._is_waiting(thread, issued)
+        if not is_waiting:
             thread.detach()
             return
-        with peer:
-            if _is_ready(peer, option):
-                thread.detach()
-                return
-            timeout = peer.getsockopt(socket.SOL_SOCKET, option, TIMEVAL.size)
-            left_us = int(max(issued.until_s - time.monotonic(), _TIMEOUT_S_MIN) * 1e6)
-            slept = times_slept(self._pid, thread.tid)
-            peer.setsockopt(socket.SOL_SOCKET, option, TIMEVAL.pack(*divmod(left_us, 1_000_000)))
-            try:
-                thread.detach()
-                self._await_call(thread.tid, issued)
-            finally:
-                peer.setsockopt(socket.SOL_SOCKET, option, timeout)
-        if times_slept(self._pid, thread.tid) == slept + 1:
-            issued.at_s, issued.slept = time.monotonic(), slept + 1
-            _remember(self._pid, thread.tid, issued)
+        self.keep(thread)
+        issued.at_s, issued.slept = time.monotonic(), times_slept(self._pid, thread.tid)
+        _remember(self._pid, thread.tid, issued)
 
-    def _await_call(self, tid: int, issued: _Issued) -> None:
+    def keep(self, thread: Thread) -> None:
+        """Remember a thread that runs on and is seized all the same."""
+        self._running[thread.tid] = thread
+
+    def reclaim(self, tid: int) -> Thread | None:
+        """Return such a thread."""
+        return self._running.pop(tid, None)
+
+    def attend(self) -> None:
+        """Look after those threads: one that stops is let go, or hears its signal."""
+        for thread in list(self._running.values()):
+            with suppress(TimeoutError):
+                try:
+                    stop = thread.wait(0.0)
+                    if stop.why is Why.SIGNAL:
+                        thread.go_on(stop.signal)
+                        continue
+                    thread.detach()
+                except Vanished:
+                    pass
+                del self._running[thread.tid]
+
+    def _enters(self, thread: Thread, issued: _Issued) -> bool:
+        """Let a stopped thread run on until it enters its call again. False: it does not come there, and stands."""
         until_s = time.monotonic() + _WAITS_S_MAX
-        while (seen := look(self._pid, tid)) is None or seen.call != issued.call:
-            if time.monotonic() > until_s or times_slept(self._pid, tid) < 0:
-                return
+        pending = 0
+        while True:
+            thread.go_on_to_system_call(pending)
+            try:
+                stop = thread.wait(max(0.0, until_s - time.monotonic()))
+            except TimeoutError:
+                self._kernel.interrupt(thread.tid)
+                thread.take()
+                self.settle(thread, None)
+                self.forget(thread)
+                thread.put_back()
+                return False
+            pending = stop.signal if stop.why is Why.SIGNAL else 0
+            if stop.why is Why.SYSTEM_CALL:
+                self._kernel.get_registers(thread.tid, thread.registers)
+                thread.is_known = False  # what was known of it is over
+                if thread.registers.call == issued.call and thread.registers.result == -errno.ENOSYS:
+                    return True
+
+    def _is_waiting(self, thread: Thread, issued: _Issued) -> bool:
+        """Let a thread go on that enters its call, until it waits there. False: it stands behind it."""
+        thread.go_on_to_system_call()
+        while True:
+            try:
+                thread.wait(0.0)
+            except TimeoutError:
+                seen = look(self._pid, thread.tid)
+                if seen is not None and seen.call == issued.call:
+                    return True
+            else:
+                return False
 
     def _remark(self, text: str) -> None:
         if text not in self.remarks:
@@ -279,13 +313,6 @@ def _remember(pid: int, tid: int, issued: _Issued) -> None:
     if len(_ISSUED) > _ISSUED_MAX:
         _ISSUED.clear()
     _ISSUED[pid, tid] = issued
-
-
-def _is_ready(peer: socket.socket, option: int) -> bool:
-    """Whether a call with this timeout would not wait."""
-    poll = select.poll()
-    poll.register(peer, select.POLLIN if option == socket.SO_RCVTIMEO else select.POLLOUT)
-    return bool(poll.poll(0))
 
 
 def deliverable(pid: int, tid: int) -> bool:

@@ -22,7 +22,7 @@ from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, K
 from eudaemon.possession.refuse import is_filtered
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
 from eudaemon.possession.settle import Settler
-from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops
+from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops, patiently, waits_for_child
 
 _VDSO_LOOKS_MAX = 20
 
@@ -111,12 +111,26 @@ class Target:
     @contextmanager
     def all_threads(self) -> Iterator[Seizure]:
         """Stop all threads, none of them on a way home that nobody waits at the end of; let them go afterwards."""
-        seizure = self.take_held()
-        self.settler.await_pieces(seizure.listing())
+        seizure = patiently(self._stop_all)
         try:
+            yield seizure
+        finally:
+            seizure.detach()
+
+    def _stop_all(self) -> Seizure:
+        seizure = self.take_held()
+        with or_let_go(seizure):
+            seizure.seize_parents()
+            self.settler.await_pieces(seizure.listing())
             seizure.seize()
             self.bring_home(seizure)
-            yield seizure
+        return seizure
+
+    def await_children(self) -> None:
+        """Wait until the children of parents in vfork have gone. Raises `Busy` if one lives on."""
+        seizure = self.seizure()
+        try:
+            seizure.seize_parents()
         finally:
             seizure.detach()
 
@@ -149,19 +163,11 @@ class Target:
     @contextmanager
     def one_thread(self) -> Iterator[Thread]:
         """Stop the thread that minds it least, and let it go again afterwards, or hold it for `wake`."""
-        if self.held is not None:
-            yield next(iter(self.held.threads.values()))
-            return
-        seizure = self.seizure()
-        tid = self._least_minding(seizure.listing())
+        seizure = self.held or patiently(self._stop_one)
         try:
-            seizure.stop([tid])
-            if tid not in seizure.threads:
-                raise Vanished(f"thread {tid} has ended")
-            thread = seizure.threads[tid]
-            self.bring_home(seizure)
+            (thread,) = seizure.threads.values()
             yield thread
-            if restart.moved_a_part(thread.registers):
+            if restart.moved_a_part(thread.registers) or seizure.is_limited(thread):
                 self.held = seizure
         finally:
             if self.held is not seizure:
@@ -176,6 +182,14 @@ class Target:
         held, self.held = self.held, None
         return held or self.seizure()
 
+    def _stop_one(self) -> Seizure:
+        seizure = self.seizure()
+        with or_let_go(seizure):
+            while not seizure.threads:  # one may end before it stands
+                seizure.stop([self._least_minding(seizure.listing())], is_patient=True)
+            self.bring_home(seizure)
+        return seizure
+
     @contextmanager
     def loan(self, thread: Thread, site: Site) -> Iterator[Loan]:
         """Borrow a stopped thread for calls, by this way home."""
@@ -183,10 +197,21 @@ class Target:
             yield loan
 
     def _least_minding(self, tids: list[int]) -> int:
-        restful = [tid for tid in tids if self.settler.is_restful(tid)]
+        able = [tid for tid in tids if not waits_for_child(self.pid, tid)] or tids
+        restful = [tid for tid in able if self.settler.is_restful(tid)]
         if not restful:
-            self.settler.await_pieces(tids[:1])
-        return next((tid for tid in restful if self.settler.watch(tid) is None), (restful or tids)[0])
+            self.settler.await_pieces(able[:1])
+        return next((tid for tid in restful if self.settler.watch(tid) is None), (restful or able)[0])
+
+
+@contextmanager
+def or_let_go(seizure: Seizure) -> Iterator[None]:
+    """If what is done within fails, all threads of the seizure are let go."""
+    try:
+        yield
+    except BaseException:
+        seizure.detach()
+        raise
 
 
 @contextmanager

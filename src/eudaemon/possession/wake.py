@@ -38,15 +38,18 @@ def wake(planted: Planted) -> int:
     target = planted.target
     seizure = target.take_held()
     slots = _free_slots(planted)
-    shadowed = planted.mailbox.one("shadow_offset") != 0
+    shadowed, blind = planted.mailbox.get("shadow_offset", "blind")
     with frozen(seizure):
+        seizure.seize_parents()
         seizure.seize()
         threads = list(seizure.threads.values())
         for thread in threads:
-            check_registers(target.pid, thread, shadowed)
+            check_registers(target.pid, thread, bool(shadowed))
         taken_over = False
         try:
             slots += _more_slots(planted, threads[0], len(threads) - len(slots))
+            if blind:
+                planted.mailbox.write_code(read_maps(target.pid))
             with planted.loan(threads[0]) as loan:
                 taken_over = True
                 planted.call(loan, "seal_take_over")

@@ -22,7 +22,7 @@ from eudaemon.possession.remote import Loan
 from eudaemon.possession.restart import PIECEMEAL_CALLS, SYSCALL_BYTES
 from eudaemon.possession.settle import Waiting
 from eudaemon.possession.stops import Why
-from eudaemon.possession.tracee import Seizure, Thread
+from eudaemon.possession.tracee import NAP_S, Seizure, Thread
 from eudaemon.possession.wake import frozen
 
 PIECES_S_MAX = 10.0  # until a call that moves in pieces has ended
@@ -55,6 +55,14 @@ class Leaving:
     def see_off(self, thread: Thread) -> None:
         """Let a stopped thread go."""
         self.planted.target.settler.see_off(thread)
+
+    def keep(self, thread: Thread) -> None:
+        """Remember a thread that runs on and is seized all the same."""
+        self.planted.target.settler.keep(thread)
+
+    def reclaim(self, tid: int) -> Thread | None:
+        """Return such a thread."""
+        return self.planted.target.settler.reclaim(tid)
 
     def settle(self, thread: Thread, seen: Waiting | None) -> None:
         """Settle a thread that has been stopped, where it stands: it may have to be let go again as it is."""
@@ -113,6 +121,7 @@ def withdraw(planted: Planted) -> int:
     leaving = Leaving(planted, planted.mailbox.one("shadow_offset") != 0)
     seizure = leaving.seizure
     with _parking(planted), frozen(seizure):
+        seizure.seize_parents()
         leaving.seize()
         _end_pieces(leaving)
         until_s = time.monotonic() + PARK_S_MAX
@@ -150,28 +159,30 @@ def _end_pieces(leaving: Leaving) -> None:
         return
     for thread in middle:
         leaving.contexts[thread.tid].set("request", target.abi["request::PARK"])
-    others = [thread for thread in seizure.threads.values() if thread not in middle]
-    seizure.release(others)
-    for thread in middle:
+    for thread in seizure.threads.values():
         thread.put_back()
+    seizure.detach(kept=middle)
+    for thread in middle:
         thread.go_on()
     until_s = time.monotonic() + PIECES_S_MAX
     for thread in middle:
         try:
-            while not _has_parked(leaving, thread, until_s - time.monotonic()):
-                pass
+            while not _has_parked(leaving, thread, until_s):
+                target.settler.attend()
         except Vanished:
-            del seizure.threads[thread.tid]
+            seizure.forget(thread)
     seizure.began_ns = 0
     leaving.seize()
 
 
-def _has_parked(leaving: Leaving, thread: Thread, within_s: float) -> bool:
-    """Wait for a stop of a thread that is to park. False: it was another one, and the thread runs on."""
+def _has_parked(leaving: Leaving, thread: Thread, until_s: float) -> bool:
+    """Wait a moment for a stop of a thread that is to park. False: it was another one or none, and it runs on."""
     context = leaving.contexts[thread.tid]
     try:
-        stop = thread.wait(max(0.0, within_s))
+        stop = thread.wait(NAP_S)
     except TimeoutError:
+        if time.monotonic() < until_s:
+            return False
         leaving.seizure.interrupt([thread])
         context.set("request", leaving.planted.target.abi["request::NOTHING"])
         row = PIECEMEAL_CALLS.get(thread.registers.call)
@@ -262,7 +273,7 @@ def _park(leaving: Leaving, busy: list[Thread]) -> None:
         try:
             stop = thread.wait(PARK_TRY_S)
         except Vanished:
-            del leaving.seizure.threads[thread.tid]
+            leaving.seizure.forget(thread)
             continue
         except TimeoutError:
             leaving.seizure.interrupt([thread])
@@ -300,7 +311,13 @@ def _farewell(leaving: Leaving) -> None:
 def _the_others_go(seizure: Seizure) -> Thread:
     """Let all threads go natively but one, which is returned."""
     *others, last = sorted(seizure.threads.values(), key=seizure.is_limited)
-    seizure.release(others)
+    for thread in seizure.threads.values():
+        if seizure.is_limited(thread):  # goes on without a signal's way, on which the kernel would issue the call again
+            thread.registers = restart.at_boundary(thread.registers)
+    for thread in others:
+        with suppress(Vanished):
+            thread.put_back()
+    seizure.detach(kept=[last, *(thread for thread in others if seizure.is_limited(thread))])
     return last
 
 
