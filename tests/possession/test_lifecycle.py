@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -263,6 +264,18 @@ def test_modes(victims: Victims, started: list[Victim], engine: Engine, mode: st
         assert status.mode == mode
     victim.good()
     assert residue(victim.pid) == before
+
+
+def test_a_crash_does_not_dump_the_shadow(victims: Victims, started: list[Victim]) -> None:
+    """It is terabytes of nothing, through which the kernel would go for hours."""
+    victim = victims.start("ctl_loop")
+    started.append(victim)
+    with possess(victim.pid, engine=engines.real(), mode="shadow"):
+        text = Path(f"/proc/{victim.pid}/smaps").read_text()
+    mappings = re.findall(r"^Size:\s+(\d+) kB.*?^VmFlags:(.*?)$", text, re.MULTILINE | re.DOTALL)
+    large = [flags.split() for kib, flags in mappings if int(kib) >= 1 << 30]
+    assert large
+    assert all("dd" in flags for flags in large)
 
 
 def test_a_controller_that_is_killed_leaves_it_possessed(

@@ -282,17 +282,21 @@ class Seizure:
     def listing(self) -> list[int]:
         """Return the process's threads, without those that have ended and are only not buried yet.
 
+        When one ends meanwhile, the kernel loses its place and may leave out others: then they are listed again.
         Raises `Vanished` if there are none.
         """
         place = f"/proc/{self.pid}/task"
-        try:
-            for _ in range(LISTINGS_MAX):
+        alive: list[int] = []
+        for _ in range(LISTINGS_MAX):
+            try:
                 tids = [int(name) for name in os.listdir(place)]  # noqa: PTH208  # the shorter freeze
-                if os.stat(place).st_nlink == len(tids) + _LINKS:  # noqa: PTH116
-                    break  # if not, one has ended meanwhile, and the kernel may have lost its place and left out others
-        except (FileNotFoundError, ProcessLookupError):
-            raise Vanished(f"process {self.pid} has ended") from None
-        alive = [tid for tid in tids if tid in self.threads or not state_of(self.pid, tid).startswith(_ENDED)]
+                count = os.stat(place).st_nlink - _LINKS  # noqa: PTH116
+            except (FileNotFoundError, ProcessLookupError):
+                break
+            states = {tid: "" if tid in self.threads else state_of(self.pid, tid) for tid in tids}
+            alive = [tid for tid, state in states.items() if not state.startswith(_ENDED)]
+            if count == len(tids) and GONE not in states.values():
+                break
         if not alive:
             raise Vanished(f"process {self.pid} has ended")
         return alive
@@ -353,7 +357,7 @@ def state_of(pid: int, tid: int) -> str:
     try:
         text = Path(f"/proc/{pid}/task/{tid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return "gone"
+        return GONE
     letter = text.rpartition(")")[2].split()[0]
     return _STATES.get(letter, letter)
 
@@ -377,7 +381,8 @@ def send(pid: int, tid: int, number: int) -> None:
             os.kill(tid, number)
 
 
-_ENDED = ("Z", "X", "gone")
+GONE = "gone"
+_ENDED = ("Z", "X", GONE)
 _STATES = {
     "R": "R (running)", "S": "S (sleeping)", "D": "D (waits for a device)", "T": "T (stopped)",
     "t": "t (stopped by a tracer)", "Z": "Z (has ended)", "X": "X (has ended)",
