@@ -143,6 +143,14 @@ pub fn learn() {
     });
 }
 
+/// Know of no executable memory, so that the kernel's list is read anew.
+pub fn forget() {
+    KNOWN.with(|known| {
+        known.code.clear();
+        known.settle();
+    });
+}
+
 /// Whether the kernel's list can be read when it is needed. If not, the application's calls have to tell.
 pub fn may_learn() -> bool {
     let mailbox = sys::mailbox();
