@@ -231,9 +231,9 @@ class Seizure:
         try:
             thread.take(dropped, within_s)
         except TimeoutError:
-            if state_of(self.pid, thread.tid).startswith("D"):
+            if waits_for_child(self.pid, thread.tid):
                 raise
-            thread.take(dropped)
+            thread.take(dropped)  # the processor is busy, or a disk
 
     def let_out(self, thread: Thread, inside: Callable[[Registers], bool]) -> None:
         """Let a stopped thread run on until its next instruction lies outside."""
