@@ -9,8 +9,9 @@
 //! | `entry` | machine code between application, translated code and Rust |
 //! | `start` | services for the controller; first and last steps of a thread |
 //! | `dispatch` | what happens between two fragments |
-//! | `translate`, `lower`, `shadow`, `emit` | from instructions to a fragment |
+//! | `translate`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
+//! | `tables` | jumps by tables that nobody writes |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads`, `signals` | system calls, those that are made in parts, threads and children, signals |
 //! | `pages` | code that changes |
@@ -38,5 +39,7 @@ pub mod shadow;
 pub mod signals;
 pub mod start;
 pub mod sys;
+pub mod tables;
 pub mod threads;
+pub mod transfer;
 pub mod translate;
