@@ -20,7 +20,7 @@ from eudaemon.possession.plant import inner_tids
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.remote import Loan
 from eudaemon.possession.restart import PIECEMEAL_CALLS, SYSCALL_BYTES
-from eudaemon.possession.settle import Waiting
+from eudaemon.possession.settle import Settler, Waiting
 from eudaemon.possession.stops import Why
 from eudaemon.possession.tracee import NAP_S, Seizure, Thread
 from eudaemon.possession.wake import frozen
@@ -140,7 +140,7 @@ def withdraw(planted: Planted) -> int:
             if not busy and before == set(seizure.threads):
                 break
         _farewell(leaving)
-        last = _the_others_go(seizure)
+        last = _the_others_go(seizure, planted.target.settler)
         released_ns = time.monotonic_ns() - seizure.began_ns
         _unmap(planted, last)
     return released_ns
@@ -308,10 +308,11 @@ def _farewell(leaving: Leaving) -> None:
             planted.call(loan, "seal_restore")
 
 
-def _the_others_go(seizure: Seizure) -> Thread:
+def _the_others_go(seizure: Seizure, settler: Settler) -> Thread:
     """Let all threads go natively but one, which is returned."""
     *others, last = sorted(seizure.threads.values(), key=seizure.is_limited)
     for thread in seizure.threads.values():
+        settler.shorten(thread)  # by what it has stood here
         if seizure.is_limited(thread):  # goes on without a signal's way, on which the kernel would issue the call again
             thread.registers = restart.at_boundary(thread.registers)
     for thread in others:
