@@ -197,6 +197,7 @@ class Target:
             yield loan
 
     def _least_minding(self, tids: list[int]) -> int:
+        tids = sorted(tids, key=lambda tid: tid == self.pid)  # not the first, if others will do: see `comes_late`
         able = [tid for tid in tids if not waits_for_child(self.pid, tid)] or tids
         restful = [tid for tid in able if self.settler.is_restful(tid)]
         if not restful:

@@ -190,7 +190,7 @@ class Seizure:
                     wanted.append(tid)
             if not wanted:
                 return
-            self.stop(wanted)
+            self.stop(sorted(wanted, key=lambda tid: tid == self.pid))
         raise Busy(f"process {self.pid} makes threads faster than they can be stopped", "try again")
 
     def stop(self, tids: Iterable[int], *, is_patient: bool = False) -> None:
@@ -259,7 +259,7 @@ class Seizure:
         self._dying.clear()
         self.threads = {thread.tid: thread for thread in kept}
         # Who stands goes first: a parent in vfork stops only when its child, which may wait for one of them, has gone.
-        leaving.sort(key=self.is_limited)
+        leaving.sort(key=self.comes_late)
         left = [thread for thread in leaving if not (thread.is_stopped and self._let_go(thread))]
         for thread in sorted(left, key=lambda thread: thread.tid == self.pid):  # whose end is told of last
             try:
@@ -274,6 +274,13 @@ class Seizure:
             for tid, number in self.owed:
                 send(self.pid, tid, number)
             self.owed.clear()
+
+    def comes_late(self, thread: Thread) -> tuple[bool, bool]:
+        """Order those who are let go: the first thread first, whom it takes a while to see off last.
+
+        While the first thread is traced, signals that nobody hears (a child has ended) interrupt calls all the same.
+        """
+        return self.is_limited(thread), thread.tid != self.pid
 
     def is_limited(self, thread: Thread) -> bool:
         """Whether it takes a while to see this thread off."""
