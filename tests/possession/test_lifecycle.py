@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -79,6 +80,49 @@ def test_threads_under_a_filter_make_no_call_that_it_forbids(victims: Victims, s
             victim.good()
         victim.good(1)
     assert residue(victim.pid) == before
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("word", ["together", "alone"])
+def test_a_filter_that_is_installed_while_possessed(
+    victims: Victims, started: list[Victim], word: str, mode: str
+) -> None:
+    victim = victims.start("ctl_confined", word)
+    started.append(victim)
+    assert victim.line() == "good"
+    with possess(victim.pid, engine=engines.real(), mode=mode):
+        victim.say("\n")
+        victim.good()
+    victim.good(1)
+    with possess(victim.pid, engine=engines.real(), mode=mode):
+        victim.good()
+    victim.good(1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_memory_that_runs_out_while_possessed(victims: Victims, started: list[Victim], mode: str) -> None:
+    """What there is has to do: it goes on, and its status says that it should be let go."""
+    victim = victims.start("ctl_tight")
+    started.append(victim)
+    assert victim.line() == "good"
+    engine = engines.real()
+    with possess(victim.pid, engine=engine, mode=mode):
+        victim.say("\n")
+        victim.good(3)
+        status = status_of(victim.pid, engine.abi)
+        assert status is not None
+        assert status.trouble == "no memory"
+    victim.good()
+
+
+def test_a_shadow_needs_address_space(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    victim = victims.start("ctl_loop")
+    started.append(victim)
+    resource.prlimit(victim.pid, resource.RLIMIT_AS, (1 << 28, 1 << 28))
+    with pytest.raises(Refused, match="RLIMIT_AS"):
+        possess(victim.pid, engine=stub, mode="shadow")
+    with possess(victim.pid, engine=stub):
+        victim.good()
 
 
 def test_in_a_root_without_proc(victims: Victims, started: list[Victim], engine: Engine, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use crate::abi::{AltStack, Context, R8, R10, RAX, RCX, RDI, RDX, RSI, SigAction, state};
-use crate::{entry, pages, pieces, signals, sys, threads};
+use crate::{entry, pages, pieces, signals, start, sys, threads};
 
 const NUMBERS: usize = 0x1_0000;
 static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
@@ -22,6 +22,7 @@ enum Way {
     Rseq,     // remembered, and registered at the release
     Suspend,  // a mask for the time of the call: 64-bit pointer in the register that the row names
     Segment,  // arch_prctl, of which gs is the shadow's
+    Filter,   // seccomp and its like: what the engine needs may be forbidden afterwards
 }
 
 /// Number, way, and for Suspend the register that points to the mask.
@@ -45,6 +46,8 @@ const CALLS: &[(u64, Way, usize)] = &[
     (60, Way::Exit, 0),
     (334, Way::Rseq, 0),
     (158, Way::Segment, 0),
+    (157, Way::Filter, 0),
+    (317, Way::Filter, 0),
     (130, Way::Suspend, RDI),
     (271, Way::Suspend, R10),
     (270, Way::Suspend, usize::MAX), // pselect6: a pointer to the pointer, in r9
@@ -86,6 +89,7 @@ pub fn make(context: &mut Context) {
         Some(Way::Rseq) => context.regs[RAX] = rseq(context) as u64,
         Some(Way::Suspend) => suspend(context, row.map_or(0, |row| row.2)),
         Some(Way::Segment) => segment(context),
+        Some(Way::Filter) => filter(context, number),
         None => pieces::make(context),
     }
 }
@@ -274,6 +278,17 @@ fn segment(context: &mut Context) {
         SET_GS if shadowed => context.regs[RAX] = if context.regs[RSI] == 0 { 0 } else { EPERM as u64 },
         _ => plain(context),
     }
+}
+
+fn filter(context: &mut Context, number: u64) {
+    const PRCTL: u64 = 157;
+    const PR_SET_SECCOMP: u64 = 22;
+    const SET_MODE_MAX: u64 = 1; // strict and filter; the others only ask
+    let sets = if number == PRCTL { context.regs[RDI] == PR_SET_SECCOMP } else { context.regs[RDI] <= SET_MODE_MAX };
+    if sets && sys::mailbox().confined == 0 {
+        start::confine();
+    }
+    plain(context);
 }
 
 /// The three calls of the vsyscall page, which cannot be read: do what is at its address, and return from it.

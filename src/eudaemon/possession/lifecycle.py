@@ -14,7 +14,7 @@ from types import TracebackType
 from eudaemon.possession import refuse
 from eudaemon.possession.engine import Engine, load_engine
 from eudaemon.possession.errors import PossessionError, Refused, Replaced, Vanished
-from eudaemon.possession.plant import plant
+from eudaemon.possession.plant import is_limited, plant
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.target import Target, opened
@@ -103,6 +103,11 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
 
 
 def _possess(target: Target, mode: str) -> int:
+    if mode == "shadow" and is_limited(target.pid):
+        raise Refused(
+            f"process {target.pid} may not map a shadow: its address space is limited (RLIMIT_AS)",
+            f"possess it with --mode none, or lift the limit: prlimit --pid {target.pid} --as=unlimited",
+        )
     target.await_children()
     target.tidy()
     _refuse_possessed(target)

@@ -30,8 +30,8 @@ PLACES_MAX = 5  # tried, when the process takes the one that was free
 def plant(target: Target, mode: str) -> Planted:
     """Plant the engine. Raises `Undone` if that fails; nothing is left then."""
     threads = len(Seizure(target.kernel, target.pid).listing())
-    tight = _address_space_is_limited(target.pid)
-    layout = _reserve(target, sizes_for(target.engine, threads, tight=tight))
+    tight = is_limited(target.pid)
+    layout = _reserve(target, sizes_for(target.engine, threads, tight=tight, confined=target.confined))
     try:
         planted = Planted(target, _write(target, layout, mode))
         _prepare(planted)
@@ -52,7 +52,7 @@ def _spans(target: Target, layout: Layout) -> list[tuple[int, int]]:
     return [(mapped.address, mapped.size) for mapped in mailbox.spans()]
 
 
-def _address_space_is_limited(pid: int) -> bool:
+def is_limited(pid: int) -> bool:
     """Whether the process may not map what it likes (RLIMIT_AS)."""
     try:
         lines = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
@@ -74,7 +74,10 @@ def _reserve(target: Target, sizes: Sizes) -> Layout:
             target.note(0, 0)
             if error.errno == errno.EEXIST:
                 continue
-            do = "allow it: sysctl vm.overcommit_memory=0" if error.errno == errno.ENOMEM else ""
+            do = ""
+            if error.errno == errno.ENOMEM:
+                limit = f"prlimit --pid {target.pid} --as=unlimited"
+                do = f"allow it: {limit if is_limited(target.pid) else 'sysctl vm.overcommit_memory=0'}"
             raise Refused(error.reason, do) from error
         except OperationFailed as error:
             target.tidy()
@@ -108,6 +111,7 @@ def _write(target: Target, layout: Layout, mode: str) -> Mailbox:
     for slot in slots:
         target.memory.write(slot, bytes(abi.records["Context"].size))  # its page is there when the freeze comes
     mailbox.set_slots(slots)
+    mailbox.write_code(read_maps(target.pid))
     return mailbox
 
 

@@ -11,6 +11,7 @@ import platform
 import re
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -72,8 +73,27 @@ def reasons(pid: int) -> Iterator[Reason]:
 
 
 def is_filtered(pid: int) -> bool:
-    """Whether the process filters its system calls (seccomp)."""
-    return Door(pid).status.get("Seccomp", "0") != "0"
+    """Whether a thread of the process filters its system calls (seccomp)."""
+    try:
+        tasks = [task.name for task in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        raise Vanished(f"process {pid} has ended") from None
+    for tid in tasks:
+        with suppress(Vanished):  # one that ends meanwhile
+            if has_filter(int(tid)):
+                return True
+    return False
+
+
+def has_filter(tid: int) -> bool:
+    """Whether a thread filters its system calls."""
+    return Door(tid).status.get("Seccomp", "0") != "0"
+
+
+def may_suspend_filters() -> bool:
+    """Whether the kernel lets us suspend the filters of what we seize: root, who is under none himself."""
+    is_built_in = Path("/proc/self/timers").exists()  # like that file, with CONFIG_CHECKPOINT_RESTORE
+    return is_built_in and _capable(_CAP_SYS_ADMIN) and not has_filter(os.getpid())
 
 
 def machine_reasons() -> Iterator[Reason]:
@@ -164,10 +184,13 @@ def _shadow_stack(door: Door) -> Iterator[Reason]:
 
 
 def _seccomp(door: Door) -> Iterator[Reason]:
-    if door.status.get("Seccomp", "0") == "0":
+    if not is_filtered(door.pid):
         return
-    if not _capable(_CAP_SYS_ADMIN):
-        yield f"process {door.pid} filters its system calls (seccomp), which only root may suspend", "run as root"
+    if not may_suspend_filters():
+        yield (
+            f"process {door.pid} filters its system calls (seccomp), which only root may suspend",
+            "run as root, where you are under no filter yourself",
+        )
     elif door.status["Seccomp"] == "1":
         yield f"process {door.pid} may do nothing but read and write (seccomp mode 1)", "it cannot be possessed"
 

@@ -19,7 +19,7 @@ from eudaemon.possession.mailbox import Mailbox, find_mailbox
 from eudaemon.possession.maps import LOW_END, read_maps
 from eudaemon.possession.memory import PAGE, Memory, up
 from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, Kernel, Registers
-from eudaemon.possession.refuse import is_filtered
+from eudaemon.possession.refuse import is_filtered, may_suspend_filters
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
 from eudaemon.possession.settle import Settler
 from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops, patiently, waits_for_child
@@ -43,7 +43,7 @@ class Target:
     def __post_init__(self) -> None:
         self.settler = Settler(self.kernel, self.memory, self.pid)
         self.confined = is_filtered(self.pid)
-        if self.confined:
+        if may_suspend_filters():  # also where there is none yet
             self.options |= OPTION_SUSPEND_SECCOMP
 
     @property

@@ -19,6 +19,7 @@ from eudaemon.possession.maps import low_room, read_maps
 from eudaemon.possession.memory import Remote
 from eudaemon.possession.plant import MAPPING, inner_tids
 from eudaemon.possession.planted import Planted
+from eudaemon.possession.refuse import has_filter, is_filtered
 from eudaemon.possession.stops import Why
 from eudaemon.possession.tracee import Seizure, Thread
 
@@ -37,9 +38,11 @@ def wake(planted: Planted) -> int:
     seizure = target.take_held()
     slots = _free_slots(planted)
     shadowed, blind = planted.mailbox.get("shadow_offset", "blind")
+    _confine(planted, is_filtered(target.pid))
     with frozen(seizure):
         seizure.seize_parents()
         seizure.seize()
+        _confine(planted, has_filter(target.pid))  # the first thread's is looked at once more: most have no other
         threads = list(seizure.threads.values())
         for thread in threads:
             check_registers(target.pid, thread, bool(shadowed))
@@ -67,6 +70,13 @@ def wake(planted: Planted) -> int:
         planted.mailbox.set("frozen_ns", frozen_ns)
         planted.mailbox.set("possessed_at_ns", time.time_ns())
     return frozen_ns
+
+
+def _confine(planted: Planted, is_confined: bool) -> None:
+    """Let the engine know of a filter that has come since it was planted."""
+    if is_confined and not planted.target.confined:
+        planted.target.confined = True
+        planted.mailbox.set("confined", 1)
 
 
 def check_registers(pid: int, thread: Thread, shadowed: bool) -> None:
