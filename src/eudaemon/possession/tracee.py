@@ -221,6 +221,8 @@ class Seizure:
                 state = state_of(self.pid, thread.tid)
                 busy = Busy(f"thread {thread.tid} of process {self.pid} does not stop: {state}", LATER)
             else:
+                if self._options != OPTION_SYSGOOD:  # not before it stands: a filter is suspended for nobody who runs
+                    self._kernel.set_options(thread.tid, self._options)
                 if self._settles:
                     self._settles.settle(thread, self._watched.pop(thread.tid, None))
         if busy is not None:
@@ -248,6 +250,12 @@ class Seizure:
             self.interrupt([thread], STOP_SIGNAL)  # which the way home sends itself, and has been heard by now
             if thread.tid not in self.threads:
                 return
+
+    def let_run(self, thread: Thread) -> None:
+        """Let a stopped thread run for a while as it would without us."""
+        if self._options != OPTION_SYSGOOD:
+            self._kernel.set_options(thread.tid, OPTION_SYSGOOD)
+        thread.go_on()
 
     def forget(self, thread: Thread) -> None:
         """Count a thread no longer, for it has ended."""
@@ -314,7 +322,7 @@ class Seizure:
             return known
         thread = Thread(self._kernel, tid)
         try:
-            self._kernel.seize(tid, self._options)
+            self._kernel.seize(tid, OPTION_SYSGOOD)
         except Vanished:
             return None
         except OperationFailed:

@@ -163,7 +163,7 @@ def _end_pieces(leaving: Leaving) -> None:
         thread.put_back()
     seizure.detach(kept=middle)
     for thread in middle:
-        thread.go_on()
+        seizure.let_run(thread)
     until_s = time.monotonic() + PIECES_S_MAX
     for thread in middle:
         try:
