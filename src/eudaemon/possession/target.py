@@ -208,11 +208,13 @@ class Target:
 @contextmanager
 def or_let_go(seizure: Seizure) -> Iterator[None]:
     """If what is done within fails, all threads of the seizure are let go."""
+    went_well = False
     try:
         yield
-    except BaseException:
-        seizure.detach()
-        raise
+        went_well = True
+    finally:
+        if not went_well:
+            seizure.detach()
 
 
 @contextmanager
