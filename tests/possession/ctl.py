@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,12 @@ def residue(pid: int) -> dict[str, object]:
             for task in (folder / "task").iterdir()
         },
     }
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError(condition)

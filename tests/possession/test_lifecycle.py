@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -12,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from eudaemon.possession import MODES, PossessionError, Refused, Vanished, adopt, possess
+from eudaemon.possession import MODES, PossessionError, Refused, Vanished, adopt, possess, tracee
 from eudaemon.possession.engine import Engine
+from eudaemon.possession.errors import Busy
 from eudaemon.possession.status import status_of
 from eudaemon.possession.tracee import state_of
 from possession import engines
-from possession.ctl import Victim, Victims, residue
+from possession.ctl import Victim, Victims, residue, wait_for
 
 CYCLES = 8
 
@@ -50,6 +53,13 @@ def test_a_reader_is_not_woken(victims: Victims, started: list[Victim], engine: 
     assert residue(victim.pid) == before
 
 
+def counted(pid: int, engine: Engine) -> dict[str, int]:
+    """Say how many threads of a possessed process are in which state."""
+    status = status_of(pid, engine.abi)
+    assert status is not None
+    return status.threads
+
+
 @pytest.mark.parametrize("threads", [2, 64])
 def test_many_threads(victims: Victims, started: list[Victim], engine: Engine, threads: int) -> None:
     victim = victims.start("ctl_threads", str(threads))
@@ -59,9 +69,7 @@ def test_many_threads(victims: Victims, started: list[Victim], engine: Engine, t
     for _ in range(CYCLES):
         with possess(victim.pid, engine=engine):
             victim.good(1)
-            status = status_of(victim.pid, engine.abi)
-            assert status is not None
-            assert status.threads == {"running": threads}
+            wait_for(lambda: counted(victim.pid, engine) == {"running": threads})
     victim.good()
     assert residue(victim.pid) == before
 
@@ -77,6 +85,59 @@ def test_threads_under_a_filter_make_no_call_that_it_forbids(victims: Victims, s
             victim.good()
         victim.good(1)
     assert residue(victim.pid) == before
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("word", ["together", "alone"])
+def test_a_filter_that_is_installed_while_possessed(
+    victims: Victims, started: list[Victim], word: str, mode: str
+) -> None:
+    victim = victims.start("ctl_confined", word)
+    started.append(victim)
+    assert victim.line() == "good"
+    with possess(victim.pid, engine=engines.real(), mode=mode):
+        victim.say("\n")
+        victim.good()
+    victim.good(1)
+    with possess(victim.pid, engine=engines.real(), mode=mode):
+        victim.good()
+    victim.good(1)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_memory_that_runs_out_while_possessed(victims: Victims, started: list[Victim], mode: str) -> None:
+    """What there is has to do: it goes on, and its status says that it should be let go."""
+    victim = victims.start("ctl_tight")
+    started.append(victim)
+    assert victim.line() == "good"
+    engine = engines.real()
+    with possess(victim.pid, engine=engine, mode=mode):
+        victim.say("\n")
+        victim.good(3)
+        status = status_of(victim.pid, engine.abi)
+        assert status is not None
+        assert status.trouble == "no memory"
+    victim.good()
+
+
+def test_a_shadow_needs_address_space(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    victim = victims.start("ctl_loop")
+    started.append(victim)
+    resource.prlimit(victim.pid, resource.RLIMIT_AS, (1 << 28, 1 << 28))
+    with pytest.raises(Refused, match="RLIMIT_AS"):
+        possess(victim.pid, engine=stub, mode="shadow")
+    with possess(victim.pid, engine=stub):
+        victim.good()
+
+
+def test_in_a_root_without_proc(victims: Victims, started: list[Victim], engine: Engine, tmp_path: Path) -> None:
+    victim = victims.start("ctl_chroot", str(tmp_path))
+    started.append(victim)
+    victim.good(1)
+    for _ in range(CYCLES):
+        with possess(victim.pid, engine=engine):
+            victim.good()
+        victim.good(1)
 
 
 def test_possessed_twice_is_refused(victims: Victims, started: list[Victim], engine: Engine) -> None:
@@ -132,16 +193,44 @@ def test_a_process_that_ends_while_possessed(victims: Victims, started: list[Vic
         possession.release()
 
 
-def test_who_moves_much_in_pieces_is_waited_for(victims: Victims, started: list[Victim], engine: Engine) -> None:
+def test_what_is_moved_in_pieces_is_moved_to_its_end(victims: Victims, started: list[Victim]) -> None:
     victim = victims.start("ctl_write")
     started.append(victim)
     victim.good(1)
-    for _ in range(CYCLES):
-        possession = possess(victim.pid, engine=engine)
-        victim.good(1)
+    for number in range(10):
+        possession = possess(victim.pid, engine=engines.real())
+        time.sleep(0.013 * number)
         possession.release()
         assert not possession.remarks
+        time.sleep(0.007 * number)
+    victim.good(5)
+
+
+def test_a_parent_in_vfork_is_waited_for(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    victim = victims.start("ctl_vfork", "100")
+    started.append(victim)
     victim.good(1)
+    before = residue(victim.pid)
+    for _ in range(3):
+        with possess(victim.pid, engine=engine):
+            victim.good(1)
+        victim.good(1)
+    assert residue(victim.pid) == before
+
+
+def test_a_parent_in_vfork_whose_child_lives_on_is_let_be(
+    victims: Victims, started: list[Victim], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracee, "BUSY_S_MAX", 0.1)
+    victim = victims.start("ctl_vfork")
+    started.append(victim)
+    assert victim.line() == "good"
+    before = residue(victim.pid)
+    with pytest.raises(Busy, match=r"does not stop.*vfork"):
+        possess(victim.pid, engine=engine)
+    assert residue(victim.pid) == before
+    victim.say("\n")
+    assert victim.line() == "good"
 
 
 def execute(victim: Victim) -> None:
@@ -226,6 +315,18 @@ def test_modes(victims: Victims, started: list[Victim], engine: Engine, mode: st
     assert residue(victim.pid) == before
 
 
+def test_a_crash_does_not_dump_the_shadow(victims: Victims, started: list[Victim]) -> None:
+    """It is terabytes of nothing, through which the kernel would go for hours."""
+    victim = victims.start("ctl_loop")
+    started.append(victim)
+    with possess(victim.pid, engine=engines.real(), mode="shadow"):
+        text = Path(f"/proc/{victim.pid}/smaps").read_text()
+    mappings = re.findall(r"^Size:\s+(\d+) kB.*?^VmFlags:(.*?)$", text, re.MULTILINE | re.DOTALL)
+    large = [flags.split() for kib, flags in mappings if int(kib) >= 1 << 30]
+    assert large
+    assert all("dd" in flags for flags in large)
+
+
 def test_a_controller_that_is_killed_leaves_it_possessed(
     victims: Victims, started: list[Victim], engine: Engine
 ) -> None:
@@ -271,13 +372,3 @@ def test_without_an_engine_it_says_what_to_do(tmp_path: Path) -> None:
 
     with pytest.raises(PossessionError, match="make engine"):
         load_engine(tmp_path)
-
-
-def wait_for(condition: object) -> None:
-    """Wait until something holds."""
-    assert callable(condition)
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError(condition)

@@ -20,11 +20,12 @@
 #![allow(missing_docs)] // a field's name and comment are its documentation
 
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SEALMBX1");
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 pub const THREADS_MAX: usize = 384;
 pub const MAPPINGS_MAX: usize = 4096;
 pub const PATCHES_MAX: usize = 64;
+pub const CODE_MAX: usize = 1024;
 pub const SIGNALS: usize = 65; // 1 to 64; 0 stands empty
 
 pub const SERVICE_STACK_BYTES: u64 = 0x1_0000;
@@ -53,8 +54,7 @@ pub mod state {
     pub const PREPARED: u32 = 1; // filled in, not running yet
     pub const RUNNING: u32 = 2;
     pub const PARKED: u32 = 3; // stands at `seal_parked`; `regs` are the application's
-    pub const AMBUSHED: u32 = 4; // runs natively, in a system call that it must not be woken from
-    pub const LEFT: u32 = 5; // has run its farewell
+    pub const LEFT: u32 = 4; // has run its farewell
 }
 
 /// `Context::request`: what the controller asks of a thread that is inside the engine.
@@ -68,6 +68,7 @@ pub mod recovered {
     pub const EXACT: u32 = 0; // `regs` are now the application's
     pub const BUSY: u32 = 1; // inside the engine: set `request`, let it run to `seal_parked`
     pub const NATIVE: u32 = 2; // was never in the engine: `regs` untouched
+    pub const PIECES: u32 = 3; // in the middle of a call that moves in pieces: ask it to park, and let all others run meanwhile
 }
 
 /// `Mapping::kind`.
@@ -76,7 +77,6 @@ pub mod mapping {
     pub const SLOT: u32 = 2;
     pub const ARENA: u32 = 3;
     pub const SHADOW: u32 = 4;
-    pub const AMBUSH: u32 = 5;
 }
 
 /// General registers in the order in which instructions number them: rax rcx rdx rbx rsp rbp rsi rdi r8 … r15.
@@ -144,11 +144,14 @@ pub struct Context {
     pub pending_info: [u64; 16],
     pub pending_error: [u64; 4], // error code, trap number, -, fault address
     pub call_number: u64,        // the system call that the engine issues for the application just now
-    pub call_started_tsc: u64,
-    pub service: u64,        // the engine's own record of this thread
-    pub fault_resume: u64,   // where a guarded access of the engine goes on after a fault; 0: none is under way
-    pub enter: u64,          // thread-private code: `rcx` from `regs`, then to `resume`
-    pub actions: u64,        // address of the dispositions that hold for this thread: Mailbox::actions or its own copy
+    pub moved: u64, // of a call that moves in pieces: how much it has moved (also by the controller, that the call goes on)
+    pub whole: [u64; 3], // rsi, rdx, r10 of such a call while the registers describe its rest
+    pub in_pieces: u32, // 1: such a call is under way; 2: for its rest
+    pub cut: u32,   // 1: its last part was cut short by a controller
+    pub service: u64, // the engine's own record of this thread
+    pub fault_resume: u64, // where a guarded access of the engine goes on after a fault; 0: none is under way
+    pub enter: u64, // thread-private code: `rcx` from `regs`, then to `resume`
+    pub actions: u64, // address of the dispositions that hold for this thread: Mailbox::actions or its own copy
     pub suspended_mask: u64, // what sigsuspend, ppoll and their like have put in the mask's place for a while
     pub has_suspended_mask: u32,
     pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
@@ -186,6 +189,16 @@ pub struct Patch {
     pub bytes: u8,
 }
 
+/// Memory that may be executed, as the kernel lists it. `protection` in the numbers of `mprotect`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Code {
+    pub low: u64,
+    pub high: u64,
+    pub protection: u32,
+    pub shared: u32,
+}
+
 /// One thread of a withdrawal: `regs` are `struct user_regs_struct`, in and out.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -215,6 +228,8 @@ pub struct Mailbox {
     pub snapshot_count: u32,
     pub confined: u32, // by the controller: 1 where seccomp may forbid what the application does not do itself
     pub park: u32,     // by the controller: 1 while it withdraws: whoever comes out of the engine stops at `seal_parked`
+    pub blind: u32,    // 1: the process cannot read /proc/self/maps (it lives in a chroot), and needs the controller's `code`
+    pub code_count: u32,
     pub heap_used: u64,
     pub frozen_ns: u64,                // by the controller: how long the last freeze lasted
     pub possessed_at_ns: u64,          // by the controller: CLOCK_REALTIME
@@ -223,6 +238,7 @@ pub struct Mailbox {
     pub actions: [SigAction; SIGNALS], // as the application believes them to be
     pub mappings: [Mapping; MAPPINGS_MAX],
     pub patches: [Patch; PATCHES_MAX],
+    pub code: [Code; CODE_MAX],
     pub snapshots: [Snapshot; THREADS_MAX],
 }
 

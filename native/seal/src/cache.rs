@@ -24,6 +24,8 @@ use crate::{entry, pages};
 /// How large an arena is to be; less where there is no room for more.
 const ARENA_BYTES: [u64; 3] = [8 << 20, 1 << 20, 1 << 18];
 const ARENAS_MAX: usize = 12;
+/// What the kernel has above, the vsyscall page, is not translated.
+const USER_END: u64 = 0x7fff_ffff_f000;
 /// How far an arena may lie from the code that it translates, so that rip-relative operands of an image of up to 256 MiB stay direct.
 const REACH: u64 = 0x7000_0000;
 pub const STUB_BYTES: u64 = 24;
@@ -169,7 +171,7 @@ impl Thread {
     pub fn new(slot: u64) -> Thread {
         let mut thread = Thread {
             slot,
-            arenas: Vec::new(),
+            arenas: Vec::with_capacity(ARENAS_MAX), // never moved: others may add some, under the lock, while we look without it
             fragments: Vec::new(),
             exits: Vec::new(),
             index: Index::new(),
@@ -229,16 +231,19 @@ impl Thread {
         if let Some(number) = self.arenas.iter().position(|a| a.reaches(pc) && a.has_room()) {
             return Ok(number);
         }
-        if self.arenas.len() >= ARENAS_MAX {
-            return Err(Full::Flush);
-        }
-        if self.context().state == abi::state::RUNNING && sys::mailbox().confined != 0 {
-            // To map more might be forbidden: what the thread began with has to do.
+        if self.arenas.len() >= ARENAS_MAX || mailbox.confined != 0 {
+            // Where seccomp might forbid to map more, what the thread began with has to do.
             return Err(if self.has_arena_near(pc) { Full::Flush } else { Full::NoMemory });
         }
-        let near = ARENA_BYTES.iter().find_map(|&bytes| Some((pages::map_near(pc.0, bytes, REACH - bytes)?, bytes, false)));
+        self.add_arena(pc)
+    }
+
+    fn add_arena(&mut self, pc: GuestPc) -> Result<usize, Full> {
+        let is_tight = sys::mailbox().heap_bytes < abi::HEAP_BYTES;
+        let sizes = &ARENA_BYTES[usize::from(is_tight)..];
+        let near = sizes.iter().find_map(|&bytes| Some((pages::map_near(pc.0, bytes, REACH - bytes)?, bytes, false)));
         // With no room within reach rip-relative operands go through a register, in an arena that serves all code.
-        let anywhere = || Some((pages::map_anywhere(ARENA_BYTES[0])?, ARENA_BYTES[0], true));
+        let anywhere = || Some((pages::map_anywhere(sizes[0])?, sizes[0], true));
         let (begin, bytes, is_anywhere) = near.or_else(anywhere).ok_or(Full::NoMemory)?;
         let arena = self.open(HostPc(begin), bytes, is_anywhere);
         self.arenas.push(arena);
@@ -253,14 +258,27 @@ impl Thread {
         self.arenas.iter().any(|arena| arena.reaches(pc))
     }
 
-    /// Map now what arenas the process's code may ask for, while it is not forbidden yet. Those that find no room are not needed before
-    /// their code runs.
-    pub fn provide(&mut self) {
+    /// Map arenas before they are asked for: one, or those for all code that there is. Answers whether there is any now.
+    pub fn provide(&mut self, for_all: bool) -> bool {
         let mut at = 0;
         while let Some(range) = pages::known(at) {
+            for pc in [range.low, range.high] {
+                let is_wanted = if for_all { self.arenas.len() < ARENAS_MAX } else { self.arenas.is_empty() };
+                if is_wanted && pc < USER_END && !self.has_arena_near(GuestPc(pc)) {
+                    let _ = self.add_arena(GuestPc(pc)); // those that find no room are not needed before their code runs
+                }
+            }
             at += 1;
-            let _ = self.arena_for(GuestPc(range.low)).and_then(|_| self.arena_for(GuestPc(range.high)));
         }
+        !self.arenas.is_empty()
+    }
+
+    /// No memory is left for an arena near some code: let those that there are serve all. Answers whether there are any.
+    pub fn make_do(&mut self) -> bool {
+        for arena in &mut self.arenas {
+            arena.is_anywhere = true;
+        }
+        !self.arenas.is_empty()
     }
 
     // Write the gates of an arena: what all its stubs lead to.

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use crate::abi::{AltStack, Context, R8, R10, RAX, RCX, RDI, RDX, RSI, SigAction, state};
-use crate::{entry, pages, signals, sys, threads};
+use crate::{entry, pages, pieces, signals, start, sys, threads};
 
 const NUMBERS: usize = 0x1_0000;
 static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
@@ -22,7 +22,7 @@ enum Way {
     Rseq,     // remembered, and registered at the release
     Suspend,  // a mask for the time of the call: 64-bit pointer in the register that the row names
     Segment,  // arch_prctl, of which gs is the shadow's
-    Timed,    // answers EINTR to any interruption: note when it began
+    Filter,   // seccomp and its like: what the engine needs may be forbidden afterwards
 }
 
 /// Number, way, and for Suspend the register that points to the mask.
@@ -46,21 +46,18 @@ const CALLS: &[(u64, Way, usize)] = &[
     (60, Way::Exit, 0),
     (334, Way::Rseq, 0),
     (158, Way::Segment, 0),
+    (157, Way::Filter, 0),
+    (317, Way::Filter, 0),
     (130, Way::Suspend, RDI),
     (271, Way::Suspend, R10),
     (270, Way::Suspend, usize::MAX), // pselect6: a pointer to the pointer, in r9
     (281, Way::Suspend, R8),
     (441, Way::Suspend, R8),
-    (232, Way::Timed, 0),
-    (65, Way::Timed, 0),
-    (220, Way::Timed, 0),
-    (128, Way::Timed, 0),
-    (208, Way::Timed, 0),
 ];
 
 /// Enter which calls the translated code hands to the engine.
 pub fn fill_wanted_table(_mode: u32) {
-    for &(number, _, _) in CALLS {
+    for number in CALLS.iter().map(|row| row.0).chain(pieces::numbers()) {
         WANTED[number as usize].store(1, Ordering::Relaxed);
     }
 }
@@ -92,8 +89,8 @@ pub fn make(context: &mut Context) {
         Some(Way::Rseq) => context.regs[RAX] = rseq(context) as u64,
         Some(Way::Suspend) => suspend(context, row.map_or(0, |row| row.2)),
         Some(Way::Segment) => segment(context),
-        Some(Way::Timed) => timed(context, number),
-        None => plain(context),
+        Some(Way::Filter) => filter(context, number),
+        None => pieces::make(context),
     }
 }
 
@@ -106,20 +103,13 @@ pub fn again(context: &mut Context) {
 fn plain(context: &mut Context) {
     let number = context.regs[RAX];
     let answer = entry::issue(context);
-    if answer == -512 {
+    if answer == entry::NOT_ISSUED {
         // A signal came first: as if it had come before the call.
         context.regs[RAX] = number;
         context.rip -= 2;
         return;
     }
     context.regs[RAX] = answer as u64;
-}
-
-fn timed(context: &mut Context, number: u64) {
-    context.call_number = number;
-    context.call_started_tsc = sys::timestamp();
-    plain(context);
-    context.call_number = 0;
 }
 
 fn suspend(context: &mut Context, register: usize) {
@@ -135,8 +125,7 @@ fn suspend(context: &mut Context, register: usize) {
         context.suspended_mask = mask;
         context.has_suspended_mask = 1;
     }
-    let number = context.regs[RAX] & 0xffff_ffff;
-    timed(context, number);
+    plain(context);
     if context.pending_signal == 0 {
         context.has_suspended_mask = 0;
     }
@@ -171,7 +160,7 @@ fn memory(context: &mut Context, number: u64) {
         // What is mapped there, privately or shared, only the kernel's list tells: it is read when code is wanted from there.
         _ => pages::gone(address, end),
     }
-    if matches!(number, 10 | 329) && sys::mailbox().confined != 0 {
+    if matches!(number, 10 | 329) && !pages::may_learn() {
         pages::has_rights(address, end, rights, false);
     }
 }
@@ -289,6 +278,17 @@ fn segment(context: &mut Context) {
         SET_GS if shadowed => context.regs[RAX] = if context.regs[RSI] == 0 { 0 } else { EPERM as u64 },
         _ => plain(context),
     }
+}
+
+fn filter(context: &mut Context, number: u64) {
+    const PRCTL: u64 = 157;
+    const PR_SET_SECCOMP: u64 = 22;
+    const SET_MODE_MAX: u64 = 1; // strict and filter; the others only ask
+    let sets = if number == PRCTL { context.regs[RDI] == PR_SET_SECCOMP } else { context.regs[RDI] <= SET_MODE_MAX };
+    if sets && sys::mailbox().confined == 0 {
+        start::confine();
+    }
+    plain(context);
 }
 
 /// The three calls of the vsyscall page, which cannot be read: do what is at its address, and return from it.

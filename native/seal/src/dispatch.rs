@@ -112,7 +112,7 @@ fn go_on(context: &mut Context, mut by: By) {
             signals::deliver_pending(context);
             by = By::Engine;
         }
-        if context.request == request::PARK || sys::mailbox().park != 0 {
+        if (context.request == request::PARK || sys::mailbox().park != 0) && context.moved == 0 {
             signals::block_all(); // one that came from here on would be forgotten
             if context.pending_signal != 0 {
                 continue;
@@ -141,9 +141,9 @@ fn go_on(context: &mut Context, mut by: By) {
                 by = By::Engine;
             }
             Err(Refusal::Full(Full::NoMemory)) => {
-                // What is there must do: begin anew in it. Without any near there is no going on in here.
+                // What is there must do: begin anew in it.
                 sys::mailbox().trouble = trouble::NO_MEMORY;
-                if service.with(|thread| !thread.has_arena_near(GuestPc(context.rip))) {
+                if !service.with(Thread::make_do) {
                     start::failed(format_args!("no memory for translated code"));
                 }
                 service.with(Thread::flush);

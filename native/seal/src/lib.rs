@@ -13,7 +13,7 @@
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `tables` | jumps by tables that nobody writes |
 //! | `recover` | from a host address back to the application's state |
-//! | `calls`, `threads`, `signals` | system calls, threads and children, signals |
+//! | `calls`, `pieces`, `threads`, `signals` | system calls, those that are made in parts, threads and children, signals |
 //! | `pages` | code that changes |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
 //!
@@ -33,6 +33,7 @@ pub mod heap;
 pub mod index;
 pub mod lower;
 pub mod pages;
+pub mod pieces;
 pub mod recover;
 pub mod shadow;
 pub mod signals;

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::abi::{Mapping, mapping, state};
+use crate::abi::{Mapping, mapping};
 use crate::sys::{self, Lock, Locked};
 use crate::{start, threads};
 
@@ -133,9 +133,34 @@ pub fn see_through_patches(pc: u64, bytes: &mut [u8]) {
     }
 }
 
-/// Learn which memory may be executed, from the kernel's own list.
+/// Learn which memory may be executed: from the kernel's own list, or where that cannot be read, from the controller's copy.
 pub fn learn() {
-    KNOWN.with(read_maps);
+    KNOWN.with(|known| {
+        if !read_maps(known) {
+            let mailbox = sys::mailbox();
+            known.code.clear();
+            for code in &mailbox.code[..mailbox.code_count as usize] {
+                known.learn(code.low, code.high, u64::from(code.protection), code.shared != 0);
+            }
+            known.settle();
+        }
+    });
+}
+
+/// Know of no executable memory, so that the kernel's list is read anew.
+pub fn forget() {
+    KNOWN.with(|known| {
+        known.code.clear();
+        known.constant.clear();
+        known.changed = true;
+        known.settle();
+    });
+}
+
+/// Whether the kernel's list can be read when it is needed. If not, the application's calls have to tell.
+pub fn may_learn() -> bool {
+    let mailbox = sys::mailbox();
+    mailbox.confined == 0 && mailbox.blind == 0
 }
 
 /// Return the executable memory that is known as the `at`th, counted from 0; None behind the last.
@@ -156,12 +181,19 @@ pub fn executable(pc: u64) -> Option<Range> {
     })
 }
 
-fn read_maps(known: &mut Known) {
-    known.code.clear();
-    known.constant.clear();
-    known.changed = false;
-    each_map(|line| known.learn_line(line));
+fn read_maps(known: &mut Known) -> bool {
+    let mut has_begun = false;
+    let could = each_map(|line| {
+        if !core::mem::replace(&mut has_begun, true) {
+            known.code.clear(); // not where the list cannot be read
+            known.constant.clear();
+            known.changed = false;
+        }
+        known.learn_line(line);
+    });
     known.settle();
+    sys::mailbox().blind = u32::from(!could);
+    could
 }
 
 /// Whether all of `low..high` may be read, and neither written nor executed, by anybody. Who relies on it says so by `translated` before.
@@ -170,7 +202,7 @@ pub fn is_constant(low: u64, high: u64) -> bool {
     let page = low & !(PAGE - 1);
     KNOWN.with(|known| {
         let is = |known: &Known| known.constant.iter().any(|r| r.low <= low && high <= r.high);
-        if is(known) || !known.changed || known.varying.contains(&page) || sys::mailbox().confined != 0 {
+        if is(known) || !known.changed || known.varying.contains(&page) || !may_learn() {
             return is(known);
         }
         read_maps(known);
@@ -181,11 +213,11 @@ pub fn is_constant(low: u64, high: u64) -> bool {
     })
 }
 
-fn each_map(mut see: impl FnMut(&[u8])) {
+fn each_map(mut see: impl FnMut(&[u8])) -> bool {
     let path = b"/proc/self/maps\0";
     let file = sys::call3(sys::OPEN, path.as_ptr() as u64, 0, 0);
     if file < 0 {
-        return;
+        return false;
     }
     let mut line = [0u8; 64];
     let mut filled = 0;
@@ -206,6 +238,7 @@ fn each_map(mut see: impl FnMut(&[u8])) {
         }
     }
     sys::call3(sys::CLOSE, file as u64, 0, 0);
+    true
 }
 
 // Of a line of the list: "low-high rights …".
@@ -219,26 +252,24 @@ fn place_of(line: &[u8]) -> Option<(u64, u64, &[u8])> {
 impl Known {
     fn learn_line(&mut self, line: &[u8]) {
         let Some((low, high, rights)) = place_of(line) else { return };
-        if is_ours(low) {
-            return;
-        }
-        if rights == b"r--p" {
+        if rights == b"r--p" && !is_ours(low) {
             self.constant.push(Range { low, high, protection: PROT_READ, shared: false });
         }
         if rights[2] != b'x' {
             return;
         }
         let right = |at: usize, letter, bit| if rights[at] == letter { bit } else { 0 };
-        let mut protection = PROT_EXEC | right(0, b'r', PROT_READ) | right(1, b'w', PROT_WRITE);
+        self.learn(low, high, PROT_EXEC | right(0, b'r', PROT_READ) | right(1, b'w', PROT_WRITE), rights[3] == b's');
+    }
+
+    fn learn(&mut self, low: u64, high: u64, mut protection: u64, shared: bool) {
+        if is_ours(low) {
+            return;
+        }
         if self.protected.iter().any(|r| low <= r.low && r.low < high) {
             protection |= PROT_WRITE; // we have taken it away
         }
-        self.code.push(Range {
-            low,
-            high,
-            protection,
-            shared: rights[3] == b's' || (protection & PROT_WRITE != 0 && !may_protect()),
-        });
+        self.code.push(Range { low, high, protection, shared: shared || (protection & PROT_WRITE != 0 && !may_protect()) });
     }
 
     fn around(&self, pc: u64) -> Option<Range> {
@@ -416,9 +447,7 @@ fn was_translated(low: u64, high: u64) -> bool {
 fn kill_everywhere(low: u64, high: u64) {
     for slot in threads::slots() {
         let context = sys::context(slot);
-        if let Some(service) = sys::service(context)
-            && context.state != state::AMBUSHED
-        {
+        if let Some(service) = sys::service(context) {
             service.with(|thread| thread.kill(low, high));
         }
     }

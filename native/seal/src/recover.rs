@@ -4,7 +4,7 @@ use crate::abi::{self, Context, RAX, RCX, RDX, RSP, recovered, user_regs};
 use crate::cache::{Arena, ENTER_BYTES, ExitKind, STUB_BYTES, Thread, kind};
 use crate::emit::{GuestPc, HostPc};
 use crate::tables::Table;
-use crate::{entry, pages, start, sys, threads};
+use crate::{entry, pages, pieces, start, sys, threads};
 
 const CALL_BYTES: u64 = 2; // of a `syscall` instruction
 
@@ -155,9 +155,6 @@ pub extern "C" fn recover_all() -> i64 {
         let inside = start::is_image(snapshot.regs[user_regs::RIP]); // perhaps a thread that has no name yet, or none any more
         snapshot.status = if inside { recovered::BUSY } else { recovered::NATIVE };
         let Some(context) = threads::context_of(snapshot.tid) else { continue };
-        if context.state == abi::state::AMBUSHED {
-            continue;
-        }
         snapshot.status = snapshot_of(context, &mut snapshot.regs);
     }
     0
@@ -165,6 +162,10 @@ pub extern "C" fn recover_all() -> i64 {
 
 fn snapshot_of(context: &mut Context, regs: &mut [u64; 27]) -> u32 {
     let host = regs[user_regs::RIP];
+    let answer = if host == entry::issue_after() { regs[user_regs::RAX] as i64 } else { 0 };
+    if pieces::is_cut(context, answer) {
+        return recovered::PIECES;
+    }
     if host == entry::issue_after() && context.pending_signal == 0 {
         // In a system call that the engine issues for the application: the Context has everything but the answer.
         context.regs[abi::RAX] = regs[user_regs::RAX];

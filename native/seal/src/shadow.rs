@@ -89,6 +89,7 @@ fn map_tags(address: u64, bytes: u64) -> bool {
     const FLAGS: u64 = 0x10_4022; // private, anonymous, no reserve, fixed but not over another
     const PROTECTION: u64 = 3;
     const MADV_NOHUGEPAGE: u64 = 15;
+    const MADV_DONTDUMP: u64 = 16;
     const MADVISE: u64 = 28;
     let begin = address & !(pages::PAGE - 1);
     let bytes = (address + bytes).next_multiple_of(pages::PAGE) - begin;
@@ -97,6 +98,7 @@ fn map_tags(address: u64, bytes: u64) -> bool {
         return false;
     }
     sys::call3(MADVISE, begin, bytes, MADV_NOHUGEPAGE);
+    sys::call3(MADVISE, begin, bytes, MADV_DONTDUMP); // the kernel would go through terabytes, page by page
     pages::remember(begin, bytes, mapping::SHADOW);
     true
 }

@@ -27,6 +27,9 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
     for slot in threads::slots() {
         let context = sys::context(slot);
         threads::furnish(context);
+        if !provide(context) {
+            return sys::ENOMEM;
+        }
     }
     let _ = crate::translate::decode_one(entry::gate());
     0
@@ -35,13 +38,18 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
 /// With all threads stopped: the dispositions become the engine's.
 pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
     signals::take_over(mailbox);
-    if mailbox.confined != 0 {
+    if pages::may_learn() {
+        pages::forget(); // the application went on since, and what it has mapped is read when code is wanted
+    } else {
         pages::learn(); // for the last time
     }
     for slot in threads::slots() {
         let context = sys::context(slot);
         context.actions = (&raw const mailbox.actions) as u64;
         threads::furnish(context);
+        if !provide(context) {
+            return sys::ENOMEM;
+        }
     }
     mailbox.awake = 1;
     0
@@ -65,18 +73,35 @@ pub extern "C" fn prologue(context: &mut Context) {
         sys::call(sys::RSEQ, arguments);
     }
     shadow::enter();
-    provide(context);
-    context.state = state::RUNNING;
     signals::set_kernel_mask(context);
+    context.state = state::RUNNING;
 }
 
-// Where seccomp may forbid it later, all is mapped before the first step.
-fn provide(context: &Context) {
-    if sys::mailbox().confined != 0
-        && let Some(service) = sys::service(context)
-    {
-        service.with(crate::cache::Thread::provide);
+/// Map what room a thread needs for translated code: some in any case, all that there may ever be code for where seccomp may forbid it
+/// later. Answers whether there is any.
+pub fn provide(context: &Context) -> bool {
+    sys::service(context).is_some_and(|service| service.with(|thread| thread.provide(sys::mailbox().confined != 0)))
+}
+
+/// The application is about to filter its system calls. From here on the engine makes none that it could do without; what needs them is
+/// done before, for all threads: the filter may be for all.
+pub fn confine() {
+    while threads::slots().any(|slot| sys::context(slot).state == state::PREPARED) {
+        sys::call(sys::SCHED_YIELD, [0; 6]); // for the first steps of a thread
     }
+    pages::learn();
+    for slot in threads::slots() {
+        let context = sys::context(slot);
+        if context.state == state::FREE {
+            threads::furnish(context);
+        }
+        if let Some(service) = sys::service(context) {
+            service.with(|thread| thread.provide(true));
+        }
+    }
+    sys::mailbox().confined = 1;
+    pages::learn(); // what can be written is compared now, instead of protected
+    pages::open_all();
 }
 
 /// A new thread's first step: it has no alternate stack and no rseq, and all signals are blocked.
@@ -84,9 +109,8 @@ pub extern "C" fn child(context: &mut Context) {
     shadow::enter();
     signals::exchange_altstack(context);
     context.tid = sys::call(sys::GETTID, [0; 6]) as u32;
-    provide(context);
-    context.state = state::RUNNING;
     signals::set_kernel_mask(context);
+    context.state = state::RUNNING;
 }
 
 /// A thread's last step: what belongs to threads is as the application had it. Answers where its vectors are, if not in the processor.

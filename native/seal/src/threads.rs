@@ -14,6 +14,7 @@ const CLONE: u64 = 56;
 const VFORK: u64 = 58;
 pub const CLONE3: u64 = 435;
 const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const EAGAIN: u64 = (-11i64) as u64; // as where there are too many threads
 
 /// Return the addresses of all slots, in use or not.
 pub fn slots() -> impl Iterator<Item = u64> {
@@ -112,12 +113,18 @@ pub fn multiply(context: &mut Context) {
         return;
     }
     let Some(child) = new_slot() else {
-        context.regs[RAX] = (-11i64) as u64; // EAGAIN, as where there are too many threads
+        context.regs[RAX] = EAGAIN;
         return;
     };
+    furnish(child);
+    if !start::provide(child) {
+        child.state = state::FREE;
+        sys::mailbox().trouble = trouble::NO_MEMORY;
+        context.regs[RAX] = EAGAIN;
+        return;
+    }
     // Signals wait until the child has a stack for them.
     signals::block_all();
-    furnish(child);
     inherit(context, child, &asked);
     let answer = entry::issue_clone(context, child);
     signals::set_kernel_mask(context);
@@ -143,6 +150,7 @@ fn inherit(context: &Context, child: &mut Context, asked: &Asked) {
     child.request = 0;
     child.hold = 0;
     child.pending_signal = 0;
+    child.moved = 0;
     child.has_suspended_mask = 0;
     child.fault_resume = 0;
     child.xmm = context.xmm;

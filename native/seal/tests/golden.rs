@@ -207,7 +207,7 @@ fn instructions_become_what_they_did() {
             let (begin, end) = service.with(|thread| {
                 thread.has_bmi2 = true; // the listing is this processor's neither way
                 let wish = Wish { pc: GuestPc(at), through: row.jumped.then_some(Through::Jumps), shadow: false, once: false };
-                let before = thread.arenas.first().map_or(0, |arena| arena.hot.0);
+                let before = thread.arenas.last().map_or(0, |arena| arena.hot.0);
                 let id = translate::translate(thread, wish).expect("a fragment");
                 let fragment = &thread.fragments[id as usize];
                 let (mut begin, mut end) = (fragment.host.0, fragment.end.0);
@@ -216,7 +216,7 @@ fn instructions_become_what_they_did() {
                 }
                 if row.name == "landing-return" {
                     begin = transfer::landing_to(thread, Through::Returns, id).expect("a landing").0;
-                    end = thread.arenas[0].hot.0;
+                    end = thread.arenas.last().expect("an arena").hot.0;
                 }
                 (begin, end)
             });

@@ -23,6 +23,7 @@ TOP_BYTES = 256  # at the top of a stack: the way home's block, and below it the
 _SYMBOLS_AT = 1024
 TIGHT_HEAP_BYTES = 16 * 1024 * 1024  # for a process whose address space is limited
 SPARE_SLOTS_MIN = 4  # for threads that begin between planting and waking, and after
+SPARE_SLOTS_CONFINED = 16  # where it may be forbidden to map more
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +100,17 @@ def layout_of(mailbox: Mailbox) -> Layout:
     )
 
 
-def sizes_for(engine: Engine, threads: int, *, tight: bool = False) -> Sizes:
-    """Return the sizes for a process of so many threads. `tight`: its address space is limited."""
+def sizes_for(engine: Engine, threads: int, *, tight: bool = False, confined: bool = False) -> Sizes:
+    """Return the sizes for a process of so many threads, whose address space is limited, or whose calls are."""
     abi = engine.abi
+    spare = SPARE_SLOTS_CONFINED if confined and not tight else SPARE_SLOTS_MIN
     return Sizes(
         mailbox=up(abi.records["Mailbox"].size),
         image=engine.image.size,
         service_stack=abi["SERVICE_STACK_BYTES"],
         heap=TIGHT_HEAP_BYTES if tight else abi["HEAP_BYTES"],
         slot=abi["SLOT_BYTES"],
-        slots=min(threads + max(SPARE_SLOTS_MIN, threads // 4), abi["THREADS_MAX"]),
+        slots=min(threads + max(spare, threads // 4), abi["THREADS_MAX"]),
     )
 
 

@@ -8,24 +8,21 @@ attached: a controller may end, and another one takes over with `adopt`.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
 from eudaemon.possession import refuse
 from eudaemon.possession.engine import Engine, load_engine
-from eudaemon.possession.errors import Busy, PossessionError, Refused, Replaced, Vanished
-from eudaemon.possession.plant import plant
+from eudaemon.possession.errors import PossessionError, Refused, Replaced, Vanished
+from eudaemon.possession.plant import is_limited, plant
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.target import Target, opened
+from eudaemon.possession.tracee import alone, patiently
 from eudaemon.possession.wake import wake
 from eudaemon.possession.withdraw import withdraw
 
 MODES = ("none", "shadow")
-TRIES_MAX = 100
-TRY_S = 0.01
 
 
 class Possession:
@@ -57,8 +54,24 @@ class Possession:
 
         Raises `Vanished` if the process has ended.
         """
-        if self.is_gone or self.released_ns:
-            return
+        if not self.is_gone and not self.released_ns:
+            alone(self._release)
+
+    def _begin(self, mode: str) -> None:
+        with opened(self.pid, self._engine, self._kernel) as target:
+            try:
+                self.frozen_ns = _possess(target, mode)
+            except Replaced as error:
+                self._lost(error.reason)
+            self.remarks += target.settler.remarks
+
+    def _find(self) -> None:
+        with opened(self.pid, self._engine, self._kernel) as target:
+            target.tidy()
+            if target.mailbox() is None:
+                raise Refused(f"process {self.pid} is not possessed", f"possess it: eudaemon possess {self.pid}")
+
+    def _release(self) -> None:
         with opened(self.pid, self._engine, self._kernel) as target:
             try:
                 mailbox = target.mailbox()
@@ -66,7 +79,7 @@ class Possession:
                     self._lost(f"process {self.pid} has executed another program, or somebody else has released it")
                     return
                 planted = Planted(target, mailbox)
-                self.released_ns = _patiently(lambda: withdraw(planted))
+                self.released_ns = patiently(lambda: withdraw(planted))
             except Replaced as error:
                 self._lost(error.reason)
             self.remarks += target.settler.remarks
@@ -85,21 +98,22 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
     """
     possession = Possession(pid, engine or load_engine(), kernel or Kernel())
     refuse.refuse(pid)
-    with opened(pid, possession._engine, possession._kernel) as target:
-        try:
-            possession.frozen_ns = _possess(target, mode)
-        except Replaced as error:
-            possession._lost(error.reason)
-        possession.remarks += target.settler.remarks
+    alone(lambda: possession._begin(mode))
     return possession
 
 
 def _possess(target: Target, mode: str) -> int:
+    if mode == "shadow" and is_limited(target.pid):
+        raise Refused(
+            f"process {target.pid} may not map a shadow: its address space is limited (RLIMIT_AS)",
+            f"possess it with --mode none, or lift the limit: prlimit --pid {target.pid} --as=unlimited",
+        )
+    target.await_children()
     target.tidy()
     _refuse_possessed(target)
     planted = plant(target, mode)
     try:
-        return _patiently(lambda: wake(planted))
+        return patiently(lambda: wake(planted))
     except Vanished:
         raise
     except PossessionError:
@@ -113,21 +127,8 @@ def _possess(target: Target, mode: str) -> int:
 def adopt(pid: int, *, engine: Engine | None = None, kernel: Kernel | None = None) -> Possession:
     """Take over a process that another controller has possessed. Raises `Refused` if none has."""
     possession = Possession(pid, engine or load_engine(), kernel or Kernel())
-    with opened(pid, possession._engine, possession._kernel) as target:
-        target.tidy()
-        if target.mailbox() is None:
-            raise Refused(f"process {pid} is not possessed", f"possess it: eudaemon possess {pid}")
+    alone(possession._find)
     return possession
-
-
-def _patiently(step: Callable[[], int]) -> int:
-    """Take a step for which all threads must stand, and again a little later while one of them cannot."""
-    for _ in range(TRIES_MAX):
-        try:
-            return step()
-        except Busy:
-            time.sleep(TRY_S)
-    return step()
 
 
 def _refuse_possessed(target: Target) -> None:

@@ -139,6 +139,20 @@ class Mailbox(View):
         self.memory.write(self.address + self.record["patches"].offset + count * entry.size, raw)
         self.set("patch_count", count + 1)
 
+    def write_code(self, areas: Iterable[Area]) -> None:
+        """Write which memory may be executed, for a process that cannot read that itself."""
+        entry = self.abi.records["Code"]
+        raw = bytearray()
+        for area in areas:
+            if area.rights[2] == "x":
+                one = bytearray(entry.size)
+                protection = sum(1 << bit for bit, letter in enumerate("rwx") if letter in area.rights)
+                entry.pack(one, low=area.begin, high=area.end, protection=protection, shared=area.rights[3] == "s")
+                raw += one
+        del raw[self.abi["CODE_MAX"] * entry.size :]
+        self.memory.write(self.address + self.record["code"].offset, raw)
+        self.set("code_count", len(raw) // entry.size)
+
     def write_snapshots(self, threads: Iterable[tuple[int, Registers]]) -> None:
         """Write threads' registers for `seal_recover`; one write, and the count."""
         entry = self.abi.records["Snapshot"]

@@ -30,8 +30,8 @@ PLACES_MAX = 5  # tried, when the process takes the one that was free
 def plant(target: Target, mode: str) -> Planted:
     """Plant the engine. Raises `Undone` if that fails; nothing is left then."""
     threads = len(Seizure(target.kernel, target.pid).listing())
-    tight = _address_space_is_limited(target.pid)
-    layout = _reserve(target, sizes_for(target.engine, threads, tight=tight))
+    tight = is_limited(target.pid)
+    layout = _reserve(target, sizes_for(target.engine, threads, tight=tight, confined=target.confined))
     try:
         planted = Planted(target, _write(target, layout, mode))
         _prepare(planted)
@@ -52,9 +52,12 @@ def _spans(target: Target, layout: Layout) -> list[tuple[int, int]]:
     return [(mapped.address, mapped.size) for mapped in mailbox.spans()]
 
 
-def _address_space_is_limited(pid: int) -> bool:
+def is_limited(pid: int) -> bool:
     """Whether the process may not map what it likes (RLIMIT_AS)."""
-    lines = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
+    try:
+        lines = Path(f"/proc/{pid}/limits").read_text(encoding="ascii").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        raise Vanished(f"process {pid} has ended") from None
     return any(line.startswith("Max address space") and "unlimited" not in line.split()[3] for line in lines)
 
 
@@ -71,7 +74,10 @@ def _reserve(target: Target, sizes: Sizes) -> Layout:
             target.note(0, 0)
             if error.errno == errno.EEXIST:
                 continue
-            do = "allow it: sysctl vm.overcommit_memory=0" if error.errno == errno.ENOMEM else ""
+            do = ""
+            if error.errno == errno.ENOMEM:
+                limit = f"prlimit --pid {target.pid} --as=unlimited"
+                do = f"allow it: {limit if is_limited(target.pid) else 'sysctl vm.overcommit_memory=0'}"
             raise Refused(error.reason, do) from error
         except OperationFailed as error:
             target.tidy()
@@ -105,6 +111,7 @@ def _write(target: Target, layout: Layout, mode: str) -> Mailbox:
     for slot in slots:
         target.memory.write(slot, bytes(abi.records["Context"].size))  # its page is there when the freeze comes
     mailbox.set_slots(slots)
+    mailbox.write_code(read_maps(target.pid))
     return mailbox
 
 
@@ -120,19 +127,19 @@ def _prepare(planted: Planted) -> None:
 
 def inner_pid(pid: int) -> int:
     """Return the pid as the process itself sees it."""
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:  # noqa: PTH123
-        for line in status:
-            if line.startswith("NSpid:"):
-                return int(line.split()[-1])
-    return pid
+    return _inner(pid, pid)
 
 
 def inner_tids(pid: int, tids: list[int]) -> dict[int, int]:
     """Return, for each thread, its number as the process itself sees it."""
     if inner_pid(pid) == pid:
         return {tid: tid for tid in tids}
-    found = {}
-    for tid in tids:
+    return {tid: _inner(pid, tid) for tid in tids}
+
+
+def _inner(pid: int, tid: int) -> int:
+    try:
         with open(f"/proc/{pid}/task/{tid}/status", encoding="utf-8", errors="replace") as status:  # noqa: PTH123
-            found[tid] = next((int(line.split()[-1]) for line in status if line.startswith("NSpid:")), tid)
-    return found
+            return next((int(line.split()[-1]) for line in status if line.startswith("NSpid:")), tid)
+    except (FileNotFoundError, ProcessLookupError):
+        raise Vanished(f"thread {tid} has ended") from None

@@ -11,6 +11,7 @@ import platform
 import re
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,6 @@ KERNEL_MIN = (5, 9)  # the first with FSGSBASE, so that gs can be set from user 
 LOW_BYTES_MIN = 128 * 1024 * 1024
 _CAP_SYS_PTRACE, _CAP_SYS_ADMIN = 19, 21
 _PF_KTHREAD = 0x0020_0000
-_VFORK_PARENT = re.compile(r"vfork")
 
 
 @dataclass
@@ -73,8 +73,27 @@ def reasons(pid: int) -> Iterator[Reason]:
 
 
 def is_filtered(pid: int) -> bool:
-    """Whether the process filters its system calls (seccomp)."""
-    return Door(pid).status.get("Seccomp", "0") != "0"
+    """Whether a thread of the process filters its system calls (seccomp)."""
+    try:
+        tasks = [task.name for task in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        raise Vanished(f"process {pid} has ended") from None
+    for tid in tasks:
+        with suppress(Vanished):  # one that ends meanwhile
+            if has_filter(int(tid)):
+                return True
+    return False
+
+
+def has_filter(tid: int) -> bool:
+    """Whether a thread filters its system calls."""
+    return Door(tid).status.get("Seccomp", "0") != "0"
+
+
+def may_suspend_filters() -> bool:
+    """Whether the kernel lets us suspend the filters of what we seize: root, who is under none himself."""
+    is_built_in = Path("/proc/self/timers").exists()  # like that file, with CONFIG_CHECKPOINT_RESTORE
+    return is_built_in and _capable(_CAP_SYS_ADMIN) and not has_filter(os.getpid())
 
 
 def machine_reasons() -> Iterator[Reason]:
@@ -165,10 +184,13 @@ def _shadow_stack(door: Door) -> Iterator[Reason]:
 
 
 def _seccomp(door: Door) -> Iterator[Reason]:
-    if door.status.get("Seccomp", "0") == "0":
+    if not is_filtered(door.pid):
         return
-    if not _capable(_CAP_SYS_ADMIN):
-        yield f"process {door.pid} filters its system calls (seccomp), which only root may suspend", "run as root"
+    if not may_suspend_filters():
+        yield (
+            f"process {door.pid} filters its system calls (seccomp), which only root may suspend",
+            "run as root, where you are under no filter yourself",
+        )
     elif door.status["Seccomp"] == "1":
         yield f"process {door.pid} may do nothing but read and write (seccomp mode 1)", "it cannot be possessed"
 
@@ -182,19 +204,7 @@ def _memory(door: Door) -> Iterator[Reason]:
         )
 
 
-def _vfork(door: Door) -> Iterator[Reason]:
-    if "D" in door.status["State"][:1] and _VFORK_PARENT.search(_wchan(door)):
-        yield f"process {door.pid} waits for its child in vfork", "it can be stopped when the child has started"
-
-
-def _wchan(door: Door) -> str:
-    try:
-        return (door.folder / "wchan").read_text()
-    except OSError:
-        return ""
-
-
 CHECKS: tuple[Callable[[Door], Iterator[Reason]], ...] = (
-    _machine, _task, _own, _tracer, _permission, _bits, _shadow_stack, _seccomp, _vfork, _memory,
+    _machine, _task, _own, _tracer, _permission, _bits, _shadow_stack, _seccomp, _memory,
 )  # fmt: skip
 FINAL = frozenset((_machine, _task, _own, _permission))  # behind these there is nothing more to be seen

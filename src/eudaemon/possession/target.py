@@ -6,12 +6,12 @@ import fcntl
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from eudaemon.possession import homeward
+from eudaemon.possession import homeward, restart
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.engine import Engine
 from eudaemon.possession.errors import PossessionError, Refused, Vanished
@@ -19,10 +19,10 @@ from eudaemon.possession.mailbox import Mailbox, find_mailbox
 from eudaemon.possession.maps import LOW_END, read_maps
 from eudaemon.possession.memory import PAGE, Memory, up
 from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, Kernel, Registers
-from eudaemon.possession.refuse import is_filtered
+from eudaemon.possession.refuse import is_filtered, may_suspend_filters
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
-from eudaemon.possession.settle import Settler, Waiting
-from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops
+from eudaemon.possession.settle import Settler
+from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops, patiently, waits_for_child
 
 _VDSO_LOOKS_MAX = 20
 
@@ -38,11 +38,12 @@ class Target:
     options: int = OPTION_SYSGOOD
     confined: bool = False  # by seccomp
     settler: Settler = field(init=False)
+    held: Seizure | None = None  # a thread stopped in the middle of a call that only the engine can go on with
 
     def __post_init__(self) -> None:
         self.settler = Settler(self.kernel, self.memory, self.pid)
         self.confined = is_filtered(self.pid)
-        if self.confined:
+        if may_suspend_filters():  # also where there is none yet
             self.options |= OPTION_SUSPEND_SECCOMP
 
     @property
@@ -110,21 +111,33 @@ class Target:
     @contextmanager
     def all_threads(self) -> Iterator[Seizure]:
         """Stop all threads, none of them on a way home that nobody waits at the end of; let them go afterwards."""
-        seizure = Seizure(self.kernel, self.pid, self.options)
-        self.settler.await_pieces(seizure.listing())
-        watched = {tid: self.settler.watch(tid) for tid in seizure.listing()}
+        seizure = patiently(self._stop_all)
         try:
-            seizure.seize()
-            self.settle(seizure, watched)
             yield seizure
         finally:
             seizure.detach()
 
-    def settle(self, seizure: Seizure, watched: Mapping[int, Waiting | None]) -> None:
-        """Settle all stopped threads; one that a controller that was killed had borrowed first comes home."""
-        for thread in seizure.threads.values():
+    def _stop_all(self) -> Seizure:
+        seizure = self.take_held()
+        with or_let_go(seizure):
+            seizure.seize_parents()
+            self.settler.await_pieces(seizure.listing())
+            seizure.seize()
+            self.bring_home(seizure)
+        return seizure
+
+    def await_children(self) -> None:
+        """Wait until the children of parents in vfork have gone. Raises `Busy` if one lives on."""
+        seizure = self.seizure()
+        try:
+            seizure.seize_parents()
+        finally:
+            seizure.detach()
+
+    def bring_home(self, seizure: Seizure) -> None:
+        """Let stopped threads come home that a controller that was killed had borrowed."""
+        for thread in list(seizure.threads.values()):
             seizure.let_out(thread, self.is_homeward)
-            self.settler.settle(thread, watched.get(thread.tid))
             thread.put_back()
 
     def is_homeward(self, registers: Registers) -> bool:
@@ -149,20 +162,33 @@ class Target:
 
     @contextmanager
     def one_thread(self) -> Iterator[Thread]:
-        """Stop the thread that minds it least, and let it go again afterwards."""
-        seizure = Seizure(self.kernel, self.pid, self.options)
-        tid, watched = self._least_minding(seizure.listing())
+        """Stop the thread that minds it least, and let it go again afterwards, or hold it for `wake`."""
+        seizure = self.held or patiently(self._stop_one)
         try:
-            seizure.stop([tid])
-            if tid not in seizure.threads:
-                raise Vanished(f"thread {tid} has ended")
-            thread = seizure.threads[tid]
-            seizure.let_out(thread, self.is_homeward)
-            self.settler.settle(thread, watched)
-            thread.put_back()
+            (thread,) = seizure.threads.values()
             yield thread
+            if restart.moved_a_part(thread.registers) or seizure.is_limited(thread):
+                self.held = seizure
         finally:
-            seizure.detach()
+            if self.held is not seizure:
+                seizure.detach()
+
+    def seizure(self) -> Seizure:
+        """Return what stops threads of this process and settles them."""
+        return Seizure(self.kernel, self.pid, self.options, self.settler)
+
+    def take_held(self) -> Seizure:
+        """Return a seizure to stop all threads with; the one that has been held since it was borrowed is in it."""
+        held, self.held = self.held, None
+        return held or self.seizure()
+
+    def _stop_one(self) -> Seizure:
+        seizure = self.seizure()
+        with or_let_go(seizure):
+            while not seizure.threads:  # one may end before it stands
+                seizure.stop([self._least_minding(seizure.listing())], is_patient=True)
+            self.bring_home(seizure)
+        return seizure
 
     @contextmanager
     def loan(self, thread: Thread, site: Site) -> Iterator[Loan]:
@@ -170,16 +196,25 @@ class Target:
         with lent(Loan(self.kernel, thread, self.memory, site)) as loan:
             yield loan
 
-    def _least_minding(self, tids: list[int]) -> tuple[int, Waiting | None]:
-        restful = [tid for tid in tids if self.settler.is_restful(tid)]
+    def _least_minding(self, tids: list[int]) -> int:
+        tids = sorted(tids, key=lambda tid: tid == self.pid)  # not the first, if others will do: see `comes_late`
+        able = [tid for tid in tids if not waits_for_child(self.pid, tid)] or tids
+        restful = [tid for tid in able if self.settler.is_restful(tid)]
         if not restful:
-            self.settler.await_pieces(tids[:1])
-        waiting: dict[int, Waiting | None] = {}
-        for tid in restful or tids[:1]:
-            waiting[tid] = self.settler.watch(tid)
-            if waiting[tid] is None:
-                return tid, None
-        return next(iter(waiting.items()))
+            self.settler.await_pieces(able[:1])
+        return next((tid for tid in restful if self.settler.watch(tid) is None), (restful or able)[0])
+
+
+@contextmanager
+def or_let_go(seizure: Seizure) -> Iterator[None]:
+    """If what is done within fails, all threads of the seizure are let go."""
+    went_well = False
+    try:
+        yield
+        went_well = True
+    finally:
+        if not went_well:
+            seizure.detach()
 
 
 @contextmanager
@@ -197,7 +232,11 @@ def opened(pid: int, engine: Engine, kernel: Kernel) -> Iterator[Target]:
         memory = Memory(kernel, pid)
         try:
             with heeding_stops():
-                yield Target(pid, engine, kernel, memory)
+                target = Target(pid, engine, kernel, memory)
+                try:
+                    yield target
+                finally:
+                    target.take_held().detach()
         finally:
             memory.close()
     finally:

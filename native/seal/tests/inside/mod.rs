@@ -191,6 +191,7 @@ impl Inside {
         mailbox.magic = abi::MAGIC;
         mailbox.mode = mode;
         mailbox.low = low;
+        mailbox.heap_bytes = abi::HEAP_BYTES; // as where memory is plenty
         mailbox.low_bytes = bytes;
         mailbox.slots[0] = slot as u32;
         as_engine(|| {
