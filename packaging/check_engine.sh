@@ -15,6 +15,6 @@ lint)
 unit)
 	# A fault in the engine shows as a process that does not end.
 	timeout 600 cargo test --quiet --release --manifest-path "$manifest"
-	MODE=shadow timeout 600 cargo test --quiet --release --manifest-path "$manifest" --test lockstep --test changing
+	MODE=shadow timeout 600 cargo test --quiet --release --manifest-path "$manifest" --test lockstep --test changing --test tags
 	;;
 esac

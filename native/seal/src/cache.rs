@@ -59,7 +59,6 @@ pub mod kind {
     pub const FLAGS: u32 = 1 << 7; // the flags are in `Context::rflags`
     pub const SCRATCH_SHIFT: u32 = 8;
     pub const CALLED: u32 = 1 << 13; // behind a system call: rcx is what the kernel would have left there
-    pub const SHADOW: u32 = 1 << 14; // a fault here is the shadow's
 }
 
 /// From `host` on, up to the next record.
@@ -87,8 +86,9 @@ pub enum ExitKind {
     Jump,       // go on at `target`
     Call,       // the system call at `target` needs the engine
     Fault,      // the system call before `target` answered EFAULT
-    Tagged,     // the instruction at `target` reads what has a tag
+    Tagged,     // the instruction at `target`, or one soon after it, touches what has a tag
     Shadow,     // the tags for the instruction at `target` are the engine's to see to; on at `field`
+    Segment,    // before `target` fs has got another base, and translated code knows the old one
     Special,    // the instruction at `target` needs the engine
     Fpu,        // the instruction at `target` stores where the x87 unit has last been; on at `field`
     FpuWide,    // the same, in the 64-bit form
@@ -152,10 +152,10 @@ pub struct Thread {
     pub index: Index,
     landings: Vec<(HostPc, u32)>, // of returns: where, and in which fragment
     landing_of: Index,            // by the address that the call returns to
-    pub low_sites: Index,         // instructions whose tags are not where `gs` leads
     pub tables: Vec<Table>,       // that jumps choose from
     pub scratch: crate::translate::Scratch,
-    pub has_bmi2: bool, // shifts that leave flags alone
+    pub fs_changes: bool, // the thread has changed its base by an instruction, and may do so again
+    pub has_bmi2: bool,   // shifts that leave flags alone
     constants: u64,
     gate_constant: u64,
 }
@@ -177,9 +177,9 @@ impl Thread {
             index: Index::new(),
             landings: Vec::new(),
             landing_of: Index::new(),
-            low_sites: Index::new(),
             tables: Vec::new(),
             scratch: crate::translate::Scratch::new(),
+            fs_changes: false,
             has_bmi2: sys::has_bmi2(),
             constants: 0,
             gate_constant: 0,

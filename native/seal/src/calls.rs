@@ -3,6 +3,7 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use crate::abi::{AltStack, Context, R8, R10, RAX, RCX, RDI, RDX, RSI, SigAction, state};
+use crate::cache::Thread;
 use crate::{entry, pages, pieces, signals, start, sys, threads};
 
 const NUMBERS: usize = 0x1_0000;
@@ -276,7 +277,12 @@ fn segment(context: &mut Context) {
             context.regs[RAX] = if written { 0 } else { sys::EFAULT as u64 };
         }
         SET_GS if shadowed => context.regs[RAX] = if context.regs[RSI] == 0 { 0 } else { EPERM as u64 },
-        _ => plain(context),
+        _ => {
+            plain(context);
+            if let Some(service) = sys::service(context).filter(|_| shadowed) {
+                service.with(Thread::flush); // translated code knows the base of fs
+            }
+        }
     }
 }
 

@@ -73,7 +73,9 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     By::Table { table: number, entry: entry as u8 }
                 }
                 ExitKind::Tagged => {
-                    context.tagged_reads += 1;
+                    if follow(context) {
+                        context.tagged_reads += 1;
+                    }
                     context.once = 1; // without tests
                     By::Engine
                 }
@@ -83,6 +85,13 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     }
                     context.resume = field.0;
                     return;
+                }
+                ExitKind::Segment => {
+                    service.with(|thread| {
+                        thread.fs_changes = true;
+                        thread.flush();
+                    });
+                    By::Engine
                 }
                 ExitKind::Special => {
                     signals::special(context);

@@ -9,7 +9,7 @@
 //! | `entry` | machine code between application, translated code and Rust |
 //! | `start` | services for the controller; first and last steps of a thread |
 //! | `dispatch` | what happens between two fragments |
-//! | `translate`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
+//! | `translate`, `plan`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `tables` | jumps by tables that nobody writes |
 //! | `recover` | from a host address back to the application's state |
@@ -34,6 +34,7 @@ pub mod index;
 pub mod lower;
 pub mod pages;
 pub mod pieces;
+pub mod plan;
 pub mod recover;
 pub mod shadow;
 pub mod signals;

@@ -49,7 +49,6 @@ pub struct Lower<'a> {
     pub shadow: bool,
     pub watched: bool,
     pub rcx: Rcx,
-    pub low_in_rcx: bool,               // rcx, saved, holds the low shadow's offset
     pub slip: Option<u64>,              // host less application address of the verbatim run that is open
     pub landed: Vec<(GuestPc, HostPc)>, // where each call returns to, and its landing
 }
@@ -67,7 +66,6 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         arena,
         shadow: wish.shadow,
         rcx: Rcx::Live,
-        low_in_rcx: false,
         slip: None,
         landed: Vec::new(),
     };
@@ -87,7 +85,6 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         lower.save_rcx(wish.pc);
         lower.code.land(same);
         lower.rcx = Rcx::Saved;
-        lower.low_in_rcx = false;
     }
     let (mut low, mut high) = (wish.pc.0, wish.pc.0);
     let mut open = true;
@@ -167,7 +164,6 @@ impl Lower<'_> {
     pub fn use_rcx(&mut self, pc: GuestPc) {
         self.save_rcx(pc);
         self.rcx = Rcx::Saved;
-        self.low_in_rcx = false;
         self.record(0, pc);
     }
 
@@ -178,7 +174,6 @@ impl Lower<'_> {
             self.record(0, pc);
             self.code.mov_reg_mem(RCX, &saved);
             self.rcx = Rcx::Both;
-            self.low_in_rcx = false;
             self.record(0, pc);
         }
     }
@@ -213,14 +208,19 @@ impl Lower<'_> {
         let pc = GuestPc(instruction.ip());
         let next = GuestPc(instruction.next_ip());
         if is_far(instruction.code()) || (self.shadow && shadow::needs_engine(instruction)) {
-            self.special(pc);
+            self.leave(ExitKind::Special, pc);
+            return false;
+        }
+        if shadow::is_there() && instruction.mnemonic() == Mnemonic::Wrfsbase && !self.thread.fs_changes {
+            self.lend_and_copy(step);
+            self.leave(ExitKind::Segment, next);
             return false;
         }
         if self.shadow {
             shadow::before(self, step);
         }
         if let Some(kind) = stores_fpu_pointer(instruction.mnemonic()) {
-            self.mend_fpu(kind, pc);
+            self.by_way_of_engine(kind, pc); // to put an application address where the unit remembers its last instruction
         }
         match instruction.flow_control() {
             FlowControl::Next | FlowControl::Exception | FlowControl::Interrupt => self.lend_and_copy(step),
@@ -263,22 +263,20 @@ impl Lower<'_> {
         self.plain(step);
         if writes {
             self.rcx = Rcx::Live;
-            self.low_in_rcx = false;
             self.slip = None;
         }
     }
 
-    /// Leave for the engine, which does the instruction at `pc`.
-    pub fn special(&mut self, pc: GuestPc) {
+    /// Leave for the engine at `pc`.
+    pub fn leave(&mut self, kind: ExitKind, pc: GuestPc) {
         self.restore_rcx(pc);
-        let (id, stub) = self.thread.exit(self.arena, ExitKind::Special, pc);
+        let (_, stub) = self.thread.exit(self.arena, kind, pc);
         self.record(0, pc);
-        let _ = id;
         self.code.jmp(stub);
     }
 
-    // Let the engine put an application address where the x87 unit remembers its last instruction.
-    fn mend_fpu(&mut self, kind: ExitKind, pc: GuestPc) {
+    /// Let the engine do something before the instruction at `pc`, and go on.
+    pub fn by_way_of_engine(&mut self, kind: ExitKind, pc: GuestPc) {
         self.restore_rcx(pc);
         let (id, stub) = self.thread.exit(self.arena, kind, pc);
         self.record(0, pc);
@@ -291,6 +289,10 @@ impl Lower<'_> {
         let mut bytes = [0; 15];
         let length = step.instruction.len();
         bytes[..length].copy_from_slice(&self.thread.scratch.bytes[step.bytes_at as usize..][..length]);
+        if step.instruction.segment_prefix() == Register::GS && shadow::is_there() {
+            // The application's gs adds nothing; ours would. Another prefix in its place, which does nothing.
+            bytes.iter_mut().take_while(|byte| is_prefix(**byte)).filter(|byte| **byte == 0x65).for_each(|byte| *byte = 0x3e);
+        }
         (bytes, length)
     }
 
@@ -367,15 +369,17 @@ fn may_leave_destination(mnemonic: Mnemonic) -> bool {
     )
 }
 
+fn is_prefix(byte: u8) -> bool {
+    matches!(byte, 0x66 | 0xf0 | 0xf2 | 0xf3 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65 | 0x67)
+}
+
 // A rip-relative operand ignores the prefix bit that extends a base register; with a base it would count.
 fn clear_base_extension(instruction: &Instruction, bytes: &mut [u8; 15], displacement_at: usize) {
     match instruction.encoding() {
         EncodingKind::Legacy => {
             // The REX prefix, if there is one, stands right before the opcode.
             let mut at = 0;
-            while at < displacement_at
-                && matches!(bytes[at], 0x66 | 0xf0 | 0xf2 | 0xf3 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65 | 0x67)
-            {
+            while at < displacement_at && is_prefix(bytes[at]) {
                 at += 1;
             }
             if bytes[at] & 0xf0 == 0x40 {
@@ -403,7 +407,7 @@ pub fn operand_of(instruction: &Instruction) -> Operand {
     let (base, index) = (instruction.memory_base(), instruction.memory_index());
     let segment = match instruction.segment_prefix() {
         Register::FS => Some(0x64),
-        Register::GS => Some(0x65),
+        Register::GS if !shadow::is_there() => Some(0x65),
         _ => None,
     };
     Operand {

@@ -35,11 +35,6 @@ pub fn table_kind(table: &Table) -> u32 {
     kind::TABLE | u32::from(table.register) << kind::SCRATCH_SHIFT
 }
 
-/// Whether the instruction at `host` touches the shadow, for which application instruction.
-pub fn shadow_at(thread: &Thread, context: &Context, host: HostPc) -> Option<GuestPc> {
-    place(thread, context, host).filter(|(kind, _)| kind & kind::SHADOW != 0).map(|(_, pc)| pc)
-}
-
 /// Return the application's address of the branch that stands at `host`.
 pub fn branch_at(thread: &Thread, context: &Context, host: HostPc) -> Option<GuestPc> {
     place(thread, context, host).map(|(_, pc)| pc)

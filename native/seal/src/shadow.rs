@@ -1,366 +1,235 @@
 //! The shadow: a byte of tags for each byte of the application, and what a fragment does with it in clean mode.
 //!
-//! Clean mode: no register has a tag, so an instruction only *tests* the tags of what it reads and *clears* those of what it writes. The
-//! tag address of an operand is the same operand under `gs:`, whose base is `OFFSET`. Its low bits are not zero: an application address
-//! and its tag's would otherwise compete for the same place in the first-level cache and in the store queue (1.15 against 5 times).
+//! Clean mode: no register has a tag, so an instruction only *tests* the tags of what it reads and writes. A tag that is found is the
+//! engine's to see to, at that instruction: it clears those of what is written. Which tests there are, and where, is `plan`'s.
 //!
-//! | operand | test | clear |
-//! |---|---|---|
-//! | 1, 2, 4, 8 bytes, flags dead | `cmp gs:[op], 0; jne` | `mov gs:[op], 0` |
-//! | … flags live | `mov [saved],rcx; mov rcx, gs:[op]; jrcxz` | the same |
-//! | 16, 32, 64 bytes | eight at a time | eight at a time |
-//! | under `fs:`, out of rip's reach | the address goes to rcx first | likewise |
-//! | below 2 to the 40, where `gs:` leads nowhere (found by the fault, site by site) | the low shadow's offset in rcx: `cmp [rcx+op], 0` | likewise |
-//! | sometimes there (found by the next fault) | rcx and the offset of the region, looked up | likewise |
-//! | repetitions, states of odd size | the engine does it | likewise |
+//! The tags lie in a window of 4 GiB, at `gs.base`; the tag address of an operand is the same operand under `gs:`, modulo 2 to the 32: the
+//! prefix for 32-bit addresses does that. So one form serves low images, heaps, stacks, libraries and no memory at all; it needs no
+//! register and never faults. Two bytes whose addresses differ by a multiple of 4 GiB share a tag: translated code only ever proves that
+//! neither has one, and whose a tag is that was found, the engine decides. What is clean is never written: its tags are all in the kernel's
+//! one page of zeros, which takes no room in the caches.
 //!
-//! Not followed: the elements of gathers and scatters; masked stores clear nothing, which errs towards too many tags.
-
-use core::mem::offset_of;
+//! | | test |
+//! |---|---|
+//! | flags dead | `cmp gs:[op], 0; jne` |
+//! | flags live | `mov [saved],rcx; mov rcx, gs:[op]; jrcxz` |
+//! | under `fs:` | the same, the thread's base being part of the displacement; in a thread that changes it, `rdfsbase rcx` first |
+//! | repetitions, states of more than 64 bytes | the engine does it |
+//!
+//! The low bits of the base are not zero: an application address and its tag's would otherwise compete for the same place in the first-level
+//! cache and in the store queue (1.15 against 5 times).
+//!
+//! Not followed: the elements of gathers and scatters.
 
 use iced_x86::{Instruction, Mnemonic, OpAccess, Register, UsedMemory};
 
-use crate::abi::{Context, RCX, RDI, RDX, RSI, mapping};
-use crate::cache::{ExitKind, kind};
+use crate::abi::{Context, RAX, RCX, RDI, RSI, mapping};
+use crate::cache::ExitKind;
 use crate::emit::{GuestPc, HostPc, JRCXZ, Operand};
 use crate::lower::Lower;
+use crate::plan::Test;
 use crate::translate::{Step, number};
 use crate::{pages, sys};
 
-/// From an application address in the upper regions to its tag's.
-pub const OFFSET: u64 = (0x1234_5680u64).wrapping_sub(0x5000_0000_0000);
-/// Likewise below `LOW_END`, where OFFSET would lead out of user space.
-/// An address of the upper regions plus this is none.
-const LOW_OFFSET: u64 = 0x4000_0000_0000 + 0x1234_5680;
-const REGION_BITS: u32 = 40;
-const REGIONS: usize = 128;
-/// Where programs, their libraries, stacks and heaps lie: low images and Go's arenas; PIE images; mappings and stacks.
-const MAPPED: [(u64, u64); 3] =
-    [(0, 0x100_0000_0000), (0x5500_0000_0000, 0x5700_0000_0000), (0x7e00_0000_0000, 0x7fff_ffff_f000)];
-/// `Thread::low_sites`: where an instruction's operand has been found to lie.
-const ALWAYS_LOW: u32 = 1;
-const ANYWHERE: u32 = 2;
-/// What is mapped at once where the application lies elsewhere.
-const CHUNK: u64 = 1 << 30;
-const TESTS_MAX: usize = 4;
+const WINDOW_BYTES: u64 = 1 << 32;
+/// How far into its mapping the window begins.
+const SKEW: u64 = 0x680;
+/// By how much the displacement of a tag differs from the application's; `gs.base` makes up for it. A Zen 5 takes a load under rsp for one of
+/// what was last stored under rsp with the same bits 2 to 9 of the displacement, whatever the segment, and then begins anew (sqlite: 4.0
+/// times with 0, 2.2 with this). Small, so that most displacements stay a byte; not a multiple of 8, so that it leads between 8-byte slots.
+const ASIDE: u64 = 0x44;
+/// The largest operand that code tests by itself.
+const OPERAND_BYTES_MAX: usize = 64;
 
-/// The offset for each region of 2 to the 40 bytes, which code that cannot know its region looks up.
-struct Regions([u64; REGIONS]);
-
-static OFFSETS: Regions = Regions({
-    let mut offsets = [OFFSET; REGIONS];
-    let mut region = 0;
-    while region < 0x50 {
-        offsets[region] = LOW_OFFSET;
-        region += 1;
+/// Map the window; answer the base of `gs` that goes with it.
+pub fn map() -> Option<u64> {
+    const FLAGS: u64 = 0x4022; // private, anonymous, no reserve
+    const PROTECTION: u64 = 3;
+    const MADV_NOHUGEPAGE: u64 = 15;
+    const MADV_DONTDUMP: u64 = 16;
+    const MADVISE: u64 = 28;
+    let bytes = WINDOW_BYTES + pages::PAGE; // an operand at the window's end goes on behind it
+    let begin = sys::call(sys::MMAP, [0, bytes, PROTECTION, FLAGS, u64::MAX, 0]);
+    if begin < 0 {
+        return None;
     }
-    offsets
-});
-
-fn offset_of_region(address: u64) -> u64 {
-    OFFSETS.0[(address >> REGION_BITS) as usize & (REGIONS - 1)]
-}
-
-/// Map the shadow of where programs usually lie; answer whether there was room.
-pub fn map() -> bool {
-    MAPPED.iter().all(|&(low, high)| map_tags(low.wrapping_add(offset_of_region(low)), high - low))
+    sys::call3(MADVISE, begin as u64, bytes, MADV_NOHUGEPAGE);
+    sys::call3(MADVISE, begin as u64, bytes, MADV_DONTDUMP); // nobody's memory, and slow to go through
+    pages::remember(begin as u64, bytes, mapping::SHADOW);
+    Some(begin as u64 + SKEW - ASIDE)
 }
 
 /// Let `gs:` lead to the tags in this thread.
 pub fn enter() {
-    if sys::mailbox().shadow_offset != 0 {
-        sys::set_gs_base(OFFSET);
+    if is_there() {
+        sys::set_gs_base(sys::mailbox().shadow_offset);
     }
 }
 
 /// Let `gs:` be what it is in every program.
 pub fn leave() {
-    if sys::mailbox().shadow_offset != 0 {
+    if is_there() {
         sys::set_gs_base(0);
     }
 }
 
-/// A tag at `address` was asked for where no shadow is yet.
-pub fn map_around(address: u64) -> bool {
-    map_tags(address & !(CHUNK - 1), CHUNK)
+fn window() -> u64 {
+    sys::mailbox().shadow_offset + ASIDE
 }
 
-fn map_tags(address: u64, bytes: u64) -> bool {
-    const FLAGS: u64 = 0x10_4022; // private, anonymous, no reserve, fixed but not over another
-    const PROTECTION: u64 = 3;
-    const MADV_NOHUGEPAGE: u64 = 15;
-    const MADV_DONTDUMP: u64 = 16;
-    const MADVISE: u64 = 28;
-    let begin = address & !(pages::PAGE - 1);
-    let bytes = (address + bytes).next_multiple_of(pages::PAGE) - begin;
-    let answer = sys::call(sys::MMAP, [begin, bytes, PROTECTION, FLAGS, u64::MAX, 0]);
-    if answer != begin as i64 {
-        return false;
-    }
-    sys::call3(MADVISE, begin, bytes, MADV_NOHUGEPAGE);
-    sys::call3(MADVISE, begin, bytes, MADV_DONTDUMP); // the kernel would go through terabytes, page by page
-    pages::remember(begin, bytes, mapping::SHADOW);
-    true
+pub fn is_there() -> bool {
+    sys::has_mailbox() && sys::mailbox().shadow_offset != 0
 }
 
-/// Write what goes before `step`: the tests of what it reads, then the clearing of what it writes.
+/// Write the tests that go before `step`.
 pub fn before(lower: &mut Lower<'_>, step: &Step) {
-    let instruction = &step.instruction;
-    let mut used = [UsedMemory::default(); TESTS_MAX];
-    let mut count = 0;
-    for memory in lower.thread.scratch.info.info(instruction).used_memory() {
-        if count < TESTS_MAX && touches(memory.access()) {
-            used[count] = *memory;
-            count += 1;
+    let pc = GuestPc(step.instruction.ip());
+    let tests = usize::from(step.tests_at)..usize::from(step.tests_end);
+    if !tests.is_empty() {
+        let (_, stub) = lower.thread.exit(lower.arena, ExitKind::Tagged, pc);
+        for at in tests {
+            let test = lower.thread.scratch.tests[at];
+            write_test(lower, &test, step.live != 0, stub, pc);
         }
-    }
-    if count == 0 {
-        return;
-    }
-    let pc = GuestPc(instruction.ip());
-    if used[..count].iter().any(|m| m.vsib_size() != 0) {
-        return;
-    }
-    if is_irregular(instruction) || used[..count].iter().any(|m| bytes_of(m).is_none()) {
-        lower.restore_rcx(pc);
-        let (id, stub) = lower.thread.exit(lower.arena, ExitKind::Shadow, pc);
         lower.record(0, pc);
-        lower.code.jmp(stub);
-        lower.thread.exits[id as usize].field = lower.code.here();
-        return;
     }
-    let low = lower.thread.low_sites.get(pc);
-    for memory in &used[..count] {
-        if reads(memory.access()) {
-            test(lower, step, memory, low);
-        }
+    if step.by_engine {
+        lower.by_way_of_engine(ExitKind::Shadow, pc);
     }
-    for memory in &used[..count] {
-        if matches!(memory.access(), OpAccess::Write) {
-            clear(lower, step, memory, low);
-        }
-    }
-    lower.record(0, pc);
 }
 
-fn touches(access: OpAccess) -> bool {
-    !matches!(access, OpAccess::None | OpAccess::NoMemAccess)
+fn write_test(lower: &mut Lower<'_>, test: &Test, flags_live: bool, stub: HostPc, pc: GuestPc) {
+    const GS: u8 = 0x65;
+    let Test { base, index, scale, displacement, bytes, fs } = *test;
+    let displacement = displacement.wrapping_add(ASIDE as i32);
+    if [base, index].contains(&Some(RCX as u8)) {
+        lower.restore_rcx(pc);
+    }
+    let mut tag = Operand { base, index, scale, displacement, address32: true, segment: Some(GS) };
+    if fs {
+        const RDFSBASE_RCX: &[u8] = &[0xf3, 0x48, 0x0f, 0xae, 0xc1];
+        lower.use_rcx(pc);
+        lower.code.bytes(RDFSBASE_RCX);
+        tag.base = Some(RCX as u8);
+    }
+    if !flags_live {
+        lower.record(0, pc);
+        if bytes == 2 {
+            lower.code.byte(0x66);
+        }
+        lower.code.op_reg_mem(bytes == 8, &[if bytes == 1 { 0x80 } else { 0x83 }], 7, &tag); // cmp tag, 0
+        lower.code.byte(0);
+        let to = lower.stub_as_rcx_is(stub);
+        lower.code.branch(&[0x0f, 0x85], to);
+        return;
+    }
+    lower.save_rcx(pc);
+    lower.record(0, pc);
+    match bytes {
+        1 => lower.code.op_reg_mem(false, &[0x0f, 0xb6], RCX as u8, &tag),
+        2 => lower.code.op_reg_mem(false, &[0x0f, 0xb7], RCX as u8, &tag),
+        _ => lower.code.op_reg_mem(bytes == 8, &[0x8b], RCX as u8, &tag),
+    }
+    lower.use_rcx(pc);
+    let clean = lower.code.short(JRCXZ);
+    let to = lower.stub_as_rcx_is(stub);
+    lower.code.jmp(to);
+    lower.code.land(clean);
+}
+
+/// Whether an instruction reads or writes this memory. The elements of gathers and scatters are not followed.
+pub fn touches(memory: &UsedMemory) -> bool {
+    !matches!(memory.access(), OpAccess::None | OpAccess::NoMemAccess) && memory.vsib_size() == 0
 }
 
 fn reads(access: OpAccess) -> bool {
     matches!(access, OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite)
 }
 
-fn is_irregular(instruction: &Instruction) -> bool {
+fn is_repeated(instruction: &Instruction) -> bool {
     instruction.is_string_instruction() && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
 }
 
-fn bytes_of(memory: &UsedMemory) -> Option<u32> {
-    let bytes = memory.memory_size().size() as u32;
-    matches!(bytes, 1 | 2 | 4 | 8 | 16 | 32 | 64).then_some(bytes)
+/// Whether the tags for an instruction are the engine's to see to.
+pub fn is_for_engine(instruction: &Instruction, used: &[UsedMemory]) -> bool {
+    let mut touched = used.iter().filter(|memory| touches(memory)).peekable();
+    let repeats = touched.peek().is_some() && is_repeated(instruction);
+    repeats || touched.any(|memory| !(1..=OPERAND_BYTES_MAX).contains(&memory.memory_size().size()))
 }
 
-// How a tag is reached: by an operand, after rcx was perhaps loaded.
-struct Reach {
-    operand: Operand,
-    rip: Option<u64>, // the tag of this application address, by rip
-}
-
-fn reach(lower: &mut Lower<'_>, memory: &UsedMemory, low: Option<u32>, pc: GuestPc) -> Reach {
-    const GS: u8 = 0x65;
-    let address = memory.displacement();
-    let mut operand = Operand {
-        base: number(memory.base()),
-        index: number(memory.index()),
-        scale: memory.scale() as u8,
-        displacement: address as i32,
-        address32: memory.base().is_gpr32() || memory.index().is_gpr32(),
-        segment: Some(GS),
-    };
-    if [operand.base, operand.index].contains(&Some(RCX as u8)) {
-        lower.restore_rcx(pc);
-    }
-    let absolute = memory.base() == Register::None && memory.index() == Register::None || memory.base().is_ip();
-    let thread_local = memory.segment() == Register::FS;
-    if absolute && !thread_local {
-        // The address is known, and so is where its tag lies.
-        if offset_of_region(address) == OFFSET && lower.code.here().offset(16).rel32(HostPc(address)).is_some() {
-            return Reach { operand, rip: Some(address) };
-        }
-        if offset_of_region(address) == LOW_OFFSET && i32::try_from(address).is_ok() {
-            low_into_rcx(lower, pc);
-            return Reach { operand: Operand::at(RCX, address as i32), rip: None };
-        }
-        lower.use_rcx(pc);
-        lower.code.mov_reg_const(RCX, address.wrapping_add(offset_of_region(address)));
-        return Reach { operand: Operand::at(RCX, 0), rip: None };
-    }
-    if !thread_local && low.is_none() {
-        return Reach { operand, rip: None };
-    }
-    let one = |register: Option<u8>| register.filter(|&r| usize::from(r) != RCX);
-    if !thread_local && low == Some(ALWAYS_LOW) && !operand.address32 {
-        // One register beside rcx fits into the operand.
-        let beside = match (operand.base, operand.index) {
-            (base, None) if one(base).is_some() => Some(Operand { index: Some(RCX as u8), scale: 1, ..operand }),
-            (None, index) if one(index).is_some() => Some(Operand { base: Some(RCX as u8), ..operand }),
-            _ => None,
-        };
-        if let Some(operand) = beside {
-            low_into_rcx(lower, pc);
-            return Reach { operand: Operand { segment: None, ..operand }, rip: None };
-        }
-    }
-    // The application address into rcx, then the region's offset to it.
-    let (rdx, spare) = (lower.saved(RDX), lower.thread.field(offset_of!(Context, spare)));
-    lower.save_rcx(pc);
-    operand.segment = None;
-    lower.record(0, pc);
-    if absolute {
-        lower.code.mov_reg_const(RCX, address);
-    } else {
-        lower.code.lea(RCX, &operand);
-    }
-    lower.use_rcx(pc);
-    lower.code.mov_mem_reg(&rdx, RDX);
-    lower.record(kind::RDX, pc);
-    if thread_local {
-        lower.code.bytes(&[0xf3, 0x48, 0x0f, 0xae, 0xc2]); // rdfsbase rdx
-        lower.code.lea(RCX, &Operand { index: Some(RDX as u8), ..Operand::at(RCX, 0) });
-    }
-    lower.code.mov_mem_reg(&spare, RCX);
-    lower.code.op_reg_mem(false, &[0x0f, 0xb6], RDX as u8, &spare.plus((REGION_BITS / 8) as i32));
-    let offsets = OFFSETS.0.as_ptr() as u64;
-    lower.code.mov_reg_mem(RDX, &Operand { index: Some(RDX as u8), scale: 8, ..Operand::absolute(offsets as u32) });
-    lower.code.lea(RCX, &Operand { index: Some(RDX as u8), ..Operand::at(RCX, 0) });
-    lower.code.mov_reg_mem(RDX, &rdx);
-    Reach { operand: Operand::at(RCX, 0), rip: None }
-}
-
-fn low_into_rcx(lower: &mut Lower<'_>, pc: GuestPc) {
-    if !lower.low_in_rcx {
-        lower.use_rcx(pc);
-        lower.code.mov_reg_const(RCX, LOW_OFFSET);
-        lower.low_in_rcx = true;
-    }
-}
-
-// `prefix opcode /digit tag` with an immediate of `immediate` zero bytes behind it.
-fn on_tag(lower: &mut Lower<'_>, reach: &Reach, at: u32, bytes: u32, opcodes: [&[u8]; 2], digit: u8, immediate: u32) {
-    if bytes == 2 {
-        lower.code.byte(0x66);
-    }
-    let opcode = if bytes == 1 { opcodes[0] } else { opcodes[1] };
-    match reach.rip {
-        None => lower.code.op_reg_mem(bytes == 8, opcode, digit, &reach.operand.plus(at as i32)),
-        Some(address) => {
-            lower.code.byte(0x65);
-            if bytes == 8 {
-                lower.code.byte(0x48);
-            }
-            lower.code.bytes(opcode);
-            lower.code.byte(digit << 3 | 5);
-            let end = lower.code.here().offset(4 + u64::from(immediate));
-            lower.code.int32(address.wrapping_add(u64::from(at)).wrapping_sub(end.0) as i32);
-        }
-    }
-    for _ in 0..immediate {
-        lower.code.byte(0);
-    }
-}
-
-fn test(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: Option<u32>) {
-    let pc = GuestPc(step.instruction.ip());
-    let bytes = memory.memory_size().size() as u32;
-    let piece = bytes.min(8);
-    let (_, stub) = lower.thread.exit(lower.arena, ExitKind::Tagged, pc);
-    if step.live == 0 {
-        let reach = reach(lower, memory, low, pc);
-        lower.record(kind::SHADOW, pc);
-        for at in 0..bytes / piece {
-            on_tag(lower, &reach, at * piece, piece, [&[0x80], &[0x83]], 7, 1); // cmp tag, 0
-            let to = lower.stub_as_rcx_is(stub);
-            lower.code.branch(&[0x0f, 0x85], to);
-        }
-        return;
-    }
-    // Flags live: the tag itself into rcx, and jrcxz. Where rcx held its address, that is made anew for each piece.
-    for at in 0..bytes / piece {
-        let reach = reach(lower, memory, low, pc);
-        lower.save_rcx(pc);
-        lower.record(kind::SHADOW, pc);
-        match piece {
-            1 => on_load(lower, &reach, at, &[0x0f, 0xb6], false),
-            2 => on_load(lower, &reach, at * 2, &[0x0f, 0xb7], false),
-            4 => on_load(lower, &reach, at * 4, &[0x8b], false),
-            _ => on_load(lower, &reach, at * 8, &[0x8b], true),
-        }
-        lower.use_rcx(pc);
-        let clean = lower.code.short(JRCXZ);
-        let to = lower.stub_as_rcx_is(stub);
-        lower.code.jmp(to);
-        lower.code.land(clean);
-    }
-}
-
-fn on_load(lower: &mut Lower<'_>, reach: &Reach, at: u32, opcode: &[u8], wide: bool) {
-    match reach.rip {
-        None => lower.code.op_reg_mem(wide, opcode, RCX as u8, &reach.operand.plus(at as i32)),
-        Some(address) => {
-            lower.code.byte(0x65);
-            if wide {
-                lower.code.byte(0x48);
-            }
-            lower.code.bytes(opcode);
-            lower.code.byte((RCX as u8) << 3 | 5);
-            let end = lower.code.here().offset(4);
-            lower.code.int32(address.wrapping_add(u64::from(at)).wrapping_sub(end.0) as i32);
-        }
-    }
-}
-
-fn clear(lower: &mut Lower<'_>, step: &Step, memory: &UsedMemory, low: Option<u32>) {
-    let pc = GuestPc(step.instruction.ip());
-    let bytes = memory.memory_size().size() as u32;
-    let piece = bytes.min(8);
-    let reach = reach(lower, memory, low, pc);
-    lower.record(kind::SHADOW, pc);
-    for at in 0..bytes / piece {
-        let immediate = match piece {
-            1 => 1,
-            2 => 2,
-            _ => 4,
-        };
-        on_tag(lower, &reach, at * piece, piece, [&[0xc6], &[0xc7]], 0, immediate); // mov tag, 0
-    }
-}
-
-/// Do for the instruction at `context.rip` what its fragment has left to the engine. Answers whether anything that it reads has a tag.
+/// See to the tags for the instruction at `context.rip`: clear those of what it writes. Answers whether anything that it reads has one.
 pub fn follow(context: &Context, instruction: &Instruction, used: &[UsedMemory]) -> bool {
+    const DIRECTION: u64 = 0x400;
     let mut tagged = false;
-    for memory in used.iter().filter(|m| touches(m.access())) {
-        let Some(address) = memory.virtual_address(0, |register, _, _| value(context, register)) else { continue };
-        let size = (memory.memory_size().size() as u64).max(1);
-        let (low, bytes) = if is_irregular(instruction) {
-            let counter = context.regs[RCX];
-            let count = if memory.base().is_gpr32() { counter & 0xffff_ffff } else { counter };
-            let bytes = count.saturating_mul(size);
-            const DIRECTION: u64 = 0x400;
-            let back = context.rflags & DIRECTION != 0;
-            (if back && count > 0 { address.wrapping_sub(bytes - size) } else { address }, bytes)
-        } else if memory.memory_size().size() == 0 {
-            (address, sys::vector_bytes())
-        } else {
-            (address, size)
+    let touched = || {
+        let place = |memory: &UsedMemory| memory.virtual_address(0, |register, _, _| value(context, register));
+        used.iter().filter(|memory| touches(memory)).filter_map(move |memory| Some((memory, place(memory)?)))
+    };
+    let count = if is_repeated(instruction) { repetitions(context, instruction, touched().map(|(_, at)| at)) } else { 1 };
+    for (memory, address) in touched().filter(|_| count != 0) {
+        let size = match memory.memory_size().size() as u64 {
+            0 if is_repeated(instruction) => instruction.memory_size().size() as u64,
+            0 => sys::vector_bytes(),
+            size => size,
         };
+        let bytes = size.saturating_mul(count).min(WINDOW_BYTES);
+        let back = is_repeated(instruction) && context.rflags & DIRECTION != 0;
+        let low = if back { address.wrapping_sub(bytes - size) } else { address };
         if reads(memory.access()) {
             tagged |= any_tag(low, bytes);
-        }
-        if matches!(memory.access(), OpAccess::Write | OpAccess::CondWrite) {
+        } else {
             clear_tags(low, bytes);
         }
     }
     tagged
+}
+
+// How often a string instruction will be repeated, at the most: up to where memory ends, and what it compares decides.
+fn repetitions(context: &Context, instruction: &Instruction, places: impl Iterator<Item = u64>) -> u64 {
+    const DIRECTION: u64 = 0x400;
+    const SEARCHED_BYTES_MIN: u64 = 1 << 20; // up to there memory is taken to be there
+    let size = instruction.memory_size().size() as u64;
+    let narrow = matches!(instruction.memory_base(), Register::ESI | Register::EDI);
+    let wanted = if narrow { context.regs[RCX] & 0xffff_ffff } else { context.regs[RCX] };
+    let back = context.rflags & DIRECTION != 0;
+    let nth = |address: u64, n: u64| if back { address.wrapping_sub(n * size) } else { address.wrapping_add(n * size) };
+    let mut count = wanted;
+    let mut operands = [None; 2];
+    for (operand, address) in operands.iter_mut().zip(places) {
+        *operand = Some(address);
+        let per_page = pages::PAGE / size;
+        let mut at = SEARCHED_BYTES_MIN / size;
+        while at < count {
+            if sys::read_guest(nth(address, at), &mut [0]) == 0 {
+                count = at;
+            }
+            at += per_page;
+        }
+    }
+    let compares = matches!(
+        instruction.mnemonic(),
+        Mnemonic::Scasb
+            | Mnemonic::Scasw
+            | Mnemonic::Scasd
+            | Mnemonic::Scasq
+            | Mnemonic::Cmpsb
+            | Mnemonic::Cmpsw
+            | Mnemonic::Cmpsd
+            | Mnemonic::Cmpsq
+    );
+    let (Some(first), true) = (operands[0], compares) else { return count };
+    let element = |address: u64, n: u64| {
+        let mut bytes = [0; 8];
+        let read = sys::read_guest(nth(address, n), &mut bytes[..size as usize]) as u64;
+        (read == size).then(|| u64::from_le_bytes(bytes))
+    };
+    let accumulator = context.regs[RAX] & !0 >> (64 - 8 * size);
+    let goes_on = |n: u64| {
+        let second = operands[1].map_or(Some(accumulator), |address| element(address, n));
+        let equal = element(first, n).zip(second).map(|(a, b)| a == b);
+        equal == Some(instruction.has_rep_prefix())
+    };
+    (0..count).find(|&n| !goes_on(n)).map_or(count, |last| last + 1)
 }
 
 fn value(context: &Context, register: Register) -> Option<u64> {
@@ -373,54 +242,64 @@ fn value(context: &Context, register: Register) -> Option<u64> {
     }
 }
 
+// Give `work` these bytes' tags, piece by piece: their address in the window, and how many. It answers whether to go on.
+fn in_pieces(address: u64, bytes: u64, mut work: impl FnMut(u64, usize) -> bool) {
+    let mut at = 0;
+    while at < bytes {
+        let tags = tags_of(address.wrapping_add(at));
+        let count = (bytes - at).min(PIECE as u64).min(window() + WINDOW_BYTES - tags);
+        if !work(tags, count as usize) {
+            return;
+        }
+        at += count;
+    }
+}
+
 const PIECE: usize = 256;
 
-/// What is known of an instruction's operand after its tag was not where it was looked for.
-pub fn after_miss(known: Option<u32>) -> u32 {
-    if known.is_none() { ALWAYS_LOW } else { ANYWHERE }
+fn union(tags: u64, count: usize) -> u8 {
+    sys::octets(tags, count).iter().fold(0, |all, tag| all | tag)
 }
 
 /// Whether any of these bytes of the application has a tag.
 pub fn any_tag(address: u64, bytes: u64) -> bool {
-    let mut piece = [0u8; PIECE];
-    let mut at = 0;
-    while at < bytes {
-        let from = address.wrapping_add(at);
-        let count = (bytes - at).min(PIECE as u64) as usize;
-        let read = sys::read_guest(from.wrapping_add(offset_of_region(from)), &mut piece[..count]);
-        if piece[..read].iter().any(|&tag| tag != 0) {
-            return true;
-        }
-        if read == 0 {
-            return false; // no shadow, no tag
-        }
-        at += read as u64;
-    }
-    false
+    let mut found = false;
+    in_pieces(address, bytes, |tags, count| {
+        found = union(tags, count) != 0;
+        !found
+    });
+    found
 }
 
-/// Clear the tags of these bytes of the application, as far as they are in memory at all.
+/// Clear the tags of these bytes of the application. What was never written stays so.
 pub fn clear_tags(address: u64, bytes: u64) {
-    let zeros = [0u8; PIECE];
-    let mut piece = [0u8; PIECE];
-    let mut at = 0;
-    while at < bytes {
-        let from = address.wrapping_add(at);
-        let tag = from.wrapping_add(offset_of_region(from));
-        let count = (bytes - at).min(PIECE as u64) as usize;
-        let read = sys::read_guest(tag, &mut piece[..count]);
-        if piece[..read].iter().any(|&tag| tag != 0) {
-            sys::write_guest(tag, &zeros[..read]); // memory that was never touched stays so
-        }
-        if read == 0 {
-            return;
-        }
-        at += read as u64;
+    if any_tag(address, bytes) {
+        set_tags(address, bytes, 0);
     }
 }
 
-/// Whether an instruction uses the segment that the shadow needs.
+/// Give these bytes of the application a tag each.
+pub fn set_tags(address: u64, bytes: u64, tag: u8) {
+    let fill = |tags: u64, count: usize| {
+        sys::octets(tags, count).fill(tag);
+        true
+    };
+    in_pieces(address, bytes, fill);
+    // The first tags stand a second time behind the window's end, for operands that lie across it.
+    let first = address % WINDOW_BYTES;
+    if first < OPERAND_BYTES_MAX as u64 {
+        fill(window() + WINDOW_BYTES + first, bytes.min(OPERAND_BYTES_MAX as u64 - first) as usize);
+    }
+}
+
+/// Return where the tag of a byte of the application lies.
+pub fn tags_of(address: u64) -> u64 {
+    window() + address % WINDOW_BYTES
+}
+
+/// Whether an instruction gives gs another base, or asks for it. Its selector may be read.
 pub fn needs_engine(instruction: &Instruction) -> bool {
-    matches!(instruction.mnemonic(), Mnemonic::Wrgsbase | Mnemonic::Rdgsbase)
-        || instruction.op_count() > 0 && (0..instruction.op_count()).any(|op| instruction.op_register(op) == Register::GS)
+    let names = instruction.op_count() > 0 && instruction.op0_register() == Register::GS;
+    matches!(instruction.mnemonic(), Mnemonic::Wrgsbase | Mnemonic::Rdgsbase | Mnemonic::Lgs)
+        || names && instruction.mnemonic() != Mnemonic::Push
 }

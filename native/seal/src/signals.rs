@@ -330,13 +330,6 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
         return;
     }
     let fault = is_fault(info) && FAULTS.contains(&number);
-    // No address at all gives SIGBUS where the base is rsp or rbp.
-    if matches!(number, SIGSEGV | SIGBUS)
-        && fault
-        && let Some(pc) = service.peek(|thread| recover::shadow_at(thread, context, HostPc(host)))
-    {
-        return shadow_missing(context, info, uc, live, host, pc);
-    }
     if number == SIGTRAP && fault {
         let entry = HostPc(host - 1);
         let dead = service.peek(|thread| {
@@ -366,28 +359,6 @@ fn in_cache(context: &mut Context, number: u32, info: &mut [u64], uc: &mut [u64]
         return die(context, number, uc);
     }
     deliver(context, &signal, uc[UC_VECTORS]);
-    go_to_dispatch(context, uc);
-}
-
-// A tag was not where it was looked for: either there is no shadow there yet, or `gs` does not lead to it from this address.
-fn shadow_missing(context: &mut Context, info: &[u64], uc: &mut [u64], live: &abi::Registers, host: u64, pc: GuestPc) {
-    const SEGV_MAPERR: u32 = 1;
-    if info[1] as u32 == SEGV_MAPERR && shadow::map_around(info[2]) {
-        return;
-    }
-    let Some(service) = sys::service(context) else { return };
-    service.with(|thread| {
-        recover::take(thread, context, live, uc[REG_FLAGS], HostPc(host));
-        let known = thread.low_sites.get(pc);
-        let now = shadow::after_miss(known);
-        if known == Some(now) {
-            context.once = 1; // nobody's memory: the instruction without tests, which faults as it does natively
-            return;
-        }
-        thread.low_sites.set(pc, now);
-        thread.kill(pc.0, pc.0 + 1);
-    });
-    take_xmm(context, uc);
     go_to_dispatch(context, uc);
 }
 

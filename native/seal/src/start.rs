@@ -18,10 +18,8 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
         pages::remember(mailbox.low, mailbox.low_bytes, mapping::LOW);
     }
     if mailbox.mode == mode::SHADOW {
-        if !shadow::map() {
-            return sys::ENOMEM;
-        }
-        mailbox.shadow_offset = shadow::OFFSET;
+        let Some(base) = shadow::map() else { return sys::ENOMEM };
+        mailbox.shadow_offset = base;
     }
     pages::learn();
     for slot in threads::slots() {

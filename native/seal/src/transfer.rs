@@ -52,7 +52,6 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
         shadow: false,
         watched: false,
         rcx: Rcx::Saved,
-        low_in_rcx: false,
         slip: None,
         landed: Vec::new(),
     };
@@ -104,7 +103,6 @@ impl Lower<'_> {
         }
         let (bytes, length) = self.bytes_of(step); // loop and jrcxz: [prefixes] opcode rel8
         self.rcx = Rcx::Live; // loop counts it down
-        self.low_in_rcx = false;
         self.code.bytes(&bytes[..length - 1]);
         self.code.byte(2);
         self.record(0, next);
@@ -261,7 +259,6 @@ impl Lower<'_> {
             before => HostPc(before),
         };
         self.rcx = Rcx::Saved;
-        self.low_in_rcx = false;
         self.record(kind, pc);
         let difference = Operand::at(RCX, -((pc.0 >> 16) as i32));
         if let Ok(low) = i32::try_from(pc.0) {
@@ -301,7 +298,6 @@ impl Lower<'_> {
         let (_, wanted) = self.thread.exit(self.arena, ExitKind::Call, pc);
         let (_, fault) = self.thread.exit(self.arena, ExitKind::Fault, next);
         self.rcx = Rcx::Live; // the kernel destroys it
-        self.low_in_rcx = false;
         self.record(0, pc);
         self.code.movzx_ecx(abi::RAX);
         let table = Operand { base: Some(RCX as u8), ..Operand::absolute(calls::wanted_table() as u32) };

@@ -14,6 +14,7 @@ use iced_x86::{
 
 use crate::cache::{Full, Thread};
 use crate::emit::GuestPc;
+use crate::plan::{self, Test};
 use crate::transfer::Through;
 use crate::{lower, pages, sys};
 
@@ -40,14 +41,19 @@ pub struct Step {
     pub followed: bool,      // a jump that the fragment goes on behind
     pub live: u8,            // flags that somebody may read, at its begin
     pub target: u64,         // where a branch goes, if that is known; else 0
+    pub by_engine: bool,     // in shadow mode: its tags are the engine's to see to
+    pub tests_at: u16,       // likewise: the tests that go before it, in `Scratch::tests`
+    pub tests_end: u16,
 }
 
 /// Room for one translation at a time, kept so that none is asked for each time.
 pub struct Scratch {
     pub steps: Vec<Step>,
     pub bytes: Vec<u8>,
+    pub tests: Vec<Test>,
     pub info: InstructionInfoFactory,
     pub relied: Range<u64>, // constants that branches are known by lie in there
+    pub most: usize,        // instructions to a fragment
     pub watched: bool,      // the code may be changed unseen: a short fragment, compared at each entry
     pub live_out: u32,      // flags that live where the fragment's end falls through to
     peeked: Vec<(u64, u8)>,
@@ -58,8 +64,10 @@ impl Scratch {
         Scratch {
             steps: Vec::with_capacity(INSTRUCTIONS_MAX + 1),
             bytes: Vec::with_capacity(INSTRUCTIONS_MAX * INSTRUCTION_BYTES_MAX),
+            tests: Vec::new(),
             info: InstructionInfoFactory::new(),
             relied: NONE,
+            most: INSTRUCTIONS_MAX,
             watched: false,
             live_out: FLAGS,
             peeked: Vec::new(),
@@ -97,8 +105,11 @@ pub struct Wish {
 
 /// Translate what stands at `wish.pc`; answer the fragment's number.
 pub fn translate(thread: &mut Thread, wish: Wish) -> Result<u32, Refusal> {
-    let next = decode(thread, wish.pc, if wish.once { 1 } else { INSTRUCTIONS_MAX })?;
+    let next = decode(thread, wish.pc, if wish.once { 1 } else { thread.scratch.most.min(INSTRUCTIONS_MAX) })?;
     liveness(thread, next);
+    if wish.shadow {
+        plan::plan(thread);
+    }
     lower::fragment(thread, wish, next).map_err(Refusal::Full)
 }
 

@@ -24,10 +24,15 @@ struct Row {
     name: &'static str,
     code: Vec<u8>,
     jumped: bool,
+    shadow: bool,
 }
 
 fn row(name: &'static str, code: &[u8]) -> Row {
-    Row { name, code: code.to_vec(), jumped: false }
+    Row { name, code: code.to_vec(), jumped: false, shadow: false }
+}
+
+fn shadow(name: &'static str, code: &[u8]) -> Row {
+    Row { shadow: true, ..row(name, code) }
 }
 
 // `opcode` and a displacement by rip to `target`.
@@ -66,6 +71,13 @@ fn rows() -> Vec<Row> {
         row("far", &[0x48, 0xcb]),
         Row { jumped: true, ..row("landing-jump", &[0x48, 0x01, 0xd8]) },
         row("landing-return", &[0x90]),
+        shadow("shadow-load", &[0x48, 0x8b, 0x43, 0x08, 0x48, 0x01, 0xd8]), // mov rax, [rbx+8]; add rax, rbx
+        shadow("shadow-flags-live", &[0x8b, 0x43, 0x08]),
+        shadow("shadow-hoisted", &[0x48, 0x39, 0xd8, 0x8b, 0x53, 0x08, 0x74, 0x10]), // cmp rax, rbx; mov edx, [rbx+8]; je
+        shadow("shadow-merged", &[0x8b, 0x03, 0x89, 0x53, 0x04, 0x48, 0x83, 0xc3, 0x08, 0x03, 0x43, 0xf8]),
+        shadow("shadow-stack", &[0x53, 0x55, 0x48, 0x83, 0xec, 0x10, 0x48, 0x83, 0xc4, 0x10, 0x5d, 0x5b]),
+        shadow("shadow-vector", &[0x0f, 0x10, 0x03, 0x48, 0x01, 0xd8]),
+        shadow("shadow-repeated", &[0xf3, 0x48, 0xab]),
     ]
 }
 
@@ -206,7 +218,8 @@ fn instructions_become_what_they_did() {
             let service = inside.service();
             let (begin, end) = service.with(|thread| {
                 thread.has_bmi2 = true; // the listing is this processor's neither way
-                let wish = Wish { pc: GuestPc(at), through: row.jumped.then_some(Through::Jumps), shadow: false, once: false };
+                let wish =
+                    Wish { pc: GuestPc(at), through: row.jumped.then_some(Through::Jumps), shadow: row.shadow, once: false };
                 let before = thread.arenas.last().map_or(0, |arena| arena.hot.0);
                 let id = translate::translate(thread, wish).expect("a fragment");
                 let fragment = &thread.fragments[id as usize];
