@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -187,16 +188,17 @@ def test_a_process_that_ends_while_possessed(victims: Victims, started: list[Vic
         possession.release()
 
 
-def test_who_moves_much_in_pieces_is_waited_for(victims: Victims, started: list[Victim], engine: Engine) -> None:
+def test_what_is_moved_in_pieces_is_moved_to_its_end(victims: Victims, started: list[Victim]) -> None:
     victim = victims.start("ctl_write")
     started.append(victim)
     victim.good(1)
-    for _ in range(CYCLES):
-        possession = possess(victim.pid, engine=engine)
-        victim.good(1)
+    for number in range(10):
+        possession = possess(victim.pid, engine=engines.real())
+        time.sleep(0.013 * number)
         possession.release()
         assert not possession.remarks
-    victim.good(1)
+        time.sleep(0.007 * number)
+    victim.good(5)
 
 
 def test_a_parent_in_vfork_is_waited_for(victims: Victims, started: list[Victim], engine: Engine) -> None:

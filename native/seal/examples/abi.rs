@@ -25,7 +25,7 @@ fn size_of_field<R, F>(_: fn(&R) -> &F) -> usize {
 fn main() {
     let records = [
         record!(Context: regs rip rflags target resume spare exit tid state request mask altstack rseq_address rseq_bytes
-            rseq_signature hold pending_signal pending_mask call_number call_started_tsc service enter actions vectors_in_context xmm fragments
+            rseq_signature hold pending_signal pending_mask call_number moved cut service enter actions vectors_in_context xmm fragments
             instructions cache_bytes dispatches flushes calls signals tagged_reads),
         record!(Mailbox: magic version mode pid awake low low_bytes heap heap_bytes shadow_offset parent trouble
             mapping_count patch_count snapshot_count confined park blind code_count heap_used frozen_ns possessed_at_ns note slots actions mappings patches
@@ -54,18 +54,17 @@ fn main() {
         state::PREPARED,
         state::RUNNING,
         state::PARKED,
-        state::AMBUSHED,
         state::LEFT,
         request::NOTHING,
         request::PARK,
         recovered::EXACT,
         recovered::BUSY,
         recovered::NATIVE,
+        recovered::PIECES,
         mapping::LOW,
         mapping::SLOT,
         mapping::ARENA,
         mapping::SHADOW,
-        mapping::AMBUSH,
         trouble::NONE,
         trouble::NO_MEMORY,
         trouble::THREADS,

@@ -20,7 +20,7 @@
 #![allow(missing_docs)] // a field's name and comment are its documentation
 
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SEALMBX1");
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 pub const THREADS_MAX: usize = 384;
 pub const MAPPINGS_MAX: usize = 4096;
@@ -54,8 +54,7 @@ pub mod state {
     pub const PREPARED: u32 = 1; // filled in, not running yet
     pub const RUNNING: u32 = 2;
     pub const PARKED: u32 = 3; // stands at `seal_parked`; `regs` are the application's
-    pub const AMBUSHED: u32 = 4; // runs natively, in a system call that it must not be woken from
-    pub const LEFT: u32 = 5; // has run its farewell
+    pub const LEFT: u32 = 4; // has run its farewell
 }
 
 /// `Context::request`: what the controller asks of a thread that is inside the engine.
@@ -69,6 +68,7 @@ pub mod recovered {
     pub const EXACT: u32 = 0; // `regs` are now the application's
     pub const BUSY: u32 = 1; // inside the engine: set `request`, let it run to `seal_parked`
     pub const NATIVE: u32 = 2; // was never in the engine: `regs` untouched
+    pub const PIECES: u32 = 3; // in the middle of a call that moves in pieces: ask it to park, and let all others run meanwhile
 }
 
 /// `Mapping::kind`.
@@ -77,7 +77,6 @@ pub mod mapping {
     pub const SLOT: u32 = 2;
     pub const ARENA: u32 = 3;
     pub const SHADOW: u32 = 4;
-    pub const AMBUSH: u32 = 5;
 }
 
 /// General registers in the order in which instructions number them: rax rcx rdx rbx rsp rbp rsi rdi r8 … r15.
@@ -145,11 +144,14 @@ pub struct Context {
     pub pending_info: [u64; 16],
     pub pending_error: [u64; 4], // error code, trap number, -, fault address
     pub call_number: u64,        // the system call that the engine issues for the application just now
-    pub call_started_tsc: u64,
-    pub service: u64,        // the engine's own record of this thread
-    pub fault_resume: u64,   // where a guarded access of the engine goes on after a fault; 0: none is under way
-    pub enter: u64,          // thread-private code: `rcx` from `regs`, then to `resume`
-    pub actions: u64,        // address of the dispositions that hold for this thread: Mailbox::actions or its own copy
+    pub moved: u64, // of a call that moves in pieces: how much it has moved (also by the controller, that the call goes on)
+    pub whole: [u64; 3], // rsi, rdx, r10 of such a call while the registers describe its rest
+    pub in_pieces: u32, // 1: such a call is under way; 2: for its rest
+    pub cut: u32,   // 1: its last part was cut short by a controller
+    pub service: u64, // the engine's own record of this thread
+    pub fault_resume: u64, // where a guarded access of the engine goes on after a fault; 0: none is under way
+    pub enter: u64, // thread-private code: `rcx` from `regs`, then to `resume`
+    pub actions: u64, // address of the dispositions that hold for this thread: Mailbox::actions or its own copy
     pub suspended_mask: u64, // what sigsuspend, ppoll and their like have put in the mask's place for a while
     pub has_suspended_mask: u32,
     pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not

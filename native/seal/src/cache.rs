@@ -16,6 +16,8 @@ use crate::abi::{self, Context};
 use crate::emit::{self, Code, GuestPc, HostPc, Operand};
 use crate::index::Index;
 use crate::sys;
+use crate::tables::{self, Table};
+use crate::transfer::Through;
 use crate::{entry, pages};
 
 /// How large an arena is to be; less where there is no room for more.
@@ -49,15 +51,14 @@ pub mod kind {
     pub const VERBATIM: u32 = 1 << 0; // the application is as far behind `pc` as the host is behind the record
     pub const RCX: u32 = 1 << 1; // rcx is in the Context
     pub const RDX: u32 = 1 << 2; // rdx is in the Context
-    pub const PUSHED: u32 = 1 << 3; // a cache address lies on the stack: rsp + 8
-    pub const RETURN: u32 = 1 << 4; // the return address on the stack is a cache address: put `target` back
+    pub const TABLE: u32 = 1 << 4; // a jump by a table at `pc` has happened, but for the register in bits 8 to 11, which is the index still
+    pub const RETURNED: u32 = 1 << 3; // the application is at what the word below the stack pointer says
     pub const TARGET: u32 = 1 << 5; // the application is at `Context::target`
     pub const SCRATCH: u32 = 1 << 6; // the register in bits 8 to 11 is in `Context::spare`
     pub const FLAGS: u32 = 1 << 7; // the flags are in `Context::rflags`
     pub const SCRATCH_SHIFT: u32 = 8;
     pub const CALLED: u32 = 1 << 13; // behind a system call: rcx is what the kernel would have left there
     pub const SHADOW: u32 = 1 << 14; // a fault here is the shadow's
-    pub const BELOW: u32 = 1 << 12; // the word below the stack pointer is a cache address: not the application's to see
 }
 
 /// From `host` on, up to the next record.
@@ -81,14 +82,15 @@ pub struct Fragment {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExitKind {
-    Jump,    // go on at `target`
-    Call,    // the system call at `target` needs the engine
-    Fault,   // the system call before `target` answered EFAULT
-    Tagged,  // the instruction at `target` reads what has a tag
-    Shadow,  // the tags for the instruction at `target` are the engine's to see to; on at `field`
-    Special, // the instruction at `target` needs the engine
-    Fpu,     // the instruction at `target` stores where the x87 unit has last been; on at `field`
-    FpuWide, // the same, in the 64-bit form
+    Jump,       // go on at `target`
+    Call,       // the system call at `target` needs the engine
+    Fault,      // the system call before `target` answered EFAULT
+    Tagged,     // the instruction at `target` reads what has a tag
+    Shadow,     // the tags for the instruction at `target` are the engine's to see to; on at `field`
+    Special,    // the instruction at `target` needs the engine
+    Fpu,        // the instruction at `target` stores where the x87 unit has last been; on at `field`
+    FpuWide,    // the same, in the 64-bit form
+    Table(u16), // a jump by a table at `target`, through an entry that leads nowhere yet
 }
 
 pub struct Exit {
@@ -146,9 +148,10 @@ pub struct Thread {
     pub fragments: Vec<Fragment>,
     pub exits: Vec<Exit>,
     pub index: Index,
-    landings: Vec<(HostPc, u32)>, // behind each call: where, and in which fragment
+    landings: Vec<(HostPc, u32)>, // of returns: where, and in which fragment
     landing_of: Index,            // by the address that the call returns to
     pub low_sites: Index,         // instructions whose tags are not where `gs` leads
+    pub tables: Vec<Table>,       // that jumps choose from
     pub scratch: crate::translate::Scratch,
     pub has_bmi2: bool, // shifts that leave flags alone
     constants: u64,
@@ -173,6 +176,7 @@ impl Thread {
             landings: Vec::new(),
             landing_of: Index::new(),
             low_sites: Index::new(),
+            tables: Vec::new(),
             scratch: crate::translate::Scratch::new(),
             has_bmi2: sys::has_bmi2(),
             constants: 0,
@@ -198,12 +202,19 @@ impl Thread {
 
     /// Place a constant that code can reach by absolute address; answer the address.
     pub fn constant(&mut self, value: u64) -> Option<u64> {
-        if self.constants + 8 > abi::SLOT_CONSTANTS_BYTES {
+        let address = self.constants(1)?;
+        sys::set_constant(address, value);
+        Some(address)
+    }
+
+    /// Return room for so many constants in a row.
+    pub fn constants(&mut self, count: u64) -> Option<u64> {
+        let address = self.slot + abi::SLOT_CONSTANTS + self.constants;
+        self.constants += 8 * count;
+        if self.constants > abi::SLOT_CONSTANTS_BYTES {
+            self.constants -= 8 * count;
             return None;
         }
-        let address = self.slot + abi::SLOT_CONSTANTS + self.constants;
-        self.constants += 8;
-        sys::set_constant(address, value);
         Some(address)
     }
 
@@ -381,25 +392,29 @@ impl Thread {
         self.fragments.iter().position(|f| f.host == host).map(|at| at as u32)
     }
 
-    /// Note where the return to `pc` lands within a fragment, and let returns find it.
-    pub fn note_landing(&mut self, pc: GuestPc, host: HostPc, fragment: u32) {
-        self.landing_of.set(pc, self.landings.len() as u32);
-        self.landings.push((host, fragment));
-        sys::set_table_entry(self.slot, abi::SLOT_RETURNS, pc.0, host.0);
+    /// Let what comes to `pc` by one of the tables land at `host`, in that fragment.
+    pub fn note_landing(&mut self, through: Through, pc: GuestPc, host: HostPc, fragment: u32) {
+        if through == Through::Returns {
+            self.landing_of.set(pc, self.landings.len() as u32);
+            self.landings.push((host, fragment));
+        }
+        match through {
+            Through::Table { table, entry } => tables::note(self, table, entry, host),
+            _ => sys::set_table_entry(self.slot, through.table(), pc.0, host.0),
+        }
     }
 
-    /// Let returns to `pc` find the landing behind its call again, if its place is free; answer whether they do.
-    pub fn renew_landing(&mut self, pc: GuestPc) -> bool {
-        if sys::table_entry(self.slot, abi::SLOT_RETURNS, pc.0) != 0 {
-            return false;
-        }
-        let Some(at) = self.landing_of.get(pc) else { return false };
-        let (host, fragment) = self.landings[at as usize];
-        if self.fragments[fragment as usize].dead {
-            return false;
-        }
+    /// Return where returns to `pc` land.
+    pub fn landing(&self, pc: GuestPc) -> Option<HostPc> {
+        let (host, fragment) = self.landings[self.landing_of.get(pc)? as usize];
+        (!self.fragments[fragment as usize].dead).then_some(host)
+    }
+
+    /// Let returns to `pc` find their landing again, if there is one and its place is free.
+    pub fn renew_landing(&mut self, pc: GuestPc) -> Option<HostPc> {
+        let host = self.landing(pc).filter(|_| sys::table_entry(self.slot, abi::SLOT_RETURNS, pc.0) == 0)?;
         sys::set_table_entry(self.slot, abi::SLOT_RETURNS, pc.0, host.0);
-        true
+        Some(host)
     }
 
     pub fn lookup(&self, pc: GuestPc) -> Option<u32> {
@@ -414,6 +429,7 @@ impl Thread {
     /// be running over them, and will, up to its next branch.
     pub fn kill(&mut self, low: u64, high: u64) {
         self.scratch.forget();
+        tables::forget(self, low, high);
         for fragment in &mut self.fragments {
             if !fragment.dead && fragment.low.0 < high && fragment.high.0 > low {
                 fragment.dead = true;
@@ -436,6 +452,7 @@ impl Thread {
         self.index.clear();
         self.landings.clear();
         self.landing_of.clear();
+        self.tables.clear();
         self.scratch.forget();
         self.constants = 8; // the gates' stays
         for arena in &mut self.arenas {

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use crate::abi::{AltStack, Context, R8, R10, RAX, RCX, RDI, RDX, RSI, SigAction, state};
-use crate::{entry, pages, signals, start, sys, threads};
+use crate::{entry, pages, pieces, signals, start, sys, threads};
 
 const NUMBERS: usize = 0x1_0000;
 static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
@@ -23,7 +23,6 @@ enum Way {
     Suspend,  // a mask for the time of the call: 64-bit pointer in the register that the row names
     Segment,  // arch_prctl, of which gs is the shadow's
     Filter,   // seccomp and its like: what the engine needs may be forbidden afterwards
-    Timed,    // answers EINTR to any interruption: note when it began
 }
 
 /// Number, way, and for Suspend the register that points to the mask.
@@ -54,16 +53,11 @@ const CALLS: &[(u64, Way, usize)] = &[
     (270, Way::Suspend, usize::MAX), // pselect6: a pointer to the pointer, in r9
     (281, Way::Suspend, R8),
     (441, Way::Suspend, R8),
-    (232, Way::Timed, 0),
-    (65, Way::Timed, 0),
-    (220, Way::Timed, 0),
-    (128, Way::Timed, 0),
-    (208, Way::Timed, 0),
 ];
 
 /// Enter which calls the translated code hands to the engine.
 pub fn fill_wanted_table(_mode: u32) {
-    for &(number, _, _) in CALLS {
+    for number in CALLS.iter().map(|row| row.0).chain(pieces::numbers()) {
         WANTED[number as usize].store(1, Ordering::Relaxed);
     }
 }
@@ -96,8 +90,7 @@ pub fn make(context: &mut Context) {
         Some(Way::Suspend) => suspend(context, row.map_or(0, |row| row.2)),
         Some(Way::Segment) => segment(context),
         Some(Way::Filter) => filter(context, number),
-        Some(Way::Timed) => timed(context, number),
-        None => plain(context),
+        None => pieces::make(context),
     }
 }
 
@@ -110,20 +103,13 @@ pub fn again(context: &mut Context) {
 fn plain(context: &mut Context) {
     let number = context.regs[RAX];
     let answer = entry::issue(context);
-    if answer == -512 {
+    if answer == entry::NOT_ISSUED {
         // A signal came first: as if it had come before the call.
         context.regs[RAX] = number;
         context.rip -= 2;
         return;
     }
     context.regs[RAX] = answer as u64;
-}
-
-fn timed(context: &mut Context, number: u64) {
-    context.call_number = number;
-    context.call_started_tsc = sys::timestamp();
-    plain(context);
-    context.call_number = 0;
 }
 
 fn suspend(context: &mut Context, register: usize) {
@@ -139,8 +125,7 @@ fn suspend(context: &mut Context, register: usize) {
         context.suspended_mask = mask;
         context.has_suspended_mask = 1;
     }
-    let number = context.regs[RAX] & 0xffff_ffff;
-    timed(context, number);
+    plain(context);
     if context.pending_signal == 0 {
         context.has_suspended_mask = 0;
     }

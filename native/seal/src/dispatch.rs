@@ -5,7 +5,7 @@ use iced_x86::InstructionInfoFactory;
 use crate::abi::{self, Context, RSP, mode, request, state, trouble};
 use crate::cache::{self, ExitKind, Full, Thread};
 use crate::emit::{GuestPc, HostPc};
-use crate::lower::{self, Through};
+use crate::transfer::{self, Through};
 use crate::translate::{self, Refusal, Wish};
 use crate::{calls, entry, pages, recover, shadow, signals, start, sys};
 
@@ -15,6 +15,7 @@ enum By {
     Exit(u32),
     Jump,
     Return,
+    Table { table: u16, entry: u8 },
     Engine,
 }
 
@@ -23,14 +24,13 @@ pub extern "C" fn from_exit(context: &mut Context) {
     context.dispatches += 1;
     let by = match context.exit {
         cache::EXIT_RETURN_MISS => {
+            context.rip = sys::read_guest_u64(context.regs[RSP]).unwrap_or(0);
             context.regs[RSP] += 8;
-            context.rip = context.target;
             By::Return
         }
         cache::EXIT_RETURN_ELSEWHERE => {
             context.branch = 0; // which one it was, nobody knows
-            context.rip = context.target;
-            sys::write_guest_u64(context.regs[RSP] - 8, context.target);
+            context.rip = sys::read_guest_u64(context.regs[RSP] - 8).unwrap_or(0);
             By::Return
         }
         cache::EXIT_JUMP_MISS | cache::EXIT_JUMP_ELSEWHERE => {
@@ -64,6 +64,13 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     service.with(|thread| recover::mend_fpu(thread, context, kind == ExitKind::FpuWide));
                     context.resume = field.0;
                     return;
+                }
+                ExitKind::Table(number) => {
+                    let register = service.with(|thread| usize::from(thread.tables[usize::from(number)].register));
+                    let entry = context.regs[register];
+                    context.regs[register] = sys::read_guest_u64(target.0 + 8 * entry).unwrap_or(0);
+                    context.rip = context.regs[register];
+                    By::Table { table: number, entry: entry as u8 }
                 }
                 ExitKind::Tagged => {
                     context.tagged_reads += 1;
@@ -105,7 +112,7 @@ fn go_on(context: &mut Context, mut by: By) {
             signals::deliver_pending(context);
             by = By::Engine;
         }
-        if context.request == request::PARK || sys::mailbox().park != 0 {
+        if (context.request == request::PARK || sys::mailbox().park != 0) && context.moved == 0 {
             signals::block_all(); // one that came from here on would be forgotten
             if context.pending_signal != 0 {
                 continue;
@@ -158,14 +165,26 @@ fn go_on(context: &mut Context, mut by: By) {
 // Find or make the fragment for the Context's address, and let what led here lead there next time.
 fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refusal> {
     let pc = GuestPc(context.rip);
+    let through = match by {
+        By::Jump => Some(Through::Jumps),
+        By::Return => Some(Through::Returns),
+        By::Table { table, entry } => Some(Through::Table { table, entry }),
+        By::Exit(_) | By::Engine => None,
+    };
     let once = core::mem::replace(&mut context.once, 0) != 0;
+    if !once
+        && matches!(by, By::Return)
+        && let Some(host) = thread.renew_landing(pc)
+    {
+        return Ok(host.0);
+    }
     let found = if once { None } else { thread.lookup(pc).filter(|&fragment| thread.is_current(fragment)) };
     let fragment = match found {
         Some(fragment) => fragment,
         None => {
             let stale = thread.index.get(pc).filter(|_| !once);
-            let wish =
-                Wish { pc, jumped: !once && matches!(by, By::Jump), shadow: !once && sys::mailbox().mode == mode::SHADOW, once };
+            let through = through.filter(|_| !once);
+            let wish = Wish { pc, through, shadow: !once && sys::mailbox().mode == mode::SHADOW, once };
             let made = translate::translate(thread, wish).inspect_err(|_| context.once = u64::from(once))?;
             if let Some(dead) = stale {
                 thread.unlink(dead);
@@ -176,14 +195,12 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
     match by {
         _ if thread.fragments[fragment as usize].copy.is_some() => {} // always by the dispatcher, which compares
         By::Exit(id) => thread.link(id, fragment),
-        By::Jump if found.is_some() => {
-            lower::landing_to(thread, Through::Jumps, fragment).map_err(Refusal::Full)?;
+        By::Jump | By::Return | By::Table { .. } if found.is_some() => {
+            if let Some(through) = through {
+                transfer::landing_to(thread, through, fragment).map_err(Refusal::Full)?;
+            }
         }
-        By::Return if thread.renew_landing(pc) => {}
-        By::Return => {
-            lower::landing_to(thread, Through::Returns, fragment).map_err(Refusal::Full)?;
-        }
-        By::Jump | By::Engine => {}
+        By::Jump | By::Return | By::Table { .. } | By::Engine => {}
     }
     Ok(thread.fragments[fragment as usize].host.0)
 }

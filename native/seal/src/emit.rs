@@ -196,7 +196,12 @@ impl Code {
         self.bytes(&[0x0f, 0xb7, 0xc8 | (register as u8 & 7)]);
     }
 
-    /// `shrx rcx, [operand], rcx`, an absolute operand: a shift that leaves flags alone.
+    /// `movzx ecx, word [operand]`.
+    pub fn movzx_ecx_mem(&mut self, operand: &Operand) {
+        self.op_reg_mem(false, &[0x0f, 0xb7], abi::RCX as u8, operand);
+    }
+
+    /// `shrx rcx, [operand], rcx`, an operand without extended registers: a shift that leaves flags alone.
     pub fn shrx_rcx_mem_rcx(&mut self, operand: &Operand) {
         self.bytes(&[0xc4, 0xe2, 0xf3, 0xf7]);
         self.modrm(abi::RCX as u8, operand);

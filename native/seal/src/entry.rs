@@ -12,8 +12,8 @@
 use core::arch::global_asm;
 use core::mem::offset_of;
 
-use crate::abi::{self, Context, Mailbox};
-use crate::{dispatch, recover, signals, start, sys};
+use crate::abi::{self, Context};
+use crate::{dispatch, recover, signals, start};
 
 unsafe extern "C" {
     pub fn seal_gate();
@@ -25,8 +25,6 @@ unsafe extern "C" {
     pub fn seal_issue_begin();
     pub fn seal_issue_syscall();
     pub fn seal_issue_after();
-    pub fn seal_ambush();
-    pub fn seal_ambush_end();
     pub fn seal_copy_begin();
     pub fn seal_copy_end();
     pub fn seal_copy_fault();
@@ -126,7 +124,7 @@ global_asm!(
     ".globl seal_issue_syscall", "seal_issue_syscall:", "syscall",
     ".globl seal_issue_after", "seal_issue_after:",
     "pop r12", "pop rbp", "pop rbx", "ret",
-    "3:", "mov rax, -512", "jmp seal_issue_after",
+    "3:", "mov rax, {not_issued}", "jmp seal_issue_after",
 
     // ---- a child with memory of its own comes back from here like its parent, whatever stack was asked for. fn(context) -> answer
     ".globl seal_issue_fork", "seal_issue_fork:",
@@ -159,23 +157,6 @@ global_asm!(
     // ---- the last call of a thread: the slot is free for others before it is made. fn(number, status, mark)
     ".globl seal_issue_exit", "seal_issue_exit:",
     "mov rax, rdi", "mov rdi, rsi", "mov dword ptr [rdx], {free}", "syscall", "ud2",
-
-    // ---- a thread that was left alone comes back from the kernel. rcx and r11 are nobody's.
-    ".globl seal_ambush", "seal_ambush:",
-    "lea rsp, [rsp-128]", "push rax", "pushfq",
-    "mov eax, 186", "syscall", // gettid
-    "mov r11, [rip+{mailbox}]", "lea r11, [r11+{slots}]", "mov ecx, {threads}",
-    "5:", "push rcx", "mov ecx, [r11]", "test ecx, ecx", "jz 6f", "cmp [rcx+{tid}], eax", "jne 6f",
-    "cmp dword ptr [rcx+{state}], {ambushed}", "je 7f",
-    "6:", "pop rcx", "add r11, 4", "dec ecx", "jnz 5b", "ud2",
-    "7:", "add rsp, 8", "popfq", "pop rax", "lea rsp, [rsp+128]",
-    "mov [rcx+{rax}], rax", "mov [rcx+{rdx}], rdx", "mov [rcx+{rbx}], rbx", "mov [rcx+{rsp}], rsp", "mov [rcx+{rbp}], rbp",
-    "mov [rcx+{rsi}], rsi", "mov [rcx+{rdi}], rdi", "mov [rcx+{r8}], r8", "mov [rcx+{r9}], r9", "mov [rcx+{r10}], r10",
-    "mov [rcx+{r12}], r12", "mov [rcx+{r13}], r13", "mov [rcx+{r14}], r14", "mov [rcx+{r15}], r15",
-    "lea rsp, [rcx+{stack}]",
-    "pushfq", "pop qword ptr [rcx+{rflags}]",
-    "mov rdi, rcx", "jmp seal_wake",
-    ".globl seal_ambush_end", "seal_ambush_end:",
 
     // ---- copy between application and engine, ending early at a fault. fn(to, from, bytes) -> bytes copied
     ".globl seal_copy", "seal_copy:",
@@ -226,6 +207,7 @@ global_asm!(
     "seal_service seal_farewell, {farewell}",
     "seal_service seal_restore, {restore}",
     ".globl seal_text_end", "seal_text_end:",
+    not_issued = const NOT_ISSUED,
     rax = const offset_of!(Context, regs) + 8 * abi::RAX,
     rdx = const offset_of!(Context, regs) + 8 * abi::RDX, rbx = const offset_of!(Context, regs) + 8 * abi::RBX,
     rsp = const offset_of!(Context, regs) + 8 * abi::RSP, rbp = const offset_of!(Context, regs) + 8 * abi::RBP,
@@ -236,10 +218,9 @@ global_asm!(
     r14 = const offset_of!(Context, regs) + 8 * 14, r15 = const offset_of!(Context, regs) + 8 * 15,
     rflags = const offset_of!(Context, rflags), enter = const offset_of!(Context, enter), xmm = const offset_of!(Context, xmm),
     vectors = const offset_of!(Context, vectors_in_context), hold = const offset_of!(Context, hold),
-    pending = const offset_of!(Context, pending_signal), request = const offset_of!(Context, request), tid = const offset_of!(Context, tid), state = const offset_of!(Context, state),
-    stack = const abi::SLOT_STACK_TOP, slots = const offset_of!(Mailbox, slots), threads = const abi::THREADS_MAX,
-    ambushed = const abi::state::AMBUSHED, free = const abi::state::FREE,
-    mailbox = sym sys::MAILBOX,
+    pending = const offset_of!(Context, pending_signal), request = const offset_of!(Context, request),
+    stack = const abi::SLOT_STACK_TOP,
+    free = const abi::state::FREE,
     from_exit = sym dispatch::from_exit, again = sym dispatch::again, prologue = sym start::prologue, child = sym start::child,
     on_signal = sym signals::on_signal, prepare = sym start::prepare, take_over = sym start::take_over,
     recover_all = sym recover::recover_all, farewell = sym start::farewell, restore = sym start::restore,
@@ -253,6 +234,9 @@ pub unsafe fn guarded_copy(to: *mut u8, from: *const u8, bytes: usize) -> usize 
     // SAFETY: the caller's; a fault between seal_copy_begin and seal_copy_end is turned into an early return.
     unsafe { seal_copy(to, from, bytes) }
 }
+
+/// The answer of `issue` where a signal came first: the call has not been made. No application ever sees it from the kernel.
+pub const NOT_ISSUED: i64 = -512;
 
 /// Issue the system call that the registers in `context` describe. Answers -512 if a signal came first.
 pub fn issue(context: &mut Context) -> i64 {
@@ -348,8 +332,6 @@ address_of! {
     copy_begin = seal_copy_begin;
     copy_end = seal_copy_end;
     copy_fault = seal_copy_fault;
-    ambush_begin = seal_ambush;
-    ambush_end = seal_ambush_end;
     mask_begin = seal_mask_begin;
     mask_syscall = seal_mask_syscall;
     mask_end = seal_mask_end;

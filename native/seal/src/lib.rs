@@ -9,10 +9,11 @@
 //! | `entry` | machine code between application, translated code and Rust |
 //! | `start` | services for the controller; first and last steps of a thread |
 //! | `dispatch` | what happens between two fragments |
-//! | `translate`, `lower`, `shadow`, `emit` | from instructions to a fragment |
+//! | `translate`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
+//! | `tables` | jumps by tables that nobody writes |
 //! | `recover` | from a host address back to the application's state |
-//! | `calls`, `threads`, `signals` | system calls, threads and children, signals |
+//! | `calls`, `pieces`, `threads`, `signals` | system calls, those that are made in parts, threads and children, signals |
 //! | `pages` | code that changes |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
 //!
@@ -32,10 +33,13 @@ pub mod heap;
 pub mod index;
 pub mod lower;
 pub mod pages;
+pub mod pieces;
 pub mod recover;
 pub mod shadow;
 pub mod signals;
 pub mod start;
 pub mod sys;
+pub mod tables;
 pub mod threads;
+pub mod transfer;
 pub mod translate;

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::abi::{Mapping, mapping, state};
+use crate::abi::{Mapping, mapping};
 use crate::sys::{self, Lock, Locked};
 use crate::{start, threads};
 
@@ -143,6 +143,14 @@ pub fn learn() {
     });
 }
 
+/// Know of no executable memory, so that the kernel's list is read anew.
+pub fn forget() {
+    KNOWN.with(|known| {
+        known.code.clear();
+        known.settle();
+    });
+}
+
 /// Whether the kernel's list can be read when it is needed. If not, the application's calls have to tell.
 pub fn may_learn() -> bool {
     let mailbox = sys::mailbox();
@@ -168,13 +176,35 @@ pub fn executable(pc: u64) -> Option<Range> {
 }
 
 fn read_maps(known: &mut Known) -> bool {
+    let mut has_begun = false;
+    let could = each_map(|line| {
+        if !core::mem::replace(&mut has_begun, true) {
+            known.code.clear(); // not where the list cannot be read
+        }
+        known.learn_line(line);
+    });
+    known.settle();
+    sys::mailbox().blind = u32::from(!could);
+    could
+}
+
+/// Whether all of `low..high` may be read, and neither written nor executed, by anybody; by the kernel's list.
+pub fn is_constant(low: u64, high: u64) -> bool {
+    let mut is = false;
+    if may_learn() {
+        each_map(|line| {
+            is |= place_of(line).is_some_and(|(begin, end, rights)| begin <= low && high <= end && rights == b"r--p")
+        });
+    }
+    is
+}
+
+fn each_map(mut see: impl FnMut(&[u8])) -> bool {
     let path = b"/proc/self/maps\0";
     let file = sys::call3(sys::OPEN, path.as_ptr() as u64, 0, 0);
-    sys::mailbox().blind = u32::from(file < 0);
     if file < 0 {
         return false;
     }
-    known.code.clear();
     let mut line = [0u8; 64];
     let mut filled = 0;
     let mut buffer = [0u8; 2048];
@@ -185,7 +215,7 @@ fn read_maps(known: &mut Known) -> bool {
         }
         for &byte in &buffer[..count as usize] {
             if byte == b'\n' {
-                known.learn_line(&line[..filled]);
+                see(&line[..filled]);
                 filled = 0;
             } else if filled < line.len() {
                 line[filled] = byte;
@@ -194,17 +224,21 @@ fn read_maps(known: &mut Known) -> bool {
         }
     }
     sys::call3(sys::CLOSE, file as u64, 0, 0);
-    known.settle();
     true
+}
+
+// Of a line of the list: "low-high rights …".
+fn place_of(line: &[u8]) -> Option<(u64, u64, &[u8])> {
+    let mut words = line.split(|&b| b == b' ');
+    let mut ends = words.next()?.split(|&b| b == b'-').map(hex);
+    let (low, high) = (ends.next()??, ends.next()??);
+    Some((low, high, words.next().filter(|rights| rights.len() >= 4)?))
 }
 
 impl Known {
     fn learn_line(&mut self, line: &[u8]) {
-        let mut words = line.split(|&b| b == b' '); // "low-high rights …"
-        let (Some(place), Some(rights)) = (words.next(), words.next()) else { return };
-        let mut ends = place.split(|&b| b == b'-').map(hex);
-        let (Some(Some(low)), Some(Some(high))) = (ends.next(), ends.next()) else { return };
-        if rights.len() < 4 || rights[2] != b'x' {
+        let Some((low, high, rights)) = place_of(line) else { return };
+        if rights[2] != b'x' {
             return;
         }
         let right = |at: usize, letter, bit| if rights[at] == letter { bit } else { 0 };
@@ -393,9 +427,7 @@ fn was_translated(low: u64, high: u64) -> bool {
 fn kill_everywhere(low: u64, high: u64) {
     for slot in threads::slots() {
         let context = sys::context(slot);
-        if let Some(service) = sys::service(context)
-            && context.state != state::AMBUSHED
-        {
+        if let Some(service) = sys::service(context) {
             service.with(|thread| thread.kill(low, high));
         }
     }

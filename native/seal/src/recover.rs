@@ -1,9 +1,10 @@
 //! From where a thread stands in translated code to where the application is: exactly, at every host instruction.
 
 use crate::abi::{self, Context, RAX, RCX, RDX, RSP, recovered, user_regs};
-use crate::cache::{Arena, ENTER_BYTES, STUB_BYTES, Thread, kind};
+use crate::cache::{Arena, ENTER_BYTES, ExitKind, STUB_BYTES, Thread, kind};
 use crate::emit::{GuestPc, HostPc};
-use crate::{entry, pages, start, sys, threads};
+use crate::tables::Table;
+use crate::{entry, pages, pieces, start, sys, threads};
 
 const CALL_BYTES: u64 = 2; // of a `syscall` instruction
 
@@ -17,7 +18,8 @@ fn place(thread: &Thread, context: &Context, host: HostPc) -> Option<(u32, Guest
         // A stub: its first instruction saves rcx.
         let at = (arena.begin.0 + arena.bytes - host.0 - 1) / STUB_BYTES;
         let exit = thread.exits.get(*arena.stubs.get(at as usize)? as usize)?;
-        return Some((if host == exit.stub { 0 } else { kind::RCX }, exit.target));
+        let table = if let ExitKind::Table(number) = exit.kind { table_kind(&thread.tables[usize::from(number)]) } else { 0 };
+        return Some((table | if host == exit.stub { 0 } else { kind::RCX }, exit.target));
     }
     let offset = (host.0 - arena.begin.0) as u32;
     let at = arena.records.partition_point(|r| r.host <= offset).checked_sub(1)?;
@@ -26,6 +28,11 @@ fn place(thread: &Thread, context: &Context, host: HostPc) -> Option<(u32, Guest
         return Some((record.kind & !kind::VERBATIM, GuestPc(record.pc.0 + u64::from(offset - record.host))));
     }
     Some((record.kind, record.pc))
+}
+
+/// What holds between a jump by a table and the fragment that it leads to.
+pub fn table_kind(table: &Table) -> u32 {
+    kind::TABLE | u32::from(table.register) << kind::SCRATCH_SHIFT
 }
 
 /// Whether the instruction at `host` touches the shadow, for which application instruction.
@@ -57,6 +64,11 @@ pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflag
     if kind & kind::SCRATCH != 0 {
         context.regs[(kind >> kind::SCRATCH_SHIFT & 15) as usize] = context.spare;
     }
+    if kind & kind::TABLE != 0 {
+        let register = &mut context.regs[(kind >> kind::SCRATCH_SHIFT & 15) as usize];
+        *register = sys::read_guest_u64(pc.0 + 8 * *register).unwrap_or(0);
+        context.rip = *register;
+    }
     if kind & kind::CALLED != 0 {
         context.regs[RCX] = pc.0;
         if context.regs[RAX] as i64 == sys::EFAULT && pages::any_protected() {
@@ -65,15 +77,8 @@ pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflag
             context.rip = pc.0 - CALL_BYTES;
         }
     }
-    if kind & kind::PUSHED != 0 {
-        context.regs[RSP] = context.regs[RSP].wrapping_add(8);
-    }
-    if kind & kind::RETURN != 0 {
-        sys::write_guest_u64(context.regs[RSP], context.target);
-    }
-    if kind & (kind::BELOW | kind::PUSHED) != 0 {
-        let word = if kind & kind::TARGET != 0 { context.target } else { 0 };
-        sys::write_guest_u64(context.regs[RSP].wrapping_sub(8), word);
+    if kind & kind::RETURNED != 0 {
+        context.rip = sys::read_guest_u64(context.regs[RSP].wrapping_sub(8)).unwrap_or(0);
     }
     true
 }
@@ -150,9 +155,6 @@ pub extern "C" fn recover_all() -> i64 {
         let inside = start::is_image(snapshot.regs[user_regs::RIP]); // perhaps a thread that has no name yet, or none any more
         snapshot.status = if inside { recovered::BUSY } else { recovered::NATIVE };
         let Some(context) = threads::context_of(snapshot.tid) else { continue };
-        if context.state == abi::state::AMBUSHED {
-            continue;
-        }
         snapshot.status = snapshot_of(context, &mut snapshot.regs);
     }
     0
@@ -160,6 +162,10 @@ pub extern "C" fn recover_all() -> i64 {
 
 fn snapshot_of(context: &mut Context, regs: &mut [u64; 27]) -> u32 {
     let host = regs[user_regs::RIP];
+    let answer = if host == entry::issue_after() { regs[user_regs::RAX] as i64 } else { 0 };
+    if pieces::is_cut(context, answer) {
+        return recovered::PIECES;
+    }
     if host == entry::issue_after() && context.pending_signal == 0 {
         // In a system call that the engine issues for the application: the Context has everything but the answer.
         context.regs[abi::RAX] = regs[user_regs::RAX];

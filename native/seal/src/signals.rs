@@ -16,7 +16,7 @@ use crate::abi::{self, AltStack, Context, Mailbox, RAX, RDI, RDX, RSI, RSP, SIGN
 
 use crate::emit::{GuestPc, HostPc};
 use crate::translate::{Refusal, decode_one};
-use crate::{entry, pages, recover, shadow, start, sys, threads};
+use crate::{entry, pages, pieces, recover, shadow, start, sys, threads};
 
 const SIGILL: u32 = 4;
 const SIGTRAP: u32 = 5;
@@ -260,7 +260,7 @@ pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
             ));
         }
         keep(context, number, info, uc, host);
-    } else if context.state == state::AMBUSHED || context.state == state::PREPARED {
+    } else if context.state == state::PREPARED {
         adopt(context, number, info, uc, &live);
     } else {
         in_cache(context, number, info, uc, &live, host);
@@ -301,8 +301,11 @@ fn keep(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: 
 
 // The engine waits in a call for the application, whose state is all in the Context, but for the answer.
 fn in_call(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: u64) {
-    if host == entry::issue_after() {
-        context.regs[RAX] = uc[ORDER[RAX]];
+    let answer = (host == entry::issue_after()).then(|| uc[ORDER[RAX]] as i64);
+    if context.in_pieces != 0 && pieces::interrupted(context, answer) {
+        // It has its answer.
+    } else if let Some(answer) = answer {
+        context.regs[RAX] = answer as u64;
     } else {
         context.regs[RAX] = if host == entry::issue_syscall() { uc[ORDER[RAX]] } else { context.regs[RAX] };
         context.rip -= 2;
@@ -388,7 +391,7 @@ fn shadow_missing(context: &mut Context, info: &[u64], uc: &mut [u64], live: &ab
     go_to_dispatch(context, uc);
 }
 
-// A thread that runs natively, because it was not to be woken, has got a signal: it comes in now.
+// A thread that runs natively, because the controller ended before it was woken, has got a signal: it comes in now.
 fn adopt(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], live: &abi::Registers) {
     context.regs = *live;
     context.rflags = uc[REG_FLAGS];
@@ -502,6 +505,7 @@ fn deliver(context: &mut Context, signal: &Signal, vectors: u64) {
     if action.handler == DEFAULT {
         return default_effect(signal.number);
     }
+    pieces::give_up_the_rest(context);
     let software = sys::octets(vectors + FX_SOFTWARE as u64, 20);
     let magic = u32::from_le_bytes([software[0], software[1], software[2], software[3]]);
     let size = u32::from_le_bytes([software[16], software[17], software[18], software[19]]);

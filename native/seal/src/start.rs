@@ -38,7 +38,9 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
 /// With all threads stopped: the dispositions become the engine's.
 pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
     signals::take_over(mailbox);
-    if !pages::may_learn() {
+    if pages::may_learn() {
+        pages::forget(); // the application went on since, and what it has mapped is read when code is wanted
+    } else {
         pages::learn(); // for the last time
     }
     for slot in threads::slots() {

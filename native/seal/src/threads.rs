@@ -150,6 +150,7 @@ fn inherit(context: &Context, child: &mut Context, asked: &Asked) {
     child.request = 0;
     child.hold = 0;
     child.pending_signal = 0;
+    child.moved = 0;
     child.has_suspended_mask = 0;
     child.fault_resume = 0;
     child.xmm = context.xmm;

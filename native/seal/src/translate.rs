@@ -13,6 +13,7 @@ use iced_x86::{
 
 use crate::cache::{Full, Thread};
 use crate::emit::GuestPc;
+use crate::transfer::Through;
 use crate::{lower, pages, sys};
 
 const INSTRUCTIONS_MAX: usize = 96;
@@ -82,7 +83,7 @@ pub enum Refusal {
 #[derive(Clone, Copy)]
 pub struct Wish {
     pub pc: GuestPc,
-    pub jumped: bool, // reached by an indirect jump: begin with a landing
+    pub through: Option<Through>, // reached by one of the tables: begin with a landing
     pub shadow: bool,
     pub once: bool, // one instruction, for one use: it is about to write into code, perhaps its own
 }
@@ -175,10 +176,6 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
             }
             break;
         }
-        let is_call = matches!(step.instruction.flow_control(), FlowControl::Call | FlowControl::IndirectCall);
-        if is_call && !scratch.steps.is_empty() && thread.lookup(GuestPc(pc)).is_some() {
-            return Ok(GuestPc(pc)); // each call once
-        }
         let offsets = decoder.get_constant_offsets(&step.instruction);
         step.displacement_at = offsets.displacement_offset() as u8;
         step.bytes_at = scratch.bytes.len() as u32;
@@ -206,7 +203,9 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
             }
             FlowControl::ConditionalBranch | FlowControl::Call | FlowControl::IndirectCall => {
                 last = is_far(step.instruction.code());
-                if thread.lookup(GuestPc(next)).is_some() {
+                if thread.lookup(GuestPc(next)).is_some()
+                    || thread.landing(GuestPc(next)).is_some() && is_near_call(&step.instruction)
+                {
                     scratch.steps.push(step);
                     return Ok(GuestPc(next));
                 }
@@ -221,6 +220,10 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
         }
     }
     Ok(GuestPc(pc))
+}
+
+fn is_near_call(instruction: &Instruction) -> bool {
+    instruction.code() == Op::Call_rel32_64 || instruction.flow_control() == FlowControl::IndirectCall
 }
 
 fn is_near(code: Op) -> bool {

@@ -168,6 +168,34 @@ global_asm!(
     "dec ebp",
     "jnz 33b",
     "done kind",
+
+    // A table of addresses that nobody may write, to jump by; then it may be written, and is; then there is another in its place.
+    "begin table",
+    "mov eax, 9", "mov edi, 0x33000000", "mov esi, 0x1000", "mov edx, 3", "mov r10d, 0x32", "mov r8, -1", "xor r9d, r9d", "syscall",
+    "mov rbx, rax",
+    "lea rax, [rip+43f]", "mov [rbx], rax", "lea rax, [rip+44f]", "mov [rbx+8], rax", "lea rax, [rip+45f]", "mov [rbx+16], rax",
+    "mov eax, 10", "mov rdi, rbx", "mov esi, 0x1000", "mov edx, 1", "syscall",
+    "lea r12, [rip+46f]", "mov ebp, 30",
+    "jmp 42f",
+    "40: mov eax, 10", "mov rdi, rbx", "mov esi, 0x1000", "mov edx, 3", "syscall",
+    "mov rax, [rbx]", "xchg rax, [rbx+8]", "mov [rbx], rax",
+    "lea r12, [rip+47f]", "mov ebp, 30",
+    "jmp 42f",
+    "41: mov eax, 9", "mov edi, 0x33000000", "mov esi, 0x1000", "mov edx, 3", "mov r10d, 0x32", "mov r8, -1", "xor r9d, r9d", "syscall",
+    "lea rax, [rip+45f]", "mov [rbx], rax", "mov [rbx+8], rax", "mov [rbx+16], rax",
+    "lea r12, [rip+48f]", "mov ebp, 30",
+    "42: dec ebp", "js 49f",
+    "xor edx, edx", "mov eax, ebp", "mov ecx, 3", "div ecx",
+    "movzx eax, dl", "mov rax, [rax*8+0x33000000]", "jmp rax",
+    "43: add r13, rax", "lea r13, [r13+r13*2]", "jmp 42b",
+    "44: sub r13, rax", "rol r13, 5", "cmp ebp, 20", "jb 42b", "dec ebp", "movzx eax, dl", "mov rax, [rax*8+0x33000000]", "jmp rax",
+    "45: xor r13, rax", "adc r13, rcx", "movzx eax, dl", "and dl, 1", "mov rcx, rdx", "jmp 42b",
+    "49: jmp r12",
+    "46: jmp 40b",
+    "47: jmp 41b",
+    "48: mov eax, 11", "mov rdi, rbx", "mov esi, 0x1000", "syscall",
+    "xor eax, eax", "xor ecx, ecx", "xor r11d, r11d",
+    "done table",
 );
 
 macro_rules! programs {
@@ -190,6 +218,7 @@ programs! {
     kernel: changing_kernel changing_kernel_end,
     copy: changing_copy changing_copy_end,
     kind: changing_kind changing_kind_end,
+    table: changing_table changing_table_end,
 }
 
 fn bytes(begin: u64, end: u64) -> Vec<u8> {

@@ -13,8 +13,8 @@ use generate::world::{CODE, DATA, World};
 use seal::abi::{self, Context};
 use seal::cache::{Thread, kind};
 use seal::emit::GuestPc;
-use seal::lower::{self, Through};
 use seal::sys::Locked;
+use seal::transfer::{self, Through};
 use seal::translate::{self, Wish};
 use seal::{calls, sys};
 
@@ -57,6 +57,7 @@ fn rows() -> Vec<Row> {
         row("jmp-table", &[0xff, 0x24, 0xc3]),
         row("jmp-by-rip-far", &by_rip(&[0xff, 0x25], at, DATA[2].begin)),
         row("ret", &[0xc3]),
+        row("jmp-by-constants", &[0x0f, 0xb6, 0xc0, 0x48, 0x8b, 0x04, 0xc5, 0, 0, 0, 0x33, 0xff, 0xe0]),
         row("ret-n", &[0xc2, 0x10, 0x00]),
         row("syscall", &[0x0f, 0x05]),
         row("fnstenv", &[0xd9, 0x30]),
@@ -135,13 +136,12 @@ fn kinds(bits: u32) -> String {
         (kind::VERBATIM, "verbatim"),
         (kind::RCX, "rcx"),
         (kind::RDX, "rdx"),
-        (kind::PUSHED, "pushed"),
-        (kind::RETURN, "return"),
+        (kind::TABLE, "table"),
+        (kind::RETURNED, "returned"),
         (kind::TARGET, "target"),
         (kind::SCRATCH, "scratch"),
         (kind::FLAGS, "flags"),
         (kind::CALLED, "called"),
-        (kind::BELOW, "below"),
     ];
     names.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
 }
@@ -189,6 +189,8 @@ fn instructions_become_what_they_did() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let at = CODE[1].begin;
     let mut changed = Vec::new();
+    // Of addresses, for a jump that indexes it.
+    assert_eq!(sys::call(sys::MMAP, [0x3300_0000, 0x1000, 1, 0x32, u64::MAX, 0]), 0x3300_0000);
     inside::with(abi::mode::NONE, |inside| {
         for row in rows() {
             let mut code = row.code.clone();
@@ -198,7 +200,7 @@ fn instructions_become_what_they_did() {
             let service = inside.service();
             let (begin, end) = service.with(|thread| {
                 thread.has_bmi2 = true; // the listing is this processor's neither way
-                let wish = Wish { pc: GuestPc(at), jumped: row.jumped, shadow: false, once: false };
+                let wish = Wish { pc: GuestPc(at), through: row.jumped.then_some(Through::Jumps), shadow: false, once: false };
                 let before = thread.arenas.last().map_or(0, |arena| arena.hot.0);
                 let id = translate::translate(thread, wish).expect("a fragment");
                 let fragment = &thread.fragments[id as usize];
@@ -207,7 +209,7 @@ fn instructions_become_what_they_did() {
                     begin = before.next_multiple_of(16);
                 }
                 if row.name == "landing-return" {
-                    begin = lower::landing_to(thread, Through::Returns, id).expect("a landing").0;
+                    begin = transfer::landing_to(thread, Through::Returns, id).expect("a landing").0;
                     end = thread.arenas.last().expect("an arena").hot.0;
                 }
                 (begin, end)

@@ -25,7 +25,7 @@ PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 
 SYMBOLS = (
     "seal_prepare", "seal_take_over", "seal_wake", "seal_held", "seal_recover", "seal_parked", "seal_farewell",
-    "seal_restore", "seal_ambush",
+    "seal_restore", "seal_issue_after",
 )  # fmt: skip
 
 

@@ -6,23 +6,32 @@ scheduler knows: `se.exec_start` of `/proc/PID/task/TID/sched` is when the threa
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
 import stat
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from eudaemon.possession.errors import PossessionError
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
-from eudaemon.possession.restart import EINTR_CALLS, PIECEMEAL_CALLS, PIPE_BUF, Deadline, Piecemeal, Row
+from eudaemon.possession.restart import (
+    EINTR_CALLS,
+    PIECEMEAL_CALLS,
+    PIPE_BUF,
+    Deadline,
+    Piecemeal,
+    Row,
+)
 
 _EXEC_START = re.compile(r"^se\.exec_start\s*:\s*([0-9.]+)", re.MULTILINE)
 _SLEPT = re.compile(r"^voluntary_ctxt_switches:\s*(\d+)", re.MULTILINE)
 _PROCESSOR = 36  # of the words behind the name in /proc/PID/stat
-_LONG_AND_LONG = struct.Struct("@ll")
+TIMEVAL = struct.Struct("@ll")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +57,23 @@ def look(pid: int, tid: int) -> Look | None:
     return Look(int(words[0]), tuple(numbers[:6]), numbers[6], numbers[7])
 
 
-def eintr_row(kernel: Kernel, pid: int, seen: Look | None) -> Row | None:
-    """Return the row of the call if it would answer EINTR to being woken."""
+def eintr_row(kernel: Kernel, pid: int, seen: Look | None) -> tuple[Row | None, float]:
+    """Return the row of the call if it would answer EINTR to being woken; and the socket's timeout, in seconds."""
     row = None if seen is None else EINTR_CALLS.get(seen.call)
-    if row is None or seen is None or row.deadline not in (Deadline.RECEIVE, Deadline.SEND):
-        return row
-    return row if socket_timeout(kernel, pid, seen.arguments[0], row.deadline) else None
+    if row is None or seen is None or row.option is None:
+        return row, 0.0
+    with suppress(OSError, PossessionError), socket_of(kernel, pid, seen.arguments[0]) as peer:
+        seconds, microseconds = TIMEVAL.unpack(peer.getsockopt(socket.SOL_SOCKET, row.option, TIMEVAL.size))
+        if timeout_s := seconds + microseconds / 1e6:
+            return row, timeout_s
+    return None, 0.0
 
 
-def socket_timeout(kernel: Kernel, pid: int, descriptor: int, deadline: Deadline) -> bool:
-    """Whether the descriptor is a socket with a timeout in that direction."""
-    try:
-        if not os.readlink(f"/proc/{pid}/fd/{descriptor}").startswith("socket:"):  # noqa: PTH115
-            return False
-        ours = kernel.file_of(pid, descriptor)
-    except (OSError, PossessionError):
-        return False
-    option = socket.SO_RCVTIMEO if deadline is Deadline.RECEIVE else socket.SO_SNDTIMEO
-    try:
-        with socket.socket(fileno=ours) as peer:
-            return any(peer.getsockopt(socket.SOL_SOCKET, option, _LONG_AND_LONG.size))
-    except OSError:
-        return False
+def socket_of(kernel: Kernel, pid: int, descriptor: int) -> socket.socket:
+    """Return a socket of another process as one of ours. Raises `OSError` if it is none."""
+    if not os.readlink(f"/proc/{pid}/fd/{descriptor}").startswith("socket:"):  # noqa: PTH115
+        raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
+    return socket.socket(fileno=kernel.file_of(pid, descriptor))
 
 
 def piecemeal(pid: int, seen: Look | None) -> Piecemeal | None:
@@ -77,8 +81,7 @@ def piecemeal(pid: int, seen: Look | None) -> Piecemeal | None:
     row = None if seen is None else PIECEMEAL_CALLS.get(seen.call)
     if row is None or seen is None:
         return None
-    flags = seen.arguments[row.flags] if row.needs or row.spares else 0
-    if flags & row.needs != row.needs or flags & row.spares:
+    if not row.fits(seen.arguments):
         return None
     length = None if row.length is None else seen.arguments[row.length]
     if length is not None and (length <= 1 or (row.name == "write" and length <= PIPE_BUF and _is_pipe(pid, seen))):
@@ -93,8 +96,11 @@ def _is_pipe(pid: int, seen: Look) -> bool:
         return False
 
 
-def remaining_s(row: Row, arguments: tuple[int, ...], memory: Memory, waited_s: float) -> float | None:
-    """Return the seconds left to a call that has waited so long. None: no deadline, or none that its arguments say."""
+def remaining_s(row: Row, seen: Look, memory: Memory, timeout_s: float, waited_s: float) -> float | None:
+    """Return the seconds left to a call that has waited so long. None: no deadline, or none that can be known."""
+    arguments = seen.arguments
+    if row.option is not None:
+        return max(0.0, timeout_s - waited_s)
     value = arguments[row.argument]
     if row.deadline is Deadline.MILLISECONDS:
         timeout_ms: int = struct.unpack("<i", struct.pack("<I", value & 0xFFFFFFFF))[0]

@@ -129,9 +129,9 @@ class Kernel:
         """Let a stopped thread run until the next stop; deliver `signal` to it first, if one is named."""
         self._do(_CONT, tid, 0, signal)
 
-    def go_on_to_system_call(self, tid: int) -> None:
-        """Let a stopped thread run until it enters or leaves a system call."""
-        self._do(_SYSCALL, tid, 0, 0)
+    def go_on_to_system_call(self, tid: int, signal: int = 0) -> None:
+        """Let a stopped thread run until it enters or leaves a system call; deliver `signal` to it first, if named."""
+        self._do(_SYSCALL, tid, 0, signal)
 
     def detach(self, tid: int) -> None:
         """Let a stopped thread go for good."""

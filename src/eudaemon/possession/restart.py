@@ -8,6 +8,9 @@ is stopped. `eudaemon.possession.look` does that.
 
 from __future__ import annotations
 
+import errno
+import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -53,6 +56,16 @@ class Row:
         """The register of that argument."""
         return ARGUMENTS[self.argument]
 
+    @property
+    def timed_out(self) -> int:
+        """The error with which it answers when its socket's timeout is over."""
+        return errno.EINPROGRESS if self.name == "connect" else errno.EAGAIN
+
+    @property
+    def option(self) -> int | None:
+        """The option of the socket that has the deadline, if a socket has it."""
+        return {Deadline.RECEIVE: socket.SO_RCVTIMEO, Deadline.SEND: socket.SO_SNDTIMEO}.get(self.deadline)
+
 
 ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 
@@ -96,21 +109,24 @@ class Piecemeal:
     needs: int = 0
     spares: int = 0
 
+    def fits(self, arguments: Sequence[int]) -> bool:
+        """Whether the flags among these arguments make it one."""
+        flags = arguments[self.flags] if self.needs or self.spares else 0
+        return flags & self.needs == self.needs and not flags & self.spares
 
-_MSG_DONTWAIT, _MSG_WAITALL, _MSG_WAITFORONE = 0x40, 0x100, 0x10000
 
-# `splice` and `sendfile` to a pipe or socket; what is read from or written to files sleeps uninterruptibly.
+_MSG_DONTWAIT, _MSG_WAITALL = 0x40, 0x100
+
+# Those that the engine goes on with (native/seal/src/pieces.rs). What is read from or written to files sleeps
+# uninterruptibly, and of `splice`, `sendmmsg` and `recvmmsg` everybody has to expect less than was asked for.
 PIECEMEAL_CALLS = {
     1: Piecemeal("write", length=2),
     20: Piecemeal("writev"),
     40: Piecemeal("sendfile", length=3),
     44: Piecemeal("sendto", length=2, flags=3, spares=_MSG_DONTWAIT),
     46: Piecemeal("sendmsg", flags=2, spares=_MSG_DONTWAIT),
-    307: Piecemeal("sendmmsg", flags=3, spares=_MSG_DONTWAIT),
-    275: Piecemeal("splice", length=4),
     45: Piecemeal("recvfrom", length=2, flags=3, needs=_MSG_WAITALL),
     47: Piecemeal("recvmsg", flags=2, needs=_MSG_WAITALL),
-    299: Piecemeal("recvmmsg", length=2, flags=3, spares=_MSG_DONTWAIT | _MSG_WAITFORONE),
 }
 PIPE_BUF = 4096  # so much goes into a pipe whole
 
@@ -120,22 +136,39 @@ def in_call(registers: Registers) -> bool:
     return registers.call >= 0 and (registers.result in AGAIN or registers.result == -EINTR)
 
 
+def moved_a_part(registers: Registers) -> int:
+    """Return how much a call has moved that was stopped in the middle of what it moves in pieces; 0: it was not."""
+    row = PIECEMEAL_CALLS.get(registers.call)
+    if row is None or registers.result <= 0:
+        return 0
+    arguments = [getattr(registers, name) for name in ARGUMENTS]
+    is_over = row.length is not None and registers.result >= arguments[row.length]
+    return registers.result if row.fits(arguments) and not is_over else 0
+
+
 def at_boundary(registers: Registers) -> Registers:
     """Return the registers with which the application goes on at an instruction boundary, by issuing its call again.
 
     What is no interrupted call stays as it is. An EINTR stays one: whether it is true, only `look` can tell.
     """
     settled = registers.copy()
-    if registers.call >= 0 and registers.result in AGAIN:
-        again = AGAIN[registers.result]
+    if registers.call >= 0 and (registers.result in AGAIN or moved_a_part(registers)):
+        again = AGAIN.get(registers.result)
         settled.rax = registers.orig_rax if again is None else again
         settled.rip -= SYSCALL_BYTES
     settled.orig_rax = _NONE
     return settled
 
 
+def answered(registers: Registers, error: int) -> Registers:
+    """Return registers with which the call is over, and has answered with an error."""
+    over = registers.copy()
+    over.rax, over.orig_rax = -error & _NONE, _NONE
+    return over
+
+
 def issued_again(registers: Registers) -> Registers:
     """Return registers that make an EINTR undone: the same call once more, by the kernel's own restart."""
     same = registers.copy()
-    same.rax = -ERESTARTNOINTR & (1 << 64) - 1
+    same.rax = -ERESTARTNOINTR & _NONE
     return same

@@ -6,12 +6,12 @@ import fcntl
 import os
 import struct
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from eudaemon.possession import homeward
+from eudaemon.possession import homeward, restart
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.engine import Engine
 from eudaemon.possession.errors import PossessionError, Refused, Vanished
@@ -21,7 +21,7 @@ from eudaemon.possession.memory import PAGE, Memory, up
 from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, Kernel, Registers
 from eudaemon.possession.refuse import is_filtered, may_suspend_filters
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
-from eudaemon.possession.settle import Settler, Waiting
+from eudaemon.possession.settle import Settler
 from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops, patiently, waits_for_child
 
 _VDSO_LOOKS_MAX = 20
@@ -38,6 +38,7 @@ class Target:
     options: int = OPTION_SYSGOOD
     confined: bool = False  # by seccomp
     settler: Settler = field(init=False)
+    held: Seizure | None = None  # a thread stopped in the middle of a call that only the engine can go on with
 
     def __post_init__(self) -> None:
         self.settler = Settler(self.kernel, self.memory, self.pid)
@@ -117,28 +118,26 @@ class Target:
             seizure.detach()
 
     def _stop_all(self) -> Seizure:
-        seizure = Seizure(self.kernel, self.pid, self.options)
+        seizure = self.take_held()
         with or_let_go(seizure):
             seizure.seize_parents()
             self.settler.await_pieces(seizure.listing())
-            watched = {tid: self.settler.watch(tid) for tid in seizure.listing()}
             seizure.seize()
-            self.settle(seizure, watched)
+            self.bring_home(seizure)
         return seizure
 
     def await_children(self) -> None:
         """Wait until the children of parents in vfork have gone. Raises `Busy` if one lives on."""
-        seizure = Seizure(self.kernel, self.pid, self.options)
+        seizure = self.seizure()
         try:
             seizure.seize_parents()
         finally:
             seizure.detach()
 
-    def settle(self, seizure: Seizure, watched: Mapping[int, Waiting | None]) -> None:
-        """Settle all stopped threads; one that a controller that was killed had borrowed first comes home."""
+    def bring_home(self, seizure: Seizure) -> None:
+        """Let stopped threads come home that a controller that was killed had borrowed."""
         for thread in list(seizure.threads.values()):
             seizure.let_out(thread, self.is_homeward)
-            self.settler.settle(thread, watched.get(thread.tid))
             thread.put_back()
 
     def is_homeward(self, registers: Registers) -> bool:
@@ -163,21 +162,32 @@ class Target:
 
     @contextmanager
     def one_thread(self) -> Iterator[Thread]:
-        """Stop the thread that minds it least, and let it go again afterwards."""
-        seizure = patiently(self._stop_one)
+        """Stop the thread that minds it least, and let it go again afterwards, or hold it for `wake`."""
+        seizure = self.held or patiently(self._stop_one)
         try:
             (thread,) = seizure.threads.values()
             yield thread
+            if restart.moved_a_part(thread.registers) or seizure.is_limited(thread):
+                self.held = seizure
         finally:
-            seizure.detach()
+            if self.held is not seizure:
+                seizure.detach()
+
+    def seizure(self) -> Seizure:
+        """Return what stops threads of this process and settles them."""
+        return Seizure(self.kernel, self.pid, self.options, self.settler)
+
+    def take_held(self) -> Seizure:
+        """Return a seizure to stop all threads with; the one that has been held since it was borrowed is in it."""
+        held, self.held = self.held, None
+        return held or self.seizure()
 
     def _stop_one(self) -> Seizure:
-        seizure = Seizure(self.kernel, self.pid, self.options)
+        seizure = self.seizure()
         with or_let_go(seizure):
             while not seizure.threads:  # one may end before it stands
-                tid, watched = self._least_minding(seizure.listing())
-                seizure.stop([tid], is_patient=True)
-            self.settle(seizure, {tid: watched})
+                seizure.stop([self._least_minding(seizure.listing())], is_patient=True)
+            self.bring_home(seizure)
         return seizure
 
     @contextmanager
@@ -186,17 +196,12 @@ class Target:
         with lent(Loan(self.kernel, thread, self.memory, site)) as loan:
             yield loan
 
-    def _least_minding(self, tids: list[int]) -> tuple[int, Waiting | None]:
+    def _least_minding(self, tids: list[int]) -> int:
         able = [tid for tid in tids if not waits_for_child(self.pid, tid)] or tids
         restful = [tid for tid in able if self.settler.is_restful(tid)]
         if not restful:
             self.settler.await_pieces(able[:1])
-        waiting: dict[int, Waiting | None] = {}
-        for tid in restful or able[:1]:
-            waiting[tid] = self.settler.watch(tid)
-            if waiting[tid] is None:
-                return tid, None
-        return next(iter(waiting.items()))
+        return next((tid for tid in restful if self.settler.watch(tid) is None), (restful or able)[0])
 
 
 @contextmanager
@@ -224,7 +229,11 @@ def opened(pid: int, engine: Engine, kernel: Kernel) -> Iterator[Target]:
         memory = Memory(kernel, pid)
         try:
             with heeding_stops():
-                yield Target(pid, engine, kernel, memory)
+                target = Target(pid, engine, kernel, memory)
+                try:
+                    yield target
+                finally:
+                    target.take_held().detach()
         finally:
             memory.close()
     finally:

@@ -16,11 +16,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 from eudaemon.possession.errors import Busy, OperationFailed, PossessionError, Vanished
 from eudaemon.possession.homeward import STOP_SIGNAL
@@ -45,13 +45,14 @@ T = TypeVar("T")
 class Thread:
     """A thread of the tracee that we have seized."""
 
-    __slots__ = ("_kernel", "is_known", "is_stopped", "mask", "owed", "registers", "tid")
+    __slots__ = ("_kernel", "is_known", "is_stopped", "mask", "owed", "registers", "stops", "tid")
 
     def __init__(self, kernel: Kernel, tid: int) -> None:
         self._kernel = kernel
         self.tid = tid
         self.registers = Registers()
         self.mask = 0
+        self.stops = 0  # how many it took to take it the last time
         self.is_stopped = False
         self.is_known = False  # whether registers and mask have been read
         self.owed: list[int] = []  # signals that we took from it
@@ -78,7 +79,11 @@ class Thread:
     def take(self, dropped: int = 0, within_s: float = STOP_S_MAX) -> None:
         """Wait for the stop that was asked for, and read registers and mask. `dropped` is a signal not passed on."""
         self.is_known = False
+        self.stops = 1
         while (stop := self.wait(within_s)).why is not Why.INTERRUPTED:
+            self.stops += 1
+            if stop.why is Why.SYSTEM_CALL:
+                self._kernel.interrupt(self.tid)  # this stop has been taken for the one that we asked for
             # On its way before we asked: delivered now, as it would have been.
             self.go_on(stop.signal if stop.why is Why.SIGNAL and stop.signal != dropped else 0)
         fault = self._kernel.pending_fault(self.tid)
@@ -104,9 +109,9 @@ class Thread:
         self._kernel.go_on(self.tid, signal)
         self.is_stopped = False
 
-    def go_on_to_system_call(self) -> None:
-        """Let it run until it enters or leaves a system call."""
-        self._kernel.go_on_to_system_call(self.tid)
+    def go_on_to_system_call(self, signal: int = 0) -> None:
+        """Let it run until it enters or leaves a system call, with a signal or without."""
+        self._kernel.go_on_to_system_call(self.tid, signal)
         self.is_stopped = False
 
     def set(self, registers: Registers, mask: int) -> None:
@@ -130,16 +135,40 @@ class Thread:
         self.is_stopped = False
 
 
+class Settles(Protocol):
+    """Who sees to it that a thread never learns that it was stopped: looks at it before, and settles it after."""
+
+    def watch(self, tid: int) -> object:
+        """Look at a thread that is about to be stopped; what is seen is handed to `settle`."""
+
+    def settle(self, thread: Thread, seen: Any) -> None:
+        """Make a stopped thread's registers such that it may go on. `seen`: None after a further stop."""
+
+    def is_limited(self, thread: Thread) -> bool:
+        """Whether it takes a while to see this thread off, so that it goes last."""
+
+    def see_off(self, thread: Thread) -> None:
+        """Let a stopped thread go."""
+
+    def keep(self, thread: Thread) -> None:
+        """Remember a thread that runs on and is seized all the same: it could not be told to go."""
+
+    def reclaim(self, tid: int) -> Thread | None:
+        """Return such a thread."""
+
+
 class Seizure:
     """Some or all threads of one process, seized."""
 
-    def __init__(self, kernel: Kernel, pid: int, options: int = OPTION_SYSGOOD) -> None:
+    def __init__(self, kernel: Kernel, pid: int, options: int = OPTION_SYSGOOD, settles: Settles | None = None) -> None:
         self.pid = pid
         self.threads: dict[int, Thread] = {}
         self.began_ns = 0
         self.owed: list[tuple[int, int]] = []  # thread and signal, of threads that are gone from here
         self._kernel = kernel
         self._options = options
+        self._settles = settles
+        self._watched: dict[int, object] = {}
         self._dying: list[Thread] = []  # seized, found gone, and perhaps not buried yet
 
     def seize_parents(self) -> None:
@@ -166,6 +195,8 @@ class Seizure:
 
     def stop(self, tids: Iterable[int], *, is_patient: bool = False) -> None:
         """Seize and stop these threads. One that ends meanwhile is forgotten."""
+        if self._settles:
+            self._watched = {tid: self._settles.watch(tid) for tid in tids}
         new = [thread for tid in tids if (thread := self._seized(tid)) is not None]
         self.interrupt(new, within_s=BUSY_S_MAX if is_patient else SOON_S)
 
@@ -180,23 +211,29 @@ class Seizure:
         for thread in running:
             with suppress(Vanished):
                 self._kernel.interrupt(thread.tid)
-        for thread in running:
+        busy: Busy | None = None
+        for thread in running:  # all of them, also behind one that does not stop: each is settled where it stands
             try:
                 self._take(thread, dropped, within_s)
             except Vanished:
                 self.forget(thread)
             except TimeoutError:
                 state = state_of(self.pid, thread.tid)
-                raise Busy(f"thread {thread.tid} of process {self.pid} does not stop: {state}", LATER) from None
+                busy = Busy(f"thread {thread.tid} of process {self.pid} does not stop: {state}", LATER)
+            else:
+                if self._settles:
+                    self._settles.settle(thread, self._watched.pop(thread.tid, None))
+        if busy is not None:
+            raise busy
 
     def _take(self, thread: Thread, dropped: int, within_s: float) -> None:
         """Take a stopped thread. Raises `TimeoutError` soon for one that cannot stop: the others stand meanwhile."""
         try:
             thread.take(dropped, within_s)
         except TimeoutError:
-            if state_of(self.pid, thread.tid).startswith("D"):
+            if waits_for_child(self.pid, thread.tid):
                 raise
-            thread.take(dropped)
+            thread.take(dropped)  # the processor is busy, or a disk
 
     def let_out(self, thread: Thread, inside: Callable[[Registers], bool]) -> None:
         """Let a stopped thread run on until its next instruction lies outside."""
@@ -216,21 +253,31 @@ class Seizure:
         """Count a thread no longer, for it has ended."""
         self._dying.append(self.threads.pop(thread.tid))
 
-    def detach(self, kept: Thread | None = None) -> None:
-        """Let all go but one. What runs is stopped first, for it cannot be told otherwise; what has ended is buried."""
-        leaving = [*self._dying, *(thread for thread in self.threads.values() if thread is not kept)]
+    def detach(self, kept: Collection[Thread] = ()) -> None:
+        """Let all go but those. What runs is stopped first, it cannot be told otherwise; what has ended is buried."""
+        leaving = [*self._dying, *(thread for thread in self.threads.values() if thread not in kept)]
         self._dying.clear()
-        self.threads = {} if kept is None else {kept.tid: kept}
+        self.threads = {thread.tid: thread for thread in kept}
         # Who stands goes first: a parent in vfork stops only when its child, which may wait for one of them, has gone.
-        left = [thread for thread in leaving if not (thread.is_stopped and _let_go(thread))]
+        leaving.sort(key=self.is_limited)
+        left = [thread for thread in leaving if not (thread.is_stopped and self._let_go(thread))]
         for thread in sorted(left, key=lambda thread: thread.tid == self.pid):  # whose end is told of last
-            with suppress(Vanished):
+            try:
                 self._stop_and_let_go(thread)
+            except Vanished:
+                pass
+            except TimeoutError:  # a parent whose child lives on: `alone` sees to it
+                if self._settles is not None:
+                    self._settles.keep(thread)
         self.owed += [(thread.tid, number) for thread in leaving for number in thread.owed]
-        if kept is None:
+        if not self.threads:
             for tid, number in self.owed:
                 send(self.pid, tid, number)
             self.owed.clear()
+
+    def is_limited(self, thread: Thread) -> bool:
+        """Whether it takes a while to see this thread off."""
+        return self._settles is not None and self._settles.is_limited(thread)
 
     def listing(self) -> list[int]:
         """Return the process's threads, without those that have ended and are only not buried yet.
@@ -255,6 +302,9 @@ class Seizure:
         return alive
 
     def _seized(self, tid: int) -> Thread | None:
+        if self._settles is not None and (known := self._settles.reclaim(tid)) is not None:
+            self.threads[tid] = known
+            return known
         thread = Thread(self._kernel, tid)
         try:
             self._kernel.seize(tid, self._options)
@@ -271,22 +321,22 @@ class Seizure:
         """Stop a thread to let it go. One that has ended is buried: before that its process's end is told to nobody."""
         with suppress(Vanished):
             self._kernel.interrupt(thread.tid)
-        while True:
-            try:
-                stop = read_status(_wait(self._kernel, thread.tid, STOP_S_MAX))
-            except TimeoutError:
-                return  # a parent whose child lives on, or a first thread that others survive: `alone` sees to it
-            if stop.why is Why.ENDED or _let_go(thread):
-                return
+        thread.take()
+        if self._settles is not None:
+            self._settles.settle(thread, None)
+            thread.put_back()
+        self._let_go(thread)
 
-
-def _let_go(thread: Thread) -> bool:
-    """Let a thread go that stands, and send again what was taken from it. False: it has ended."""
-    try:
-        thread.detach()
-    except Vanished:
-        return False
-    return True
+    def _let_go(self, thread: Thread) -> bool:
+        """Let a thread go that stands, and send again what was taken from it. False: it has ended."""
+        try:
+            if self._settles is None:
+                thread.detach()
+            else:
+                self._settles.see_off(thread)
+        except Vanished:
+            return False
+        return True
 
 
 def _trap_bytes(tid: int, rip: int) -> int:

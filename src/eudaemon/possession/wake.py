@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import signal
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from eudaemon.possession.errors import PossessionError, Refused, Undone, Vanishe
 from eudaemon.possession.image import PROT_READ, PROT_WRITE
 from eudaemon.possession.mailbox import fill_context
 from eudaemon.possession.maps import low_room, read_maps
-from eudaemon.possession.memory import Memory, Remote
+from eudaemon.possession.memory import Remote
 from eudaemon.possession.plant import MAPPING, inner_tids
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.refuse import has_filter, is_filtered
@@ -28,7 +27,6 @@ _PLAIN_FLAGS = 0x202
 _CS_64 = 0x33
 _NO_CALL = _ALL_SIGNALS = (1 << 64) - 1
 _WORD = 8
-_RSEQ_CS = 8  # offset of rseq_cs in struct rseq
 
 
 def wake(planted: Planted) -> int:
@@ -37,19 +35,16 @@ def wake(planted: Planted) -> int:
     Raises `Undone` if that fails; all threads run natively then, and the engine lies there unused.
     """
     target = planted.target
-    seizure = Seizure(target.kernel, target.pid, target.options)
+    seizure = target.take_held()
     slots = _free_slots(planted)
     shadowed, blind = planted.mailbox.get("shadow_offset", "blind")
     _confine(planted, is_filtered(target.pid))
     with frozen(seizure):
         seizure.seize_parents()
-        target.settler.await_pieces(seizure.listing())
-        watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
         seizure.seize()
         _confine(planted, has_filter(target.pid))  # the first thread's is looked at once more: most have no other
         threads = list(seizure.threads.values())
         for thread in threads:
-            target.settler.settle(thread, watched.get(thread.tid))
             check_registers(target.pid, thread, bool(shadowed))
         taken_over = False
         try:
@@ -143,23 +138,13 @@ def _fill(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None:
     inner = inner_tids(target.pid, [thread.tid for thread in threads])
     for thread, slot in zip(threads, slots, strict=False):
         address, size, signature = target.kernel.get_rseq(thread.tid)
-        _leave_restartable_sequence(target.memory, thread, address)
+        target.settler.shorten(thread)  # by what it has stood here
         raw = fill_context(
             record, restart.at_boundary(thread.registers), tid=inner[thread.tid], state=prepared, mask=thread.mask,
             rseq_address=address, rseq_bytes=size, rseq_signature=signature, hold=target.confined,
+            moved=restart.moved_a_part(thread.registers),
         )  # fmt: skip
         target.memory.write(slot, raw)
-
-
-def _leave_restartable_sequence(memory: Memory, thread: Thread, rseq: int) -> None:
-    """A thread that was stopped within a restartable sequence begins it again, as after every interruption."""
-    if not rseq:
-        return
-    descriptor = memory.read_word(Remote(rseq + _RSEQ_CS))
-    if descriptor:
-        _, start, length, abort = struct.unpack("<QQQQ", memory.read(Remote(descriptor), 32))
-        if 0 <= thread.registers.rip - start < length:
-            thread.registers.rip = abort
 
 
 def _enter(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None:

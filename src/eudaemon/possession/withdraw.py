@@ -13,15 +13,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
-from eudaemon.possession.errors import PossessionError, Vanished
+from eudaemon.possession import restart
+from eudaemon.possession.errors import Busy, PossessionError, Vanished
 from eudaemon.possession.mailbox import Context
 from eudaemon.possession.plant import inner_tids
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.remote import Loan
-from eudaemon.possession.settle import Waiting
-from eudaemon.possession.tracee import Seizure, Thread
+from eudaemon.possession.restart import PIECEMEAL_CALLS, SYSCALL_BYTES
+from eudaemon.possession.settle import Settler, Waiting
+from eudaemon.possession.stops import Why
+from eudaemon.possession.tracee import NAP_S, Seizure, Thread
 from eudaemon.possession.wake import frozen
 
+PIECES_S_MAX = 10.0  # until a call that moves in pieces has ended
 PARK_S_MAX = 5.0  # until all threads have come out of the engine
 PARK_TRY_S = 0.005  # until a thread that runs on to park is looked at again
 
@@ -31,11 +35,49 @@ class Leaving:
     """What is known of the threads of a withdrawal."""
 
     planted: Planted
-    seizure: Seizure
     shadowed: bool
+    seizure: Seizure = field(init=False)
     contexts: dict[int, Context] = field(default_factory=dict)  # by thread
-    denied: dict[int, Waiting | None] = field(default_factory=dict)  # calls that said EINTR because of us
     home: dict[int, Context | None] = field(default_factory=dict)  # threads that are out; with a context: of the engine
+
+    def __post_init__(self) -> None:
+        target = self.planted.target
+        self.seizure = Seizure(target.kernel, target.pid, target.options, self)
+
+    def watch(self, tid: int) -> Waiting | None:
+        """Look at a thread that is about to be stopped."""
+        return self.planted.target.settler.watch(tid)
+
+    def is_limited(self, thread: Thread) -> bool:
+        """Whether it takes a while to see this thread off, so that it goes last."""
+        return self.planted.target.settler.is_limited(thread)
+
+    def see_off(self, thread: Thread) -> None:
+        """Let a stopped thread go."""
+        self.planted.target.settler.see_off(thread)
+
+    def keep(self, thread: Thread) -> None:
+        """Remember a thread that runs on and is seized all the same."""
+        self.planted.target.settler.keep(thread)
+
+    def reclaim(self, tid: int) -> Thread | None:
+        """Return such a thread."""
+        return self.planted.target.settler.reclaim(tid)
+
+    def settle(self, thread: Thread, seen: Waiting | None) -> None:
+        """Settle a thread that has been stopped, where it stands: it may have to be let go again as it is."""
+        self.planted.target.settler.settle(thread, seen)
+        in_issue = thread.registers.rip == self.planted.symbols["seal_issue_after"]
+        if in_issue and restart.moved_a_part(thread.registers):
+            self.read_contexts()
+            if (context := self.contexts.get(thread.tid)) is not None:
+                context.set("cut", 1)  # it was us: it goes on with the rest
+
+    def seize(self) -> None:
+        """Stop all threads that are not stopped yet."""
+        self.seizure.seize()
+        for thread in self.unresolved():
+            self.seizure.let_out(thread, self.planted.target.is_homeward)
 
     def unresolved(self) -> list[Thread]:
         """Return the threads of which it is not known yet where their application is."""
@@ -46,10 +88,25 @@ class Leaving:
         if self.shadowed:
             thread.registers.gs_base = 0
 
+    def is_parked(self, thread: Thread) -> bool:
+        """Whether a thread that has just stopped did so where the engine lets threads be taken away."""
+        self.planted.target.kernel.get_registers(thread.tid, thread.registers)
+        parked_at = self.planted.symbols["seal_parked"]
+        return thread.registers.rip in (parked_at, parked_at + 1)
+
+    def take_parked(self, thread: Thread, context: Context) -> None:
+        """Let a thread whose context says all have its registers from there."""
+        thread.registers, thread.mask = context.registers(thread.registers), context.one("mask")
+        thread.is_known = True
+        self.planted.target.settler.forget(thread)
+        self.without_shadow(thread)
+        self.home[thread.tid] = context
+
     def read_contexts(self) -> None:
         """Learn which context is whose. New threads get theirs from the engine."""
         free, left = (self.planted.target.abi[f"state::{name}"] for name in ("FREE", "LEFT"))
         outer = {inner: tid for tid, inner in inner_tids(self.planted.target.pid, list(self.seizure.threads)).items()}
+        self.contexts.clear()
         for context in self.planted.mailbox.contexts():
             tid, state = context.get("tid", "state")
             if state not in (free, left) and tid in outer:
@@ -57,38 +114,88 @@ class Leaving:
 
 
 def withdraw(planted: Planted) -> int:
-    """Bring every thread back and unmap everything. Return for how long all threads stood, in nanoseconds."""
-    target = planted.target
-    seizure = Seizure(target.kernel, target.pid, target.options)
-    leaving = Leaving(planted, seizure, planted.mailbox.one("shadow_offset") != 0)
+    """Bring every thread back and unmap everything. Return for how long all threads stood, in nanoseconds.
+
+    Raises `PossessionError` if one does not come out; the process stays possessed then, and can be released later.
+    """
+    leaving = Leaving(planted, planted.mailbox.one("shadow_offset") != 0)
+    seizure = leaving.seizure
     with _parking(planted), frozen(seizure):
         seizure.seize_parents()
-        target.settler.await_pieces(seizure.listing())
-        watched = {tid: target.settler.watch(tid) for tid in seizure.listing()}
-        seizure.seize()
+        leaving.seize()
+        _end_pieces(leaving)
         until_s = time.monotonic() + PARK_S_MAX
         while True:
             threads = leaving.unresolved()
-            for thread in threads:
-                seizure.let_out(thread, target.is_homeward)
-                if target.settler.deny(thread):
-                    leaving.denied[thread.tid] = target.settler.same(thread, watched.get(thread.tid))
             busy = _recover(leaving, threads)
             if busy:
                 if time.monotonic() > until_s:
                     raise PossessionError(
-                        f"thread {busy[0].tid} of process {target.pid} does not come out of the engine", "try again"
+                        f"thread {busy[0].tid} of process {planted.target.pid} does not come out of the engine",
+                        "try again",
                     )
                 _park(leaving, busy)
             before = set(seizure.threads)
-            seizure.seize()
+            leaving.seize()
             if not busy and before == set(seizure.threads):
                 break
         _farewell(leaving)
-        last = _the_others_go(seizure)
+        last = _the_others_go(seizure, planted.target.settler)
         released_ns = time.monotonic_ns() - seizure.began_ns
         _unmap(planted, last)
     return released_ns
+
+
+def _end_pieces(leaving: Leaving) -> None:
+    """Let whoever is in the middle of a call that moves in pieces end it first; all the others run meanwhile."""
+    seizure, target = leaving.seizure, leaving.planted.target
+    leaving.read_contexts()
+    middle = [
+        thread
+        for tid, thread in seizure.threads.items()
+        if (context := leaving.contexts.get(tid)) is not None and any(context.get("moved", "cut"))
+    ]
+    if not middle:
+        return
+    for thread in middle:
+        leaving.contexts[thread.tid].set("request", target.abi["request::PARK"])
+    for thread in seizure.threads.values():
+        thread.put_back()
+    seizure.detach(kept=middle)
+    for thread in middle:
+        thread.go_on()
+    until_s = time.monotonic() + PIECES_S_MAX
+    for thread in middle:
+        try:
+            while not _has_parked(leaving, thread, until_s):
+                target.settler.attend()
+        except Vanished:
+            seizure.forget(thread)
+    seizure.began_ns = 0
+    leaving.seize()
+
+
+def _has_parked(leaving: Leaving, thread: Thread, until_s: float) -> bool:
+    """Wait a moment for a stop of a thread that is to park. False: it was another one or none, and it runs on."""
+    context = leaving.contexts[thread.tid]
+    try:
+        stop = thread.wait(NAP_S)
+    except TimeoutError:
+        if time.monotonic() < until_s:
+            return False
+        leaving.seizure.interrupt([thread])
+        context.set("request", leaving.planted.target.abi["request::NOTHING"])
+        row = PIECEMEAL_CALLS.get(thread.registers.call)
+        what = f"a {row.name} that does not end" if row else "a call that does not end"
+        raise PossessionError(
+            f"process {leaving.planted.target.pid} stays possessed: its thread {thread.tid} is in the middle of {what}",
+            "release it later",
+        ) from None
+    if leaving.is_parked(thread):
+        leaving.take_parked(thread, context)
+        return True
+    thread.go_on(stop.signal if stop.why is Why.SIGNAL else 0)
+    return False
 
 
 @contextmanager
@@ -116,8 +223,9 @@ def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
     for thread in threads:
         context = leaving.contexts.get(thread.tid)
         if context is not None and thread.registers.rip == entry:  # stopped before its first instruction
-            thread.registers, thread.mask = context.registers(thread.registers), context.one("mask")
-            leaving.without_shadow(thread)
+            leaving.take_parked(thread, context)
+            if moved := context.one("moved"):  # nobody is there to go on with it
+                thread.registers.rax, thread.registers.rip = moved, thread.registers.rip + SYSCALL_BYTES
             thread.put_back()
             leaving.home[thread.tid] = None
         else:
@@ -134,26 +242,25 @@ def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
         context = leaving.contexts.get(thread.tid)
         if status == abi["recovered::BUSY"]:
             busy.append(thread)
+        elif status == abi["recovered::PIECES"]:
+            raise Busy(f"thread {thread.tid} of process {target.pid} is in the middle of a call", "try again")
         elif status == abi["recovered::EXACT"]:
             if context is None:
                 raise PossessionError(f"the engine has no context of thread {thread.tid}", "please report it")
             thread.registers, thread.mask = registers, context.one("mask")
             leaving.without_shadow(thread)
-            target.settler.shorten(thread, leaving.denied.get(thread.tid))
+            target.settler.shorten(thread)  # the engine has its registers from before
             leaving.home[thread.tid] = context
         else:
-            target.settler.settle(thread, None)
-            target.settler.shorten(thread, leaving.denied.get(thread.tid))
-            # Native; but whoever has once been woken has to take its farewell. (An ambushed thread has not.)
-            woken = context is not None and context.one("state") == abi["state::RUNNING"]
+            # Native; but whoever has once been woken has to take its farewell.
+            woken = context is not None and context.one("state") in (abi["state::RUNNING"], abi["state::PARKED"])
             leaving.home[thread.tid] = context if woken else None
     return busy
 
 
 def _park(leaving: Leaving, busy: list[Thread]) -> None:
     """Let threads run on to where they park; those that did not come there are stopped where they are."""
-    planted, kernel = leaving.planted, leaving.planted.target.kernel
-    parked_at = planted.symbols["seal_parked"]
+    planted = leaving.planted
     # Also a thread that has only begun. Not before all are attached: the stop would be a signal to be heard.
     planted.mailbox.set("park", 1)
     for thread in busy:
@@ -171,14 +278,11 @@ def _park(leaving: Leaving, busy: list[Thread]) -> None:
         except TimeoutError:
             leaving.seizure.interrupt([thread])
             continue
-        kernel.get_registers(thread.tid, thread.registers)
         if context is None:
             leaving.read_contexts()
             context = leaving.contexts.get(thread.tid)
-        if context is not None and thread.registers.rip in (parked_at, parked_at + 1):
-            thread.registers, thread.mask = context.registers(thread.registers), context.one("mask")
-            leaving.without_shadow(thread)
-            leaving.home[thread.tid] = context
+        if leaving.is_parked(thread) and context is not None:
+            leaving.take_parked(thread, context)
         else:
             thread.go_on(stop.signal)
             leaving.seizure.interrupt([thread])
@@ -204,13 +308,17 @@ def _farewell(leaving: Leaving) -> None:
             planted.call(loan, "seal_restore")
 
 
-def _the_others_go(seizure: Seizure) -> Thread:
+def _the_others_go(seizure: Seizure, settler: Settler) -> Thread:
     """Let all threads go natively but one, which is returned."""
-    last, *others = seizure.threads.values()
+    *others, last = sorted(seizure.threads.values(), key=seizure.is_limited)
+    for thread in seizure.threads.values():
+        settler.shorten(thread)  # by what it has stood here
+        if seizure.is_limited(thread):  # goes on without a signal's way, on which the kernel would issue the call again
+            thread.registers = restart.at_boundary(thread.registers)
     for thread in others:
         with suppress(Vanished):
             thread.put_back()
-    seizure.detach(kept=last)
+    seizure.detach(kept=[last, *(thread for thread in others if seizure.is_limited(thread))])
     return last
 
 

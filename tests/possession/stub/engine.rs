@@ -142,9 +142,9 @@ extern "C" fn seal_wake() {
     )
 }
 
-/// The stub cannot take a thread that comes by an ambush: none is laid with it.
+/// The stub makes no calls for the application: nobody is ever met here.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
-extern "C" fn seal_ambush() {
+extern "C" fn seal_issue_after() {
     naked_asm!("ud2")
 }
