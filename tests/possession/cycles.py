@@ -18,7 +18,8 @@ import pytest
 
 from eudaemon import possession
 from eudaemon.possession.engine import BUILT, load_engine
-from eudaemon.possession.errors import PossessionError
+from eudaemon.possession.errors import PossessionError, Refused
+from eudaemon.possession.status import status_of
 from possession.residue import GROWN_KIB_MAX, Look, look
 from possession.running import Running
 
@@ -42,6 +43,16 @@ def possess(pid: int) -> AbstractContextManager[object]:
     if MODE == "nothing":
         return nothing(pid)
     return possession.possess(pid, mode=MODE, engine=load_engine(ENGINE))
+
+
+def possess_or_adopt(pid: int) -> AbstractContextManager[object]:
+    """Possess a process, or take over one that has begun possessed since we looked for such children."""
+    try:
+        return possess(pid)
+    except Refused:
+        if status_of(pid, load_engine(ENGINE).abi) is None:
+            raise
+        return possession.adopt(pid, engine=load_engine(ENGINE))
 
 
 def release_child(pid: int) -> None:
