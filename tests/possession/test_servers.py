@@ -10,6 +10,7 @@ import os
 import random
 import subprocess
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_serves_possessed_and_released(name: str, tmp_path: Path) -> None:
         for _, load in loads:
             stack.callback(load.kill)
         _warm_up(speakers)
-        before = {pid: look(pid) for pid in served.pids()}
+        before = _looks(served.pids())
         _cycles(served, speakers)
         for speaker in speakers:
             speaker.advance()
@@ -123,12 +124,19 @@ def _stay(speakers: list[Running], dice: random.Random, number: int) -> None:
         speaker.read()
 
 
+def _looks(pids: Iterable[int]) -> dict[int, Look]:
+    """Look at each process, but for those that have ended."""
+    looks = {}
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            looks[pid] = look(pid)
+    return looks
+
+
 def _compare(before: dict[int, Look], served: Served) -> None:
-    alive = [pid for pid in before if os.path.exists(f"/proc/{pid}")]
-    gone = set(before) - set(alive)
-    found = [f"{pid} has ended" for pid in gone if pid in list(before)[:1]]
-    for pid in alive:
-        after = look(pid)
+    looks = _looks(before)
+    found = [f"{pid} has ended" for pid in list(before)[:1] if pid not in looks]
+    for pid, after in looks.items():
         found += [f"{pid}: {line}" for line in before[pid].differs(after, MOVING)]
         if served.speaks is None and after.resident_kib > 2 * before[pid].resident_kib + 4 * GROWN_KIB_MAX:
             found.append(f"{pid} has grown from {before[pid].resident_kib} to {after.resident_kib} KiB")
