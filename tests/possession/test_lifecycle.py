@@ -53,6 +53,13 @@ def test_a_reader_is_not_woken(victims: Victims, started: list[Victim], engine: 
     assert residue(victim.pid) == before
 
 
+def counted(pid: int, engine: Engine) -> dict[str, int]:
+    """Say how many threads of a possessed process are in which state."""
+    status = status_of(pid, engine.abi)
+    assert status is not None
+    return status.threads
+
+
 @pytest.mark.parametrize("threads", [2, 64])
 def test_many_threads(victims: Victims, started: list[Victim], engine: Engine, threads: int) -> None:
     victim = victims.start("ctl_threads", str(threads))
@@ -62,9 +69,7 @@ def test_many_threads(victims: Victims, started: list[Victim], engine: Engine, t
     for _ in range(CYCLES):
         with possess(victim.pid, engine=engine):
             victim.good(1)
-            status = status_of(victim.pid, engine.abi)
-            assert status is not None
-            assert status.threads == {"running": threads}
+            wait_for(lambda: counted(victim.pid, engine) == {"running": threads})
     victim.good()
     assert residue(victim.pid) == before
 

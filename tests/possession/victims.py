@@ -85,7 +85,7 @@ VICTIMS = [
     row("storm.c", moving="maps task"),
     row("tls.c"),
     row("atomics.c"),
-    row("robust.c", moving="maps task"),
+    row("robust.c", moving="maps task signals"),
     row("rseq.c"),
     # signals
     row("timers.c"),

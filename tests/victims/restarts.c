@@ -9,7 +9,7 @@ static pthread_t waiter;
 static int tube[2], quiet[2], polled;
 static sem_t go;
 static volatile int wanted_signals, delay_us;
-static volatile sig_atomic_t came;
+static volatile sig_atomic_t came, all;
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
@@ -17,6 +17,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     check(info->si_code == SI_TKILL && info->si_pid == getpid());
     check_frame(context);
     came++;
+    all++;
 }
 
 /* Sends the signals that it is asked for, then a byte if the wait needs one to end. */
@@ -30,7 +31,10 @@ static void *sender(void *unused)
             return unused;
         for (int i = 0; i < wanted_signals; i++) {
             usleep((useconds_t)delay_us);
+            int before = all;
             check(!pthread_kill(waiter, SIGUSR1));
+            for (int64_t began = now_ns(); all == before; usleep(100)) /* two that are pending are one, also natively */
+                check(now_ns() - began < 20000000000LL, "a signal does not come");
         }
         if (writes) {
             usleep((useconds_t)delay_us);

@@ -24,7 +24,7 @@ OPTION_SYSGOOD = 1 << 0  # stops at system calls are told from SIGTRAP
 OPTION_SUSPEND_SECCOMP = 1 << 21
 
 _CONT, _GETREGS, _DETACH, _SYSCALL = 7, 12, 17, 24
-_GETSIGINFO, _SETREGSET, _PEEKSIGINFO = 0x4202, 0x4205, 0x4209
+_SETOPTIONS, _GETSIGINFO, _SETREGSET, _PEEKSIGINFO = 0x4200, 0x4202, 0x4205, 0x4209
 _SEIZE, _INTERRUPT, _GETSIGMASK, _SETSIGMASK = 0x4206, 0x4207, 0x420A, 0x420B
 _GET_RSEQ_CONFIGURATION = 0x420F
 _PIDFD_GETFD = 438
@@ -35,7 +35,8 @@ _FAULTS = frozenset((4, 5, 7, 8, 11))  # SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEG
 
 NAMES = {
     _CONT: "PTRACE_CONT", _GETREGS: "PTRACE_GETREGS", _SETREGSET: "PTRACE_SETREGSET", _DETACH: "PTRACE_DETACH",
-    _SYSCALL: "PTRACE_SYSCALL", _GETSIGINFO: "PTRACE_GETSIGINFO", _PEEKSIGINFO: "PTRACE_PEEKSIGINFO",
+    _SYSCALL: "PTRACE_SYSCALL", _SETOPTIONS: "PTRACE_SETOPTIONS", _GETSIGINFO: "PTRACE_GETSIGINFO",
+    _PEEKSIGINFO: "PTRACE_PEEKSIGINFO",
     _SEIZE: "PTRACE_SEIZE", _INTERRUPT: "PTRACE_INTERRUPT", _GETSIGMASK: "PTRACE_GETSIGMASK",
     _SETSIGMASK: "PTRACE_SETSIGMASK", _GET_RSEQ_CONFIGURATION: "PTRACE_GET_RSEQ_CONFIGURATION",
 }  # fmt: skip
@@ -120,6 +121,10 @@ class Kernel:
     def seize(self, tid: int, options: int) -> None:
         """Become the tracer of a thread, which runs on."""
         self._do(_SEIZE, tid, 0, options)
+
+    def set_options(self, tid: int, options: int) -> None:
+        """Change the options of a stopped thread."""
+        self._do(_SETOPTIONS, tid, 0, options)
 
     def interrupt(self, tid: int) -> None:
         """Ask a seized thread to stop."""

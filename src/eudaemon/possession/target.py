@@ -197,6 +197,7 @@ class Target:
             yield loan
 
     def _least_minding(self, tids: list[int]) -> int:
+        tids = sorted(tids, key=lambda tid: tid == self.pid)  # not the first, if others will do: see `comes_late`
         able = [tid for tid in tids if not waits_for_child(self.pid, tid)] or tids
         restful = [tid for tid in able if self.settler.is_restful(tid)]
         if not restful:
@@ -207,11 +208,13 @@ class Target:
 @contextmanager
 def or_let_go(seizure: Seizure) -> Iterator[None]:
     """If what is done within fails, all threads of the seizure are let go."""
+    went_well = False
     try:
         yield
-    except BaseException:
-        seizure.detach()
-        raise
+        went_well = True
+    finally:
+        if not went_well:
+            seizure.detach()
 
 
 @contextmanager

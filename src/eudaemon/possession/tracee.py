@@ -190,7 +190,7 @@ class Seizure:
                     wanted.append(tid)
             if not wanted:
                 return
-            self.stop(wanted)
+            self.stop(sorted(wanted, key=lambda tid: tid == self.pid))
         raise Busy(f"process {self.pid} makes threads faster than they can be stopped", "try again")
 
     def stop(self, tids: Iterable[int], *, is_patient: bool = False) -> None:
@@ -221,6 +221,8 @@ class Seizure:
                 state = state_of(self.pid, thread.tid)
                 busy = Busy(f"thread {thread.tid} of process {self.pid} does not stop: {state}", LATER)
             else:
+                if self._options != OPTION_SYSGOOD:  # not before it stands: a filter is suspended for nobody who runs
+                    self._kernel.set_options(thread.tid, self._options)
                 if self._settles:
                     self._settles.settle(thread, self._watched.pop(thread.tid, None))
         if busy is not None:
@@ -249,6 +251,12 @@ class Seizure:
             if thread.tid not in self.threads:
                 return
 
+    def let_run(self, thread: Thread) -> None:
+        """Let a stopped thread run for a while as it would without us."""
+        if self._options != OPTION_SYSGOOD:
+            self._kernel.set_options(thread.tid, OPTION_SYSGOOD)
+        thread.go_on()
+
     def forget(self, thread: Thread) -> None:
         """Count a thread no longer, for it has ended."""
         self._dying.append(self.threads.pop(thread.tid))
@@ -259,7 +267,7 @@ class Seizure:
         self._dying.clear()
         self.threads = {thread.tid: thread for thread in kept}
         # Who stands goes first: a parent in vfork stops only when its child, which may wait for one of them, has gone.
-        leaving.sort(key=self.is_limited)
+        leaving.sort(key=self.comes_late)
         left = [thread for thread in leaving if not (thread.is_stopped and self._let_go(thread))]
         for thread in sorted(left, key=lambda thread: thread.tid == self.pid):  # whose end is told of last
             try:
@@ -274,6 +282,13 @@ class Seizure:
             for tid, number in self.owed:
                 send(self.pid, tid, number)
             self.owed.clear()
+
+    def comes_late(self, thread: Thread) -> tuple[bool, bool]:
+        """Order those who are let go: the first thread first, whom it takes a while to see off last.
+
+        While the first thread is traced, signals that nobody hears (a child has ended) interrupt calls all the same.
+        """
+        return self.is_limited(thread), thread.tid != self.pid
 
     def is_limited(self, thread: Thread) -> bool:
         """Whether it takes a while to see this thread off."""
@@ -307,7 +322,7 @@ class Seizure:
             return known
         thread = Thread(self._kernel, tid)
         try:
-            self._kernel.seize(tid, self._options)
+            self._kernel.seize(tid, OPTION_SYSGOOD)
         except Vanished:
             return None
         except OperationFailed:

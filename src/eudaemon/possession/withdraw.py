@@ -163,7 +163,7 @@ def _end_pieces(leaving: Leaving) -> None:
         thread.put_back()
     seizure.detach(kept=middle)
     for thread in middle:
-        thread.go_on()
+        seizure.let_run(thread)
     until_s = time.monotonic() + PIECES_S_MAX
     for thread in middle:
         try:
@@ -310,7 +310,7 @@ def _farewell(leaving: Leaving) -> None:
 
 def _the_others_go(seizure: Seizure, settler: Settler) -> Thread:
     """Let all threads go natively but one, which is returned."""
-    *others, last = sorted(seizure.threads.values(), key=seizure.is_limited)
+    *others, last = sorted(seizure.threads.values(), key=seizure.comes_late)
     for thread in seizure.threads.values():
         settler.shorten(thread)  # by what it has stood here
         if seizure.is_limited(thread):  # goes on without a signal's way, on which the kernel would issue the call again
