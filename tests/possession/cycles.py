@@ -71,7 +71,7 @@ def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: in
     """Possess and release a victim `times` times; in both states it must go on, and afterwards be as before."""
     dice = random.Random(seed)
     victim.advance()
-    before: Look = look(victim.pid)
+    before = _usual(victim, moving)
     settled_kib = 0
     for number in range(times):
         with ExitStack() as possessed:
@@ -102,6 +102,18 @@ def _stay(victim: Running, dice: random.Random, number: int) -> None:
     if number % 4 != 3:
         time.sleep(dice.random() * STAY_S_MAX)
     victim.read()
+
+
+def _usual(victim: Running, moving: frozenset[str]) -> Look:
+    """Look until two looks agree: one alone may meet what the victim does for a moment, as with signals blocked."""
+    seen = look(victim.pid)
+    for _ in range(20):
+        time.sleep(0.02)
+        victim.read()
+        before, seen = seen, look(victim.pid)
+        if not before.differs(seen, moving):
+            break
+    return seen
 
 
 def _went_away(victim: Running, before: Look, moving: frozenset[str]) -> bool:
