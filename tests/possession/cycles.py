@@ -18,7 +18,8 @@ import pytest
 
 from eudaemon import possession
 from eudaemon.possession.engine import BUILT, load_engine
-from eudaemon.possession.errors import PossessionError
+from eudaemon.possession.errors import PossessionError, Refused
+from eudaemon.possession.status import status_of
 from possession.residue import GROWN_KIB_MAX, Look, look
 from possession.running import Running
 
@@ -44,6 +45,16 @@ def possess(pid: int) -> AbstractContextManager[object]:
     return possession.possess(pid, mode=MODE, engine=load_engine(ENGINE))
 
 
+def possess_or_adopt(pid: int) -> AbstractContextManager[object]:
+    """Possess a process, or take over one that has begun possessed since we looked for such children."""
+    try:
+        return possess(pid)
+    except Refused:
+        if status_of(pid, load_engine(ENGINE).abi) is None:
+            raise
+        return possession.adopt(pid, engine=load_engine(ENGINE))
+
+
 def release_child(pid: int) -> None:
     """Release a process that began possessed, as the child of one that was; of others there is nothing to release."""
     if MODE != "nothing":
@@ -60,7 +71,7 @@ def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: in
     """Possess and release a victim `times` times; in both states it must go on, and afterwards be as before."""
     dice = random.Random(seed)
     victim.advance()
-    before: Look = look(victim.pid)
+    before = _usual(victim, moving)
     settled_kib = 0
     for number in range(times):
         with ExitStack() as possessed:
@@ -91,6 +102,18 @@ def _stay(victim: Running, dice: random.Random, number: int) -> None:
     if number % 4 != 3:
         time.sleep(dice.random() * STAY_S_MAX)
     victim.read()
+
+
+def _usual(victim: Running, moving: frozenset[str]) -> Look:
+    """Look until two looks agree: one alone may meet what the victim does for a moment, as with signals blocked."""
+    seen = look(victim.pid)
+    for _ in range(20):
+        time.sleep(0.02)
+        victim.read()
+        before, seen = seen, look(victim.pid)
+        if not before.differs(seen, moving):
+            break
+    return seen
 
 
 def _went_away(victim: Running, before: Look, moving: frozenset[str]) -> bool:

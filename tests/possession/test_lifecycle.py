@@ -278,7 +278,6 @@ def test_a_process_that_executes_another_program_between_two_steps(
     assert residue(victim.pid)["status"]
 
 
-@pytest.mark.soak
 def test_threads_that_come_and_go(victims: Victims, started: list[Victim], engine: Engine) -> None:
     victim = victims.start("ctl_spawn")
     started.append(victim)

@@ -15,11 +15,6 @@ from possession.victims import BY_NAME, VICTIMS, missing
 # What does not hold every time yet, and why; `make soak` has it.
 NOT_SURE = {
     "blocking": "a call that has moved a part is interrupted, and answers that part",
-    "faults": "a look at /proc may meet it in a handler, with that signal blocked",
-    "faults-static-pie": "likewise",
-    "forks": "a parent in vfork that is met at a stop is asked again, for a second at most",
-    "forks-musl": "likewise",
-    "storm": "now and then a thread that begins or ends at a stop is lost",
 }
 EACH = pytest.mark.parametrize("name", list(BY_NAME))
 

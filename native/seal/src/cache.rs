@@ -258,19 +258,18 @@ impl Thread {
         self.arenas.iter().any(|arena| arena.reaches(pc))
     }
 
-    /// Map arenas before they are asked for: one, or those for all code that there is. Answers whether there is any now.
-    pub fn provide(&mut self, for_all: bool) -> bool {
+    /// Map arenas before they are asked for: one near this address, or those for all code that there is. Answers whether there is any now.
+    pub fn provide(&mut self, for_all: bool, near: GuestPc) -> bool {
         let mut at = 0;
-        while let Some(range) = pages::known(at) {
+        while for_all && let Some(range) = pages::known(at) {
             for pc in [range.low, range.high] {
-                let is_wanted = if for_all { self.arenas.len() < ARENAS_MAX } else { self.arenas.is_empty() };
-                if is_wanted && pc < USER_END && !self.has_arena_near(GuestPc(pc)) {
+                if self.arenas.len() < ARENAS_MAX && pc < USER_END && !self.has_arena_near(GuestPc(pc)) {
                     let _ = self.add_arena(GuestPc(pc)); // those that find no room are not needed before their code runs
                 }
             }
             at += 1;
         }
-        !self.arenas.is_empty()
+        !self.arenas.is_empty() || self.add_arena(near).is_ok()
     }
 
     /// No memory is left for an arena near some code: let those that there are serve all. Answers whether there are any.

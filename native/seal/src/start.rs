@@ -1,6 +1,7 @@
 //! What the controller calls, and the first and last steps of each thread.
 
 use crate::abi::{AltStack, Context, Mailbox, mapping, mode, state, trouble};
+use crate::emit::GuestPc;
 use crate::heap::Heap;
 use crate::sys::{self, Lock};
 use crate::{calls, entry, pages, recover, shadow, signals, threads};
@@ -25,7 +26,7 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
     for slot in threads::slots() {
         let context = sys::context(slot);
         threads::furnish(context);
-        if !provide(context) {
+        if !provide(context, first_code()) {
             return sys::ENOMEM;
         }
     }
@@ -36,18 +37,19 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
 /// With all threads stopped: the dispositions become the engine's.
 pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
     signals::take_over(mailbox);
-    if pages::may_learn() {
-        pages::forget(); // the application went on since, and what it has mapped is read when code is wanted
-    } else {
+    if !pages::may_learn() {
         pages::learn(); // for the last time
     }
     for slot in threads::slots() {
         let context = sys::context(slot);
         context.actions = (&raw const mailbox.actions) as u64;
         threads::furnish(context);
-        if !provide(context) {
+        if !provide(context, first_code()) {
             return sys::ENOMEM;
         }
+    }
+    if pages::may_learn() {
+        pages::forget(); // the application went on since, and what it has mapped is read when code is wanted
     }
     mailbox.awake = 1;
     0
@@ -77,8 +79,13 @@ pub extern "C" fn prologue(context: &mut Context) {
 
 /// Map what room a thread needs for translated code: some in any case, all that there may ever be code for where seccomp may forbid it
 /// later. Answers whether there is any.
-pub fn provide(context: &Context) -> bool {
-    sys::service(context).is_some_and(|service| service.with(|thread| thread.provide(sys::mailbox().confined != 0)))
+pub fn provide(context: &Context, near: GuestPc) -> bool {
+    sys::service(context).is_some_and(|service| service.with(|thread| thread.provide(sys::mailbox().confined != 0, near)))
+}
+
+// Where the application's code begins, as far as that is known.
+fn first_code() -> GuestPc {
+    GuestPc(pages::known(0).map_or(sys::mailbox().low, |range| range.low))
 }
 
 /// The application is about to filter its system calls. From here on the engine makes none that it could do without; what needs them is
@@ -94,7 +101,7 @@ pub fn confine() {
             threads::furnish(context);
         }
         if let Some(service) = sys::service(context) {
-            service.with(|thread| thread.provide(true));
+            service.with(|thread| thread.provide(true, first_code()));
         }
     }
     sys::mailbox().confined = 1;

@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 
 use crate::abi::{self, AltStack, Context, RAX, RSP, SLOT_BYTES, THREADS_MAX, mapping, state, trouble};
 use crate::cache::Thread;
+use crate::emit::GuestPc;
 use crate::sys::{self, Locked};
 use crate::{entry, signals, start};
 
@@ -117,7 +118,7 @@ pub fn multiply(context: &mut Context) {
         return;
     };
     furnish(child);
-    if !start::provide(child) {
+    if !start::provide(child, GuestPc(context.rip)) {
         child.state = state::FREE;
         sys::mailbox().trouble = trouble::NO_MEMORY;
         context.regs[RAX] = EAGAIN;
