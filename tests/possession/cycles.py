@@ -10,11 +10,9 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-
-import pytest
 
 from eudaemon import possession
 from eudaemon.possession.engine import BUILT, load_engine
@@ -60,11 +58,6 @@ def release_child(pid: int) -> None:
     if MODE != "nothing":
         with suppress(PossessionError):
             possession.adopt(pid, engine=load_engine(ENGINE)).release()
-
-
-def in_doubt(names: Iterable[str], reasons: dict[str, str]) -> list[object]:
-    """Return parameters for these names; those that have a reason are for `make soak` alone."""
-    return [pytest.param(name, marks=pytest.mark.soak) if name in reasons else name for name in names]
 
 
 def cycle(victim: Running, moving: frozenset[str], times: int = CYCLES, seed: int = 1) -> None:

@@ -30,8 +30,6 @@ MOVING = frozenset({"fd", "maps", "task", "signals"})  # connections come and go
 # What cannot have a shadow, and why.
 NO_SHADOW = {
     "vsftpd": "its address space is limited",
-    "go": "its heap begins anywhere, also where the shadow would be",
-    "node": "V8 has memory anywhere, also where the shadow would be",
 }
 
 

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from possession.cycles import CYCLES, cycle, in_doubt, possess
+from possession.cycles import CYCLES, cycle, possess
 from possession.running import running
 from possession.victims import BY_NAME, VICTIMS, missing
 
-# What does not hold every time yet, and why; `make soak` has it.
-NOT_SURE = {
-    "blocking": "a call that has moved a part is interrupted, and answers that part",
-}
 EACH = pytest.mark.parametrize("name", list(BY_NAME))
 
 
@@ -37,7 +33,7 @@ def test_passes_natively(name: str) -> None:
         victim.stop()
 
 
-@pytest.mark.parametrize("name", in_doubt([victim.name for victim in VICTIMS if not victim.limit], NOT_SURE))
+@pytest.mark.parametrize("name", [victim.name for victim in VICTIMS if not victim.limit])
 @pytest.mark.timeout(90 + 4 * CYCLES)
 def test_passes_possessed_and_released(name: str) -> None:
     _skip_if_missing(name)
@@ -50,7 +46,7 @@ def test_passes_possessed_and_released(name: str) -> None:
 ENDING = ["integer", "futex64", "timers", "storm", "exceptions", "forks", "integer-musl"]
 
 
-@pytest.mark.parametrize("name", in_doubt(ENDING, NOT_SURE))
+@pytest.mark.parametrize("name", ENDING)
 def test_ends_well_while_possessed(name: str) -> None:
     """It is never let go, says its success word in possession, and is gone; then there is nothing left to release."""
     _skip_if_missing(name)
