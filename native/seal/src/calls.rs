@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use crate::abi::{AltStack, Context, R8, R10, RAX, RCX, RDI, RDX, RSI, SigAction, state};
 use crate::cache::Thread;
-use crate::{entry, pages, pieces, signals, start, sys, threads};
+use crate::{dispositions, entry, frames, pages, pieces, start, sys, threads};
 
 const NUMBERS: usize = 0x1_0000;
 static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
@@ -82,7 +82,7 @@ pub fn make(context: &mut Context) {
         Some(Way::Memory) => memory(context, number),
         Some(Way::Actions) => context.regs[RAX] = actions(context) as u64,
         Some(Way::Mask) => context.regs[RAX] = mask(context) as u64,
-        Some(Way::Return) => signals::sigreturn(context),
+        Some(Way::Return) => frames::sigreturn(context),
         Some(Way::AltStack) => context.regs[RAX] = altstack(context) as u64,
         Some(Way::Multiply) => threads::multiply(context),
         Some(Way::Execute) => execute(context),
@@ -179,9 +179,9 @@ fn actions(context: &mut Context) -> i64 {
         let Some(action) = sys::read_guest_record::<SigAction>(new) else { return sys::EFAULT };
         Some(action)
     };
-    let before = signals::action(context, signal as u32);
+    let before = dispositions::action(context, signal as u32);
     if let Some(action) = wanted {
-        signals::set_action(context, signal as u32, action);
+        dispositions::set_action(context, signal as u32, action);
     }
     if old != 0 && !sys::write_guest_record(old, &before) {
         return sys::EFAULT;
@@ -197,14 +197,14 @@ fn mask(context: &mut Context) -> i64 {
     let before = context.mask;
     if new != 0 {
         let Some(set) = sys::read_guest_u64(new) else { return sys::EFAULT };
-        let set = set & signals::MASKABLE;
+        let set = set & dispositions::MASKABLE;
         context.mask = match how {
             0 => before | set,
             1 => before & !set,
             2 => set,
             _ => return sys::EINVAL,
         };
-        signals::set_kernel_mask(context);
+        dispositions::set_kernel_mask(context);
     }
     if old != 0 && !sys::write_guest_u64(old, before) {
         return sys::EFAULT;
@@ -214,10 +214,10 @@ fn mask(context: &mut Context) -> i64 {
 
 fn altstack(context: &mut Context) -> i64 {
     let [new, old] = [context.regs[RDI], context.regs[RSI]];
-    let before = signals::altstack_seen(context);
+    let before = dispositions::altstack_seen(context);
     if new != 0 {
         let Some(stack) = sys::read_guest_record::<AltStack>(new) else { return sys::EFAULT };
-        if let Err(error) = signals::set_altstack(context, stack) {
+        if let Err(error) = dispositions::set_altstack(context, stack) {
             return error;
         }
     }
@@ -229,14 +229,14 @@ fn altstack(context: &mut Context) -> i64 {
 
 fn execute(context: &mut Context) {
     // The new image inherits the mask: it must be the application's own.
-    signals::set_exact_mask(context.mask);
+    dispositions::set_exact_mask(context.mask);
     plain(context);
-    signals::set_kernel_mask(context);
+    dispositions::set_kernel_mask(context);
 }
 
 fn exit(context: &mut Context) {
     let (number, status) = (context.regs[RAX], context.regs[RDI]);
-    signals::block_all();
+    dispositions::block_all();
     context.tid = 0;
     context.state = state::RUNNING;
     entry::issue_exit(context, number, status);

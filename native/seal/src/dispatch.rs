@@ -7,7 +7,7 @@ use crate::cache::{self, ExitKind, Full, Thread};
 use crate::emit::{GuestPc, HostPc};
 use crate::transfer::{self, Through};
 use crate::translate::{self, Refusal, Wish};
-use crate::{calls, entry, pages, recover, shadow, signals, start, sys};
+use crate::{calls, dispositions, entry, frames, pages, recover, shadow, signals, start, sys};
 
 /// How the next address was come by, which decides what is linked.
 #[derive(Clone, Copy)]
@@ -118,11 +118,11 @@ pub extern "C" fn again(context: &mut Context) {
 fn go_on(context: &mut Context, mut by: By) {
     loop {
         if context.pending_signal != 0 {
-            signals::deliver_pending(context);
+            frames::deliver_pending(context);
             by = By::Engine;
         }
         if (context.request == request::PARK || sys::mailbox().park != 0) && context.moved == 0 {
-            signals::block_all(); // one that came from here on would be forgotten
+            dispositions::block_all(); // one that came from here on would be forgotten
             if context.pending_signal != 0 {
                 continue;
             }
@@ -130,7 +130,7 @@ fn go_on(context: &mut Context, mut by: By) {
             entry::park();
             context.request = request::NOTHING; // nobody took us away
             context.state = state::RUNNING;
-            signals::set_kernel_mask(context);
+            dispositions::set_kernel_mask(context);
             continue;
         }
         if context.leave_at != 0 && context.rip == context.leave_at {

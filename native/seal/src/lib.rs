@@ -13,7 +13,8 @@
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `tables` | jumps by tables that nobody writes |
 //! | `recover` | from a host address back to the application's state |
-//! | `calls`, `pieces`, `threads`, `signals` | system calls, those that are made in parts, threads and children, signals |
+//! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
+//! | `signals`, `frames`, `dispositions` | a signal comes, its frame, what the application wants of it |
 //! | `pages` | code that changes |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
 //!
@@ -27,8 +28,10 @@ pub mod abi;
 pub mod cache;
 pub mod calls;
 pub mod dispatch;
+pub mod dispositions;
 pub mod emit;
 pub mod entry;
+pub mod frames;
 pub mod heap;
 pub mod index;
 pub mod lower;

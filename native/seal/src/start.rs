@@ -4,7 +4,7 @@ use crate::abi::{AltStack, Context, Mailbox, mapping, mode, state, trouble};
 use crate::emit::GuestPc;
 use crate::heap::Heap;
 use crate::sys::{self, Lock};
-use crate::{calls, entry, pages, recover, shadow, signals, threads};
+use crate::{calls, dispositions, entry, pages, recover, shadow, threads};
 
 pub static HEAP: Heap = Heap::new();
 /// Orders changes to the mailbox.
@@ -36,7 +36,7 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
 
 /// With all threads stopped: the dispositions become the engine's.
 pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
-    signals::take_over(mailbox);
+    dispositions::take_over(mailbox);
     if !pages::may_learn() {
         pages::learn(); // for the last time
     }
@@ -57,7 +57,7 @@ pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
 
 /// With all threads stopped: the dispositions become the application's again, and the pages' rights.
 pub extern "C" fn restore(mailbox: &mut Mailbox) -> i64 {
-    signals::give_back(mailbox);
+    dispositions::give_back(mailbox);
     pages::restore_all();
     mailbox.awake = 0;
     0
@@ -65,7 +65,7 @@ pub extern "C" fn restore(mailbox: &mut Mailbox) -> i64 {
 
 /// A thread's first step in the engine.
 pub extern "C" fn prologue(context: &mut Context) {
-    context.altstack = signals::exchange_altstack(context);
+    context.altstack = dispositions::exchange_altstack(context);
     if context.rseq_address != 0 {
         const UNREGISTER: u64 = 1;
         let arguments =
@@ -73,7 +73,7 @@ pub extern "C" fn prologue(context: &mut Context) {
         sys::call(sys::RSEQ, arguments);
     }
     shadow::enter();
-    signals::set_kernel_mask(context);
+    dispositions::set_kernel_mask(context);
     context.state = state::RUNNING;
 }
 
@@ -112,9 +112,9 @@ pub fn confine() {
 /// A new thread's first step: it has no alternate stack and no rseq, and all signals are blocked.
 pub extern "C" fn child(context: &mut Context) {
     shadow::enter();
-    signals::exchange_altstack(context);
+    dispositions::exchange_altstack(context);
     context.tid = sys::call(sys::GETTID, [0; 6]) as u32;
-    signals::set_kernel_mask(context);
+    dispositions::set_kernel_mask(context);
     context.state = state::RUNNING;
 }
 
@@ -162,7 +162,7 @@ pub fn failed(reason: core::fmt::Arguments<'_>) -> ! {
         mailbox.trouble = trouble::PANIC;
         let _ = core::fmt::write(&mut Note { text: &mut mailbox.note, used: 0 }, reason);
     }
-    signals::default_effect(SIGABRT);
+    dispositions::default_effect(SIGABRT);
     loop {
         sys::call(sys::SCHED_YIELD, [0; 6]);
     }

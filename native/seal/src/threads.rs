@@ -6,7 +6,7 @@ use crate::abi::{self, AltStack, Context, RAX, RSP, SLOT_BYTES, THREADS_MAX, map
 use crate::cache::Thread;
 use crate::emit::GuestPc;
 use crate::sys::{self, Locked};
-use crate::{entry, signals, start};
+use crate::{dispositions, entry, start};
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_SIGHAND: u64 = 0x800;
@@ -125,10 +125,10 @@ pub fn multiply(context: &mut Context) {
         return;
     }
     // Signals wait until the child has a stack for them.
-    signals::block_all();
+    dispositions::block_all();
     inherit(context, child, &asked);
     let answer = entry::issue_clone(context, child);
-    signals::set_kernel_mask(context);
+    dispositions::set_kernel_mask(context);
     if answer < 0 || asked.flags & CLONE_VFORK != 0 {
         child.state = state::FREE; // none came, or it has gone to another image or ended
     } else if child.tid == 0 {
@@ -163,14 +163,14 @@ fn inherit(context: &Context, child: &mut Context, asked: &Asked) {
     child.actions = context.actions;
     if asked.flags & CLONE_SIGHAND == 0 {
         let own = (&raw const *child) as u64 + size_of::<Context>() as u64;
-        signals::copy_actions(context.actions, own, asked.signals_cleared);
+        dispositions::copy_actions(context.actions, own, asked.signals_cleared);
         child.actions = own;
     }
 }
 
 // A child with memory of its own: a copy of this thread alone, engine and all.
 fn fork(context: &mut Context, asked: &Asked) {
-    signals::block_all();
+    dispositions::block_all();
     start::before_fork();
     let parent = sys::call(sys::GETPID, [0; 6]) as u64;
     let answer = entry::issue_fork(context);
@@ -191,12 +191,12 @@ fn fork(context: &mut Context, asked: &Asked) {
         mailbox.pid = sys::call(sys::GETPID, [0; 6]) as u32;
         mailbox.parent = parent;
         if asked.signals_cleared {
-            signals::copy_actions(context.actions, context.actions, true);
+            dispositions::copy_actions(context.actions, context.actions, true);
         }
         if asked.stack != 0 {
             context.regs[RSP] = asked.stack;
         }
     }
-    signals::set_kernel_mask(context);
+    dispositions::set_kernel_mask(context);
     context.regs[RAX] = answer as u64;
 }
