@@ -135,14 +135,8 @@ class Thread:
         self.is_stopped = False
 
 
-class Settles(Protocol):
-    """Who sees to it that a thread never learns that it was stopped: looks at it before, and settles it after."""
-
-    def watch(self, tid: int) -> object:
-        """Look at a thread that is about to be stopped; what is seen is handed to `settle`."""
-
-    def settle(self, thread: Thread, seen: Any) -> None:
-        """Make a stopped thread's registers such that it may go on. `seen`: None after a further stop."""
+class SeesOff(Protocol):
+    """Who lets threads go, some of which cannot be told so at once."""
 
     def is_limited(self, thread: Thread) -> bool:
         """Whether it takes a while to see this thread off, so that it goes last."""
@@ -155,6 +149,20 @@ class Settles(Protocol):
 
     def reclaim(self, tid: int) -> Thread | None:
         """Return such a thread."""
+
+
+class Settles(Protocol):
+    """Who sees to it that a thread never learns that it was stopped: looks at it before, and settles it after."""
+
+    @property
+    def limits(self) -> SeesOff:
+        """Who lets it go in the end."""
+
+    def watch(self, tid: int) -> object:
+        """Look at a thread that is about to be stopped; what is seen is handed to `settle`."""
+
+    def settle(self, thread: Thread, seen: Any) -> None:
+        """Make a stopped thread's registers such that it may go on. `seen`: None after a further stop."""
 
 
 class Seizure:
@@ -276,7 +284,7 @@ class Seizure:
                 pass
             except TimeoutError:  # a parent whose child lives on: `alone` sees to it
                 if self._settles is not None:
-                    self._settles.keep(thread)
+                    self._settles.limits.keep(thread)
         self.owed += [(thread.tid, number) for thread in leaving for number in thread.owed]
         if not self.threads:
             for tid, number in self.owed:
@@ -292,7 +300,7 @@ class Seizure:
 
     def is_limited(self, thread: Thread) -> bool:
         """Whether it takes a while to see this thread off."""
-        return self._settles is not None and self._settles.is_limited(thread)
+        return self._settles is not None and self._settles.limits.is_limited(thread)
 
     def listing(self) -> list[int]:
         """Return the process's threads, without those that have ended and are only not buried yet.
@@ -317,7 +325,7 @@ class Seizure:
         return alive
 
     def _seized(self, tid: int) -> Thread | None:
-        if self._settles is not None and (known := self._settles.reclaim(tid)) is not None:
+        if self._settles is not None and (known := self._settles.limits.reclaim(tid)) is not None:
             self.threads[tid] = known
             return known
         thread = Thread(self._kernel, tid)
@@ -348,7 +356,7 @@ class Seizure:
             if self._settles is None:
                 thread.detach()
             else:
-                self._settles.see_off(thread)
+                self._settles.limits.see_off(thread)
         except Vanished:
             return False
         return True

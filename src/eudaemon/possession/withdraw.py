@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from eudaemon.possession import restart
 from eudaemon.possession.errors import Busy, PossessionError, Vanished
+from eudaemon.possession.limits import Limits
 from eudaemon.possession.mailbox import Context
 from eudaemon.possession.plant import inner_tids
 from eudaemon.possession.planted import Planted
@@ -48,21 +49,10 @@ class Leaving:
         """Look at a thread that is about to be stopped."""
         return self.planted.target.settler.watch(tid)
 
-    def is_limited(self, thread: Thread) -> bool:
-        """Whether it takes a while to see this thread off, so that it goes last."""
-        return self.planted.target.settler.is_limited(thread)
-
-    def see_off(self, thread: Thread) -> None:
-        """Let a stopped thread go."""
-        self.planted.target.settler.see_off(thread)
-
-    def keep(self, thread: Thread) -> None:
-        """Remember a thread that runs on and is seized all the same."""
-        self.planted.target.settler.keep(thread)
-
-    def reclaim(self, tid: int) -> Thread | None:
-        """Return such a thread."""
-        return self.planted.target.settler.reclaim(tid)
+    @property
+    def limits(self) -> Limits:
+        """Who lets threads go in the end."""
+        return self.planted.target.settler.limits
 
     def settle(self, thread: Thread, seen: Waiting | None) -> None:
         """Settle a thread that has been stopped, where it stands: it may have to be let go again as it is."""
@@ -168,7 +158,7 @@ def _end_pieces(leaving: Leaving) -> None:
     for thread in middle:
         try:
             while not _has_parked(leaving, thread, until_s):
-                target.settler.attend()
+                target.settler.limits.attend()
         except Vanished:
             seizure.forget(thread)
     seizure.began_ns = 0
