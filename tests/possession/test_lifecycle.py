@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from eudaemon.possession import MODES, PossessionError, Refused, Vanished, adopt, possess, tracee
+from eudaemon.possession import MODES, PossessionError, Refused, Vanished, adopt, possess, seizure
 from eudaemon.possession.engine import Engine
 from eudaemon.possession.errors import Busy
 from eudaemon.possession.status import status_of
@@ -221,7 +221,7 @@ def test_a_parent_in_vfork_is_waited_for(victims: Victims, started: list[Victim]
 def test_a_parent_in_vfork_whose_child_lives_on_is_let_be(
     victims: Victims, started: list[Victim], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracee, "BUSY_S_MAX", 0.1)
+    monkeypatch.setattr(seizure, "BUSY_S_MAX", 0.1)
     victim = victims.start("ctl_vfork")
     started.append(victim)
     assert victim.line() == "good"

@@ -10,8 +10,9 @@ import pytest
 from eudaemon.possession.look import Look, piecemeal
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
+from eudaemon.possession.seizure import Seizure, heeding_stops
 from eudaemon.possession.settle import Settler
-from eudaemon.possession.tracee import Seizure, heeding_stops, state_of
+from eudaemon.possession.tracee import state_of
 from possession.ctl import Victim, wait_for
 
 _POLLS = """

@@ -17,8 +17,8 @@ from eudaemon.possession.errors import PossessionError, Refused, Replaced, Vanis
 from eudaemon.possession.plant import is_limited, plant
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.ptrace import Kernel
+from eudaemon.possession.seizure import alone, patiently
 from eudaemon.possession.target import Target, opened
-from eudaemon.possession.tracee import alone, patiently
 from eudaemon.possession.wake import wake
 from eudaemon.possession.withdraw import withdraw
 

@@ -3,7 +3,7 @@
 Such a call answers EINTR to any interruption, and when it is issued again it waits its whole timeout, for that is no
 argument of it. So the socket has what is left for its timeout from where the thread enters the call until it is seen to
 wait there. Then the thread runs on, seized, and is let go when the thread of ours ends that has seized it
-(`tracee.alone`): to be told so before, it would have to stop once more.
+(`seizure.alone`): to be told so before, it would have to stop once more.
 
 Whoever else uses the socket in that moment is cut short as well; and should we be killed then, it stays so.
 """

@@ -19,8 +19,8 @@ from eudaemon.possession.mailbox import Mailbox
 from eudaemon.possession.maps import low_room, read_maps
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.remote import RemoteCallFailed
+from eudaemon.possession.seizure import Seizure
 from eudaemon.possession.target import Target
-from eudaemon.possession.tracee import Seizure
 
 MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_FIXED_NOREPLACE = 0x2, 0x20, 0x4000, 0x100000
 MAPPING = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE

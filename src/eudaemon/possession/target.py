@@ -21,8 +21,9 @@ from eudaemon.possession.memory import PAGE, Memory, up
 from eudaemon.possession.ptrace import OPTION_SUSPEND_SECCOMP, OPTION_SYSGOOD, Kernel, Registers
 from eudaemon.possession.refuse import is_filtered, may_suspend_filters
 from eudaemon.possession.remote import SITE_BYTES, Loan, Site, lent, vdso_site
+from eudaemon.possession.seizure import Seizure, heeding_stops, patiently
 from eudaemon.possession.settle import Settler
-from eudaemon.possession.tracee import NAP_S, Seizure, Thread, heeding_stops, patiently, waits_for_child
+from eudaemon.possession.tracee import NAP_S, Thread, waits_for_child
 
 _VDSO_LOOKS_MAX = 20
 

@@ -20,8 +20,9 @@ from eudaemon.possession.memory import Remote
 from eudaemon.possession.plant import MAPPING, inner_tids
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.refuse import has_filter, is_filtered
+from eudaemon.possession.seizure import Seizure
 from eudaemon.possession.stops import Why
-from eudaemon.possession.tracee import Seizure, Thread
+from eudaemon.possession.tracee import Thread
 
 _PLAIN_FLAGS = 0x202
 _CS_64 = 0x33

@@ -21,9 +21,10 @@ from eudaemon.possession.plant import inner_tids
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.remote import Loan
 from eudaemon.possession.restart import PIECEMEAL_CALLS, SYSCALL_BYTES
+from eudaemon.possession.seizure import Seizure
 from eudaemon.possession.settle import Settler, Waiting
 from eudaemon.possession.stops import Why
-from eudaemon.possession.tracee import NAP_S, Seizure, Thread
+from eudaemon.possession.tracee import NAP_S, Thread
 from eudaemon.possession.wake import frozen
 
 PIECES_S_MAX = 10.0  # until a call that moves in pieces has ended
