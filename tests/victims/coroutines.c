@@ -1,5 +1,6 @@
 /* Coroutines by makecontext and swapcontext, a dozen of them in turn, and by a hand-written switch of stacks; signals
  * come meanwhile. */
+#define HEARS_SIGNALS 1
 #include "victim.h"
 #include <signal.h>
 #include <sys/time.h>

@@ -1,5 +1,6 @@
 /* Children of every kind from a process with four threads: fork, vfork, posix_spawn, system, popen, a pipeline of three;
  * their results by wait, waitpid, wait4, waitid, and SIGCHLD. The child of a fork computes and checks, and forks again. */
+#define HEARS_SIGNALS 1
 #include "victim.h"
 #include <pthread.h>
 #include <signal.h>

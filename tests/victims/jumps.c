@@ -1,4 +1,5 @@
 /* setjmp and longjmp through many frames, sigsetjmp and siglongjmp out of signal handlers, also off an alternate stack. */
+#define HEARS_SIGNALS 1
 #include "victim.h"
 #include <setjmp.h>
 #include <signal.h>

@@ -85,7 +85,8 @@ int main(void)
             put(a, i + 500);
             CALL(a, i + 500);
             /* read into by the kernel */
-            check(pread(file, a, 6, 0) == 6);
+            ssize_t got = pread(file, a, 6, 0);
+            check(got == 6, "%zd, errno %d", got, errno);
             CALL(a, 3333);
             check(mmap(room, 16 * 4096, PROT_NONE, PRIVATE | MAP_FIXED, -1, 0) == room);
         }

@@ -1,5 +1,6 @@
 /* System calls that a handler interrupts: with SA_RESTART they go on and keep their deadline, without it they say EINTR,
  * once for each signal and never without one. poll, nanosleep and their like say EINTR in either case. */
+#define HEARS_SIGNALS 1
 #include "frames.h"
 #include <pthread.h>
 #include <semaphore.h>

@@ -1,5 +1,6 @@
 /* A loop keeps a pattern in every general and vector register; the handler finds each of them in its frame, and what it
  * writes there is in the registers afterwards. Every fourth handler moves rip to another label. */
+#define HEARS_SIGNALS 1
 #include "frames.h"
 #include <sys/time.h>
 

@@ -1,5 +1,6 @@
 /* Masks and flags: every old mask and old action is what was set; SA_NODEFER, SA_RESETHAND, sa_mask, nested handlers,
  * pending signals, SIG_IGN, signals between threads. */
+#define HEARS_SIGNALS 1
 #include "frames.h"
 #include <pthread.h>
 #include <sys/syscall.h>

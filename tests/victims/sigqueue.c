@@ -1,5 +1,6 @@
 /* Real-time signals queued by another process, each with the next number: they arrive in order and none is lost, lower
  * signals first. Two threads of ours may take them. */
+#define HEARS_SIGNALS 1
 #include "frames.h"
 #include <pthread.h>
 #include <sys/mman.h>

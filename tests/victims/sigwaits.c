@@ -1,5 +1,6 @@
 /* Signals that are waited for: sigsuspend, sigwait, sigwaitinfo, sigtimedwait, signalfd. A child that was there before
  * sends them when it is told to; each must come exactly once, to the one that waits. */
+#define HEARS_SIGNALS 1
 #include "frames.h"
 #include <sys/prctl.h>
 #include <sys/signalfd.h>

@@ -1,5 +1,6 @@
 /* Stacks at their limits: one that overflows and is caught on the alternate stack, one that is grown by faults of the
  * program's own handler, one that ends exactly where its function stops, handlers on a stack of the smallest size. */
+#define HEARS_SIGNALS 1
 #include "victim.h"
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,5 +1,6 @@
 /* A life in signals: three interval timers of 2 ms (setitimer, timer_create with a value, processor time) arrive while
  * work goes on; siginfo, frame and stack are checked in each handler, one of which runs on an alternate stack. */
+#define HEARS_SIGNALS 1
 #include "frames.h"
 #include <sys/time.h>
 

@@ -15,6 +15,10 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#ifndef HEARS_SIGNALS
+#define HEARS_SIGNALS 0 /* 1: a handler may interrupt a round, natively too */
+#endif
+
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -118,7 +122,9 @@ static MAYBE_UNUSED int victim_round(void)
     victim.told_ns = now;
     say_number("", victim.rounds);
     struct pollfd input = {0, POLLIN, 0};
-    return poll(&input, 1, 0) == 0;
+    int is_asked = poll(&input, 1, 0);
+    check(is_asked >= 0 || (HEARS_SIGNALS && errno == EINTR), "poll: errno %d", errno);
+    return is_asked <= 0;
 }
 
 static MAYBE_UNUSED int victim_end(void)

@@ -19,7 +19,8 @@ from eudaemon.possession.ptrace import Registers
 EINTR = 4
 ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK = 512, 513, 514, 516
 RESTART_SYSCALL = 219
-SYSCALL_BYTES = 2
+SYSCALL = b"\x0f\x05"
+SYSCALL_BYTES = len(SYSCALL)
 
 _NONE = -1 & (1 << 64) - 1
 
@@ -137,7 +138,11 @@ def in_call(registers: Registers) -> bool:
 
 
 def moved_a_part(registers: Registers) -> int:
-    """Return how much a call has moved that was stopped in the middle of what it moves in pieces; 0: it was not."""
+    """Return how much a call has moved that was stopped in the middle of what it moves in pieces; 0: it was not.
+
+    The thread stands behind its call. (One that the kernel has sent back to issue it again has the call's number in
+    `rax`, which is no answer: `Settler.moved` tells the two apart.)
+    """
     row = PIECEMEAL_CALLS.get(registers.call)
     if row is None or registers.result <= 0:
         return 0
@@ -146,13 +151,14 @@ def moved_a_part(registers: Registers) -> int:
     return registers.result if row.fits(arguments) and not is_over else 0
 
 
-def at_boundary(registers: Registers) -> Registers:
+def at_boundary(registers: Registers, moved: int = 0) -> Registers:
     """Return the registers with which the application goes on at an instruction boundary, by issuing its call again.
 
-    What is no interrupted call stays as it is. An EINTR stays one: whether it is true, only `look` can tell.
+    What is no interrupted call stays as it is. An EINTR stays one: whether it is true, only `look` can tell. `moved`:
+    how much the call has moved, for the engine to go on with the rest.
     """
     settled = registers.copy()
-    if registers.call >= 0 and (registers.result in AGAIN or moved_a_part(registers)):
+    if registers.call >= 0 and (registers.result in AGAIN or moved):
         again = AGAIN.get(registers.result)
         settled.rax = registers.orig_rax if again is None else again
         settled.rip -= SYSCALL_BYTES

@@ -116,6 +116,12 @@ class Settler:
             self.denied[thread.tid] = self.same(thread, waiting)
             self.shorten(thread)
 
+    def moved(self, thread: Thread) -> int:
+        """Return how much a stopped thread's call has moved, in the middle of which it was stopped; 0: in none."""
+        moved = restart.moved_a_part(thread.registers)
+        behind = thread.registers.rip - restart.SYSCALL_BYTES
+        return moved if moved and self._memory.read(behind, restart.SYSCALL_BYTES) == restart.SYSCALL else 0
+
     def forget(self, thread: Thread) -> None:
         """Know nothing any more of the call that a thread was in."""
         self.denied.pop(thread.tid, None)

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from eudaemon.possession import homeward, restart
+from eudaemon.possession import homeward
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.engine import Engine
 from eudaemon.possession.errors import PossessionError, Refused, Vanished
@@ -168,7 +168,7 @@ class Target:
         try:
             (thread,) = seizure.threads.values()
             yield thread
-            if restart.moved_a_part(thread.registers) or seizure.is_limited(thread):
+            if self.settler.moved(thread) or seizure.is_limited(thread):
                 self.held = seizure
         finally:
             if self.held is not seizure:

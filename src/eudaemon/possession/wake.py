@@ -140,10 +140,11 @@ def _fill(planted: Planted, threads: list[Thread], slots: list[Remote]) -> None:
     for thread, slot in zip(threads, slots, strict=False):
         address, size, signature = target.kernel.get_rseq(thread.tid)
         target.settler.shorten(thread)  # by what it has stood here
+        moved = target.settler.moved(thread)
+        begin = restart.at_boundary(thread.registers, moved)
         raw = fill_context(
-            record, restart.at_boundary(thread.registers), tid=inner[thread.tid], state=prepared, mask=thread.mask,
-            rseq_address=address, rseq_bytes=size, rseq_signature=signature, hold=target.confined,
-            moved=restart.moved_a_part(thread.registers),
+            record, begin, tid=inner[thread.tid], state=prepared, mask=thread.mask, rseq_address=address,
+            rseq_bytes=size, rseq_signature=signature, hold=target.confined, moved=moved,
         )  # fmt: skip
         target.memory.write(slot, raw)
 
