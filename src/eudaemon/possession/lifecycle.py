@@ -117,6 +117,7 @@ def _possess(target: Target, mode: str) -> int:
     except Vanished:
         raise
     except PossessionError:
+        target.take_held().detach()
         if planted.mailbox.one("awake"):
             withdraw(planted)
         else:

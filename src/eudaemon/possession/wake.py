@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from eudaemon.possession import restart
@@ -22,6 +22,7 @@ from eudaemon.possession.planted import Planted
 from eudaemon.possession.refuse import has_filter, is_filtered
 from eudaemon.possession.seizure import Seizure
 from eudaemon.possession.stops import Why
+from eudaemon.possession.target import Target
 from eudaemon.possession.tracee import Thread
 
 _PLAIN_FLAGS = 0x202
@@ -40,7 +41,7 @@ def wake(planted: Planted) -> int:
     slots = _free_slots(planted)
     shadowed, blind = planted.mailbox.get("shadow_offset", "blind")
     _confine(planted, is_filtered(target.pid))
-    with frozen(seizure):
+    with holding(target, seizure), frozen(seizure, lambda thread: target.settler.moved(thread) > 0):
         seizure.seize_parents()
         seizure.seize()
         _confine(planted, has_filter(target.pid))  # the first thread's is looked at once more: most have no other
@@ -89,8 +90,21 @@ def check_registers(pid: int, thread: Thread, shadowed: bool) -> None:
 
 
 @contextmanager
-def frozen(seizure: Seizure) -> Iterator[None]:
-    """Whatever happens within, all threads of the seizure are let go at the end; no garbage is collected meanwhile."""
+def holding(target: Target, seizure: Seizure) -> Iterator[None]:
+    """Whom a failure has left in the seizure is held for the next try."""
+    try:
+        yield
+    finally:
+        if seizure.threads:
+            target.held = seizure
+
+
+@contextmanager
+def frozen(seizure: Seizure, is_held: Callable[[Thread], bool] = lambda _: False) -> Iterator[None]:
+    """Let all threads of the seizure go at the end, whatever happens within; no garbage is collected meanwhile.
+
+    After a failure those stay stopped that are to be held.
+    """
     collecting = gc.isenabled()
     gc.disable()
     went_well = False
@@ -98,12 +112,15 @@ def frozen(seizure: Seizure) -> Iterator[None]:
         yield
         went_well = True
     finally:
+        held = []
         if not went_well:
             for thread in seizure.threads.values():
                 if thread.is_stopped:
                     with suppress(PossessionError):
                         thread.put_back()
-        seizure.detach()
+                        if thread.is_known and is_held(thread):
+                            held.append(thread)
+        seizure.detach(kept=held)
         if collecting:
             gc.enable()
 
