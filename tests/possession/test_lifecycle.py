@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from eudaemon.possession import MODES, PossessionError, Refused, Vanished, adopt, possess, seizure
 from eudaemon.possession.engine import Engine
 from eudaemon.possession.errors import Busy
+from eudaemon.possession.image import Image
 from eudaemon.possession.status import status_of
 from eudaemon.possession.tracee import state_of
 from possession import engines
@@ -199,11 +201,43 @@ def test_what_is_moved_in_pieces_is_moved_to_its_end(victims: Victims, started: 
     victim.good(1)
     for number in range(10):
         possession = possess(victim.pid, engine=engines.real())
-        time.sleep(0.013 * number)
+        time.sleep(0.026 * (number % 2) * number)  # every other time at once
         possession.release()
         assert not possession.remarks
         time.sleep(0.007 * number)
     victim.good(5)
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare: apt-get install util-linux")
+def test_a_process_that_has_another_number_inside(started: list[Victim], engine: Engine) -> None:
+    """As in every container: its threads have other numbers in its own namespace than here."""
+    outer = Victim(["unshare", "--pid", "--fork", "sh", "-c", "echo begin; while read line; do echo $line; done"])
+    started.append(outer)
+    assert outer.line() == "begin"
+    inside = int(Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text())
+    for number in range(CYCLES):
+        with possess(inside, engine=engine):
+            outer.say(f"possessed {number}\n")
+            assert outer.line() == f"possessed {number}"
+        outer.say(f"released {number}\n")
+        assert outer.line() == f"released {number}"
+
+
+def test_what_was_planted_by_half_is_released(victims: Victims, started: list[Victim], engine: Engine) -> None:
+    """The controller was killed when nothing lay there but the mailbox."""
+    victim = victims.start("ctl_loop")
+    started.append(victim)
+    victim.good(1)
+    before = residue(victim.pid)
+    if (controller := os.fork()) == 0:
+        Image.laid_out_at = lambda *_: os._exit(9)  # type: ignore[method-assign]
+        possess(victim.pid, engine=engine)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(controller, 0)[1]) == 9
+    assert residue(victim.pid) != before
+    adopt(victim.pid, engine=engine).release()
+    assert residue(victim.pid) == before
+    victim.good(1)
 
 
 def test_a_parent_in_vfork_is_waited_for(victims: Victims, started: list[Victim], engine: Engine) -> None:

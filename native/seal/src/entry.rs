@@ -71,7 +71,10 @@ global_asm!(
     // ---- from Rust into translated code. rcx: Context. A signal in here starts over at seal_redispatch: nothing in
     // the Context is consumed before the last jump.
     ".globl seal_resume_begin", "seal_resume_begin:",
-    "mov eax, [rcx+{pending}]", "or eax, [rcx+{request}]", "jnz seal_redispatch",
+    "cmp dword ptr [rcx+{pending}], 0", "jne seal_redispatch",
+    "cmp dword ptr [rcx+{request}], 0", "je 9f",
+    "cmp qword ptr [rcx+{moved}], 0", "je seal_redispatch", // or else a call goes on first
+    "9:",
     "movaps xmm0, [rcx+{xmm}+0x00]", "movaps xmm1, [rcx+{xmm}+0x10]", "movaps xmm2, [rcx+{xmm}+0x20]", "movaps xmm3, [rcx+{xmm}+0x30]",
     "movaps xmm4, [rcx+{xmm}+0x40]", "movaps xmm5, [rcx+{xmm}+0x50]", "movaps xmm6, [rcx+{xmm}+0x60]", "movaps xmm7, [rcx+{xmm}+0x70]",
     "movaps xmm8, [rcx+{xmm}+0x80]", "movaps xmm9, [rcx+{xmm}+0x90]", "movaps xmm10, [rcx+{xmm}+0xa0]", "movaps xmm11, [rcx+{xmm}+0xb0]",
@@ -218,6 +221,7 @@ global_asm!(
     r14 = const offset_of!(Context, regs) + 8 * 14, r15 = const offset_of!(Context, regs) + 8 * 15,
     rflags = const offset_of!(Context, rflags), enter = const offset_of!(Context, enter), xmm = const offset_of!(Context, xmm),
     vectors = const offset_of!(Context, vectors_in_context), hold = const offset_of!(Context, hold),
+    moved = const offset_of!(Context, moved),
     pending = const offset_of!(Context, pending_signal), request = const offset_of!(Context, request),
     stack = const abi::SLOT_STACK_TOP,
     free = const abi::state::FREE,

@@ -35,6 +35,11 @@ class Planted:
         offsets = struct.unpack(f"<{len(SYMBOLS)}I", raw)
         return {name: self.layout.image + offset for name, offset in zip(SYMBOLS, offsets, strict=True) if offset}
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether planting came so far that the engine's functions can be called; before that nobody was in it."""
+        return bool(self.symbols)
+
     def owns(self, address: int) -> bool:
         """Whether an address lies in the engine's image."""
         return self.layout.home <= address < self.layout.service_stack

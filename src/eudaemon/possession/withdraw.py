@@ -58,7 +58,7 @@ class Leaving:
     def settle(self, thread: Thread, seen: Waiting | None) -> None:
         """Settle a thread that has been stopped, where it stands: it may have to be let go again as it is."""
         self.planted.target.settler.settle(thread, seen)
-        in_issue = thread.registers.rip == self.planted.symbols["seal_issue_after"]
+        in_issue = self.planted.is_whole and thread.registers.rip == self.planted.symbols["seal_issue_after"]
         if in_issue and restart.moved_a_part(thread.registers):
             self.read_contexts()
             if (context := self.contexts.get(thread.tid)) is not None:
@@ -162,7 +162,7 @@ def _end_pieces(leaving: Leaving) -> None:
                 target.settler.limits.attend()
         except Vanished:
             seizure.forget(thread)
-    seizure.began_ns = 0
+    seizure.began_ns = time.monotonic_ns()
     leaving.seize()
 
 
@@ -223,7 +223,8 @@ def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
             asked.append(thread)
     if not asked:
         return []
-    planted.mailbox.write_snapshots((thread.tid, thread.registers) for thread in asked)
+    inner = inner_tids(target.pid, [thread.tid for thread in asked])
+    planted.mailbox.write_snapshots((inner[thread.tid], thread.registers) for thread in asked)
     helper = next((thread for thread in asked if not planted.owns(thread.registers.rip)), asked[0])
     with planted.loan(helper) as loan:
         planted.call(loan, "seal_recover")
