@@ -1,7 +1,6 @@
 """Every blocking call, with and without a deadline, possessed and released again and again while it waits.
 
-It must never say EINTR, and a deadline must hold: were one begun anew at each cycle, the call would never end. A
-timeout that belongs to a socket (`socket`) is begun anew, for nobody tells how much of it is over; that is remarked.
+It must never say EINTR, and a deadline must hold: were one begun anew at each cycle, the call would never end.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from possession.ctl import Victim, Victims
 pytestmark = pytest.mark.soak
 
 NAMES = {
-    "read": "endless", "readv": "endless", "recv": "endless", "recvmsg": "endless", "recv_timeout": "socket",
-    "accept": "endless", "accept_timeout": "socket", "write_full": "endless", "send_full": "endless",
+    "read": "endless", "readv": "endless", "recv": "endless", "recvmsg": "endless", "recv_timeout": "timed",
+    "accept": "endless", "accept_timeout": "timed", "write_full": "endless", "send_full": "endless",
     "poll": "endless", "poll_timeout": "timed", "ppoll": "endless", "ppoll_timeout": "timed", "select": "endless",
     "select_timeout": "timed", "pselect_timeout": "timed", "epoll_wait": "endless", "epoll_wait_timeout": "timed",
     "epoll_pwait_timeout": "timed", "epoll_pwait2": "endless", "epoll_pwait2_timeout": "timed", "futex": "endless",
@@ -34,8 +33,7 @@ CYCLES = 5  # of an endless call, before it is woken
 
 def test_the_victim_and_this_list_agree(victims: Victims) -> None:
     listed = subprocess.run([str(victims.path("ctl_calls")), "list"], capture_output=True, text=True, check=True)
-    kinds = {name: "timed" if kind == "socket" else kind for name, kind in NAMES.items()}
-    assert dict(line.split() for line in listed.stdout.splitlines()) == kinds
+    assert dict(line.split() for line in listed.stdout.splitlines()) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,11 +45,6 @@ def test_a_call_never_learns_of_it(victims: Victims, started: list[Victim], engi
         while not victim.has_spoken():
             with possess(victim.pid, engine=engine):
                 pass
-    elif NAMES[name] == "socket":
-        for _ in range(CYCLES):
-            possession = possess(victim.pid, engine=engine)
-            assert any("belongs to the socket" in remark for remark in possession.remarks)
-            possession.release()
     else:
         for _ in range(CYCLES):
             with possess(victim.pid, engine=engine):
