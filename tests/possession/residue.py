@@ -54,7 +54,7 @@ def look(pid: int) -> Look:
         tuple(descriptors),
         tuple(sorted(task.name for task in (place / "task").iterdir())),
         tuple(f"{name} {fields[name]}" for name in SIGNAL_FIELDS),
-        int(fields.get("VmRSS", "0 kB").split()[0]),
+        int(fields.get("RssAnon", "0 kB").split()[0]),
     )
 
 

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from eudaemon.possession.errors import PossessionError, Vanished
 from eudaemon.possession.look import TIMEVAL, Look, look, socket_of, times_slept
 from eudaemon.possession.ptrace import Kernel
-from eudaemon.possession.restart import Row
 from eudaemon.possession.stops import Why
 from eudaemon.possession.tracee import Thread
 
@@ -35,23 +34,22 @@ class Issued:
     """A call that we have issued again: until when it waits, and how it is recognised."""
 
     call: int
-    argument: int
+    descriptor: int
     until_s: float
-    at_s: float  # when it began to wait
-    slept: int = 0  # how often the thread had gone to sleep then; 0: that was not seen
+    at_s: float = 0.0  # when it began to wait
+    slept: int = 0  # how often the thread had gone to sleep then
 
-    def is_it(self, seen: Look, row: Row, ran_s: float, slept: int) -> bool:
+    def is_it(self, seen: Look, ran_s: float, slept: int) -> bool:
         """Whether this is what a thread still waits in, that last ran then and has slept so often."""
-        same = (self.call, self.argument) == (seen.call, seen.arguments[row.argument])
-        return same and self.slept in (0, slept) and ran_s < self.at_s + _NOT_RUN_S
+        same = (self.call, self.descriptor, self.slept) == (seen.call, seen.arguments[0], slept)
+        return same and ran_s < self.at_s + _NOT_RUN_S
 
 
 # By process and thread. What a socket's deadline was, nobody else can tell once the call has been issued again.
 _ISSUED: dict[tuple[int, int], Issued] = {}
 
 
-def remember(pid: int, tid: int, issued: Issued) -> None:
-    """Keep in mind what a thread has been sent back to."""
+def _remember(pid: int, tid: int, issued: Issued) -> None:
     if len(_ISSUED) > _REMEMBERED_MAX:
         _ISSUED.clear()
     _ISSUED[pid, tid] = issued
@@ -92,7 +90,7 @@ class Limits:
             return
         with ExitStack() as stack:
             with suppress(OSError, PossessionError):
-                peer = stack.enter_context(socket_of(self._kernel, self._pid, issued.argument))
+                peer = stack.enter_context(socket_of(self._kernel, self._pid, issued.descriptor))
                 timeout = peer.getsockopt(socket.SOL_SOCKET, option, TIMEVAL.size)
                 left_us = int(max(0.0, issued.until_s - time.monotonic()) * 1e6) + _SLACK_US
                 peer.setsockopt(socket.SOL_SOCKET, option, TIMEVAL.pack(*divmod(left_us, 1_000_000)))
@@ -103,7 +101,7 @@ class Limits:
             return
         self.keep(thread)
         issued.at_s, issued.slept = time.monotonic(), times_slept(self._pid, thread.tid)
-        remember(self._pid, thread.tid, issued)
+        _remember(self._pid, thread.tid, issued)
 
     def keep(self, thread: Thread) -> None:
         """Remember a thread that runs on and is seized all the same."""

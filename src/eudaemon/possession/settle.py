@@ -17,7 +17,7 @@ from pathlib import Path
 
 from eudaemon.possession import restart
 from eudaemon.possession.homeward import RED_ZONE
-from eudaemon.possession.limits import Issued, Limits, remember, remembered
+from eudaemon.possession.limits import Issued, Limits, remembered
 from eudaemon.possession.look import Look, eintr_row, look, piecemeal, remaining_s, times_slept, waited_s
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
@@ -67,7 +67,7 @@ class Settler:
         waited = waited_s(self._pid, tid)
         now_s = time.monotonic()
         issued = remembered(self._pid, tid)
-        if issued and issued.is_it(seen, row, now_s - (waited or 0.0), slept):
+        if row.option is not None and issued and issued.is_it(seen, now_s - (waited or 0.0), slept):
             return Waiting(seen, row, issued.until_s, True, slept)
         left_s = remaining_s(row, seen, self._memory, timeout_s, waited or 0.0)
         return Waiting(seen, row, None if left_s is None else now_s + left_s, waited is not None, slept)
@@ -167,11 +167,8 @@ class Settler:
             place = (registers.rsp - RED_ZONE - _CLEARANCE_BYTES) & -16
             self._memory.write(place, struct.pack("<qq", int(left_s), round(left_s % 1 * 1e9)))
             setattr(registers, row.register, place)
-        issued = Issued(registers.call, getattr(registers, row.register), waiting.until_s, now_s)
         if row.option is not None:
-            self.limits.set(tid, row.option, issued)
-        else:
-            remember(self._pid, tid, issued)
+            self.limits.set(tid, row.option, Issued(registers.call, registers.rdi, waiting.until_s))
         if not waiting.is_exact:
             self._remark(f"{row.name} of thread {tid} waits its whole timeout again: no scheduler statistics")
 
