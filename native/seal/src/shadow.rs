@@ -14,14 +14,14 @@
 //! | flags dead | `cmp gs:[op], 0; jne` |
 //! | flags live | `mov [saved],rcx; mov rcx, gs:[op]; jrcxz` |
 //! | under `fs:` | the same, the thread's base being part of the displacement; in a thread that changes it, `rdfsbase rcx` first |
-//! | repetitions, states of more than 64 bytes | the engine does it |
+//! | repetitions, states of more than 64 bytes, `xlat`, bits beside their operand | the engine does it |
 //!
 //! The low bits of the base are not zero: an application address and its tag's would otherwise compete for the same place in the first-level
 //! cache and in the store queue (1.15 against 5 times).
 //!
 //! Not followed: the elements of gathers and scatters.
 
-use iced_x86::{Instruction, Mnemonic, OpAccess, Register, UsedMemory};
+use iced_x86::{Instruction, Mnemonic, OpAccess, OpKind, Register, UsedMemory};
 
 use crate::abi::{Context, RAX, RCX, RDI, RSI, mapping};
 use crate::cache::ExitKind;
@@ -150,36 +150,61 @@ fn is_repeated(instruction: &Instruction) -> bool {
     instruction.is_string_instruction() && (instruction.has_rep_prefix() || instruction.has_repne_prefix())
 }
 
+// Whether it is about a bit that may lie beside its operand, as far as a register says.
+fn is_bit_string(instruction: &Instruction) -> bool {
+    matches!(instruction.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc)
+        && instruction.op1_kind() == OpKind::Register
+}
+
+// How far from its operand the word of that bit lies.
+fn beside(context: &Context, instruction: &Instruction) -> u64 {
+    let register = instruction.op1_register();
+    let bit = value(context, register).filter(|_| is_bit_string(instruction)).unwrap_or(0);
+    match register.size() {
+        2 => (i64::from(bit as i16 >> 4) * 2) as u64,
+        4 => (i64::from(bit as i32 >> 5) * 4) as u64,
+        _ => ((bit as i64 >> 6) * 8) as u64,
+    }
+}
+
 /// Whether the tags for an instruction are the engine's to see to.
 pub fn is_for_engine(instruction: &Instruction, used: &[UsedMemory]) -> bool {
     let mut touched = used.iter().filter(|memory| touches(memory)).peekable();
-    let repeats = touched.peek().is_some() && is_repeated(instruction);
-    repeats || touched.any(|memory| !(1..=OPERAND_BYTES_MAX).contains(&memory.memory_size().size()))
+    let by_part = is_bit_string(instruction) || instruction.mnemonic() == Mnemonic::Xlatb; // of a register that the plan knows as a whole
+    let apart = touched.peek().is_some() && (is_repeated(instruction) || by_part);
+    apart || touched.any(|memory| !(1..=OPERAND_BYTES_MAX).contains(&memory.memory_size().size()))
 }
 
 /// See to the tags for the instruction at `context.rip`: clear those of what it writes. Answers whether anything that it reads has one.
 pub fn follow(context: &Context, instruction: &Instruction, used: &[UsedMemory]) -> bool {
     const DIRECTION: u64 = 0x400;
     let mut tagged = false;
+    let aside = beside(context, instruction);
     let touched = || {
-        let place = |memory: &UsedMemory| memory.virtual_address(0, |register, _, _| value(context, register));
+        let value = |register, _, _| value(context, register);
+        let place = move |memory: &UsedMemory| Some(memory.virtual_address(0, value)?.wrapping_add(aside));
         used.iter().filter(|memory| touches(memory)).filter_map(move |memory| Some((memory, place(memory)?)))
     };
     let count = if is_repeated(instruction) { repetitions(context, instruction, touched().map(|(_, at)| at)) } else { 1 };
-    for (memory, address) in touched().filter(|_| count != 0) {
-        let size = match memory.memory_size().size() as u64 {
-            0 if is_repeated(instruction) => instruction.memory_size().size() as u64,
-            0 => sys::vector_bytes(),
-            size => size,
-        };
-        let bytes = size.saturating_mul(count).min(WINDOW_BYTES);
-        let back = is_repeated(instruction) && context.rflags & DIRECTION != 0;
-        let low = if back { address.wrapping_sub(bytes - size) } else { address };
-        if reads(memory.access()) {
-            tagged |= any_tag(low, bytes);
-        } else {
-            clear_tags(low, bytes);
-        }
+    let back = is_repeated(instruction) && context.rflags & DIRECTION != 0;
+    let ranges = |reading: bool| {
+        let wanted = touched().filter(move |(memory, _)| count != 0 && reads(memory.access()) == reading);
+        wanted.map(move |(memory, address)| {
+            let size = match memory.memory_size().size() as u64 {
+                0 if is_repeated(instruction) => instruction.memory_size().size() as u64,
+                0 => sys::vector_bytes(),
+                size => size,
+            };
+            let bytes = size.saturating_mul(count).min(WINDOW_BYTES);
+            (if back { address.wrapping_sub(bytes - size) } else { address }, bytes)
+        })
+    };
+    // What is written may lie over what is read, and iced may name it first.
+    for (low, bytes) in ranges(true) {
+        tagged |= any_tag(low, bytes);
+    }
+    for (low, bytes) in ranges(false) {
+        clear_tags(low, bytes);
     }
     tagged
 }
@@ -236,6 +261,7 @@ fn value(context: &Context, register: Register) -> Option<u64> {
     match register {
         Register::FS => Some(sys::fs_base()),
         Register::DS | Register::ES | Register::SS | Register::CS | Register::GS => Some(0),
+        Register::AL => Some(context.regs[RAX] & 0xff), // of xlat
         Register::ESI => Some(context.regs[RSI] & 0xffff_ffff),
         Register::EDI => Some(context.regs[RDI] & 0xffff_ffff),
         _ => number(register).map(|n| context.regs[usize::from(n)]),

@@ -1,7 +1,13 @@
 //! Completeness of the shadow's tests: what a program touches that has a tag, the engine is told of, however the tests are placed and merged.
 //!
-//! Generated programs run with random tags, once translated an instruction at a time (nothing can be moved or merged then) and once as
-//! usual. Tagged reads must be as many, and the tags that are left the same; a program must do what it does natively.
+//! *By counting.* Generated programs of every kind of instruction run with random tags, once translated an instruction at a time (nothing
+//! can be moved or merged then) and once as usual. Tagged reads must be as many, and the tags that are left the same; a program must do
+//! what it does natively.
+//!
+//! *By place.* Programs whose addresses move (`traced/moving.rs`) are stepped natively, so each access is known. For each one byte of it gets
+//! a tag, or all but that one, or its neighbours do: the engine must be entered at every instruction that touches a tag, and wherever it is
+//! entered, registers, memory and the flags that are read later on must be what they are natively at that instruction. Without tags it
+//! must not be entered.
 //!
 //! ```text
 //!   MODE=shadow COUNT=n SEED=n ONLY=n TRACE=1 cargo test --release --test tags -- --nocapture
@@ -9,6 +15,7 @@
 
 mod generate;
 mod inside;
+mod traced;
 
 use generate::Dice;
 use generate::processor;
@@ -106,4 +113,197 @@ fn nothing_that_has_a_tag_is_touched_unseen() {
     });
     println!("{reads} tagged reads");
     assert!(wrong == 0 && reads != 0);
+}
+
+// ---- addresses that move
+
+const MOVING: u64 = 1500;
+const MOVING_ITEMS: u64 = 40;
+const AROUND: u64 = 24;
+
+/// What the engine is to be told of, if these bytes have tags.
+struct Expected {
+    told: Vec<usize>, // the instructions that touch one
+    reads: u64,
+    left: Vec<u64>,
+}
+
+fn expect(executed: &[traced::Executed], tagged: &[u64]) -> Expected {
+    let mut left: Vec<u64> = tagged.to_vec();
+    let (mut told, mut reads) = (Vec::new(), 0);
+    for (at, one) in executed.iter().enumerate() {
+        let holds = |a: &traced::Access, byte: u64| byte.wrapping_sub(a.address) < a.bytes;
+        let touched = one.accesses.iter().any(|a| left.iter().any(|&byte| holds(a, byte)));
+        if touched {
+            told.push(at);
+            let mut accesses = one.accesses.clone();
+            accesses.sort_by_key(|access| !access.reads);
+            let mut read = false;
+            for access in &accesses {
+                read |= access.reads && left.iter().any(|&byte| holds(access, byte));
+                left.retain(|&byte| access.reads || !holds(access, byte));
+            }
+            reads += u64::from(read);
+        }
+    }
+    Expected { told, reads, left }
+}
+
+// Find the exits among the native states, in order; answer which these are, or what is wrong.
+fn places(executed: &[traced::Executed], exits: &[traced::Exit]) -> Result<Vec<usize>, String> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    for exit in exits {
+        let same = |one: &traced::Executed| {
+            let (a, b) = (&one.before, &exit.state);
+            let flags = one.live | traced::DIRECTION;
+            a.rip == b.rip && a.regs == b.regs && a.memory == b.memory && a.flags & flags == b.flags & flags
+        };
+        let Some(at) = (from..executed.len()).find(|&at| same(&executed[at])) else {
+            let like = executed[from..].iter().find(|one| one.before.rip == exit.state.rip);
+            let natively = like.map(|one| (one.before, one.live));
+            return Err(format!("an exit in a state that there never is: {:x?}, natively {natively:x?}", exit.state));
+        };
+        found.push(at);
+        from = at + 1;
+    }
+    Ok(found)
+}
+
+struct Watched<'a> {
+    world: &'a mut World,
+    inside: &'a mut Inside,
+    entry: u64,
+    executed: Vec<traced::Executed>,
+    native: world::Outcome,
+}
+
+impl Watched<'_> {
+    // Run with tags on these bytes; answer what is wrong.
+    fn run(&mut self, tagged: &[u64]) -> Result<(), String> {
+        let expected = expect(&self.executed, tagged);
+        tagged.iter().for_each(|&byte| shadow::set_tags(byte, 1, 1));
+        let before = self.inside.context.tagged_reads;
+        traced::exits();
+        let outcome = self.world.run_inside(self.inside, self.entry);
+        let exits = traced::exits();
+        let reads = self.inside.context.tagged_reads - before;
+        let left: Vec<u64> = tagged.iter().copied().filter(|&byte| shadow::any_tag(byte, 1)).collect();
+        tagged.iter().for_each(|&byte| shadow::set_tags(byte, 1, 0));
+        if tagged.is_empty() && exits.iter().any(|exit| exit.tagged) {
+            return Err("an exit without tags".to_string());
+        }
+        let at = places(&self.executed, &exits)?;
+        if let Some(missed) = expected.told.iter().find(|told| !at.contains(told)) {
+            let state = &self.executed[*missed];
+            return Err(format!("not told of {:x}, which touches {:x?}", state.before.rip, state.accesses));
+        }
+        let same = outcome.regs == self.native.regs && outcome.flags == self.native.flags && outcome.fault.is_none();
+        if !same || outcome.memory != self.native.memory || tagged.is_empty() && outcome.vectors != self.native.vectors {
+            return Err(format!("another end: {:?}", self.world.differences(&self.native, &outcome)));
+        }
+        if reads != expected.reads {
+            return Err(format!("{reads} tagged reads instead of {}", expected.reads));
+        }
+        if left != expected.left {
+            return Err(format!("tags are left on {left:x?} instead of {:x?}", expected.left));
+        }
+        Ok(())
+    }
+
+    // Without tags; then one byte of each access, all but that one, and its neighbours.
+    fn all(&mut self, dice: &mut Dice) -> Result<u64, String> {
+        self.run(&[])?;
+        let accesses: Vec<traced::Access> = self.executed.iter().flat_map(|one| one.accesses.clone()).collect();
+        let mut runs = 0;
+        for access in accesses {
+            let all = access.address..access.address + access.bytes;
+            // The ends, where pieces are joined, more often than what is between.
+            let chosen = match dice.below(3) {
+                0 => all.start,
+                1 => all.end - 1,
+                _ => all.start + dice.below(access.bytes),
+            };
+            let around: Vec<u64> = (all.start - AROUND..all.end + AROUND).filter(|byte| !all.contains(byte)).collect();
+            let mut sets = vec![vec![chosen]];
+            if access.bytes > 1 && dice.chance(50) {
+                sets.push(all.filter(|&byte| byte != chosen).collect());
+            }
+            if dice.chance(20) {
+                sets.push(around);
+            }
+            for tagged in sets {
+                self.run(&tagged).map_err(|wrong| format!("tags on {tagged:x?}: {wrong}"))?;
+                runs += 1;
+            }
+        }
+        Ok(runs)
+    }
+}
+
+fn fs_base() -> u64 {
+    let base: u64;
+    // SAFETY: reads a register.
+    unsafe { core::arch::asm!("rdfsbase {}", out(reg) base) };
+    base
+}
+
+#[test]
+fn every_access_is_told_of_where_it_is() {
+    if inside::mode() != abi::mode::SHADOW {
+        return;
+    }
+    let seed = setting("SEED").unwrap_or(SEED);
+    let only = setting("ONLY");
+    let (mut wrong, mut runs, mut instructions, mut abandoned) = (0, 0, 0, 0);
+    inside::with(inside::mode(), |inside| {
+        let mut world = World::new();
+        for number in 0..setting("COUNT").unwrap_or(MOVING) {
+            if only.is_some_and(|o| o != number) {
+                continue;
+            }
+            let mut dice = Dice::new(seed, number);
+            world.shuffle(&mut dice);
+            let base = generate::world::CODE[dice.below(3) as usize].begin + 0x100 + dice.below(64);
+            let avx512 = sys::vector_features() & 0xe0 == 0xe0;
+            let moves_fs = number % 16 == 15;
+            let wish = traced::moving::Wish { items: 3 + dice.below(MOVING_ITEMS), avx512, moves_fs };
+            let text = traced::moving::write(&mut world, &mut dice, base, fs_base(), wish);
+            world.write_code(base, &text.bytes);
+            let range = base..text.here() - 8; // behind it is where it leaves to
+            let program = generate::program::Program { entry: base, texts: vec![text] };
+            if setting("TRACE").is_some() {
+                println!("ONLY={number}\n{}", program.listing());
+            }
+            let native = world.run_natively(base);
+            if traced::run_natively(&mut world, base, range, true) != 0 {
+                abandoned += 1;
+                continue;
+            }
+            let (executed, unknown) = traced::executed(fs_base());
+            instructions += executed.len();
+            inside.flush();
+            inside.service().with(|thread| {
+                thread.fs_changes = false;
+                thread.scratch.most = if number % 8 == 7 { 1 + dice.below(12) as usize } else { usize::MAX };
+            });
+            let mut watched = Watched { world: &mut world, inside, entry: base, executed, native };
+            let outcome = match unknown.first() {
+                Some(unknown) => Err(unknown.clone()),
+                None => watched.all(&mut dice),
+            };
+            match outcome {
+                Ok(more) => runs += more,
+                Err(what) => {
+                    wrong += 1;
+                    println!("---- SEED={seed} ONLY={number}: {what}\n{}", program.listing());
+                }
+            }
+            if wrong > 3 {
+                break;
+            }
+        }
+    });
+    println!("{runs} runs with tags, {instructions} instructions natively, {abandoned} programs abandoned");
+    assert_eq!(wrong, 0);
 }

@@ -71,14 +71,14 @@ impl Text {
     }
 
     /// Write a branch with a rel32 to be filled in by `land`; answer where it ends.
-    fn branch(&mut self, opcode: &[u8]) -> usize {
+    pub fn branch(&mut self, opcode: &[u8]) -> usize {
         let mut bytes = opcode.to_vec();
         bytes.extend_from_slice(&[0; 4]);
         self.raw(&bytes);
         self.bytes.len()
     }
 
-    fn land(&mut self, end: usize) {
+    pub fn land(&mut self, end: usize) {
         let distance = (self.bytes.len() - end) as i32;
         self.bytes[end - 4..end].copy_from_slice(&distance.to_le_bytes());
     }
