@@ -138,32 +138,38 @@ def withdraw(planted: Planted) -> int:
 
 
 def _end_pieces(leaving: Leaving) -> None:
-    """Let whoever is in the middle of a call that moves in pieces end it first; all the others run meanwhile."""
+    """Let whoever is in the middle of a call that moves in pieces end it first; all the others run meanwhile.
+
+    Meanwhile others may come into the middle of one. Who has parked stands until all have.
+    """
     seizure, target = leaving.seizure, leaving.planted.target
-    leaving.read_contexts()
-    middle = [
-        thread
-        for tid, thread in seizure.threads.items()
-        if (context := leaving.contexts.get(tid)) is not None and any(context.get("moved", "cut"))
-    ]
-    if not middle:
-        return
-    for thread in middle:
-        leaving.contexts[thread.tid].set("request", target.abi["request::PARK"])
-    for thread in seizure.threads.values():
-        thread.put_back()
-    seizure.detach(kept=middle)
-    for thread in middle:
-        seizure.let_run(thread)
     until_s = time.monotonic() + PIECES_S_MAX
-    for thread in middle:
-        try:
-            while not _has_parked(leaving, thread, until_s):
-                target.settler.limits.attend()
-        except Vanished:
-            seizure.forget(thread)
-    seizure.began_ns = time.monotonic_ns()
-    leaving.seize()
+    while middle := _in_pieces(leaving):
+        for thread in middle:
+            leaving.contexts[thread.tid].set("request", target.abi["request::PARK"])
+        parked = [thread for tid, thread in seizure.threads.items() if tid in leaving.home]
+        for thread in leaving.unresolved():
+            thread.put_back()
+        seizure.detach(kept=[*middle, *parked])
+        for thread in middle:
+            seizure.let_run(thread)
+        for thread in middle:
+            try:
+                while not _has_parked(leaving, thread, until_s):
+                    target.settler.limits.attend()
+            except Vanished:
+                seizure.forget(thread)
+        seizure.began_ns = time.monotonic_ns()
+        leaving.seize()
+
+
+def _in_pieces(leaving: Leaving) -> list[Thread]:
+    leaving.read_contexts()
+    return [
+        thread
+        for thread in leaving.unresolved()
+        if (context := leaving.contexts.get(thread.tid)) is not None and any(context.get("moved", "cut"))
+    ]
 
 
 def _has_parked(leaving: Leaving, thread: Thread, until_s: float) -> bool:
