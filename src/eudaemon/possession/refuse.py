@@ -42,9 +42,29 @@ class Door:
         return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
 
     @cached_property
+    def stat(self) -> list[str]:
+        """Return `/proc/PID/stat` from its third field on."""
+        return self._read("stat").rpartition(")")[2].split()
+
+    @property
     def flags(self) -> int:
         """Return the kernel's flags of the task."""
-        return int(self._read("stat").rpartition(")")[2].split()[6])
+        return int(self.stat[6])
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it only waits for its parent to notice. A thread may run on after the first has ended."""
+        if not self.status["State"].startswith(("Z", "X")):
+            return False
+        try:
+            tasks = list((self.folder / "task").iterdir())
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        for task in tasks:
+            with suppress(FileNotFoundError, ProcessLookupError):  # one that ends meanwhile
+                if "VmSize:" in (task / "status").read_text():
+                    return False
+        return True
 
     def _read(self, name: str) -> str:
         try:
@@ -119,13 +139,8 @@ def _task(door: Door) -> Iterator[Reason]:
         yield f"process {door.pid} is a thread of the kernel", "name a program's process"
     elif int(door.status.get("Tgid", door.pid)) != door.pid:
         yield f"{door.pid} is a thread of process {door.status['Tgid']}", f"name the process: {door.status['Tgid']}"
-    elif door.status["State"].startswith(("Z", "X")) and not _lives(door):
+    elif door.has_ended:
         yield f"process {door.pid} has ended and waits for its parent to notice", "nothing is left of it to possess"
-
-
-def _lives(door: Door) -> bool:
-    """Whether a thread runs on after the first has ended."""
-    return any("VmSize:" in (task / "status").read_text() for task in (door.folder / "task").iterdir())
 
 
 def _tracer(door: Door) -> Iterator[Reason]:
