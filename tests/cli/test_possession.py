@@ -13,7 +13,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from eudaemon.possession import refuse
 from eudaemon.possession.engine import BUILT
+from eudaemon.possession.ptrace import Kernel
 
 COMMAND = [sys.executable, "-m", "eudaemon"]
 
@@ -144,6 +146,67 @@ def test_a_pid_counts_once(sleeper: int) -> None:
 def test_doctor_looks_at_a_process(sleeper: int) -> None:
     findings = json.loads(run("doctor", str(sleeper), "--json").stdout)
     assert {"what": f"process {sleeper}"[:14], "state": "good", "says": "sleep can be possessed", "do": ""} in findings
+
+
+def test_doctor_says_that_it_is_possessed_already(sleeper: int) -> None:
+    assert run("possess", str(sleeper), "--detach").returncode == 0
+    done = run("doctor", str(sleeper))
+    assert done.returncode == 1
+    assert f"process {sleeper} is possessed already" in done.stdout
+    assert run("release", str(sleeper)).returncode == 0
+
+
+def test_status_of_one_that_is_not_possessed_is_the_error_alone(sleeper: int) -> None:
+    done = run("status", str(sleeper), "--watch")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"eudaemon: process {sleeper} is not possessed\n"
+
+
+@pytest.mark.parametrize("every", ["0", "-1", "nan", "inf", "x"])
+def test_a_pause_is_a_length_of_time(every: str) -> None:
+    done = run("status", "--watch", "--every", every)
+    assert done.returncode == 2
+    assert "is no number of seconds" in done.stderr
+
+
+def test_without_rights_it_is_said_what_may_not_be_looked_into(sleeper: int) -> None:
+    def words(*words: str) -> subprocess.CompletedProcess[str]:
+        # Python may lie where only root may read: all is loaded by a first turn.
+        code = f"import os, sys; from eudaemon import cli; cli.main({list(words)!r}); print('mark', flush=True); "
+        code += f"os.setgid(65534); os.setuid(65534); sys.exit(cli.main({list(words)!r}))"
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    done = words("status", str(sleeper))
+    assert (done.returncode, done.stdout) == (3, "mark\n"), done.stderr
+    assert f"process {sleeper} may not be looked into" in done.stderr
+    assert "run as root" in done.stderr
+    assert "may not be looked into" in words("status").stderr
+
+
+def test_doctor_says_what_may_not_be_looked_into(sleeper: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_maps(pid: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(refuse, "read_maps", read_maps)
+    ((reason, do),) = refuse.reasons(sleeper)
+    assert reason == f"process {sleeper} may not be looked into"
+    assert "run as root" in do
+
+
+def test_signs_are_no_reason_to_fail(sleeper: int) -> None:
+    surroundings = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*COMMAND, "doctor", str(sleeper)], capture_output=True, timeout=60, env=surroundings)
+    assert b"Traceback" not in done.stderr
+    assert b"can be possessed" in done.stdout
+
+
+def test_release_says_who_traces(sleeper: int) -> None:
+    assert run("possess", str(sleeper), "--detach").returncode == 0
+    kernel = Kernel()
+    kernel.seize(sleeper, 0)
+    done = run("release", str(sleeper))
+    assert done.returncode == 3
+    assert f"eudaemon: process {sleeper} is traced by" in done.stderr
 
 
 def test_what_is_wrong_is_said_with_what_to_do() -> None:

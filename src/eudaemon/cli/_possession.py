@@ -8,11 +8,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, TextIO
 
 from eudaemon.possession import PossessionError, Refused, Vanished, adopt
 from eudaemon.possession.abi import Abi
+from eudaemon.possession.errors import OperationFailed
+from eudaemon.possession.refuse import Door, traced
 from eudaemon.possession.status import Family, Status
 
 COLUMNS = ("pid", "name", "mode", "threads", "fragments", "cache", "frozen", "since", "trouble")
@@ -39,6 +42,10 @@ def say(line: str, where: TextIO | None = None) -> bool:
 
 def tell(pid: int, error: PossessionError) -> None:
     """Say on standard error what went wrong with a process, and what to do."""
+    if isinstance(error, OperationFailed):  # most often as there can be but one tracer
+        with suppress(PossessionError):
+            reason, do = next(traced(Door(pid)), (error.reason, error.do))
+            error = Refused(reason, do)
     about = "" if str(pid) in error.reason else f"process {pid}: "
     say(f"eudaemon: {about}{error.reason}", sys.stderr)
     if error.do:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.errors import PossessionError, Vanished
-from eudaemon.possession.mailbox import Mailbox, find_mailbox
+from eudaemon.possession.mailbox import Mailbox, candidates, find_mailbox
 from eudaemon.possession.maps import read_maps
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.plant import inner_pid
@@ -45,10 +44,29 @@ class Status:
     tagged_reads: int
 
 
+class Hidden(PossessionError):  # noqa: N818  # a lack of rights, not a fault
+    """The process may not be looked into by us."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(f"process {pid} may not be looked into", "run as root: sudo eudaemon …")
+
+
 def status_of(pid: int, abi: Abi) -> Status | None:
-    """Return the status of a process; None if it is not possessed. Raises `Vanished` if there is no such process."""
-    areas = read_maps(pid)
-    memory = Memory(Kernel(), pid)
+    """Return the status of a process; None if it is not possessed.
+
+    Raises `Vanished` if there is no such process, `Hidden` if we may not know.
+    """
+    try:
+        areas = list(candidates(read_maps(pid)))
+        if not areas:
+            return None
+        memory = Memory(Kernel(), pid)
+    except PermissionError:
+        raise Hidden(pid) from None
+    except Vanished:
+        raise
+    except PossessionError:
+        raise Hidden(pid) from None
     try:
         address = find_mailbox(areas, memory, abi)
         return None if address is None else _status(pid, Mailbox(memory, abi, address))
@@ -56,12 +74,19 @@ def status_of(pid: int, abi: Abi) -> Status | None:
         memory.close()
 
 
-def possessed(abi: Abi) -> Iterator[Status]:
-    """Yield the status of every possessed process that we may look into, by pid."""
+def possessed(abi: Abi, hidden: list[int] | None = None) -> Iterator[Status]:
+    """Yield the status of every possessed process, by pid. Those that may not be looked into are added to `hidden`."""
     pids = sorted(int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit())
     for pid in pids:
-        with suppress(PossessionError, OSError):
-            if (found := status_of(pid, abi)) is not None:
+        try:
+            found = status_of(pid, abi)
+        except Hidden:
+            if hidden is not None:
+                hidden.append(pid)
+        except (PossessionError, OSError):
+            pass  # it has ended, or is changing just now
+        else:
+            if found is not None:
                 yield found
 
 
