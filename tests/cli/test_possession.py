@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from eudaemon.possession import refuse
+from eudaemon.possession import adopt, possess, refuse
 from eudaemon.possession.engine import BUILT
 from eudaemon.possession.ptrace import Kernel
 
@@ -207,6 +207,14 @@ def test_release_says_who_traces(sleeper: int) -> None:
     done = run("release", str(sleeper))
     assert done.returncode == 3
     assert f"eudaemon: process {sleeper} is traced by" in done.stderr
+
+
+def test_wrong_arguments_touch_nothing(sleeper: int) -> None:
+    with pytest.raises(ValueError, match="mode 'x' is none of none, shadow"):
+        possess(sleeper, mode="x")
+    for verb in (possess, adopt):
+        with pytest.raises(TypeError, match="a pid is a number"):
+            verb(str(sleeper))  # type: ignore[operator]
 
 
 def test_what_is_wrong_is_said_with_what_to_do() -> None:
