@@ -130,11 +130,23 @@ def test_it_ends_when_another_program_is_executed(forking: subprocess.Popen[str]
         assert process.wait(30) == 3
 
 
+def test_a_watch_ends_with_its_process(sleeper: int) -> None:
+    assert run("possess", str(sleeper), "--detach").returncode == 0
+    command = [*COMMAND, "status", str(sleeper), "--watch", "--every", "0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.kill(sleeper, signal.SIGKILL)
+        _, said = process.communicate(timeout=30)
+    assert said == f"eudaemon: process {sleeper} is not possessed\n" or f"process {sleeper} has ended" in said
+
+
 def test_nobody_stays_possessed_if_nobody_listens(sleeper: int) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*COMMAND, "possess", str(sleeper)], stdout=full, stderr=subprocess.PIPE, timeout=60)
-    assert done.returncode == 3
-    assert done.stderr == b""
+        for words in ("status",), ("possess", str(sleeper)):
+            done = subprocess.run([*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, timeout=60)
+            assert done.returncode == 3
+            assert b"Traceback" not in done.stderr
     assert run("status", str(sleeper)).returncode == 1
 
 

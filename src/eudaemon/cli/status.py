@@ -13,7 +13,7 @@ from eudaemon.cli._possession import add_pids, say, table, tell, values
 from eudaemon.possession import PossessionError
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.engine import load_engine
-from eudaemon.possession.status import Status, possessed, status_of
+from eudaemon.possession.status import Status, possessed, rights, status_of
 
 HELP = """\
 Show the possessed processes: mode, threads, what has been translated, how long they stood when they were possessed, and
@@ -50,25 +50,32 @@ def run(arguments: argparse.Namespace) -> int:
     except PossessionError as error:
         print(f"eudaemon: {error.reason}\n  → {error.do}", file=sys.stderr)
         return FAILED
+    pids: list[int] = list(dict.fromkeys(arguments.pids))
+    is_first, code = True, DONE
     while True:
-        code, found = _look(arguments.pids, abi)
-        if found or not arguments.pids or arguments.json:
-            print("\n".join(_lines(arguments, found)), flush=True)
+        now, found = _look(pids, abi, is_first=is_first)
+        code = max(code, now)
+        shown = found or not arguments.pids or arguments.json
+        if shown and not say("\n".join(_lines(arguments, found))):
+            return FAILED
         if not arguments.watch or (arguments.pids and not found):
             return code
+        if arguments.pids:
+            pids = [status.pid for status in found]  # of the others it has been said
+        is_first = False
         time.sleep(arguments.every)
 
 
-def _look(pids: list[int], abi: Abi) -> tuple[int, list[Status]]:
+def _look(pids: list[int], abi: Abi, *, is_first: bool) -> tuple[int, list[Status]]:
     hidden: list[int] = []
     if not pids:
         found = list(possessed(abi, hidden))
-        if hidden:
+        if hidden and is_first:
             these = f"{len(hidden)} processes" if hidden[1:] else f"process {hidden[0]}"
-            say(f"eudaemon: {these} may not be looked into\n  → run as root: sudo eudaemon …", sys.stderr)
+            say(f"eudaemon: {these} may not be looked into\n  → {rights()}", sys.stderr)
         return DONE, found
     code, found = DONE, []
-    for pid in dict.fromkeys(pids):
+    for pid in pids:
         try:
             status = status_of(pid, abi)
         except PossessionError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,14 @@ class Hidden(PossessionError):  # noqa: N818  # a lack of rights, not a fault
     """The process may not be looked into by us."""
 
     def __init__(self, pid: int) -> None:
-        super().__init__(f"process {pid} may not be looked into", "run as root: sudo eudaemon …")
+        super().__init__(f"process {pid} may not be looked into", rights())
+
+
+def rights() -> str:
+    """Return how one comes to see more."""
+    if os.geteuid():
+        return "run as root: sudo eudaemon …"
+    return "this root lacks the right to: run outside of the container, or with CAP_SYS_PTRACE"
 
 
 def status_of(pid: int, abi: Abi) -> Status | None:
