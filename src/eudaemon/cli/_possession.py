@@ -19,7 +19,7 @@ from eudaemon.possession.refuse import Door, traced
 from eudaemon.possession.status import Family, Status
 
 COLUMNS = ("pid", "name", "mode", "threads", "fragments", "cache", "frozen", "since", "trouble")
-_ROUNDS_MAX = 5
+_ROUNDS_MAX = 20
 
 
 def add_pids(parser: argparse.ArgumentParser, number: str = "+") -> None:
@@ -64,21 +64,27 @@ def fact(pid: int, did: str, frozen_ns: int, remarks: list[str], *, as_json: boo
 def release_children(pid: int, family: Family, abi: Abi, *, as_json: bool) -> tuple[list[str], bool]:
     """Release those whom a process forked while it was possessed, and theirs. Return the lines, and if all are free."""
     lines: list[str] = []
+    tried: set[int] = set()
     for _ in range(_ROUNDS_MAX):  # they may fork meanwhile
-        for child in family.living(abi):
+        new = [child.pid for child in family.living(abi) if child.pid not in tried]
+        if not new:
+            break
+        for child in new:
+            tried.add(child)
             try:
-                possession = adopt(child.pid)
+                possession = adopt(child)
                 possession.release()
+            except Vanished:
+                continue
             except PossessionError as error:
-                if not isinstance(error, Refused | Vanished):
-                    say(f"eudaemon: {error.reason}", sys.stderr)
-            else:
-                if not possession.is_gone:
-                    spent = possession.released_ns, possession.remarks
-                    lines.append(fact(child.pid, "released", *spent, as_json=as_json, child_of=pid))
-        left = [str(child.pid) for child in family.living(abi)]
-        if not left:
-            return lines, True
+                tell(child, error)
+                continue
+            if not possession.is_gone:
+                spent = possession.released_ns, possession.remarks
+                lines.append(fact(child, "released", *spent, as_json=as_json, child_of=pid))
+    left = [str(child.pid) for child in family.living(abi)]
+    if not left:
+        return lines, True
     if as_json:
         lines.append(json.dumps({"pid": pid, "did": "left", "children": [int(child) for child in left]}))
     else:

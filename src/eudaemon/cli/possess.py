@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
             if not is_to_stay:
                 vigil.release()
     if came is not None:
-        say(f"eudaemon: {came.name} came before all were possessed; those that were have been released", sys.stderr)
+        say(f"eudaemon: {came.name} came while they were being possessed, which has been undone", sys.stderr)
         return 128 + came
     return vigil.code if vigil.is_heard else FAILED
 

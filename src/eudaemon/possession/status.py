@@ -65,7 +65,10 @@ def status_of(pid: int, abi: Abi) -> Status | None:
     Raises `Vanished` if there is no such process, `Hidden` if we may not know.
     """
     try:
-        areas = list(candidates(read_maps(pid)))
+        mapped = read_maps(pid)
+        if not mapped and Door(pid).has_ended:
+            raise Vanished(f"process {pid} has ended")
+        areas = list(candidates(mapped))
         if not areas:
             return None
         memory = Memory(Kernel(), pid)
