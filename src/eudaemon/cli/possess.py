@@ -29,6 +29,9 @@ left in them, nor in the children that they have forked. It ends by itself when 
   eudaemon possess 4711 --for 10s               for ten seconds
   eudaemon possess 4711 --detach                and leave it so; later: eudaemon release 4711
 
+With --json `did` is possessed, released (`child_of`: with whom), gone (`why`: ended, executed, released), or left
+(`children`: who stay possessed).
+
 If this command is killed the processes stay possessed; `eudaemon status` shows them, `eudaemon release` lets them go.
 `eudaemon doctor PID` says beforehand whether it will work.
 The exit code is 0 if all were possessed and released (or left so, with --detach), 3 if not; 128 and the signal's number
@@ -48,7 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pids(parser)
     how_long = parser.add_mutually_exclusive_group()
     how_long.add_argument(
-        "--for", type=_length_s, dest="length_s", metavar="TIME", help="how long: 10s, 5min, 1h (default: until Ctrl-C)"
+        "--for",
+        type=_length_s,
+        dest="length_s",
+        metavar="TIME",
+        help="how long: 500ms, 10s, 5m, 1h; a bare number is seconds (default: until Ctrl-C)",
     )
     how_long.add_argument("--detach", action="store_true", help="leave them possessed and return")
     parser.add_argument(
