@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 done, and something was found or is missing; 2 wrong use o
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -35,6 +36,9 @@ DONE, FOUND, WRONG_USE, FAILED = 0, 1, 2, 3
 
 def main(arguments: Sequence[str] | None = None, **handed: object) -> int:
     """Run one command line; return the exit code. `handed` is for the command, besides what the line says."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            stream.reconfigure(errors="replace")  # `→` and `✓` are no reason to fail
     given = list(sys.argv[1:] if arguments is None else arguments)
     chosen = given[0] if given and given[0] in COMMANDS else None
     parser = make_parser(only=chosen)

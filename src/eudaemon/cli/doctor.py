@@ -21,7 +21,7 @@ from eudaemon.cli._possession import add_pids
 from eudaemon.confinement import landlock_version
 from eudaemon.possession import PossessionError, refuse
 from eudaemon.possession.engine import load_engine
-from eudaemon.possession.status import name_of
+from eudaemon.possession.status import name_of, status_of
 
 HELP = """\
 Look at this machine and say what Eudaemon can do on it, what it cannot, and what to do about that.
@@ -173,11 +173,15 @@ def _possession(_: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _processes(arguments: argparse.Namespace) -> Iterator[Finding]:
-    for pid in arguments.pids:
+    for pid in dict.fromkeys(arguments.pids):
+        found = []
         try:
+            abi = load_engine().abi  # or it is said that it is not built
             found = list(refuse.reasons(pid))
+            if not found and status_of(pid, abi) is not None:
+                found = [(f"process {pid} is possessed already", f"release it first: eudaemon release {pid}")]
         except PossessionError as error:
-            found = [(error.reason, error.do)]
+            found.append((error.reason, error.do))
         for reason, do in found:
             yield Finding(f"process {pid}"[:14], "missing", reason, do)
         if not found:

@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import re
 import signal
 import sys
 import time
-from types import FrameType
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from eudaemon.cli import DONE, FAILED
-from eudaemon.cli._possession import add_pids, duration, tell
+from eudaemon.cli._possession import add_pids, fact, release_children, say, tell
+from eudaemon.cli._stops import Stops, held_back
 from eudaemon.possession import MODES, Possession, PossessionError, Vanished, possess
+from eudaemon.possession.abi import Abi
+from eudaemon.possession.engine import load_engine
+from eudaemon.possession.maps import read_maps
+from eudaemon.possession.status import Family, Program, family_of, fate_of, program_of, status_of
 
 HELP = """\
 Move running processes, with all their threads, into the engine. They go on as before, only watched, until this command
-ends by Ctrl-C, by SIGTERM or because the time is over: then they run natively again, and nothing of it is left in them.
+ends by Ctrl-C, by SIGTERM or SIGHUP, or because the time is over: then they run natively again, and nothing of it is
+left in them, nor in the children that they have forked. It ends by itself when none of them is possessed any more.
 
   eudaemon possess $(pidof nginx)               until Ctrl-C
   eudaemon possess 4711 --for 10s               for ten seconds
   eudaemon possess 4711 --detach                and leave it so; later: eudaemon release 4711
 
+With --json `did` is possessed, released (`child_of`: with whom), gone (`why`: ended, executed, released), or left
+(`children`: who stay possessed).
+
 If this command is killed the processes stay possessed; `eudaemon status` shows them, `eudaemon release` lets them go.
 `eudaemon doctor PID` says beforehand whether it will work.
-The exit code is 0 if all were possessed (and released), 3 if not."""
+The exit code is 0 if all were possessed and released (or left so, with --detach), 3 if not; 128 and the signal's number
+if one came before all were possessed: then those that were are released."""
 
 _UNITS_S = {"ms": 0.001, "s": 1, "min": 60, "m": 60, "h": 3600, "": 1}
+_LOOK_S = 0.5  # how often it is looked whether they are possessed still
+_FATES = {
+    "ended": "has ended",
+    "executed": "has executed another program",
+    "released": "was released by somebody else",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pids(parser)
     how_long = parser.add_mutually_exclusive_group()
     how_long.add_argument(
-        "--for", type=_length_s, dest="length_s", metavar="TIME", help="how long: 10s, 5min, 1h (default: until Ctrl-C)"
+        "--for",
+        type=_length_s,
+        dest="length_s",
+        metavar="TIME",
+        help="how long: 500ms, 10s, 5m, 1h; a bare number is seconds (default: until Ctrl-C)",
     )
     how_long.add_argument("--detach", action="store_true", help="leave them possessed and return")
     parser.add_argument(
@@ -45,66 +66,132 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Possess, wait, release."""
-    signal.signal(signal.SIGTERM, _stop)
-    held: list[Possession] = []
-    code = DONE
-    try:
-        for pid in arguments.pids:
-            try:
-                possession = possess(pid, mode=arguments.mode)
-            except PossessionError as error:
-                tell(pid, error)
-                code = FAILED
-            else:
-                if possession.is_gone:
-                    code = FAILED
-                else:
-                    held.append(possession)
-                _say(arguments, possession, "gone" if possession.is_gone else "possessed", possession.frozen_ns)
-        if held and not arguments.detach:
-            _wait(arguments.length_s)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        if not arguments.detach:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C does not keep anyone from being released
-            code = max([code, *(_release(arguments, possession) for possession in held)])
-    return code
+    with held_back() as stops:
+        try:
+            vigil = _Vigil(load_engine().abi, as_json=arguments.json)
+        except PossessionError as error:
+            say(f"eudaemon: {error.reason}\n  → {error.do}", sys.stderr)
+            return FAILED
+        came: signal.Signals | None = None
+        is_to_stay = False
+        try:
+            for pid in dict.fromkeys(arguments.pids):
+                line = vigil.possess(pid, arguments.mode)
+                came = stops.within()  # before it is said: who has read the last line may end us as he likes
+                vigil.say(line)
+                if came or not (vigil.is_heard or arguments.detach):
+                    break
+            is_to_stay = arguments.detach and came is None
+            if not arguments.detach and came is None:
+                vigil.wait(stops, arguments.length_s)
+        finally:
+            if not is_to_stay:
+                vigil.release()
+    if came is not None:
+        say(f"eudaemon: {came.name} came while they were being possessed, which has been undone", sys.stderr)
+        return 128 + came
+    return vigil.code if vigil.is_heard else FAILED
 
 
-def _release(arguments: argparse.Namespace, possession: Possession) -> int:
-    try:
-        possession.release()
-    except Vanished:
-        print(f"eudaemon: {possession.pid}: it has ended meanwhile", file=sys.stderr)
-    except PossessionError as error:
-        tell(possession.pid, error)
-        return FAILED
-    else:
-        _say(arguments, possession, "gone" if possession.is_gone else "released", possession.released_ns)
-    return DONE
+@dataclass(frozen=True, slots=True)
+class _Held:
+    possession: Possession
+    program: Program
+    family: Family
 
 
-def _say(arguments: argparse.Namespace, possession: Possession, verb: str, frozen_ns: int) -> None:
-    if arguments.json:
-        fact = {"pid": possession.pid, "did": verb, "frozen_ns": frozen_ns, "remarks": possession.remarks}
-        print(json.dumps(fact), flush=True)
-        return
-    print(f"{possession.pid}: {verb}; it stood for {duration(frozen_ns)}", flush=True)
-    for remark in possession.remarks:
-        print(f"  ! {remark}", flush=True)
-    possession.remarks.clear()
+class _Vigil:
+    """The processes that this command has possessed, until it has released them. Nothing in it is interrupted."""
 
+    def __init__(self, abi: Abi, *, as_json: bool) -> None:
+        self.code = DONE
+        self.is_heard = True
+        self._abi = abi
+        self._as_json = as_json
+        self._held: list[_Held] = []
+        self._lost: list[_Held] = []  # gone from us, but their children may be possessed
 
-def _wait(length_s: float | None) -> None:
-    if length_s is None:
-        while True:
-            signal.pause()
-    time.sleep(length_s)
+    def possess(self, pid: int, mode: str) -> str:
+        """Possess a process; return what is to be said about it."""
+        try:
+            program = program_of(pid)
+            possession = possess(pid, mode=mode)
+            status = None if possession.is_gone else status_of(pid, self._abi)
+        except PossessionError as error:
+            tell(pid, error)
+            self.code = FAILED
+            return ""
+        if status is None:
+            return self._lost_line(pid, fate_of(pid, program))
+        self._held.append(_Held(possession, program, family_of(status)))
+        line = fact(pid, "possessed", possession.frozen_ns, possession.remarks, as_json=self._as_json)
+        possession.remarks.clear()
+        return line
 
+    def say(self, line: str) -> None:
+        """Say a line, if it is one, and note whether anybody hears it."""
+        self.is_heard = (not line or say(line)) and self.is_heard
 
-def _stop(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    def wait(self, stops: Stops, length_s: float | None) -> None:
+        """Wait for the end: a signal, the time, that nobody is left or that nobody listens."""
+        until_s = math.inf if length_s is None else time.monotonic() + length_s
+        while self._held and self.is_heard and (left_s := until_s - time.monotonic()) > 0:
+            if stops.within(min(left_s, _LOOK_S)):
+                return
+            for held in [held for held in self._held if self._is_lost(held)]:
+                self._held.remove(held)
+                self._lost.append(held)
+                self.say(self._lost_line(held.possession.pid, fate_of(held.possession.pid, held.program)))
+
+    def release(self) -> None:
+        """Release all, and the children that were forked meanwhile; only then say so, for that may fail."""
+        lines: list[str] = []
+        for held in self._held:
+            lines += self._released(held)
+        for held in [*self._held, *self._lost]:
+            more, are_free = release_children(held.possession.pid, held.family, self._abi, as_json=self._as_json)
+            lines += more
+            if not are_free:
+                self.code = FAILED
+        for line in lines:
+            self.say(line)
+
+    def _released(self, held: _Held) -> Iterator[str]:
+        possession = held.possession
+        try:
+            possession.release()
+        except Vanished:
+            possession.is_gone = True
+        except PossessionError as error:
+            tell(possession.pid, error)
+            self.code = FAILED
+            return
+        if possession.is_gone:
+            yield self._lost_line(possession.pid, fate_of(possession.pid, held.program))
+        else:
+            spent = possession.released_ns, possession.remarks
+            yield fact(possession.pid, "released", *spent, as_json=self._as_json)
+
+    def _is_lost(self, held: _Held) -> bool:
+        pid = held.possession.pid
+        try:
+            status = status_of(pid, self._abi)
+        except Vanished:
+            return True
+        except PossessionError:
+            return False  # it is changing just now: the next look tells
+        if status is not None:
+            return status.possessed_at_ns != held.family.since_ns
+        try:
+            return program_of(pid) != held.program or bool(read_maps(pid))  # no memory: only its first thread has ended
+        except Vanished:
+            return True
+
+    def _lost_line(self, pid: int, fate: str) -> str:
+        self.code = FAILED
+        if self._as_json:
+            return fact(pid, "gone", 0, [], as_json=True, why=fate)
+        return f"{pid}: {_FATES[fate]}; nothing is left to release"
 
 
 def _length_s(text: str) -> float:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 
 from eudaemon.cli import DONE, FAILED
-from eudaemon.cli._possession import add_pids, duration, tell
+from eudaemon.cli._possession import add_pids, fact, release_children, say, tell
+from eudaemon.cli._stops import held_back
 from eudaemon.possession import PossessionError, adopt
+from eudaemon.possession.engine import load_engine
+from eudaemon.possession.status import family_of, status_of
 
 HELP = """\
 Let possessed processes go: they run natively again, and nothing is left in them. It does not matter who possessed them,
-nor whether that command still runs.
+nor whether that command still runs. The children that they have forked meanwhile are let go too.
 
   eudaemon release 4711
   eudaemon status                               which there are
@@ -28,19 +30,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Release, and tell."""
     code = DONE
-    for pid in arguments.pids:
-        try:
-            possession = adopt(pid)
-            possession.release()
-        except PossessionError as error:
-            tell(pid, error)
-            code = FAILED
-            continue
-        if arguments.json:
-            fact = {"pid": pid, "did": "released", "frozen_ns": possession.released_ns, "remarks": possession.remarks}
-            print(json.dumps(fact))
-        else:
-            print(f"{pid}: released; it stood for {duration(possession.released_ns)}")
-            for remark in possession.remarks:
-                print(f"  ! {remark}")
+    with held_back() as stops:
+        for pid in dict.fromkeys(arguments.pids):
+            lines, is_free = _release(pid, as_json=arguments.json)
+            are_heard = [say(line) for line in lines]
+            if not (is_free and all(are_heard)):
+                code = FAILED
+            if came := stops.within():
+                return 128 + came
     return code
+
+
+def _release(pid: int, *, as_json: bool) -> tuple[list[str], bool]:
+    """Release a process and its children. Return the lines, and if all are free."""
+    try:
+        abi = load_engine().abi
+        status = status_of(pid, abi)
+        family = family_of(status) if status else None  # while there is still somebody to ask
+        possession = adopt(pid)
+        possession.release()
+    except PossessionError as error:
+        tell(pid, error)
+        return [], False
+    did = "gone" if possession.is_gone else "released"
+    lines = [fact(pid, did, possession.released_ns, possession.remarks, as_json=as_json)]
+    if family is None:
+        return lines, True
+    more, are_free = release_children(pid, family, abi, as_json=as_json)
+    return lines + more, are_free

@@ -96,6 +96,9 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
     Raises `Refused` before anything is changed, `Undone` if a step failed and was undone, `Vanished` if there is no
     such process (any more), `PossessionError` if the engine is not built.
     """
+    _check_pid(pid)
+    if mode not in MODES:
+        raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
     possession = Possession(pid, engine or load_engine(), kernel or Kernel())
     refuse.refuse(pid)
     alone(lambda: possession._begin(mode))
@@ -127,9 +130,15 @@ def _possess(target: Target, mode: str) -> int:
 
 def adopt(pid: int, *, engine: Engine | None = None, kernel: Kernel | None = None) -> Possession:
     """Take over a process that another controller has possessed. Raises `Refused` if none has."""
+    _check_pid(pid)
     possession = Possession(pid, engine or load_engine(), kernel or Kernel())
     alone(possession._find)
     return possession
+
+
+def _check_pid(pid: object) -> None:
+    if not isinstance(pid, int):
+        raise TypeError(f"a pid is a number, not {pid!r}")
 
 
 def _refuse_possessed(target: Target) -> None:

@@ -21,6 +21,7 @@ from eudaemon.possession.maps import LOW_END, gaps, read_maps
 
 KERNEL_MIN = (5, 9)  # the first with FSGSBASE, so that gs can be set from user mode
 LOW_BYTES_MIN = 128 * 1024 * 1024
+ROOT = "run as root (`sudo eudaemon …`), or give Python the capability: setcap cap_sys_ptrace+ep PYTHON"
 _CAP_SYS_PTRACE, _CAP_SYS_ADMIN = 19, 21
 _PF_KTHREAD = 0x0020_0000
 
@@ -42,9 +43,29 @@ class Door:
         return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
 
     @cached_property
+    def stat(self) -> list[str]:
+        """Return `/proc/PID/stat` from its third field on."""
+        return self._read("stat").rpartition(")")[2].split()
+
+    @property
     def flags(self) -> int:
         """Return the kernel's flags of the task."""
-        return int(self._read("stat").rpartition(")")[2].split()[6])
+        return int(self.stat[6])
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it only waits for its parent to notice. A thread may run on after the first has ended."""
+        if not self.status["State"].startswith(("Z", "X")):
+            return False
+        try:
+            tasks = list((self.folder / "task").iterdir())
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        for task in tasks:
+            with suppress(FileNotFoundError, ProcessLookupError):  # one that ends meanwhile
+                if "VmSize:" in (task / "status").read_text():
+                    return False
+        return True
 
     def _read(self, name: str) -> str:
         try:
@@ -119,16 +140,12 @@ def _task(door: Door) -> Iterator[Reason]:
         yield f"process {door.pid} is a thread of the kernel", "name a program's process"
     elif int(door.status.get("Tgid", door.pid)) != door.pid:
         yield f"{door.pid} is a thread of process {door.status['Tgid']}", f"name the process: {door.status['Tgid']}"
-    elif door.status["State"].startswith(("Z", "X")) and not _lives(door):
+    elif door.has_ended:
         yield f"process {door.pid} has ended and waits for its parent to notice", "nothing is left of it to possess"
 
 
-def _lives(door: Door) -> bool:
-    """Whether a thread runs on after the first has ended."""
-    return any("VmSize:" in (task / "status").read_text() for task in (door.folder / "task").iterdir())
-
-
-def _tracer(door: Door) -> Iterator[Reason]:
+def traced(door: Door) -> Iterator[Reason]:
+    """Yield who traces it."""
     tracer = int(door.status.get("TracerPid", "0"))
     if tracer:
         try:
@@ -142,15 +159,14 @@ def _permission(door: Door) -> Iterator[Reason]:
     if _capable(_CAP_SYS_PTRACE):
         return
     uids = set(door.status["Uid"].split())
-    root = "run as root (`sudo eudaemon …`), or give Python the capability: setcap cap_sys_ptrace+ep PYTHON"
     if uids != {str(os.getuid())}:
-        yield f"process {door.pid} is another user's", root
+        yield f"process {door.pid} is another user's", ROOT
         return
     scope = _number(Path("/proc/sys/kernel/yama/ptrace_scope"))
     if scope == 3:
         yield "Yama forbids ptrace to everybody on this machine", "boot with kernel.yama.ptrace_scope below 3"
     elif scope:
-        yield "Yama forbids ptrace of any but one's own children", f"{root}; or: sysctl kernel.yama.ptrace_scope=0"
+        yield "Yama forbids ptrace of any but one's own children", f"{ROOT}; or: sysctl kernel.yama.ptrace_scope=0"
 
 
 def _capable(capability: int) -> bool:
@@ -196,7 +212,12 @@ def _seccomp(door: Door) -> Iterator[Reason]:
 
 
 def _memory(door: Door) -> Iterator[Reason]:
-    room = max((end - begin for begin, end in gaps(read_maps(door.pid), 0x1_0000, LOW_END)), default=0)
+    try:
+        areas = read_maps(door.pid)
+    except PermissionError:
+        yield f"process {door.pid} may not be looked into", ROOT
+        return
+    room = max((end - begin for begin, end in gaps(areas, 0x1_0000, LOW_END)), default=0)
     if room < LOW_BYTES_MIN:
         yield (
             f"process {door.pid} has no {LOW_BYTES_MIN >> 20} MiB in one piece free below 2 GiB",
@@ -205,6 +226,6 @@ def _memory(door: Door) -> Iterator[Reason]:
 
 
 CHECKS: tuple[Callable[[Door], Iterator[Reason]], ...] = (
-    _machine, _task, _own, _tracer, _permission, _bits, _shadow_stack, _seccomp, _memory,
+    _machine, _task, _own, traced, _permission, _bits, _shadow_stack, _seccomp, _memory,
 )  # fmt: skip
 FINAL = frozenset((_machine, _task, _own, _permission))  # behind these there is nothing more to be seen
