@@ -65,12 +65,12 @@ def wake(planted: Planted) -> int:
                 with planted.loan(threads[0]) as loan:
                     planted.call(loan, "seal_restore")
             raise Undone(f"waking failed: {error.reason}", error.do) from error
+        planted.mailbox.set("possessed_at_ns", time.time_ns())  # children, which copy it, are known by it
         if target.confined:
             _hold(planted, threads)  # awake already: whoever undoes this withdraws
     frozen_ns = time.monotonic_ns() - seizure.began_ns
     with suppress(PossessionError):  # for people only
         planted.mailbox.set("frozen_ns", frozen_ns)
-        planted.mailbox.set("possessed_at_ns", time.time_ns())
     return frozen_ns
 
 
