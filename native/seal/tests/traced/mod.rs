@@ -307,7 +307,7 @@ pub fn executed(fs_base: u64) -> (Vec<Executed>, Vec<String>) {
         let repeats = instruction.is_string_instruction() && (instruction.has_rep_prefix() || instruction.has_repne_prefix());
         let accesses = accesses(&instruction, &state.regs, fs, repeats, &mut info);
         for &(_, address) in notes.changes.iter().filter(|(at, _)| *at == number + 1) {
-            if !accesses.iter().any(|a| (a.address..a.address + a.bytes).contains(&address)) {
+            if !instruction.is_vsib() && !accesses.iter().any(|a| (a.address..a.address + a.bytes).contains(&address)) {
                 unknown.push(format!("{:x}: {address:#x} is written", state.rip));
             }
         }
@@ -371,15 +371,19 @@ fn accesses(
     }
     let bits = bit_offset(instruction, &value);
     let mut out = Vec::new();
+    if instruction.mnemonic() == Mnemonic::Clzero {
+        out.push(Access { address: regs[abi::RAX] & !63, bytes: 64, reads: false });
+    }
     for memory in info.info(instruction).used_memory() {
         let reads =
             matches!(memory.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite);
         let writes = matches!(memory.access(), OpAccess::Write | OpAccess::CondWrite);
-        if !reads && !writes {
+        if !reads && !writes || memory.vsib_size() != 0 {
             continue;
         }
         let bytes = match memory.memory_size().size() as u64 {
-            0 => instruction.memory_size().size() as u64,
+            0 if instruction.is_string_instruction() => instruction.memory_size().size() as u64,
+            0 => sys::vector_bytes(), // xsave and its like
             bytes => bytes,
         };
         let address = memory.virtual_address(0, |register, _, _| Some(value(register))).expect("an address");
