@@ -47,6 +47,7 @@ struct Notes {
     memory: u64,
     fault: u64,
     lost: bool,
+    keeps_fs: bool,
 }
 
 static mut NOTES: Option<Box<Notes>> = None;
@@ -216,6 +217,10 @@ extern "C" fn on_exit(context: &mut Context) {
     if let Some(service) = sys::service(context) {
         let id = context.exit as usize;
         let exit = service.peek(|thread| thread.exits.get(id).map(|exit| (exit.kind, exit.target.0)));
+        // The harness moves fs, the program may not: so that both ways of a test under fs are seen.
+        let next = exit.map_or(context.target, |(_, target)| target);
+        let keeps = notes.keeps_fs && notes.text.contains(&next);
+        service.with(|thread| thread.fs_changes = !keeps);
         if let Some((kind @ (ExitKind::Tagged | ExitKind::Shadow), rip)) = exit
             && notes.text.contains(&rip)
         {
@@ -263,12 +268,18 @@ fn prepare() {
             memory: 0,
             fault: 0,
             lost: false,
+            keeps_fs: false,
         };
         let at = &raw mut NOTES;
         // SAFETY: before anybody else looks.
         unsafe { at.write(Some(Box::new(fresh))) };
         hook();
     });
+}
+
+/// Whether the program that comes next leaves the base of fs alone.
+pub fn keep_fs(keeps: bool) {
+    notes().keeps_fs = keeps;
 }
 
 /// The exits since this was last asked.
