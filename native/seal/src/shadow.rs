@@ -14,7 +14,7 @@
 //! | flags dead | `cmp gs:[op], 0; jne` |
 //! | flags live | `mov [saved],rcx; mov rcx, gs:[op]; jrcxz` |
 //! | under `fs:` | the same, the thread's base being part of the displacement; in a thread that changes it, `rdfsbase rcx` first |
-//! | repetitions, states of more than 64 bytes, `xlat`, bits beside their operand | the engine does it |
+//! | repetitions, states of more than 64 bytes, `xlat`, `clzero`, bits beside their operand | the engine does it |
 //!
 //! The low bits of the base are not zero: an application address and its tag's would otherwise compete for the same place in the first-level
 //! cache and in the store queue (1.15 against 5 times).
@@ -32,6 +32,7 @@ use crate::translate::{Step, number};
 use crate::{pages, sys};
 
 const WINDOW_BYTES: u64 = 1 << 32;
+const LINE_BYTES: u64 = 64;
 /// How far into its mapping the window begins.
 const SKEW: u64 = 0x680;
 /// By how much the displacement of a tag differs from the application's; `gs.base` makes up for it. A Zen 5 takes a load under rsp for one of
@@ -156,6 +157,11 @@ fn is_bit_string(instruction: &Instruction) -> bool {
         && instruction.op1_kind() == OpKind::Register
 }
 
+// Whether it writes the whole line that its address lies in. Iced knows of no memory of it.
+fn is_line(instruction: &Instruction) -> bool {
+    instruction.mnemonic() == Mnemonic::Clzero
+}
+
 // How far from its operand the word of that bit lies.
 fn beside(context: &Context, instruction: &Instruction) -> u64 {
     let register = instruction.op1_register();
@@ -172,7 +178,7 @@ pub fn is_for_engine(instruction: &Instruction, used: &[UsedMemory]) -> bool {
     let mut touched = used.iter().filter(|memory| touches(memory)).peekable();
     let by_part = is_bit_string(instruction) || instruction.mnemonic() == Mnemonic::Xlatb; // of a register that the plan knows as a whole
     let apart = touched.peek().is_some() && (is_repeated(instruction) || by_part);
-    apart || touched.any(|memory| !(1..=OPERAND_BYTES_MAX).contains(&memory.memory_size().size()))
+    apart || is_line(instruction) || touched.any(|memory| !(1..=OPERAND_BYTES_MAX).contains(&memory.memory_size().size()))
 }
 
 /// See to the tags for the instruction at `context.rip`: clear those of what it writes. Answers whether anything that it reads has one.
@@ -205,6 +211,9 @@ pub fn follow(context: &Context, instruction: &Instruction, used: &[UsedMemory])
     }
     for (low, bytes) in ranges(false) {
         clear_tags(low, bytes);
+    }
+    if is_line(instruction) {
+        clear_tags(context.regs[RAX] & !(LINE_BYTES - 1), LINE_BYTES);
     }
     tagged
 }

@@ -47,6 +47,7 @@ struct Notes {
     memory: u64,
     fault: u64,
     lost: bool,
+    keeps_fs: bool,
 }
 
 static mut NOTES: Option<Box<Notes>> = None;
@@ -216,6 +217,10 @@ extern "C" fn on_exit(context: &mut Context) {
     if let Some(service) = sys::service(context) {
         let id = context.exit as usize;
         let exit = service.peek(|thread| thread.exits.get(id).map(|exit| (exit.kind, exit.target.0)));
+        // The harness moves fs, the program may not: so that both ways of a test under fs are seen.
+        let next = exit.map_or(context.target, |(_, target)| target);
+        let keeps = notes.keeps_fs && notes.text.contains(&next);
+        service.with(|thread| thread.fs_changes = !keeps);
         if let Some((kind @ (ExitKind::Tagged | ExitKind::Shadow), rip)) = exit
             && notes.text.contains(&rip)
         {
@@ -263,12 +268,18 @@ fn prepare() {
             memory: 0,
             fault: 0,
             lost: false,
+            keeps_fs: false,
         };
         let at = &raw mut NOTES;
         // SAFETY: before anybody else looks.
         unsafe { at.write(Some(Box::new(fresh))) };
         hook();
     });
+}
+
+/// Whether the program that comes next leaves the base of fs alone.
+pub fn keep_fs(keeps: bool) {
+    notes().keeps_fs = keeps;
 }
 
 /// The exits since this was last asked.
@@ -307,7 +318,7 @@ pub fn executed(fs_base: u64) -> (Vec<Executed>, Vec<String>) {
         let repeats = instruction.is_string_instruction() && (instruction.has_rep_prefix() || instruction.has_repne_prefix());
         let accesses = accesses(&instruction, &state.regs, fs, repeats, &mut info);
         for &(_, address) in notes.changes.iter().filter(|(at, _)| *at == number + 1) {
-            if !accesses.iter().any(|a| (a.address..a.address + a.bytes).contains(&address)) {
+            if !instruction.is_vsib() && !accesses.iter().any(|a| (a.address..a.address + a.bytes).contains(&address)) {
                 unknown.push(format!("{:x}: {address:#x} is written", state.rip));
             }
         }
@@ -371,15 +382,19 @@ fn accesses(
     }
     let bits = bit_offset(instruction, &value);
     let mut out = Vec::new();
+    if instruction.mnemonic() == Mnemonic::Clzero {
+        out.push(Access { address: regs[abi::RAX] & !63, bytes: 64, reads: false });
+    }
     for memory in info.info(instruction).used_memory() {
         let reads =
             matches!(memory.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::ReadWrite | OpAccess::ReadCondWrite);
         let writes = matches!(memory.access(), OpAccess::Write | OpAccess::CondWrite);
-        if !reads && !writes {
+        if !reads && !writes || memory.vsib_size() != 0 {
             continue;
         }
         let bytes = match memory.memory_size().size() as u64 {
-            0 => instruction.memory_size().size() as u64,
+            0 if instruction.is_string_instruction() => instruction.memory_size().size() as u64,
+            0 => sys::vector_bytes(), // xsave and its like
             bytes => bytes,
         };
         let address = memory.virtual_address(0, |register, _, _| Some(value(register))).expect("an address");

@@ -16,6 +16,7 @@ const RSP: usize = abi::RSP;
 pub struct Wish {
     pub items: u64,
     pub avx512: bool,
+    pub clzero: bool,
     pub moves_fs: bool,
 }
 
@@ -303,6 +304,7 @@ impl Moving<'_> {
             67..=72 => self.pointer(),
             73..=82 => self.stack(),
             83..=85 => self.string(),
+            86 if self.dice.chance(30) => self.line(),
             86 => self.xlat(),
             87 => self.bits(),
             88..=94 if depth < 2 => self.over(depth),
@@ -494,8 +496,9 @@ impl Moving<'_> {
                 self.put(Instruction::with2(Code::Add_rm64_imm8, Register::RSP, number))
             }
             14 => {
-                // away and back
-                self.put(Instruction::with1(Code::Push_r64, Register::RSP));
+                // elsewhere
+                self.put(Instruction::with2(Code::Lea_r64_m, register, memory(i64::from(number) - 24)));
+                self.put(Instruction::with1(Code::Push_r64, register));
                 self.put(Instruction::with1(Code::Pop_r64, Register::RSP))
             }
             _ => {
@@ -538,6 +541,14 @@ impl Moving<'_> {
         let target = self.target();
         self.put(Instruction::with2(Code::Mov_r64_imm64, Register::RBX, target.wrapping_sub(self.regs[abi::RAX] & 0xff)));
         self.text.raw(&[0xd7]);
+    }
+
+    fn line(&mut self) {
+        if self.wish.clzero {
+            let target = self.target();
+            self.put(Instruction::with2(Code::Mov_r64_imm64, Register::RAX, target));
+            self.text.raw(&[0x0f, 0x01, 0xfc]);
+        }
     }
 
     // Bits beside the operand.
