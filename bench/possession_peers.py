@@ -18,27 +18,9 @@ from pathlib import Path
 
 from eudaemon import possession
 from eudaemon.possession.engine import BUILT, load_engine
-from possession_programs import PLACE, MissingError
+from possession_programs import MissingError
 
 ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
-
-# Follows every thread of a program with nothing added: what Frida's Stalker costs by itself.
-STALKER = """
-import frida, sys, os, threading
-out = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-device = frida.get_local_device()
-done = threading.Event()
-pid = device.spawn(sys.argv[2:], stdio="pipe")
-device.on("output", lambda who, fd, data: os.write(out, data) if fd == 1 and who == pid else None)
-session = device.attach(pid)
-session.on("detached", lambda *_: done.set())
-script = session.create_script("Stalker.follow(Process.getCurrentThreadId(), {}); "
-    "for (const t of Process.enumerateThreads()) Stalker.follow(t.id, {});")
-script.load()
-print(pid, flush=True)
-device.resume(pid)
-done.wait()
-"""
 
 
 class TooSlowError(Exception):
@@ -103,40 +85,6 @@ def possessed(mode: str) -> Run:
     return run
 
 
-def stalked(command: list[str], limit_s: float) -> Ran:
-    """Run a command that Stalker follows from its first instruction; only wall time can be had."""
-    python = _frida()
-    with tempfile.TemporaryDirectory() as place:
-        out = Path(place, "out")
-        began_s = time.monotonic()
-        process = subprocess.Popen([python, "-c", STALKER, out, *command], stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        traced = int(process.stdout.readline() or b"0")
-        try:
-            process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            if traced:
-                os.kill(traced, 9)
-            raise TooSlowError(f"more than {limit_s:.0f} s") from None
-        finally:
-            process.kill()
-            process.wait()
-        wall_s = time.monotonic() - began_s
-        return Ran(wall_s, wall_s, out.read_bytes())
-
-
-def _frida() -> str:
-    """Return a Python that has Frida, in a folder of its own: it is no dependency of ours."""
-    place = PLACE / "frida"
-    if not (place / "bin" / "python").exists():
-        subprocess.run([sys.executable, "-m", "venv", place], check=True)
-        done = subprocess.run([place / "bin" / "pip", "install", "--quiet", "frida"], capture_output=True, text=True)
-        if done.returncode:
-            shutil.rmtree(place)
-            raise MissingError(f"pip install frida: {done.stderr.strip()[-200:]}")
-    return str(place / "bin" / "python")
-
-
 def _installed(name: str, package: str) -> str:
     path = shutil.which(name)
     if path is None:
@@ -152,7 +100,6 @@ def variants(names: list[str]) -> Iterator[tuple[str, Run]]:
         "shadow": lambda: possessed("shadow"),
         "qemu": lambda: behind(_installed("qemu-x86_64", "qemu-user")),
         "valgrind": lambda: behind(_installed("valgrind", "valgrind"), "--tool=none", "-q"),
-        "stalker": lambda: stalked,
         "dynamorio": _dynamorio,
     }
     for name in names:
@@ -169,7 +116,7 @@ def _dynamorio() -> Run:
     return behind(str(Path(home, "bin64", "drrun")), "--")
 
 
-VARIANTS = ("native", "none", "shadow", "qemu", "valgrind", "stalker", "dynamorio")
+VARIANTS = ("native", "none", "shadow", "qemu", "valgrind", "dynamorio")
 
 
 @contextmanager
