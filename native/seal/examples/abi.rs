@@ -28,12 +28,11 @@ fn main() {
             rseq_signature hold pending_signal pending_mask call_number moved cut service enter actions vectors_in_context xmm fragments
             instructions cache_bytes dispatches flushes calls signals tagged_reads),
         record!(Mailbox: magic version mode pid awake low low_bytes heap heap_bytes shadow_offset parent trouble
-            mapping_count patch_count snapshot_count confined park blind code_count heap_used frozen_ns possessed_at_ns note slots actions mappings patches
+            mapping_count snapshot_count confined park blind code_count heap_used frozen_ns possessed_at_ns note slots actions mappings 
             code snapshots),
         record!(SigAction: handler flags restorer mask),
         record!(AltStack: sp flags bytes),
         record!(Mapping: address bytes kind),
-        record!(Patch: address original bytes),
         record!(Code: low high protection shared),
         record!(Snapshot: tid status regs),
     ];
@@ -42,7 +41,6 @@ fn main() {
         VERSION,
         THREADS_MAX,
         MAPPINGS_MAX,
-        PATCHES_MAX,
         CODE_MAX,
         SERVICE_STACK_BYTES,
         HEAP_BYTES,

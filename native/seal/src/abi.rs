@@ -20,11 +20,10 @@
 #![allow(missing_docs)] // a field's name and comment are its documentation
 
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SEALMBX1");
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 pub const THREADS_MAX: usize = 384;
 pub const MAPPINGS_MAX: usize = 4096;
-pub const PATCHES_MAX: usize = 64;
 pub const CODE_MAX: usize = 1024;
 pub const SIGNALS: usize = 65; // 1 to 64; 0 stands empty
 
@@ -180,15 +179,6 @@ pub struct Mapping {
     pub pad: u32,
 }
 
-/// Bytes of the application's code that the controller has replaced, for the translator to see through.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-pub struct Patch {
-    pub address: u64,
-    pub original: [u8; 15],
-    pub bytes: u8,
-}
-
 /// Memory that may be executed, as the kernel lists it. `protection` in the numbers of `mprotect`.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -224,7 +214,6 @@ pub struct Mailbox {
     pub parent: u64,  // the mailbox's process is a forked child of this possessed pid; 0: possessed by a controller
     pub trouble: u32, // `trouble` below; the controller should let go
     pub mapping_count: u32,
-    pub patch_count: u32,
     pub snapshot_count: u32,
     pub confined: u32, // by the controller: 1 where seccomp may forbid what the application does not do itself
     pub park: u32,     // by the controller: 1 while it withdraws: whoever comes out of the engine stops at `seal_parked`
@@ -237,7 +226,6 @@ pub struct Mailbox {
     pub slots: [u32; THREADS_MAX],     // addresses of slots; 0: none
     pub actions: [SigAction; SIGNALS], // as the application believes them to be
     pub mappings: [Mapping; MAPPINGS_MAX],
-    pub patches: [Patch; PATCHES_MAX],
     pub code: [Code; CODE_MAX],
     pub snapshots: [Snapshot; THREADS_MAX],
 }

@@ -118,21 +118,6 @@ pub fn discard(address: u64, bytes: u64) {
     sys::call3(MADVISE, address, bytes, MADV_DONTNEED);
 }
 
-/// Put back what the controller has patched, in code read from `pc` on.
-pub fn see_through_patches(pc: u64, bytes: &mut [u8]) {
-    if !sys::has_mailbox() {
-        return;
-    }
-    let mailbox = sys::mailbox();
-    for patch in &mailbox.patches[..mailbox.patch_count as usize] {
-        for (at, &original) in patch.original[..usize::from(patch.bytes)].iter().enumerate() {
-            if let Some(byte) = (patch.address + at as u64).checked_sub(pc).and_then(|offset| bytes.get_mut(offset as usize)) {
-                *byte = original;
-            }
-        }
-    }
-}
-
 /// Learn which memory may be executed: from the kernel's own list, or where that cannot be read, from the controller's copy.
 pub fn learn() {
     KNOWN.with(|known| {

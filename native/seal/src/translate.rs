@@ -113,7 +113,7 @@ pub fn translate(thread: &mut Thread, wish: Wish) -> Result<u32, Refusal> {
     lower::fragment(thread, wish, next).map_err(Refusal::Full)
 }
 
-/// Application code as it is in memory, with what the controller has patched put back.
+/// Application code as it is in memory.
 pub struct Window {
     bytes: [u8; WINDOW_BYTES],
     begin: u64,
@@ -131,7 +131,6 @@ impl Window {
         if offset >= self.length || self.length - offset < INSTRUCTION_BYTES_MAX {
             self.begin = pc;
             self.length = sys::read_guest(pc, &mut self.bytes);
-            pages::see_through_patches(pc, &mut self.bytes[..self.length]);
             return &self.bytes[..self.length.min(INSTRUCTION_BYTES_MAX)];
         }
         &self.bytes[offset..offset + INSTRUCTION_BYTES_MAX]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
 
 class PossessionError(Exception):
     """Why a process could not be possessed or released, and what to do about it."""
@@ -40,3 +43,12 @@ class OperationFailed(PossessionError):  # noqa: N818
         self.operation = operation
         self.tid = tid
         self.errno = errno
+
+
+@contextmanager
+def undoing(undo: Callable[[], None]) -> Iterator[None]:
+    """If what is done within fails, undo it."""
+    with ExitStack() as stack:
+        stack.callback(undo)
+        yield
+        stack.pop_all()

@@ -29,14 +29,6 @@ class Mapped:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Patched:
-    """An entry of `Mailbox::patches`."""
-
-    address: int
-    original: bytes
-
-
 class View:
     """A record in the process's memory: numbers by field name."""
 
@@ -115,30 +107,6 @@ class Mailbox(View):
         self.memory.write(self.address + self.record["mappings"].offset + count * entry.size, raw)
         self.set("mapping_count", count + 1)
 
-    def patches(self) -> list[Patched]:
-        """Return the bytes of the application that we have replaced."""
-        entry = self.abi.records["Patch"]
-        raw = self._entries("patches", entry, self.one("patch_count"))
-        found = []
-        for at in range(0, len(raw), entry.size):
-            address, size = entry.unpack(raw, "address", "bytes", at=at)
-            begin = at + entry["original"].offset
-            found.append(Patched(address, raw[begin : begin + size]))
-        return found
-
-    def add_patch(self, address: int, original: bytes) -> None:
-        """Note bytes of the application that are about to be replaced, before they are."""
-        entry, count = self.abi.records["Patch"], self.one("patch_count")
-        if count >= self.abi["PATCHES_MAX"]:
-            raise PossessionError("more is patched than the mailbox can note")
-        raw = bytearray(entry.size)
-        entry.pack(raw, address=address, bytes=len(original))
-        raw[entry["original"].offset :][: len(original)] = original
-        at = entry["original"].offset
-        raw[at : at + len(original)] = original
-        self.memory.write(self.address + self.record["patches"].offset + count * entry.size, raw)
-        self.set("patch_count", count + 1)
-
     def write_code(self, areas: Iterable[Area]) -> None:
         """Write which memory may be executed, for a process that cannot read that itself."""
         entry = self.abi.records["Code"]
@@ -177,7 +145,9 @@ class Mailbox(View):
         return found
 
     def _entries(self, name: str, entry: Record, count: int) -> bytes:
-        return self.memory.read(self.address + self.record[name].offset, count * entry.size) if count else b""
+        field = self.record[name]
+        size = min(count * entry.size, field.size)  # the process that it lies in may have written any count
+        return self.memory.read(self.address + field.offset, size) if size else b""
 
 
 class Context(View):

@@ -14,7 +14,7 @@ from functools import cached_property
 from eudaemon.possession import homeward
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.engine import Engine
-from eudaemon.possession.errors import PossessionError, Refused, Vanished
+from eudaemon.possession.errors import PossessionError, Refused, Vanished, undoing
 from eudaemon.possession.mailbox import Mailbox, find_mailbox
 from eudaemon.possession.maps import LOW_END, read_maps
 from eudaemon.possession.memory import PAGE, Memory, up
@@ -120,7 +120,7 @@ class Target:
 
     def _stop_all(self) -> Seizure:
         seizure = self.take_held()
-        with or_let_go(seizure):
+        with undoing(seizure.detach):
             seizure.seize_parents()
             self.settler.await_pieces(seizure.listing())
             seizure.seize()
@@ -185,7 +185,7 @@ class Target:
 
     def _stop_one(self) -> Seizure:
         seizure = self.seizure()
-        with or_let_go(seizure):
+        with undoing(seizure.detach):
             while not seizure.threads:  # one may end before it stands
                 seizure.stop([self._least_minding(seizure.listing())], is_patient=True)
             self.bring_home(seizure)
@@ -204,18 +204,6 @@ class Target:
         if not restful:
             self.settler.await_pieces(able[:1])
         return next((tid for tid in restful if self.settler.watch(tid) is None), (restful or able)[0])
-
-
-@contextmanager
-def or_let_go(seizure: Seizure) -> Iterator[None]:
-    """If what is done within fails, all threads of the seizure are let go."""
-    went_well = False
-    try:
-        yield
-        went_well = True
-    finally:
-        if not went_well:
-            seizure.detach()
 
 
 @contextmanager

@@ -59,9 +59,9 @@ class Thread:
         self.stops = 1
         while (stop := self.wait(within_s)).why is not Why.INTERRUPTED:
             self.stops += 1
-            if stop.why is Why.SYSTEM_CALL:
-                self._kernel.interrupt(self.tid)  # this stop has been taken for the one that we asked for
-            # On its way before we asked: delivered now, as it would have been.
+            # On its way before we asked: delivered now, as it would have been. The kernel may have taken this stop for
+            # ours, so that we ask again.
+            self._kernel.interrupt(self.tid)
             self.go_on(stop.signal if stop.why is Why.SIGNAL and stop.signal != dropped else 0)
         fault = self._kernel.pending_fault(self.tid)
         if fault:

@@ -9,12 +9,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from eudaemon.possession import restart
-from eudaemon.possession.errors import Busy, PossessionError, Vanished
+from eudaemon.possession.errors import Busy, PossessionError, Vanished, undoing
 from eudaemon.possession.limits import Limits
 from eudaemon.possession.mailbox import Context
 from eudaemon.possession.plant import inner_tids
@@ -111,7 +110,7 @@ def withdraw(planted: Planted) -> int:
     """
     leaving = Leaving(planted, planted.mailbox.one("shadow_offset") != 0)
     seizure = leaving.seizure
-    with _parking(planted), frozen(seizure):
+    with undoing(lambda: _ask_nobody(planted)), frozen(seizure):
         seizure.seize_parents()
         leaving.seize()
         _end_pieces(leaving)
@@ -195,17 +194,10 @@ def _has_parked(leaving: Leaving, thread: Thread, until_s: float) -> bool:
     return False
 
 
-@contextmanager
-def _parking(planted: Planted) -> Iterator[None]:
-    """Within, `_park` may ask that whoever comes out of the engine parks. Nobody is asked to once it has failed."""
-    went_well = False
-    try:
-        yield
-        went_well = True
-    finally:
-        if not went_well:
-            with suppress(PossessionError):
-                planted.mailbox.set("park", 0)
+def _ask_nobody(planted: Planted) -> None:
+    """Let nobody park any more who comes out of the engine, as `_park` may have asked."""
+    with suppress(PossessionError):
+        planted.mailbox.set("park", 0)
 
 
 def _recover(leaving: Leaving, threads: list[Thread]) -> list[Thread]:
