@@ -124,6 +124,7 @@ def test_an_event_appears_without_a_reload(desk: Watched, running: Running) -> N
 def test_many_tabs_share_one_live_feed_which_outlives_its_tab(chromium: Browser, running: Running) -> None:
     """A browser keeps six connections to a host: a feed for each tab would leave the seventh none to load with."""
     first = logged_in(chromium, running).page
+    expect(first.locator(".feed-head [role=status]")).to_have_text("live")  # before the others come
     feeds: list[Page] = []
     first.context.on(
         "request", lambda request: feeds.append(request.frame.page) if "/api/live" in request.url else None
