@@ -20,7 +20,7 @@
 #![allow(missing_docs)] // a field's name and comment are its documentation
 
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SEALMBX1");
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 pub const THREADS_MAX: usize = 384;
 pub const MAPPINGS_MAX: usize = 4096;
@@ -44,7 +44,37 @@ pub const SLOT_CONSTANTS_BYTES: u64 = SLOT_BYTES - SLOT_CONSTANTS;
 /// What the translator adds to the application's code.
 pub mod mode {
     pub const NONE: u32 = 0;
-    pub const SHADOW: u32 = 1;
+    pub const SHADOW: u32 = 1; // the tests of clean mode, for measuring: nothing ever gets a tag
+    pub const TAINT: u32 = 2; // what sources deliver gets tags, which are followed
+}
+
+/// `Mailbox::sources`: from which descriptors what is read gets a tag.
+pub mod source {
+    pub const INET: u32 = 1; // IPv4 and IPv6 sockets
+    pub const UNIX: u32 = 2; // Unix sockets, and pipes but for standard input
+    pub const STDIN: u32 = 4;
+    pub const FILE: u32 = 8; // those of `Mailbox::files`
+}
+
+/// `Alert::kind`: where what came in from outside took control, or was about to.
+pub mod alert {
+    pub const RETURN: u32 = 1; // the return address has a tag
+    pub const JUMP: u32 = 2; // the target of an indirect jump
+    pub const CALL: u32 = 3; // the target of an indirect call
+    pub const CODE: u32 = 4; // the instructions themselves
+    pub const EXECUTE: u32 = 5; // path or arguments of execve
+    pub const CALL_NUMBER: u32 = 6; // which system call it is
+    pub const RIGHTS: u32 = 7; // address, length or rights of mprotect and mmap, with PROT_EXEC
+    pub const FORMAT: u32 = 8; // a format string
+    pub const STORE: u32 = 9; // the address of a store, if that is asked for
+}
+
+/// `Alert::state` and `Alert::verdict`.
+pub mod verdict {
+    pub const NONE: u32 = 0;
+    pub const OBSERVE: u32 = 1; // go on as if nothing were
+    pub const CONTAIN: u32 = 2; // the thread ends where it is
+    pub const KILL: u32 = 3; // the process ends
 }
 
 /// `Context::state`: who may touch the slot, and where its thread is.
@@ -76,7 +106,18 @@ pub mod mapping {
     pub const SLOT: u32 = 2;
     pub const ARENA: u32 = 3;
     pub const SHADOW: u32 = 4;
+    pub const INPUT: u32 = 5;
 }
+
+/// Tags of an application byte are bits, one for each input stream that is followed at a time.
+pub const LABELS: usize = 8;
+/// How much of each stream's raw input is kept: its latest bytes, a ring.
+pub const INPUT_BYTES: u64 = 0x1_0000;
+pub const ALERTS_MAX: usize = 32;
+pub const FILES_MAX: usize = 64;
+pub const VECTOR_BYTES: usize = 64;
+pub const VECTOR_REGISTERS: usize = 32;
+pub const ADDRESS_BYTES: usize = 28; // struct sockaddr_in6
 
 /// General registers in the order in which instructions number them: rax rcx rdx rbx rsp rbp rsi rdi r8 … r15.
 pub type Registers = [u64; 16];
@@ -166,7 +207,13 @@ pub struct Context {
     pub flushes: u64,
     pub calls: u64, // system calls that the engine looked at
     pub signals: u64,
-    pub tagged_reads: u64, // in shadow mode: tests that found a tag
+    pub tagged_reads: u64, // tests of clean mode that found a tag
+    pub tracked: u64,      // instructions whose tags the engine has seen to
+    // A tag for each byte of each register, the least significant first. All are 0 in clean mode.
+    pub tracking: u32,   // 1: some may not be 0; the thread runs the fragments that follow tags
+    pub other_tags: u32, // of the x87 unit, MMX and mask registers: one for all
+    pub tags: Registers,
+    pub vector_tags: [[u8; VECTOR_BYTES]; VECTOR_REGISTERS],
 }
 
 /// Part of the process that the engine has mapped, and that a release unmaps.
@@ -196,6 +243,46 @@ pub struct Snapshot {
     pub tid: u32,
     pub status: u32,
     pub regs: [u64; 27],
+}
+
+/// One stream of input, whose tag is the bit of its place in `Mailbox::streams`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Stream {
+    pub serial: u64,   // counts the streams; 0: none has had this label yet
+    pub received: u64, // bytes since the stream was first read while possessed; the last INPUT_BYTES of them are kept
+    pub inode: u64,    // of the socket or file
+    pub descriptor: u32,
+    pub kind: u32, // `source`
+    pub local: [u8; ADDRESS_BYTES],
+    pub peer: [u8; ADDRESS_BYTES],
+}
+
+/// A file that is a source.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct File {
+    pub device: u64,
+    pub inode: u64,
+}
+
+/// A thread that stands before what its input would have it do, until the controller has answered.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Alert {
+    pub serial: u64, // counts the alerts; 0: none yet. Written last
+    pub kind: u32,   // `alert`
+    pub tid: u32,
+    pub state: u32,   // `verdict::NONE` while the thread waits; then what it has heeded
+    pub verdict: u32, // by the controller
+    pub pc: u64,      // the instruction
+    pub target: u64,  // where it would go on, or the value that has the tag
+    pub place: u64,   // where in memory that value lies; 0: in registers alone
+    pub tags: u64,    // of that value's bytes
+    pub rflags: u64,
+    pub at_ns: u64, // CLOCK_REALTIME
+    pub regs: Registers,
+    pub register_tags: Registers,
 }
 
 /// Of the whole process: what the controller writes for the engine and the engine for the controller.
@@ -228,6 +315,19 @@ pub struct Mailbox {
     pub mappings: [Mapping; MAPPINGS_MAX],
     pub code: [Code; CODE_MAX],
     pub snapshots: [Snapshot; THREADS_MAX],
+    // In taint mode.
+    pub sources: u32,       // by the controller: `source`, or-ed
+    pub on_alert: u32,      // by the controller: the verdict where it has not answered within `patience_ms`
+    pub patience_ms: u32,   // by the controller
+    pub store_alerts: u32,  // by the controller: 1: a tainted address of a store is an alert
+    pub file_count: u32,    // by the controller
+    pub alerts_missed: u32, // those that found all places taken by alerts without an answer
+    pub alert_count: u64,   // serial of the latest
+    pub stream_count: u64,  // likewise
+    pub input: u64,         // where the raw input is kept: LABELS times INPUT_BYTES
+    pub files: [File; FILES_MAX],
+    pub streams: [Stream; LABELS],
+    pub alerts: [Alert; ALERTS_MAX],
 }
 
 /// `Mailbox::trouble`.
