@@ -92,6 +92,13 @@ pub mod request {
     pub const PARK: u32 = 1;
 }
 
+/// `Context::once`: whether one instruction at `rip` is to be translated for one use.
+pub mod once {
+    pub const NO: u64 = 0;
+    pub const YES: u64 = 1; // it writes into code, or what it touches has no tag after all
+    pub const WITHOUT_TAGS: u64 = 2; // its tags have been seen to
+}
+
 /// `Snapshot::status`, the answer of `seal_recover`.
 pub mod recovered {
     pub const EXACT: u32 = 0; // `regs` are now the application's
@@ -196,7 +203,7 @@ pub struct Context {
     pub has_suspended_mask: u32,
     pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
     pub issued: u64,             // number of the last system call that translated code has made
-    pub once: u64,               // 1: translate one instruction at `rip` for one use: it writes into code
+    pub once: u64,               // `once`
     pub leave_at: u64,           // 0, or where the thread goes on natively by itself as soon as the application gets there
     pub xmm: Vectors,
     // Counters, for people.
@@ -207,8 +214,9 @@ pub struct Context {
     pub flushes: u64,
     pub calls: u64, // system calls that the engine looked at
     pub signals: u64,
-    pub tagged_reads: u64, // tests of clean mode that found a tag
-    pub tracked: u64,      // instructions whose tags the engine has seen to
+    pub tagged_reads: u64,  // tests of clean mode that found a tag
+    pub followed_left: u64, // jumps backwards until the engine sees whether tags are left
+    pub tracked: u64,       // instructions whose tags the engine has seen to
     // A tag for each byte of each register, the least significant first. All are 0 in clean mode.
     pub tracking: u32,   // 1: some may not be 0; the thread runs the fragments that follow tags
     pub other_tags: u32, // of the x87 unit, MMX and mask registers: one for all

@@ -12,6 +12,8 @@
 //! | `translate`, `plan`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `tables` | jumps by tables that nobody writes |
+//! | `track`, `flow` | what an instruction does to tags: in translated code, and in general |
+//! | `sinks`, `alerts` | where tags must not come to, and what happens when they do |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
 //! | `signals`, `frames`, `dispositions` | a signal comes, its frame, what the application wants of it |
@@ -25,12 +27,14 @@
 extern crate alloc;
 
 pub mod abi;
+pub mod alerts;
 pub mod cache;
 pub mod calls;
 pub mod dispatch;
 pub mod dispositions;
 pub mod emit;
 pub mod entry;
+pub mod flow;
 pub mod frames;
 pub mod heap;
 pub mod index;
@@ -41,9 +45,11 @@ pub mod plan;
 pub mod recover;
 pub mod shadow;
 pub mod signals;
+pub mod sinks;
 pub mod start;
 pub mod sys;
 pub mod tables;
 pub mod threads;
+pub mod track;
 pub mod transfer;
 pub mod translate;

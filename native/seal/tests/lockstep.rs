@@ -10,6 +10,7 @@
 //!   ONLY=n          that program alone
 //!   KIND=Vpgather  the kinds whose names begin so, alone
 //!   MODE=shadow     with the shadow's tests
+//!   MODE=taint      with tags in memory and registers, which are followed
 //!   TRACE=1         say what is about to run
 //!   TABLE=1         the table by mnemonic
 //! ```
@@ -24,8 +25,9 @@ use iced_x86::{Code, Mnemonic};
 use generate::Dice;
 use generate::processor::{self, Processor};
 use generate::program::{Author, Kind, Text, Wish};
-use generate::world::{CODE, World};
+use generate::world::{self, CODE, World};
 use inside::Inside;
+use seal::shadow;
 
 const COUNT: u64 = 150_000;
 const SEED: u64 = 2008;
@@ -34,6 +36,31 @@ const SHOWN_MAX: usize = 5;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+// In taint mode: one byte in some pieces of memory, some whole pieces, and some bytes of registers have tags.
+fn scatter_tags(inside: &mut Inside, dice: &mut Dice) {
+    const PIECE_BYTES: u64 = 64;
+    if !shadow::is_followed() {
+        return;
+    }
+    for region in world::regions() {
+        shadow::set_tags(region.begin, region.bytes, 0);
+        for piece in (region.begin..region.end()).step_by(PIECE_BYTES as usize) {
+            match dice.below(16) {
+                0 => shadow::set_tags(piece + dice.below(PIECE_BYTES), 1, 1),
+                1 => shadow::set_tags(piece, PIECE_BYTES, 2),
+                _ => {}
+            }
+        }
+    }
+    let context = &mut *inside.context;
+    context.tracking = 1;
+    context.followed_left = 1 + dice.below(64);
+    context.tags.iter_mut().for_each(|tags| *tags = if dice.below(4) == 0 { dice.next() & 0x0101_0101_0101_0101 } else { 0 });
+    for tags in context.vector_tags.iter_mut() {
+        tags.iter_mut().for_each(|tag| *tag = u8::from(dice.below(8) == 0));
+    }
 }
 
 struct Run {
@@ -62,6 +89,7 @@ impl Run {
         loop {
             let switches = switches();
             native = self.world.run_natively(entry);
+            scatter_tags(inside, &mut Dice::new(self.seed, self.programs));
             within = self.world.run_inside(inside, entry);
             differences = self.world.differences(&native, &within);
             // A switch of threads loses the x87 unit's pointers: on AMD's processors the kernel's XSAVES does not store them.
