@@ -10,6 +10,7 @@
 //! | `start` | services for the controller; first and last steps of a thread |
 //! | `dispatch` | what happens between two fragments |
 //! | `translate`, `plan`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
+//! | `flow`, `tags` | which tags an instruction's outputs get |
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `tables` | jumps by tables that nobody writes |
 //! | `recover` | from a host address back to the application's state |
@@ -31,6 +32,7 @@ pub mod dispatch;
 pub mod dispositions;
 pub mod emit;
 pub mod entry;
+pub mod flow;
 pub mod frames;
 pub mod heap;
 pub mod index;
@@ -44,6 +46,7 @@ pub mod signals;
 pub mod start;
 pub mod sys;
 pub mod tables;
+pub mod tags;
 pub mod threads;
 pub mod transfer;
 pub mod translate;

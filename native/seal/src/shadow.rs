@@ -218,8 +218,8 @@ pub fn follow(context: &Context, instruction: &Instruction, used: &[UsedMemory])
     tagged
 }
 
-// How often a string instruction will be repeated, at the most: up to where memory ends, and what it compares decides.
-fn repetitions(context: &Context, instruction: &Instruction, places: impl Iterator<Item = u64>) -> u64 {
+/// How often a string instruction will be repeated, at the most: up to where memory ends, and what it compares decides.
+pub fn repetitions(context: &Context, instruction: &Instruction, places: impl Iterator<Item = u64>) -> u64 {
     const DIRECTION: u64 = 0x400;
     const SEARCHED_BYTES_MIN: u64 = 1 << 20; // up to there memory is taken to be there
     let size = instruction.memory_size().size() as u64;
@@ -266,7 +266,8 @@ fn repetitions(context: &Context, instruction: &Instruction, places: impl Iterat
     (0..count).find(|&n| !goes_on(n)).map_or(count, |last| last + 1)
 }
 
-fn value(context: &Context, register: Register) -> Option<u64> {
+/// Return what a register or a segment adds to an address.
+pub fn value(context: &Context, register: Register) -> Option<u64> {
     match register {
         Register::FS => Some(sys::fs_base()),
         Register::DS | Register::ES | Register::SS | Register::CS | Register::GS => Some(0),
@@ -306,6 +307,51 @@ pub fn any_tag(address: u64, bytes: u64) -> bool {
     found
 }
 
+/// The tags of all these bytes of the application together.
+pub fn union_of_tags(address: u64, bytes: u64) -> u8 {
+    let mut all = 0;
+    in_pieces(address, bytes, |tags, count| {
+        all |= union(tags, count);
+        true
+    });
+    all
+}
+
+/// Read the tags of bytes of the application.
+pub fn read_tags(address: u64, into: &mut [u8]) {
+    let mut rest = into;
+    in_pieces(address, rest.len() as u64, |tags, count| {
+        let (piece, others) = core::mem::take(&mut rest).split_at_mut(count);
+        piece.copy_from_slice(sys::octets(tags, count));
+        rest = others;
+        true
+    });
+}
+
+/// Give bytes of the application these tags. What has them already is not written.
+pub fn write_tags(address: u64, from: &[u8]) {
+    let mut rest = from;
+    in_pieces(address, rest.len() as u64, |tags, count| {
+        let (piece, others) = rest.split_at(count);
+        let octets = sys::octets(tags, count);
+        if octets != piece {
+            octets.copy_from_slice(piece);
+            repeat(tags, count);
+        }
+        rest = others;
+        true
+    });
+}
+
+// The first tags stand a second time behind the window's end, for operands that lie across it.
+fn repeat(tags: u64, count: usize) {
+    let first = tags - window();
+    if first < OPERAND_BYTES_MAX as u64 {
+        let count = count.min((OPERAND_BYTES_MAX as u64 - first) as usize);
+        sys::octets(tags + WINDOW_BYTES, count).copy_from_slice(sys::octets(tags, count));
+    }
+}
+
 /// Clear the tags of these bytes of the application. What was never written stays so.
 pub fn clear_tags(address: u64, bytes: u64) {
     if any_tag(address, bytes) {
@@ -315,16 +361,11 @@ pub fn clear_tags(address: u64, bytes: u64) {
 
 /// Give these bytes of the application a tag each.
 pub fn set_tags(address: u64, bytes: u64, tag: u8) {
-    let fill = |tags: u64, count: usize| {
+    in_pieces(address, bytes, |tags, count| {
         sys::octets(tags, count).fill(tag);
+        repeat(tags, count);
         true
-    };
-    in_pieces(address, bytes, fill);
-    // The first tags stand a second time behind the window's end, for operands that lie across it.
-    let first = address % WINDOW_BYTES;
-    if first < OPERAND_BYTES_MAX as u64 {
-        fill(window() + WINDOW_BYTES + first, bytes.min(OPERAND_BYTES_MAX as u64 - first) as usize);
-    }
+    });
 }
 
 /// Return where the tag of a byte of the application lies.
