@@ -142,7 +142,7 @@ fn follow(context: &mut Context) {
     let mut info = InstructionInfoFactory::new();
     let info = info.info(&instruction);
     sinks::store(context, info.used_memory());
-    flow::follow(context, &instruction, info);
+    flow::follow(&instruction, info, context);
     context.tracked += 1;
 }
 

@@ -210,14 +210,8 @@ pub fn clear_written(context: &Context, instruction: &Instruction, used: &[UsedM
     each_range(context, instruction, used, false, clear_tags);
 }
 
-/// Name the memory that an instruction reads, or that it writes: where it begins, and how many bytes.
-pub fn each_range(
-    context: &Context,
-    instruction: &Instruction,
-    used: &[UsedMemory],
-    reading: bool,
-    mut each: impl FnMut(u64, u64),
-) {
+// Name the memory that an instruction reads, or that it writes: where it begins, and how many bytes.
+fn each_range(context: &Context, instruction: &Instruction, used: &[UsedMemory], reading: bool, mut each: impl FnMut(u64, u64)) {
     const DIRECTION: u64 = 0x400;
     let aside = beside(context, instruction);
     let touched = || {
@@ -241,8 +235,8 @@ pub fn each_range(
     }
 }
 
-// How often a string instruction will be repeated, at the most: up to where memory ends, and what it compares decides.
-fn repetitions(context: &Context, instruction: &Instruction, places: impl Iterator<Item = u64>) -> u64 {
+/// How often a string instruction will be repeated, at the most: up to where memory ends, and what it compares decides.
+pub fn repetitions(context: &Context, instruction: &Instruction, places: impl Iterator<Item = u64>) -> u64 {
     const DIRECTION: u64 = 0x400;
     const SEARCHED_BYTES_MIN: u64 = 1 << 20; // up to there memory is taken to be there
     let size = instruction.memory_size().size() as u64;
@@ -289,7 +283,7 @@ fn repetitions(context: &Context, instruction: &Instruction, places: impl Iterat
     (0..count).find(|&n| !goes_on(n)).map_or(count, |last| last + 1)
 }
 
-/// Return what a register adds to an address.
+/// Return what a register or a segment adds to an address.
 pub fn value(context: &Context, register: Register) -> Option<u64> {
     match register {
         Register::FS => Some(sys::fs_base()),
@@ -316,40 +310,70 @@ fn in_pieces(address: u64, bytes: u64, mut work: impl FnMut(u64, usize) -> bool)
 
 const PIECE: usize = 256;
 
-fn or(tags: u64, count: usize) -> u8 {
+fn union(tags: u64, count: usize) -> u8 {
     sys::octets(tags, count).iter().fold(0, |all, tag| all | tag)
-}
-
-/// Return the union of the tags of these bytes of the application.
-pub fn union(address: u64, bytes: u64) -> u8 {
-    let mut all = 0;
-    in_pieces(address, bytes, |tags, count| {
-        all |= or(tags, count);
-        true
-    });
-    all
-}
-
-/// Return the tags of eight bytes of the application.
-pub fn word(address: u64) -> u64 {
-    let mut bytes = [0; 8];
-    let mut at = 0;
-    in_pieces(address, 8, |tags, count| {
-        bytes[at..at + count].copy_from_slice(sys::octets(tags, count));
-        at += count;
-        true
-    });
-    u64::from_le_bytes(bytes)
 }
 
 /// Whether any of these bytes of the application has a tag.
 pub fn any_tag(address: u64, bytes: u64) -> bool {
     let mut found = false;
     in_pieces(address, bytes, |tags, count| {
-        found = or(tags, count) != 0;
+        found = union(tags, count) != 0;
         !found
     });
     found
+}
+
+/// The tags of all these bytes of the application together.
+pub fn union_of_tags(address: u64, bytes: u64) -> u8 {
+    let mut all = 0;
+    in_pieces(address, bytes, |tags, count| {
+        all |= union(tags, count);
+        true
+    });
+    all
+}
+
+/// Read the tags of bytes of the application.
+pub fn read_tags(address: u64, into: &mut [u8]) {
+    let mut rest = into;
+    in_pieces(address, rest.len() as u64, |tags, count| {
+        let (piece, others) = core::mem::take(&mut rest).split_at_mut(count);
+        piece.copy_from_slice(sys::octets(tags, count));
+        rest = others;
+        true
+    });
+}
+
+/// Return the tags of eight bytes of the application, the first in the lowest bits.
+pub fn word(address: u64) -> u64 {
+    let mut tags = [0; 8];
+    read_tags(address, &mut tags);
+    u64::from_le_bytes(tags)
+}
+
+/// Give bytes of the application these tags. What has them already is not written.
+pub fn write_tags(address: u64, from: &[u8]) {
+    let mut rest = from;
+    in_pieces(address, rest.len() as u64, |tags, count| {
+        let (piece, others) = rest.split_at(count);
+        let octets = sys::octets(tags, count);
+        if octets != piece {
+            octets.copy_from_slice(piece);
+            repeat(tags, count);
+        }
+        rest = others;
+        true
+    });
+}
+
+// The first tags stand a second time behind the window's end, for operands that lie across it.
+fn repeat(tags: u64, count: usize) {
+    let first = tags - window();
+    if first < OPERAND_BYTES_MAX as u64 {
+        let count = count.min((OPERAND_BYTES_MAX as u64 - first) as usize);
+        sys::octets(tags + WINDOW_BYTES, count).copy_from_slice(sys::octets(tags, count));
+    }
 }
 
 /// Clear the tags of these bytes of the application. What was never written stays so.
@@ -361,16 +385,11 @@ pub fn clear_tags(address: u64, bytes: u64) {
 
 /// Give these bytes of the application a tag each.
 pub fn set_tags(address: u64, bytes: u64, tag: u8) {
-    let fill = |tags: u64, count: usize| {
+    in_pieces(address, bytes, |tags, count| {
         sys::octets(tags, count).fill(tag);
+        repeat(tags, count);
         true
-    };
-    in_pieces(address, bytes, fill);
-    // The first tags stand a second time behind the window's end, for operands that lie across it.
-    let first = address % WINDOW_BYTES;
-    if first < OPERAND_BYTES_MAX as u64 {
-        fill(window() + WINDOW_BYTES + first, bytes.min(OPERAND_BYTES_MAX as u64 - first) as usize);
-    }
+    });
 }
 
 /// Return where the tag of a byte of the application lies.

@@ -19,6 +19,7 @@ mod generate;
 mod inside;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use iced_x86::{Code, Mnemonic};
 
@@ -27,7 +28,7 @@ use generate::processor::{self, Processor};
 use generate::program::{Author, Kind, Text, Wish};
 use generate::world::{self, CODE, World};
 use inside::Inside;
-use seal::shadow;
+use seal::{shadow, sys, track};
 
 const COUNT: u64 = 150_000;
 const SEED: u64 = 2008;
@@ -61,6 +62,10 @@ fn scatter_tags(inside: &mut Inside, dice: &mut Dice) {
     for tags in context.vector_tags.iter_mut() {
         tags.iter_mut().for_each(|tag| *tag = u8::from(dice.below(8) == 0));
     }
+}
+
+fn tags_of(region: world::Region) -> Vec<u8> {
+    sys::octets(shadow::tags_of(region.begin), region.bytes as usize).to_vec()
 }
 
 struct Run {
@@ -98,6 +103,9 @@ impl Run {
             }
             self.again += 1;
         }
+        if differences.is_empty() && shadow::is_followed() {
+            differences = self.differing_tags(inside, entry);
+        }
         self.faults += u64::from(native.fault.is_some());
         if differences.is_empty() {
             return true;
@@ -114,6 +122,45 @@ impl Run {
             println!("{}", listing());
         }
         false
+    }
+
+    // Run it twice with the same tags, as translated code follows them and as `flow` says, and compare what they are afterwards.
+    fn differing_tags(&mut self, inside: &mut Inside, entry: u64) -> Vec<String> {
+        let mut run = |by_engine: bool| {
+            track::BY_ENGINE.store(by_engine, Ordering::Relaxed);
+            inside.flush();
+            scatter_tags(inside, &mut Dice::new(self.seed, self.programs));
+            let faulted = self.world.run_inside(inside, entry).fault.is_some();
+            let memory: Vec<u8> = world::regions().iter().flat_map(|region| tags_of(*region)).collect();
+            let context = &*inside.context;
+            let vectors = context.vector_tags.as_flattened().to_vec();
+            (faulted, context.tags, context.other_tags, vectors, memory)
+        };
+        let (fast, slow) = (run(false), run(true));
+        track::BY_ENGINE.store(false, Ordering::Relaxed);
+        if fast.0 || slow.0 {
+            return Vec::new(); // what was done before a fault may differ
+        }
+        let mut lines = Vec::new();
+        for (register, (a, b)) in fast.1.iter().zip(slow.1).enumerate().filter(|(_, (a, b))| **a & !*b != 0) {
+            lines.push(format!("tags of register {register}: {a:016x} in code, {b:016x} by the engine"));
+        }
+        if fast.2 & !slow.2 != 0 {
+            lines.push(format!("other tags: {:x} in code, {:x} by the engine", fast.2, slow.2));
+        }
+        for at in (0..slow.3.len()).filter(|&at| fast.3[at] & !slow.3[at] != 0) {
+            lines.push(format!(
+                "tag of vector {} byte {}: {} in code, {} by the engine",
+                at / 64,
+                at % 64,
+                fast.3[at],
+                slow.3[at]
+            ));
+        }
+        for at in (0..slow.4.len()).filter(|&at| fast.4[at] & !slow.4[at] != 0) {
+            lines.push(format!("tag of byte {at:#x} of memory: {} in code, {} by the engine", fast.4[at], slow.4[at]));
+        }
+        lines
     }
 
     fn programs(&mut self, inside: &mut Inside, processor: &Processor, count: u64) {
