@@ -193,7 +193,8 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
         None => {
             let stale = thread.index.get(pc).filter(|_| !once);
             let through = through.filter(|_| !once);
-            let wish = Wish { pc, through, shadow: !once && sys::mailbox().mode == mode::SHADOW, once };
+            let shadow = !once && matches!(sys::mailbox().mode, mode::SHADOW | mode::TAINT);
+            let wish = Wish { pc, through, shadow, once };
             let made = translate::translate(thread, wish).inspect_err(|_| context.once = u64::from(once))?;
             if let Some(dead) = stale {
                 thread.unlink(dead);

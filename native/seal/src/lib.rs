@@ -14,6 +14,7 @@
 //! | `tables` | jumps by tables that nobody writes |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
+//! | `effects`, `written`, `sources` | what system calls do to tags; which memory they write; what comes in from outside |
 //! | `signals`, `frames`, `dispositions` | a signal comes, its frame, what the application wants of it |
 //! | `pages` | code that changes |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
@@ -29,6 +30,7 @@ pub mod cache;
 pub mod calls;
 pub mod dispatch;
 pub mod dispositions;
+pub mod effects;
 pub mod emit;
 pub mod entry;
 pub mod frames;
@@ -41,9 +43,11 @@ pub mod plan;
 pub mod recover;
 pub mod shadow;
 pub mod signals;
+pub mod sources;
 pub mod start;
 pub mod sys;
 pub mod tables;
 pub mod threads;
 pub mod transfer;
 pub mod translate;
+pub mod written;
