@@ -14,7 +14,7 @@
 //!
 //!  Slot (2 MiB, aligned to its size, so that a stack pointer into it finds its context)
 //!   0x000000 Context     0x004000 engine stack      0x040000 signal stack
-//!   0x080000 return targets      0x100000 jump targets      0x180000 vector state      0x190000 constants
+//!   0x080000 return targets      0x100000 jump targets      0x180000 vector state      0x18e000 notes      0x190000 constants
 //! ```
 
 #![allow(missing_docs)] // a field's name and comment are its documentation
@@ -38,6 +38,8 @@ pub const SLOT_RETURNS: u64 = 0x8_0000; // 65,536 host addresses, by the low 16 
 pub const SLOT_JUMPS: u64 = 0x10_0000; // likewise
 pub const SLOT_VECTORS: u64 = 0x18_0000;
 pub const SLOT_VECTORS_BYTES: u64 = 0x1_0000;
+pub const SLOT_NOTES: u64 = 0x18_e000; // of `effects`, for the call that is under way
+pub const NOTES: u64 = 1024;
 pub const SLOT_CONSTANTS: u64 = 0x19_0000;
 pub const SLOT_CONSTANTS_BYTES: u64 = SLOT_BYTES - SLOT_CONSTANTS;
 

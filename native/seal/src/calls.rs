@@ -2,9 +2,9 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use crate::abi::{AltStack, Context, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, SigAction, state};
+use crate::abi::{AltStack, Context, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, SigAction, mode, state};
 use crate::cache::Thread;
-use crate::{dispositions, entry, frames, pages, pieces, shadow, sinks, start, sys, threads};
+use crate::{dispositions, effects, entry, frames, pages, pieces, shadow, sinks, start, sys, threads};
 
 const NUMBERS: usize = 0x1_0000;
 static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
@@ -57,7 +57,10 @@ const CALLS: &[(u64, Way, usize)] = &[
 ];
 
 /// Enter which calls the translated code hands to the engine.
-pub fn fill_wanted_table(_mode: u32) {
+pub fn fill_wanted_table(mode: u32) {
+    if mode == mode::TAINT {
+        WANTED.iter().for_each(|wanted| wanted.store(1, Ordering::Relaxed));
+    }
     for number in CALLS.iter().map(|row| row.0).chain(pieces::numbers()) {
         WANTED[number as usize].store(1, Ordering::Relaxed);
     }
@@ -86,14 +89,18 @@ pub fn make(context: &mut Context) {
     let row = CALLS.iter().find(|row| row.0 == number);
     match row.map(|row| row.1) {
         Some(Way::Memory) => memory(context, number),
-        Some(Way::Actions) => context.regs[RAX] = actions(context) as u64,
-        Some(Way::Mask) => context.regs[RAX] = mask(context) as u64,
+        Some(Way::Actions) => instead(context, actions),
+        Some(Way::Mask) => instead(context, mask),
         Some(Way::Return) => frames::sigreturn(context),
-        Some(Way::AltStack) => context.regs[RAX] = altstack(context) as u64,
-        Some(Way::Multiply) => threads::multiply(context),
+        Some(Way::AltStack) => instead(context, altstack),
+        Some(Way::Multiply) => {
+            let registers = context.regs;
+            threads::multiply(context);
+            effects::after(context, &registers, context.regs[RAX] as i64);
+        }
         Some(Way::Execute) => execute(context),
         Some(Way::Exit) => exit(context),
-        Some(Way::Rseq) => context.regs[RAX] = rseq(context) as u64,
+        Some(Way::Rseq) => instead(context, rseq),
         Some(Way::Suspend) => suspend(context, row.map_or(0, |row| row.2)),
         Some(Way::Segment) => segment(context),
         Some(Way::Filter) => filter(context, number),
@@ -109,6 +116,7 @@ pub fn again(context: &mut Context) {
 
 fn plain(context: &mut Context) {
     let number = context.regs[RAX];
+    effects::before(context);
     let answer = entry::issue(context);
     if answer == entry::NOT_ISSUED {
         // A signal came first: as if it had come before the call.
@@ -116,6 +124,16 @@ fn plain(context: &mut Context) {
         context.rip -= 2;
         return;
     }
+    effects::after(context, &context.regs, answer);
+    context.regs[RAX] = answer as u64;
+}
+
+// Let the engine do what the kernel would.
+fn instead(context: &mut Context, work: fn(&mut Context) -> i64) {
+    let registers = context.regs;
+    effects::before(context);
+    let answer = work(context);
+    effects::after(context, &registers, answer);
     context.regs[RAX] = answer as u64;
 }
 
@@ -280,8 +298,7 @@ fn segment(context: &mut Context) {
     let shadowed = sys::mailbox().shadow_offset != 0;
     match context.regs[RDI] {
         GET_GS if shadowed => {
-            let written = sys::write_guest_u64(context.regs[RSI], 0);
-            context.regs[RAX] = if written { 0 } else { sys::EFAULT as u64 };
+            instead(context, |context| if sys::write_guest_u64(context.regs[RSI], 0) { 0 } else { sys::EFAULT });
         }
         SET_GS if shadowed => context.regs[RAX] = if context.regs[RSI] == 0 { 0 } else { EPERM as u64 },
         _ => {

@@ -16,6 +16,7 @@
 //! | `sinks`, `alerts` | where tags must not come to, and what happens when they do |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
+//! | `effects`, `written`, `sources` | what system calls do to tags; which memory they write; what comes in from outside |
 //! | `signals`, `frames`, `dispositions` | a signal comes, its frame, what the application wants of it |
 //! | `pages` | code that changes |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
@@ -32,6 +33,7 @@ pub mod cache;
 pub mod calls;
 pub mod dispatch;
 pub mod dispositions;
+pub mod effects;
 pub mod emit;
 pub mod entry;
 pub mod flow;
@@ -46,6 +48,7 @@ pub mod recover;
 pub mod shadow;
 pub mod signals;
 pub mod sinks;
+pub mod sources;
 pub mod start;
 pub mod sys;
 pub mod tables;
@@ -54,3 +57,4 @@ pub mod threads;
 pub mod track;
 pub mod transfer;
 pub mod translate;
+pub mod written;

@@ -12,7 +12,7 @@ use crate::frames::{
     UC_VECTORS, UC_WORDS, deliver, put_xmm, take_xmm,
 };
 use crate::translate::Refusal;
-use crate::{entry, pages, pieces, recover, shadow, start, sys, threads};
+use crate::{effects, entry, pages, pieces, recover, shadow, start, sys, threads};
 
 /// What the kernel calls. `info` and `frame`: siginfo and ucontext.
 pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
@@ -92,6 +92,9 @@ fn keep(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: 
 // The engine waits in a call for the application, whose state is all in the Context, but for the answer.
 fn in_call(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: u64) {
     let answer = (host == entry::issue_after()).then(|| uc[ORDER[RAX]] as i64);
+    if let Some(answer) = answer {
+        effects::after(context, &context.regs, answer);
+    }
     if context.in_pieces != 0 && pieces::interrupted(context, answer) {
         // It has its answer.
     } else if let Some(answer) = answer {

@@ -64,6 +64,11 @@ pub fn read_guest_u64(address: u64) -> Option<u64> {
     (read_guest(address, &mut bytes) == 8).then(|| u64::from_le_bytes(bytes))
 }
 
+pub fn read_guest_u32(address: u64) -> Option<u32> {
+    let mut bytes = [0; 4];
+    (read_guest(address, &mut bytes) == 4).then(|| u32::from_le_bytes(bytes))
+}
+
 pub fn write_guest_u64(address: u64, value: u64) -> bool {
     write_guest(address, &value.to_le_bytes()) == 8
 }
