@@ -135,3 +135,19 @@ def test_an_alert_that_is_counted_before_it_is_there_is_not_lost(
         filled.alert("CALL", serial=1, target=1, tags=1)
         assert [evidence.report.target for evidence in listener.poll()] == [1]
         assert list(listener.poll()) == []
+
+
+def test_the_call_stack_has_names(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    victim, buffer = served(victims, started)
+    with possess(victim.pid, taint="inet", on_alert="observe", engine=stub) as possession:
+        report = raised(possession, Filled.of(victim.pid, stub.abi), buffer).report
+    names = [frame.symbol.partition("+")[0] for frame in report.frames]
+    begin = names.index("take_in")
+    assert names[begin : begin + 4] == ["take_in", "serve_one", "serve", "main"]
+    assert {frame.how for frame in report.frames[1 : begin + 4]} == {"cfi"}
+    assert "_start" in names[begin + 4 :]
+    assert report.frames[0].module.startswith("/")
+    assert "libc" in report.frames[0].module
+    assert report.instruction.text
+    at = [one.address for one in report.code].index(report.pc)
+    assert report.code[at - 1].text == "syscall"

@@ -28,6 +28,7 @@ COMMANDS = {
     "possess": "move running processes into the engine, until Ctrl-C",
     "release": "let possessed processes go",
     "status": "which processes are possessed, and how they do",
+    "alert": "what took control of a possessed process, and signatures of it",
     "doctor": "what this machine allows, and what to do about it",
     "settings": "show every setting with its default, or check a file",
     "completion": "print the tab completion for your shell",

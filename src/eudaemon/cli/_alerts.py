@@ -8,22 +8,17 @@ import sys
 
 from eudaemon.cli._common import add_place
 from eudaemon.cli._possession import say
-from eudaemon.evidence.model import Culprit, Evidence, Report
+from eudaemon.evidence import words
+from eudaemon.evidence.dump import plain
+from eudaemon.evidence.model import Evidence, Report
 from eudaemon.evidence.settings import AlertSettings
 from eudaemon.evidence.store import Store
 from eudaemon.settings import read
 
-ANSWERS = {
-    "observe": "it went on, as it was told to",
-    "contain": "the thread has been ended",
-    "kill": "the process has been ended",
-    "release": "the thread has been ended, the process let go",
-}
 
-
-def add_store(parser: argparse.ArgumentParser) -> None:
+def add_store(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     """Declare where alerts lie: the settings, and where all data lies."""
-    add_place(parser)
+    add_place(parser, again=again)
 
 
 def store_of(arguments: argparse.Namespace) -> Store:
@@ -66,29 +61,19 @@ def line_of(report: Report, *, child_of: int = 0, as_json: bool) -> str:
     """Return what is said of an alert as it happens."""
     if as_json:
         culprits = [
-            {"role": one.role, "peer": _peer(report, one), "offset": one.offset, "bytes": len(one.data)}
+            {
+                "role": one.role,
+                "peer": words.peer(report.stream(one.label)),
+                "offset": one.offset,
+                "bytes": len(one.data),
+            }
             for one in report.culprits
         ]
         more = {"child_of": child_of} if child_of else {}
         fact = {"pid": report.process.pid, "did": "alert", "id": report.id, "kind": report.kind}
         return json.dumps({**fact, "verdict": report.verdict, "in_time": report.in_time, "culprits": culprits, **more})
-    child = f", a child of {child_of}," if child_of else ""
-    late = "" if report.in_time else " (by the engine, for nobody had answered in time)"
-    lines = [f"{report.process.pid}: ALERT: {report.process.name}{child}: {report.words}"]
-    lines += [f"  {sentence(report, one)}" for one in report.culprits]
-    lines += [f"  {ANSWERS.get(report.verdict, report.verdict)}{late}", f"  → eudaemon alert show {report.id}"]
+    child = f", a child of {child_of}" if child_of else ""
+    lines = [f"{report.process.pid}: ALERT: {plain(report.process.name)}{child}: {report.words}"]
+    lines += [f"  {words.culprit(report, one)}" for one in report.culprits]
+    lines += [f"  {words.answer(report)}", f"  → eudaemon alert show {report.id}"]
     return "\n".join(lines)
-
-
-def sentence(report: Report, one: Culprit) -> str:
-    """Return whose bytes they are, in words."""
-    what = "the value is" if one.role == "value" else "the code is"
-    count = f"{len(one.data)} bytes" if len(one.data) != 1 else "one byte"
-    return f"{what} {count} from offset {one.offset} of what came from {_peer(report, one)} ({one.certainty})"
-
-
-def _peer(report: Report, one: Culprit) -> str:
-    stream = report.stream(one.label)
-    if stream is None:
-        return "an unknown stream"
-    return stream.peer or {"stdin": "standard input"}.get(stream.kind, f"descriptor {stream.descriptor}")

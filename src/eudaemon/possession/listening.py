@@ -116,7 +116,10 @@ class Listener:
         finally:  # whatever it looked like: nobody is left standing
             with suppress(PossessionError):
                 in_time = answer(member.mailbox, alert, self._abi[verdict_constant(self.policy.on_alert)])
-        return examine(scene, self.policy.on_alert, in_time=in_time)
+        try:
+            return examine(scene, self.policy.on_alert, in_time=in_time)
+        finally:
+            scene.close()
 
     def _look_around(self) -> None:
         now_s = time.monotonic()

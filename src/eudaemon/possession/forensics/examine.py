@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator
 
 from eudaemon.events.envelope import rfc3339
@@ -12,6 +13,7 @@ from eudaemon.evidence.model import (
     Blob,
     Culprit,
     Evidence,
+    Frame,
     Injected,
     Instruction,
     Process,
@@ -23,7 +25,9 @@ from eudaemon.evidence.model import (
 )
 from eudaemon.evidence.provenance import Kept, culprit
 from eudaemon.possession.forensics import disassembly
+from eudaemon.possession.forensics.elf import Elf, ElfError
 from eudaemon.possession.forensics.scene import STACK_BELOW_BYTES, Scene
+from eudaemon.possession.forensics.unwind import Place, call_stack
 from eudaemon.possession.mailbox import GENERAL
 from eudaemon.possession.maps import Area as Mapped
 
@@ -65,7 +69,7 @@ def examine(scene: Scene, verdict: str, *, in_time: bool) -> Evidence:
         ),
         culprits=culprits,
         streams=tuple(_streams(scene)),
-        frames=(),
+        frames=tuple(_frames(scene)),
         injected=injected,
         stack=_part(scene.stack, alert.registers[_RSP] - STACK_BELOW_BYTES, WINDOW_BYTES + STACK_BELOW_BYTES),
         place_window=_part(scene.near, alert.place - WINDOW_BYTES // 2, WINDOW_BYTES) if scene.near.data else None,
@@ -84,6 +88,32 @@ def _around(scene: Scene) -> Iterator[Instruction]:
     if code.data:
         yield from disassembly.before(code.data[: pc - code.address], pc, AROUND_INSTRUCTIONS)
         yield from disassembly.listing(code.data[pc - code.address :], pc, AROUND_INSTRUCTIONS + 1)
+
+
+def _frames(scene: Scene) -> list[Frame]:
+    elves: dict[str, Elf | None] = {}
+
+    def find(address: int) -> Place | None:
+        area = next((area for area in scene.areas if area.begin <= address < area.end), None)
+        if area is None or area.rights[2] != "x":
+            return None
+        if area.path not in elves:
+            elves[area.path] = _elf(scene, area.path)
+        offset, elf = address - area.begin + area.offset, elves[area.path]
+        own = elf.address_of(offset) if elf else None
+        return Place(readable(area), own or offset, offset, elf if own is not None else None)
+
+    registers = dict(zip(GENERAL, scene.alert.registers, strict=True))
+    return call_stack(find, scene.alert.pc, registers, scene.stack)
+
+
+def _elf(scene: Scene, path: str) -> Elf | None:
+    if path not in scene.modules:
+        return None
+    try:
+        return Elf(scene.modules[path])
+    except (ElfError, struct.error):
+        return None
 
 
 def _culprits(scene: Scene) -> Iterator[Culprit]:

@@ -24,6 +24,7 @@ NEAR_BYTES = 32 * 1024  # around the value, on either side: what came in with it
 STACK_BELOW_BYTES, STACK_BYTES = 128, 64 * 1024
 INJECTED_BYTES_MAX = 64 * 1024
 COMMAND_BYTES_MAX = 4096
+MODULES_MAX = 64
 _RSP = GENERAL.index("rsp")
 
 
@@ -41,6 +42,14 @@ class Scene:
     near: Window  # around the value's place in memory
     at_target: Window
     stack: Window
+    modules: dict[str, int | bytes]  # by path: the file, open, or what is in memory of the vDSO
+
+    def close(self) -> None:
+        """Close the files."""
+        for source in self.modules.values():
+            if isinstance(source, int):
+                os.close(source)
+        self.modules.clear()
 
 
 def take(pid: int, mailbox: Mailbox, alert: RawAlert) -> Scene:
@@ -62,6 +71,7 @@ def take(pid: int, mailbox: Mailbox, alert: RawAlert) -> Scene:
         near=near,
         at_target=at_target,
         stack=_window(mailbox, areas, rsp - STACK_BELOW_BYTES, rsp, rsp + STACK_BYTES),
+        modules=_modules(pid, mailbox, areas),
     )
 
 
@@ -88,6 +98,24 @@ def _pieces(areas: Iterable[Area]) -> list[tuple[int, int]]:
         else:
             pieces.append((int(area.begin), int(area.end)))
     return pieces
+
+
+def _modules(pid: int, mailbox: Mailbox, areas: Iterable[Area]) -> dict[str, int | bytes]:
+    """Open the files of code while they can be named: the process may be gone afterwards."""
+    found: dict[str, int | bytes] = {}
+    for area in areas:
+        if area.rights[2] != "x" or area.path in found or len(found) == MODULES_MAX:
+            continue
+        if area.path == "[vdso]":
+            with suppress(PossessionError):
+                found[area.path] = mailbox.memory.read(area.begin, area.end - area.begin)
+        elif area.path.startswith("/"):
+            # As mapped, also where the file's name is another's by now; that wants more rights than we may have.
+            for name in (f"map_files/{area.begin:x}-{area.end:x}", f"root{area.path}"):
+                with suppress(OSError):
+                    found[area.path] = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                    break
+    return found
 
 
 def _process(pid: int, mailbox: Mailbox, inner_tid: int) -> Process:
