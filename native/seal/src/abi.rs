@@ -118,6 +118,9 @@ pub mod mapping {
     pub const INPUT: u32 = 5;
 }
 
+/// The tag of the byte at `address` lies at `Mailbox::shadow_offset` + this + `address` modulo 2 to the 32.
+pub const SHADOW_ASIDE: u64 = 0x44;
+
 /// Tags of an application byte are bits, one for each input stream that is followed at a time.
 pub const LABELS: usize = 8;
 /// How much of each stream's raw input is kept: its latest bytes, a ring.

@@ -38,7 +38,7 @@ const SKEW: u64 = 0x680;
 /// By how much the displacement of a tag differs from the application's; `gs.base` makes up for it. A Zen 5 takes a load under rsp for one of
 /// what was last stored under rsp with the same bits 2 to 9 of the displacement, whatever the segment, and then begins anew (sqlite: 4.0
 /// times with 0, 2.2 with this). Small, so that most displacements stay a byte; not a multiple of 8, so that it leads between 8-byte slots.
-const ASIDE: u64 = 0x44;
+const ASIDE: u64 = crate::abi::SHADOW_ASIDE;
 /// The largest operand that code tests by itself.
 const OPERAND_BYTES_MAX: usize = 64;
 
