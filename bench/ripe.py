@@ -175,13 +175,13 @@ def possessed(program: Path, way: str, stores: bool, form: Form) -> str:
                 assert process.stdin
                 process.stdin.write(TOLD)
                 process.stdin.flush()
-                alert = watch.first_or_end(process, RUN_S)
+                kind = watch.first(RUN_S, process)
                 said = end(process)
     if WORD.encode() in said:
         return "missed"
-    if alert is None:
+    if not kind:
         return "otherwise"
-    return f"{'before' if alert.kind in TRANSFERS or (stores and alert.kind == 'store') else 'late'} {alert.kind}"
+    return f"{'before' if kind in TRANSFERS or kind == 'store' else 'late'} {kind}"
 
 
 def table(results: dict[tuple[str, ...], str]) -> Iterator[str]:
