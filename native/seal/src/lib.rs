@@ -14,7 +14,8 @@
 //! | `tables` | jumps by tables that nobody writes |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
-//! | `effects`, `written`, `sources` | what system calls do to tags; which memory they write; what comes in from outside |
+//! | `effects`, `written`, `extent` | what system calls do to tags: what they write, where memory comes and goes |
+//! | `sources` | what comes in from outside: from where, by which label, and as it was |
 //! | `signals`, `frames`, `dispositions` | a signal comes, its frame, what the application wants of it |
 //! | `pages` | code that changes |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
@@ -33,6 +34,7 @@ pub mod dispositions;
 pub mod effects;
 pub mod emit;
 pub mod entry;
+pub mod extent;
 pub mod frames;
 pub mod heap;
 pub mod index;

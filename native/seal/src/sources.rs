@@ -85,11 +85,25 @@ pub fn origin(descriptor: u64) -> Option<Origin> {
     Some(origin)
 }
 
+/// How many bytes a file has.
+pub fn file_bytes(descriptor: u64) -> u64 {
+    status(descriptor).map_or(0, |status| status.bytes)
+}
+
 /// Whether a descriptor's bytes are one stream of IPv4 or IPv6. (There, MSG_TRUNC drops what it counts.)
 pub fn is_tcp(descriptor: u64) -> bool {
     const TCP: u32 = 6;
     const MPTCP: u32 = 262;
     matches!(socket_option(descriptor, SO_PROTOCOL), Some(TCP | MPTCP))
+}
+
+/// Whether a descriptor is only for reading. Of a pipe, that is one end.
+pub fn is_reading_end(descriptor: u64) -> bool {
+    const FCNTL: u64 = 72;
+    const F_GETFL: u64 = 3;
+    const ACCESS: i64 = 3;
+    let flags = sys::call3(FCNTL, descriptor, F_GETFL, 0);
+    flags >= 0 && flags & ACCESS == 0
 }
 
 /// The stream's next bytes have come to where `places` tells: it is given something to call with address and number of bytes, in order.
@@ -184,14 +198,17 @@ struct Status {
     device: u64,
     inode: u64,
     kind: u32,
+    bytes: u64,
 }
 
 fn status(descriptor: u64) -> Option<Status> {
     const FSTAT: u64 = 5;
     const MODE: usize = 3;
+    const SIZE: usize = 6;
     let mut words = [0u64; 18];
     let answer = sys::call3(FSTAT, descriptor, (&raw mut words) as u64, 0);
-    (answer == 0).then(|| Status { device: words[0], inode: words[1], kind: words[MODE] as u32 >> 12 })
+    let [device, inode, ..] = words;
+    (answer == 0).then(|| Status { device, inode, kind: words[MODE] as u32 >> 12, bytes: words[SIZE] })
 }
 
 fn family(descriptor: u64) -> u32 {
