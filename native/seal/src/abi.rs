@@ -94,6 +94,13 @@ pub mod request {
     pub const PARK: u32 = 1;
 }
 
+/// `Context::once`: whether one instruction at `rip` is to be translated for one use.
+pub mod once {
+    pub const NO: u64 = 0;
+    pub const YES: u64 = 1; // it writes into code, or what it touches has no tag after all
+    pub const WITHOUT_TAGS: u64 = 2; // its tags have been seen to
+}
+
 /// `Snapshot::status`, the answer of `seal_recover`.
 pub mod recovered {
     pub const EXACT: u32 = 0; // `regs` are now the application's
@@ -111,12 +118,16 @@ pub mod mapping {
     pub const INPUT: u32 = 5;
 }
 
+/// The tag of the byte at `address` lies at `Mailbox::shadow_offset` + this + `address` modulo 2 to the 32.
+pub const SHADOW_ASIDE: u64 = 0x44;
+
 /// Tags of an application byte are bits, one for each input stream that is followed at a time.
 pub const LABELS: usize = 8;
 /// How much of each stream's raw input is kept: its latest bytes, a ring.
 pub const INPUT_BYTES: u64 = 0x1_0000;
 pub const ALERTS_MAX: usize = 32;
 pub const FILES_MAX: usize = 64;
+pub const FORMATS_MAX: usize = 128;
 pub const VECTOR_BYTES: usize = 64;
 pub const VECTOR_REGISTERS: usize = 32;
 pub const ADDRESS_BYTES: usize = 28; // struct sockaddr_in6
@@ -198,7 +209,7 @@ pub struct Context {
     pub has_suspended_mask: u32,
     pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
     pub issued: u64,             // number of the last system call that translated code has made
-    pub once: u64,               // 1: translate one instruction at `rip` for one use: it writes into code
+    pub once: u64,               // `once`
     pub leave_at: u64,           // 0, or where the thread goes on natively by itself as soon as the application gets there
     pub xmm: Vectors,
     // Counters, for people.
@@ -209,8 +220,9 @@ pub struct Context {
     pub flushes: u64,
     pub calls: u64, // system calls that the engine looked at
     pub signals: u64,
-    pub tagged_reads: u64, // tests of clean mode that found a tag
-    pub tracked: u64,      // instructions whose tags the engine has seen to
+    pub tagged_reads: u64,  // tests of clean mode that found a tag
+    pub followed_left: u64, // jumps backwards until the engine sees whether tags are left
+    pub tracked: u64,       // instructions whose tags the engine has seen to
     // A tag for each byte of each register, the least significant first. All are 0 in clean mode.
     pub tracking: u32,   // 1: some may not be 0; the thread runs the fragments that follow tags
     pub other_tags: u32, // of the x87 unit, MMX and mask registers: one for all
@@ -245,6 +257,15 @@ pub struct Snapshot {
     pub tid: u32,
     pub status: u32,
     pub regs: [u64; 27],
+}
+
+/// A function that takes a format string, and the register that says where that is.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Format {
+    pub address: u64,
+    pub register: u32,
+    pub pad: u32,
 }
 
 /// One stream of input, whose tag is the bit of its place in `Mailbox::streams`.
@@ -323,11 +344,13 @@ pub struct Mailbox {
     pub patience_ms: u32,   // by the controller
     pub store_alerts: u32,  // by the controller: 1: a tainted address of a store is an alert
     pub file_count: u32,    // by the controller
+    pub format_count: u32,  // by the controller
     pub alerts_missed: u32, // those that found all places taken by alerts without an answer
     pub alert_count: u64,   // serial of the latest
     pub stream_count: u64,  // likewise
     pub input: u64,         // where the raw input is kept: LABELS times INPUT_BYTES
     pub files: [File; FILES_MAX],
+    pub formats: [Format; FORMATS_MAX],
     pub streams: [Stream; LABELS],
     pub alerts: [Alert; ALERTS_MAX],
 }

@@ -2,9 +2,9 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use crate::abi::{AltStack, Context, R8, R10, RAX, RCX, RDI, RDX, RSI, SigAction, mode, state};
+use crate::abi::{AltStack, Context, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, SigAction, alert, mode, state};
 use crate::cache::Thread;
-use crate::{dispositions, effects, entry, frames, pages, pieces, start, sys, threads};
+use crate::{dispositions, effects, entry, frames, pages, pieces, shadow, sinks, start, sys, threads};
 
 const NUMBERS: usize = 0x1_0000;
 static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
@@ -75,11 +75,17 @@ pub fn wanted_table() -> u64 {
 /// unless the application goes on elsewhere.
 pub fn make(context: &mut Context) {
     context.calls += 1;
+    if shadow::is_followed() {
+        sinks::call(context);
+        for register in [RAX, RCX, R11] {
+            context.tags[register] = 0; // what the kernel leaves there
+        }
+    }
     let number = context.regs[RAX] & 0xffff_ffff;
     let at = context.rip;
     context.rip = at + 2;
     context.regs[RCX] = context.rip;
-    context.regs[crate::abi::R11] = context.rflags;
+    context.regs[R11] = context.rflags;
     let row = CALLS.iter().find(|row| row.0 == number);
     match row.map(|row| row.1) {
         Some(Way::Memory) => memory(context, number),
@@ -195,6 +201,7 @@ fn actions(context: &mut Context) -> i64 {
         None
     } else {
         let Some(action) = sys::read_guest_record::<SigAction>(new) else { return sys::EFAULT };
+        sinks::handler(context, alert::CALL, new, action.handler);
         Some(action)
     };
     let before = dispositions::action(context, signal as u32);
@@ -252,7 +259,8 @@ fn execute(context: &mut Context) {
     dispositions::set_kernel_mask(context);
 }
 
-fn exit(context: &mut Context) {
+/// End the thread by the call that the registers describe.
+pub fn exit(context: &mut Context) -> ! {
     let (number, status) = (context.regs[RAX], context.regs[RDI]);
     dispositions::block_all();
     context.tid = 0;

@@ -5,7 +5,7 @@
 //!
 //! Between the kernel's write and the tag another thread may use what has come.
 
-use crate::abi::{self, Context, R8, R9, R10, RAX, RDI, RDX, RSI, Registers, mode};
+use crate::abi::{self, Context, R8, R9, R10, RAX, RDI, RDX, RSI, Registers};
 use crate::sources::{self, Address, Origin};
 use crate::written::{self, Count, Load, Size, When, Write};
 use crate::{entry, extent, pages, shadow, sys};
@@ -67,13 +67,9 @@ impl Notes {
     }
 }
 
-fn follows_tags() -> bool {
-    sys::mailbox().mode == mode::TAINT
-}
-
 /// The application is about to make the call that the registers describe.
 pub fn before(context: &Context) {
-    if !follows_tags() {
+    if !shadow::is_followed() {
         return;
     }
     let mut notes = Notes::of(context);
@@ -97,7 +93,7 @@ pub fn before(context: &Context) {
 
 /// The kernel has answered the call that `registers` describe.
 pub fn after(context: &Context, registers: &Registers, answer: i64) {
-    if !follows_tags() || answer == entry::NOT_ISSUED {
+    if !shadow::is_followed() || answer == entry::NOT_ISSUED {
         return;
     }
     let mut notes = Notes::of(context);

@@ -12,6 +12,8 @@
 //! | `translate`, `plan`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `tables` | jumps by tables that nobody writes |
+//! | `track`, `flow`, `tags` | what an instruction does to tags: in translated code, and in general; where tags are |
+//! | `sinks`, `alerts` | where tags must not come to, and what happens when they do |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
 //! | `effects`, `written`, `extent` | what system calls do to tags: what they write, where memory comes and goes |
@@ -27,6 +29,7 @@
 extern crate alloc;
 
 pub mod abi;
+pub mod alerts;
 pub mod cache;
 pub mod calls;
 pub mod dispatch;
@@ -35,6 +38,7 @@ pub mod effects;
 pub mod emit;
 pub mod entry;
 pub mod extent;
+pub mod flow;
 pub mod frames;
 pub mod heap;
 pub mod index;
@@ -45,11 +49,14 @@ pub mod plan;
 pub mod recover;
 pub mod shadow;
 pub mod signals;
+pub mod sinks;
 pub mod sources;
 pub mod start;
 pub mod sys;
 pub mod tables;
+pub mod tags;
 pub mod threads;
+pub mod track;
 pub mod transfer;
 pub mod translate;
 pub mod written;

@@ -18,7 +18,7 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
     if mailbox.mapping_count == 0 {
         pages::remember(mailbox.low, mailbox.low_bytes, mapping::LOW);
     }
-    if matches!(mailbox.mode, mode::SHADOW | mode::TAINT) {
+    if mailbox.mode != mode::NONE {
         let Some(base) = shadow::map() else { return sys::ENOMEM };
         mailbox.shadow_offset = base;
     }

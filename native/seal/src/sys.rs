@@ -126,6 +126,12 @@ pub fn context(address: u64) -> &'static mut Context {
     unsafe { &mut *(address as *mut Context) }
 }
 
+/// Read a number that the controller or another thread may write meanwhile.
+pub fn reread(place: &u32) -> u32 {
+    // SAFETY: a reference is valid; that it may change meanwhile is why it is read so.
+    unsafe { (&raw const *place).read_volatile() }
+}
+
 /// Read one of the two tables of a slot.
 pub fn table_entry(slot: u64, table: u64, target: u64) -> u64 {
     table_cell(slot, table, target).load(Ordering::Relaxed)
