@@ -6,9 +6,10 @@
 //! Between the kernel's write and the tag another thread may use what has come.
 
 use crate::abi::{self, Context, R8, R9, R10, RAX, RDI, RDX, RSI, Registers};
-use crate::sources::{self, Address, Origin};
+use crate::descriptors::Address;
+use crate::sources::{self, Origin};
 use crate::written::{self, Count, Load, Size, When, Write};
-use crate::{entry, extent, pages, shadow, sys};
+use crate::{descriptors, entry, extent, pages, shadow, sys};
 
 const ARGUMENTS: [usize; 6] = [RDI, RSI, RDX, R10, R8, R9];
 const MSG_PEEK: u64 = 2;
@@ -120,7 +121,7 @@ pub fn after(context: &Context, registers: &Registers, answer: i64) {
             Write::Input { load, flags } => call.input(load, flags.map_or(0, |at| call.argument(at)), &mut notes),
             Write::Spread { list, count } => call.spread(None, list, count),
             Write::Spliced { list, count } => {
-                if answer > 0 && sources::is_reading_end(call.argument(0)) {
+                if answer > 0 && descriptors::only_reads(call.argument(0)) {
                     call.spread(sources::origin(call.argument(0)).as_ref(), list, count);
                 }
             }
@@ -128,6 +129,7 @@ pub fn after(context: &Context, registers: &Registers, answer: i64) {
         }
     }
     extent::after(call.number(), &call.arguments(), answer);
+    descriptors::after(call.number(), &call.arguments(), answer);
 }
 
 impl Call<'_> {
@@ -289,7 +291,7 @@ impl Arrived<'_> {
     fn in_room(&self, answer: i64, said: Option<Address>, room: impl Fn(&mut dyn FnMut(u64, u64))) {
         let mut left = answer.max(0) as u64;
         let advances = self.flags & (MSG_PEEK | MSG_ERRQUEUE) == 0;
-        if left != 0 && self.flags & MSG_TRUNC != 0 && sources::is_tcp(self.descriptor) {
+        if left != 0 && self.flags & MSG_TRUNC != 0 && descriptors::socket(self.descriptor).is_tcp() {
             if let Some(origin) = self.origin.filter(|_| advances) {
                 sources::drop(origin, left);
             }
@@ -350,6 +352,9 @@ fn semaphores(set: u64) -> u64 {
     const IPC_STAT: u64 = 2;
     const COUNT: usize = 10;
     let mut status = [0u64; 13];
+    if sys::mailbox().confined != 0 {
+        return 0;
+    }
     let answer = sys::call(SEMCTL, [set, 0, IPC_STAT, (&raw mut status) as u64, 0, 0]);
     if answer < 0 { 0 } else { status[COUNT] }
 }

@@ -7,7 +7,7 @@
 //! Pages of shared memory and of files that are discarded (MADV_DONTNEED) come back as they were, but without tags.
 
 use crate::pages::PAGE;
-use crate::{shadow, sources, sys};
+use crate::{descriptors, shadow, sources, sys};
 
 const MMAP: u64 = 9;
 const MUNMAP: u64 = 11;
@@ -95,7 +95,8 @@ fn moved(from: u64, bytes: u64, to: u64, new_bytes: u64) {
 
 fn map_source(place: u64, bytes: u64, descriptor: u64, offset: u64) {
     if let Some(origin) = sources::origin(descriptor) {
-        let bytes = bytes.min(sources::file_bytes(descriptor).saturating_sub(offset)).min(MAPPED_BYTES_MAX);
+        let file_bytes = descriptors::status(descriptor).map_or(0, |status| status.bytes);
+        let bytes = bytes.min(file_bytes.saturating_sub(offset)).min(MAPPED_BYTES_MAX);
         if bytes != 0 {
             sources::receive(&origin, None, true, |each| each(place, bytes));
         }
@@ -108,6 +109,9 @@ fn segment_bytes(segment: u64) -> u64 {
     const IPC_STAT: u64 = 2;
     const BYTES: usize = 6;
     let mut status = [0u64; 14];
+    if sys::mailbox().confined != 0 {
+        return 0;
+    }
     let answer = sys::call3(SHMCTL, segment, IPC_STAT, (&raw mut status) as u64);
     if answer < 0 { 0 } else { status[BYTES] }
 }

@@ -17,7 +17,7 @@
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
 //! | `effects`, `written`, `extent` | what system calls do to tags: what they write, where memory comes and goes |
-//! | `sources` | what comes in from outside: from where, by which label, and as it was |
+//! | `sources`, `descriptors` | what comes in from outside: by which label, and as it was; what a descriptor leads to |
 //! | `signals`, `frames`, `dispositions` | a signal comes, its frame, what the application wants of it |
 //! | `pages` | code that changes |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
@@ -32,6 +32,7 @@ pub mod abi;
 pub mod alerts;
 pub mod cache;
 pub mod calls;
+pub mod descriptors;
 pub mod dispatch;
 pub mod dispositions;
 pub mod effects;

@@ -601,3 +601,102 @@ fn what_has_come_before_a_signal_is_tagged_once() {
         }
     });
 }
+
+/// A filter of system calls under which these end the process.
+fn forbid(numbers: &[u32]) -> Vec<u64> {
+    const LOAD: u64 = 0x20;
+    const EQUAL: u64 = 0x15;
+    const RETURN: u64 = 0x06;
+    const KILL: u64 = 0x8000_0000;
+    const ALLOW: u64 = 0x7fff_0000;
+    let mut filter = vec![LOAD];
+    for (at, &number) in numbers.iter().enumerate() {
+        let to_the_end = (numbers.len() - at) as u64;
+        filter.push(EQUAL | to_the_end << 16 | u64::from(number) << 32);
+    }
+    filter.extend([RETURN | ALLOW << 32, RETURN | KILL << 32]);
+    filter
+}
+
+#[test]
+fn a_confined_process_is_not_asked() {
+    const SECCOMP: u64 = 317;
+    const ACCEPT: u64 = 43;
+    // fstat, getsockname, getpeername, getsockopt: what one asks about descriptors
+    let filter = forbid(&[5, 51, 52, 55]);
+    let program_of_filter = [filter.len() as u64, filter.as_ptr() as u64];
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let to = listener.local_addr().expect("bound");
+    let [mut before, mut later] = [(), ()].map(|()| connection());
+    let (pipe, mut into) = std::io::pipe().expect("a pipe");
+    let (receiver, sender) = (udp(), udp());
+    let path = c"/proc/self/comm".as_ptr() as u64;
+    let peers = [&before, &later].map(|(_, server)| address(server.peer_addr().expect("connected")));
+    let (udp_to, udp_from) = (receiver.local_addr().expect("bound"), address(sender.local_addr().expect("bound")));
+    let mut guests: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(to).expect("loopback")).collect();
+    let guest_name = address(guests[0].local_addr().expect("bound"));
+    with(source::INET, |program| {
+        let buffer = Buffer::new(8);
+        let read = |program: &mut Program<'_>, descriptor: u64, data: &[u8], tag: u8| {
+            buffer.taint();
+            assert_eq!(program.call(READ, &[descriptor, buffer.at(), data.len() as u64]), data.len() as i64);
+            buffer.has(data, tag);
+        };
+        before.0.write_all(b"a").expect("sent");
+        read(program, number(&before.1), b"a", 1);
+        program.call(157, &[38, 1, 0, 0, 0]); // prctl PR_SET_NO_NEW_PRIVS
+        assert_eq!(program.call(SECCOMP, &[1, 0, program_of_filter.as_ptr() as u64]), 0);
+        assert_eq!(sys::mailbox().confined, 1);
+
+        before.0.write_all(b"bc").expect("sent");
+        read(program, number(&before.1), b"b", 1);
+        let copy = program.call(32, &[number(&before.1)]) as u64; // dup
+        read(program, copy, b"c", 1);
+        assert_eq!(ring(0, 3), b"abc");
+        later.0.write_all(b"def").expect("sent");
+        read(program, number(&later.1), b"de", 2);
+        assert_eq!([0, 1].map(|label| stream(label).peer.to_vec()), peers);
+        into.write_all(b"pipe").expect("written");
+        read(program, number(&pipe), b"pipe", 0);
+
+        // New ones: accepted, with a name and without.
+        let (name, length) = (Buffer::new(28), 28u32);
+        let accepted = program.call(ACCEPT, &[number(&listener), name.at(), (&raw const length) as u64]) as u64;
+        guests[0].write_all(b"guest").expect("sent");
+        read(program, accepted, b"guest", 4);
+        assert_eq!((stream(2).peer[..16].to_vec(), stream(2).local.to_vec()), (guest_name[..16].to_vec(), address(to)));
+        let accepted = program.call(ACCEPT, &[number(&listener), 0, 0]) as u64;
+        guests[1].write_all(b"guest").expect("sent");
+        read(program, accepted, b"guest", 8);
+
+        // The number of a connection that is closed goes to a file, and back to a connection.
+        assert_eq!(program.call(sys::CLOSE, &[copy]), 0);
+        let file = program.call(sys::OPEN, &[path, 0, 0]) as u64;
+        assert_eq!(file, copy);
+        read(program, file, b"sou", 0);
+        assert_eq!(program.call(33, &[number(&later.1), file]), file as i64); // dup2
+        read(program, file, b"f", 2);
+
+        // A datagram's peer is who the call says.
+        sender.send_to(b"udp", udp_to).expect("sent");
+        let length = 28u32;
+        let arguments = [number(&receiver), buffer.at(), 8, 0, name.at(), (&raw const length) as u64];
+        buffer.taint();
+        assert_eq!(program.call(RECVFROM, &arguments), 3);
+        buffer.has(b"udp", 16);
+        assert_eq!(stream(4).peer[..16].to_vec(), udp_from[..16].to_vec());
+
+        // Two ends of a pipe that is made now, and what nobody knows how it came.
+        let ends = [0u32; 2];
+        assert_eq!(program.call(22, &[ends.as_ptr() as u64]), 0);
+        let ends = ends.map(|end| u64::from(std::hint::black_box(end)));
+        assert_eq!(sys::call3(1, ends[1], b"x".as_ptr() as u64, 1), 1);
+        read(program, ends[0], b"x", 0);
+        let unseen = sys::call3(32, ends[0], 0, 0) as u64; // dup
+        assert_eq!(sys::call3(1, ends[1], b"y".as_ptr() as u64, 1), 1);
+        read(program, unseen, b"y", 32);
+        for descriptor in [file, accepted, ends[0], ends[1], unseen] {
+            sys::call3(sys::CLOSE, descriptor, 0, 0);
+        }
+    });
+}
