@@ -386,6 +386,36 @@ pub fn set_tags(address: u64, bytes: u64, tag: u8) {
     });
 }
 
+/// These bytes of the application are gone, or new: they have no tags. Whole pages of tags are given back.
+pub fn forget_tags(address: u64, bytes: u64) {
+    const DISCARDED_BYTES_MIN: u64 = 4 * pages::PAGE;
+    let begin = address % WINDOW_BYTES;
+    let end = begin + bytes.min(WINDOW_BYTES);
+    for (begin, end) in [(begin, end.min(WINDOW_BYTES)), (0, end.saturating_sub(WINDOW_BYTES))] {
+        let low = (window() + begin).next_multiple_of(pages::PAGE) - window();
+        let high = ((window() + end) & !(pages::PAGE - 1)).saturating_sub(window());
+        if low + DISCARDED_BYTES_MIN > high || sys::mailbox().confined != 0 {
+            clear_tags(begin, end - begin);
+        } else {
+            clear_tags(begin, low - begin);
+            pages::discard(window() + low, high - low);
+            clear_tags(high, end - high);
+        }
+    }
+}
+
+/// Let bytes of the application have the tags that others have.
+pub fn copy_tags(from: u64, to: u64, bytes: u64) {
+    let mut at = to;
+    in_pieces(from, bytes, |tags, count| {
+        let mut copy = [0; PIECE];
+        copy[..count].copy_from_slice(sys::octets(tags, count));
+        write_tags(at, &copy[..count]);
+        at = at.wrapping_add(count as u64);
+        true
+    });
+}
+
 /// Return where the tag of a byte of the application lies.
 pub fn tags_of(address: u64) -> u64 {
     window() + address % WINDOW_BYTES
