@@ -94,6 +94,7 @@ class Stream:
     received: int  # bytes since it was first read while possessed
     input_at: int
     input: Blob | None
+    transport: str = ""  # tcp, udp; "" where it is neither, or not known
 
 
 @dataclass(frozen=True, slots=True)

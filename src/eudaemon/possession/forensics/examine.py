@@ -186,7 +186,17 @@ def _streams(scene: Scene) -> Iterator[Stream]:
         own = kept.get(raw.label, Kept(raw.label, raw.received, b""))
         blob = _blob(f"input-{raw.label}.bin", own.data) if own.data else None
         yield Stream(
-            raw.label, raw.serial, raw.kind, raw.descriptor, raw.inode, raw.local, raw.peer, raw.received, own.at, blob
+            raw.label,
+            raw.serial,
+            raw.kind,
+            raw.descriptor,
+            raw.inode,
+            raw.local,
+            raw.peer,
+            raw.received,
+            own.at,
+            blob,
+            scene.transports.get(raw.label, ""),
         )
 
 
