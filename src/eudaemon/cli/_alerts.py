@@ -75,5 +75,7 @@ def line_of(report: Report, *, child_of: int = 0, as_json: bool) -> str:
     child = f", a child of {child_of}" if child_of else ""
     lines = [f"{report.process.pid}: ALERT: {plain(report.process.name)}{child}: {report.words}"]
     lines += [f"  {words.culprit(report, one)}" for one in report.culprits]
+    if not report.culprits and (origin := words.origin(report)):
+        lines.append(f"  its tags say that it came from {origin}")
     lines += [f"  {words.answer(report)}", f"  → eudaemon alert show {report.id}"]
     return "\n".join(lines)

@@ -101,7 +101,8 @@ def _brief(report: Report) -> dict[str, object]:
 
 
 def _line(report: Report) -> str:
-    peers = ", ".join(dict.fromkeys(words.peer(report.stream(one.label)) for one in report.culprits)) or "unknown"
+    peers = ", ".join(dict.fromkeys(words.peer(report.stream(one.label)) for one in report.culprits))
+    peers = peers or words.origin(report) or "unknown"
     return f"{report.id}  {plain(report.process.name)}  {report.kind}  from {peers}  {report.verdict}"
 
 

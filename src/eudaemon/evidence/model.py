@@ -117,6 +117,18 @@ class Culprit:
     certainty: str
     around: Window  # the input around it; the address is the stream's offset
 
+    @property
+    def lit(self) -> Window:
+        """The input around it with a tag on each of the bytes."""
+        before = self.offset - self.around.address
+        tags = (bytes(before) + b"\1" * len(self.data)).ljust(len(self.around.data), b"\0")
+        return Window(self.around.address, self.around.data, tags)
+
+    @property
+    def core(self) -> range:
+        """Between which offsets of the stream the value itself lies."""
+        return range(self.offset + self.core_at, self.offset + self.core_at + self.core_size)
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

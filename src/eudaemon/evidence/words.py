@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eudaemon.evidence.model import Culprit, Frame, Report, Stream
+from eudaemon.evidence.model import Culprit, Frame, Report, Stream, labels_of
 
 ANSWERS = {
     "observe": "it went on, as it was told to",
@@ -39,6 +39,12 @@ def peer(stream: Stream | None) -> str:
         return stream.peer
     named = {"stdin": "standard input", "file": f"a file (descriptor {stream.descriptor}, inode {stream.inode})"}
     return named.get(stream.kind, f"descriptor {stream.descriptor}")
+
+
+def origin(report: Report) -> str:
+    """Return where the value came from, as its tags say; "" where they do not."""
+    named = [peer(report.stream(label)) for label in labels_of(report.tags)]
+    return " and ".join(dict.fromkeys(named))
 
 
 def place(frame: Frame) -> str:
