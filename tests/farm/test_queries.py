@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from eudaemon.events import Event, IdSource, rfc3339
+from eudaemon.events import Endpoint, Event, IdSource, rfc3339
 from eudaemon.events import catalogue as facts
 from eudaemon.farm.queries import attacks, samples
 from eudaemon.farm.queries.attacks import RANKINGS, SessionFilter, Window
@@ -179,6 +181,26 @@ async def test_every_filter(full: World, name: str) -> None:
     newest = sorted(grouped, key=lambda s: grouped[s][0].event.at_s, reverse=True)[:500]
     assert newest
     assert [row["session"] for row in rows] == newest
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path, count=10) as made:
+        yield made
+
+
+async def test_a_process_that_was_taken_over_is_said(small: World) -> None:
+    at_s = END_S - 60
+    ids = IdSource(os.urandom)
+    session, peer, local = ids.new(at_s), Endpoint("192.0.2.7", 4444), Endpoint("192.0.2.1", 80)
+    hijacked = facts.ControlHijacked("return", "nginx", "/usr/sbin/nginx", 4711, "contain", "2026-1")
+    told = [facts.SessionOpened("tcp", "possession"), hijacked, facts.SessionClosed("possession", "room", 0, 9, 0)]
+    events = [Event(ids.new(at_s), at_s, "lab", fact, session, peer, local) for fact in told]
+    await fill(small.store, [Seen(event, None) for event in events], spool="cd" * 16)
+    rows = await attacks.sessions(small.store, SessionFilter(ALL, room="possession"))
+    assert [(row["session"], row["hijacked"]) for row in rows] == [(session, "nginx")]
+    others = await attacks.sessions(small.store, SessionFilter(ALL), limit=500)
+    assert {row["hijacked"] for row in others} == {"nginx", ""}
 
 
 async def test_what_is_said_of_a_session(full: World) -> None:
