@@ -7,7 +7,6 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -183,26 +182,6 @@ async def test_every_filter(full: World, name: str) -> None:
     assert [row["session"] for row in rows] == newest
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[World]:
-    with world(tmp_path, count=10) as made:
-        yield made
-
-
-async def test_a_process_that_was_taken_over_is_said(small: World) -> None:
-    at_s = END_S - 60
-    ids = IdSource(os.urandom)
-    session, peer, local = ids.new(at_s), Endpoint("192.0.2.7", 4444), Endpoint("192.0.2.1", 80)
-    hijacked = facts.ControlHijacked("return", "nginx", "/usr/sbin/nginx", 4711, "contain", "2026-1")
-    told = [facts.SessionOpened("tcp", "possession"), hijacked, facts.SessionClosed("possession", "room", 0, 9, 0)]
-    events = [Event(ids.new(at_s), at_s, "lab", fact, session, peer, local) for fact in told]
-    await fill(small.store, [Seen(event, None) for event in events], spool="cd" * 16)
-    rows = await attacks.sessions(small.store, SessionFilter(ALL, room="possession"))
-    assert [(row["session"], row["hijacked"]) for row in rows] == [(session, "nginx")]
-    others = await attacks.sessions(small.store, SessionFilter(ALL), limit=500)
-    assert {row["hijacked"] for row in others} == {"nginx", ""}
-
-
 async def test_what_is_said_of_a_session(full: World) -> None:
     grouped = sessions_of(full.seen)
     for row in await attacks.sessions(full.store, SessionFilter(ALL), limit=200):
@@ -339,3 +318,21 @@ async def test_search_finds_by_every_handle(full: World) -> None:
     assert (await found("198.51.100."))["urls"]
     assert (await found("GPON"))["exploits"][0]["name"] == "Dasan GPON diag_Form"
     assert not any((await found("nothing holds this")).values())
+
+
+# --- last, for it adds to the world ---------------------------------------------------------------
+
+
+async def test_a_process_that_was_taken_over_is_said(full: World) -> None:
+    at_s = END_S + 5000  # outside of what all others look at
+    ids = IdSource(os.urandom)
+    session, peer, local = ids.new(at_s), Endpoint("192.0.2.7", 4444), Endpoint("192.0.2.1", 80)
+    hijacked = facts.ControlHijacked("return", "nginx", "/usr/sbin/nginx", 4711, "contain", "2026-1")
+    told = [facts.SessionOpened("tcp", "possession"), hijacked, facts.SessionClosed("possession", "room", 0, 9, 0)]
+    events = [Event(ids.new(at_s), at_s, "lab", fact, session, peer, local) for fact in told]
+    await fill(full.store, [Seen(event, None) for event in events], spool="cd" * 16)
+    later = Window.last(timedelta(minutes=1), now=datetime.fromtimestamp(at_s + 1, UTC))
+    rows = await attacks.sessions(full.store, SessionFilter(later))
+    assert [(row["session"], row["hijacked"]) for row in rows] == [(session, "nginx")]
+    others = await attacks.sessions(full.store, SessionFilter(ALL), limit=500)
+    assert {row["hijacked"] for row in others} == {""}
