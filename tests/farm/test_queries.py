@@ -226,6 +226,21 @@ async def test_recent(full: World) -> None:
 # --- samples and search --------------------------------------------------------------------------
 
 
+async def test_a_process_that_was_taken_over_is_said(full: World) -> None:
+    at_s = END_S - 41 * 86_400  # before everything that the other tests count
+    ids = IdSource(os.urandom)
+    session, peer, local = ids.new(at_s), Endpoint("192.0.2.7", 4444), Endpoint("192.0.2.1", 80)
+    hijacked = facts.ControlHijacked("return", "nginx", "/usr/sbin/nginx", 4711, "contain", "2026-1")
+    told = [facts.SessionOpened("tcp", "possession"), hijacked, facts.SessionClosed("possession", "room", 0, 9, 0)]
+    events = [Event(ids.new(at_s), at_s, "lab", fact, session, peer, local) for fact in told]
+    await fill(full.store, [Seen(event, None) for event in events], spool="ef" * 16)
+    later = Window.last(timedelta(minutes=1), now=datetime.fromtimestamp(at_s + 1, UTC))
+    rows = await attacks.sessions(full.store, SessionFilter(later))
+    assert [(row["session"], row["hijacked"]) for row in rows] == [(session, "nginx")]
+    others = await attacks.sessions(full.store, SessionFilter(ALL), limit=500)
+    assert {row["hijacked"] for row in others} == {""}
+
+
 async def test_raw_payloads_are_no_samples(full: World) -> None:
     ids, begun_s = IdSource(bytes), END_S - 40 * 86_400  # before everything that the other tests count
     window = Window.last(timedelta(hours=1), now=datetime.fromtimestamp(begun_s + 1800, UTC))
@@ -318,21 +333,3 @@ async def test_search_finds_by_every_handle(full: World) -> None:
     assert (await found("198.51.100."))["urls"]
     assert (await found("GPON"))["exploits"][0]["name"] == "Dasan GPON diag_Form"
     assert not any((await found("nothing holds this")).values())
-
-
-# --- last, for it adds to the world ---------------------------------------------------------------
-
-
-async def test_a_process_that_was_taken_over_is_said(full: World) -> None:
-    at_s = END_S + 5000  # outside of what all others look at
-    ids = IdSource(os.urandom)
-    session, peer, local = ids.new(at_s), Endpoint("192.0.2.7", 4444), Endpoint("192.0.2.1", 80)
-    hijacked = facts.ControlHijacked("return", "nginx", "/usr/sbin/nginx", 4711, "contain", "2026-1")
-    told = [facts.SessionOpened("tcp", "possession"), hijacked, facts.SessionClosed("possession", "room", 0, 9, 0)]
-    events = [Event(ids.new(at_s), at_s, "lab", fact, session, peer, local) for fact in told]
-    await fill(full.store, [Seen(event, None) for event in events], spool="cd" * 16)
-    later = Window.last(timedelta(minutes=1), now=datetime.fromtimestamp(at_s + 1, UTC))
-    rows = await attacks.sessions(full.store, SessionFilter(later))
-    assert [(row["session"], row["hijacked"]) for row in rows] == [(session, "nginx")]
-    others = await attacks.sessions(full.store, SessionFilter(ALL), limit=500)
-    assert {row["hijacked"] for row in others} == {""}
