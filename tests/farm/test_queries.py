@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from eudaemon.events import Endpoint, Event, IdSource, rfc3339
+from eudaemon.events import Event, IdSource, rfc3339
 from eudaemon.events import catalogue as facts
 from eudaemon.farm.queries import attacks, samples
 from eudaemon.farm.queries.attacks import RANKINGS, SessionFilter, Window
@@ -229,10 +229,10 @@ async def test_recent(full: World) -> None:
 async def test_a_process_that_was_taken_over_is_said(full: World) -> None:
     at_s = END_S - 41 * 86_400  # before everything that the other tests count
     ids = IdSource(os.urandom)
-    session, peer, local = ids.new(at_s), Endpoint("192.0.2.7", 4444), Endpoint("192.0.2.1", 80)
+    session = ids.new(at_s)
     hijacked = facts.ControlHijacked("return", "nginx", "/usr/sbin/nginx", 4711, "contain", "2026-1")
     told = [facts.SessionOpened("tcp", "possession"), hijacked, facts.SessionClosed("possession", "room", 0, 9, 0)]
-    events = [Event(ids.new(at_s), at_s, "lab", fact, session, peer, local) for fact in told]
+    events = [Event(ids.new(at_s), at_s, "lab", fact, session) for fact in told]
     await fill(full.store, [Seen(event, None) for event in events], spool="ef" * 16)
     later = Window.last(timedelta(minutes=1), now=datetime.fromtimestamp(at_s + 1, UTC))
     rows = await attacks.sessions(full.store, SessionFilter(later))
