@@ -233,7 +233,7 @@ async def test_a_process_that_was_taken_over_is_said(full: World) -> None:
     hijacked = facts.ControlHijacked("return", "nginx", "/usr/sbin/nginx", 4711, "contain", "2026-1")
     told = [facts.SessionOpened("tcp", "possession"), hijacked, facts.SessionClosed("possession", "room", 0, 9, 0)]
     events = [Event(ids.new(at_s), at_s, "lab", fact, session) for fact in told]
-    await fill(full.store, [Seen(event, None) for event in events], spool="ef" * 16)
+    await fill(full.store, [Seen(event, None) for event in events], spool="09" * 16)
     later = Window.last(timedelta(minutes=1), now=datetime.fromtimestamp(at_s + 1, UTC))
     rows = await attacks.sessions(full.store, SessionFilter(later))
     assert [(row["session"], row["hijacked"]) for row in rows] == [(session, "nginx")]
