@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,23 @@ def test_the_call_stack_has_names(victims: Victims, started: list[Victim], stub:
     assert report.instruction.text
     at = [one.address for one in report.code].index(report.pc)
     assert report.code[at - 1].text == "syscall"
+
+
+def test_under_seccomp_the_engine_tells_no_time(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    victim, _ = served(victims, started)
+    with possess(victim.pid, taint="inet", engine=stub), Listener(victim.pid, stub.abi) as listener:
+        filled = Filled.of(victim.pid, stub.abi)
+        before_s = time.time()
+        filled.alert("CALL", target=1, tags=1, at_ns=0)
+        (evidence,) = listener.poll()
+        assert before_s <= evidence.report.at_s <= time.time()
+
+
+def test_what_was_told_is_not_told_again(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    victim, _ = served(victims, started)
+    with possess(victim.pid, taint="inet", engine=stub) as possession:
+        filled = Filled.of(victim.pid, stub.abi)
+        for serial in (1, 2):
+            filled.alert("CALL", serial=serial, target=serial, tags=1)
+            assert next(possession.alerts(within_s=30)).report.target == serial
+        assert list(possession.alerts(within_s=0)) == []

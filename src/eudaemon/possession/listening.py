@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eudaemon.evidence.model import Evidence
@@ -87,6 +87,8 @@ class Listener:
         """Yield what has happened since the last time; each is answered before it is yielded."""
         self._look_around()
         for member in list(self._members.values()):
+            if member.pid not in self._members:
+                continue
             try:
                 count, missed = member.mailbox.get("alert_count", "alerts_missed")
                 alerts = self._new(member, count) if count > member.heard else []
@@ -97,6 +99,8 @@ class Listener:
                 self.remarks.append(f"process {member.pid}: {missed - member.missed} alerts found no place any more")
                 member.missed = missed
             for alert in alerts:
+                if member.pid not in self._members:  # who hears of it may have closed us meanwhile
+                    break
                 if evidence := self._collect(member, alert):
                     yield evidence
 
@@ -115,7 +119,7 @@ class Listener:
         scene: Scene | None = None
         in_time = False
         try:
-            scene = take(member.pid, member.mailbox, alert)
+            scene = take(member.pid, member.mailbox, alert if alert.at_ns else replace(alert, at_ns=time.time_ns()))
         except PossessionError:
             return None
         finally:  # whatever it looked like: nobody is left standing
