@@ -94,6 +94,16 @@ def test_injected_code_is_kept_and_disassembled() -> None:
     assert report.culprits[0].offset == len(before) + HEADER_BYTES
 
 
+def test_what_a_computed_value_comes_from_is_found_where_a_register_points() -> None:
+    """longjmp of libc makes the address out of what lies in the buffer."""
+    with taken("longjmp-libc") as (victim, possession, talk, before):
+        evidence, payload = attacked(BY_NAME["longjmp-libc"], victim, possession, talk)
+    (culprit,) = evidence.report.culprits
+    assert culprit.role == "rdi"
+    assert culprit.data in payload
+    assert culprit.offset == len(before) + HEADER_BYTES + payload.index(culprit.data)
+
+
 def test_contained_threads_end_and_the_others_go_on() -> None:
     with taken("return-memcpy", "tcp-threads", "contain") as (victim, possession, talk, _):
         attacked(BY_NAME["return-memcpy"], victim, possession, talk)

@@ -101,7 +101,8 @@ class Stream:
 class Culprit:
     """Bytes of a stream that are at work here.
 
-    `role`: `value` (they are what took control) or `code` (they would have been executed). `offset` is the first's in
+    `role`: `value` (they are what took control), `code` (they would have been executed), or the register that points to
+    them, where the value has been computed. `offset` is the first's in
     the stream; `address` is where they lie in memory, 0 if in registers alone. `core_at` and `core_size` tell which of
     them are the value itself. `certainty` is a sentence.
     """

@@ -10,6 +10,7 @@ ANSWERS = {
     "kill": "the process has been ended",
     "release": "the thread has been ended, the process let go",
 }
+_ROLES = {"value": "the value is", "code": "the code is"}
 _LATE = " (by the engine, for nobody had answered in time)"
 
 
@@ -25,7 +26,7 @@ def answer(report: Report) -> str:
 
 def culprit(report: Report, one: Culprit) -> str:
     """Return whose bytes they are."""
-    what = "the value is" if one.role == "value" else "the code is"
+    what = _ROLES.get(one.role, f"the value is computed; where {one.role} points stand")
     count = f"{len(one.data)} bytes" if len(one.data) != 1 else "one byte"
     source = report.stream(one.label)
     return f"{what} {count} from offset {one.offset} of what came from {peer(source)} ({one.certainty})"

@@ -29,6 +29,8 @@ from eudaemon.possession.taint import Files, Taint, verdict_constant, write_file
 POLL_S = 0.003  # between two looks at the mailboxes
 CHILDREN_S = 0.02  # ... at the children of those that are known
 FAMILY_S = 0.5  # ... at all processes, for children whose parent has ended; and at the files that are sources
+COLLECTED_MAX = 256  # reports of one process: its mailbox lies in its own memory, and says what it likes
+CLOCK_NS_MAX = 3600 * 10**9  # by which a process's time may differ from ours
 SEEN_MAX = 4096  # alerts that are remembered, for a child's mailbox has its parent's in it
 
 
@@ -41,6 +43,7 @@ class _Member:
     mailbox: Mailbox
     heard: int = 0  # serial up to which all alerts have been collected
     missed: int = 0  # that found no place in the mailbox
+    collected: int = 0
     files: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -59,6 +62,7 @@ class Listener:
         if pid not in self._members:
             raise PossessionError(f"process {pid} is not possessed", f"possess it: eudaemon possess {pid}")
         self.policy = policy or Taint.in_mailbox(self._members[pid].mailbox)
+        self._verdict = abi[verdict_constant(self.policy.on_alert)]
         self._files = Files(self.policy.globs)
         parent, self._since_ns = self._members[pid].mailbox.get("parent", "possessed_at_ns")
         self._is_whole = not parent
@@ -116,15 +120,22 @@ class Listener:
         self._seen[alert.is_same] = None
         if len(self._seen) > SEEN_MAX:
             del self._seen[next(iter(self._seen))]
+        member.collected += 1
+        if member.collected > COLLECTED_MAX:
+            if member.collected == COLLECTED_MAX + 1:
+                self.remarks.append(f"process {member.pid}: of more than {COLLECTED_MAX} alerts no reports are made")
+            with suppress(PossessionError):
+                answer(member.mailbox, alert, self._verdict)
+            return None
         scene: Scene | None = None
         in_time = False
         try:
-            scene = take(member.pid, member.mailbox, alert if alert.at_ns else replace(alert, at_ns=time.time_ns()))
+            scene = take(member.pid, member.mailbox, _timed(alert))
         except PossessionError:
             return None
         finally:  # whatever it looked like: nobody is left standing
             with suppress(PossessionError):
-                in_time = answer(member.mailbox, alert, self._abi[verdict_constant(self.policy.on_alert)])
+                in_time = answer(member.mailbox, alert, self._verdict)
         try:
             return examine(scene, self.policy.on_alert, in_time=in_time)
         finally:
@@ -198,6 +209,12 @@ class Listener:
 
     def _leave(self, pid: int) -> None:
         self._members.pop(pid).memory.close()
+
+
+def _timed(alert: RawAlert) -> RawAlert:
+    """Return an alert with a time that can be: ours, where the engine told none or an impossible one."""
+    now_ns = time.time_ns()
+    return alert if abs(now_ns - alert.at_ns) < CLOCK_NS_MAX else replace(alert, at_ns=now_ns)
 
 
 def _children(pid: int) -> list[int]:

@@ -135,6 +135,7 @@ def _culprits(scene: Scene) -> Iterator[Culprit]:
             found = _in_memory(role, scene.near, first, size, kept)
         else:  # in registers alone
             found = culprit("value", Window(0, alert.target.to_bytes(_WORD, "little")), *core, kept)
+    found = found or _pointed(scene, kept)
     if found:
         yield found
     begin, end = _tagged_run(scene.at_target, alert.target)
@@ -151,6 +152,15 @@ def _in_memory(role: str, window: Window, first: int, size: int, kept: Iterable[
     if end > begin:
         window = _part(window, begin, end - begin)
     return culprit(role, window, first - window.address, min(size, window.end - first), kept)
+
+
+def _pointed(scene: Scene, kept: Iterable[Kept]) -> Culprit | None:
+    """Return whose bytes lie where a register points, the longest match: what the value was computed from, perhaps."""
+    found = []
+    for name, window in scene.pointed.items():
+        if run := _tagged_part(window.tags):
+            found.append(_in_memory(name, window, window.address + run[0], min(run[1], _WORD), kept))
+    return max((one for one in found if one), key=lambda one: len(one.data), default=None)
 
 
 def _text_size(window: Window, first: int) -> int:

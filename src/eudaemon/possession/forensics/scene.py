@@ -28,6 +28,7 @@ STACK_BELOW_BYTES, STACK_BYTES = 128, 64 * 1024
 INJECTED_BYTES_MAX = 64 * 1024
 COMMAND_BYTES_MAX = 4096
 MODULES_MAX = 64
+POINTED_BYTES = 512
 _TRANSPORTS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 _RSP = GENERAL.index("rsp")
 
@@ -47,6 +48,7 @@ class Scene:
     near: Window  # around the value's place in memory
     at_target: Window
     stack: Window
+    pointed: dict[str, Window]  # where registers point
     modules: dict[str, int | bytes]  # by path: the file, open, or what is in memory of the vDSO
 
     def close(self) -> None:
@@ -78,6 +80,7 @@ def take(pid: int, mailbox: Mailbox, alert: RawAlert) -> Scene:
         near=near,
         at_target=at_target,
         stack=_window(mailbox, areas, rsp - STACK_BELOW_BYTES, rsp, rsp + STACK_BYTES),
+        pointed=_pointed(mailbox, areas, alert),
         modules=_modules(pid, mailbox, areas),
     )
 
@@ -92,6 +95,18 @@ def _window(mailbox: Mailbox, areas: Iterable[Area], begin: int, core: int, end:
             if data := mailbox.memory.read(first, max(last - first, 0)):
                 return Window(first, data, tags_at(mailbox, first, len(data)))
     return Window(0, b"")
+
+
+def _pointed(mailbox: Mailbox, areas: Iterable[Area], alert: RawAlert) -> dict[str, Window]:
+    """Return what lies where the registers point, if a value is in registers alone and something there is tagged."""
+    if alert.place:
+        return {}
+    found = {}
+    for name, address in zip(GENERAL, alert.registers, strict=True):
+        window = _window(mailbox, areas, address, address, address + POINTED_BYTES)
+        if any(window.tags):
+            found[name] = window
+    return found
 
 
 def _pieces(areas: Iterable[Area]) -> list[tuple[int, int]]:
