@@ -87,6 +87,7 @@ fn main() {
         mapping::ARENA,
         mapping::SHADOW,
         mapping::INPUT,
+        SHADOW_ASIDE,
         LABELS,
         INPUT_BYTES,
         ALERTS_MAX,

@@ -14,7 +14,7 @@
 //!
 //!  Slot (2 MiB, aligned to its size, so that a stack pointer into it finds its context)
 //!   0x000000 Context     0x004000 engine stack      0x040000 signal stack
-//!   0x080000 return targets      0x100000 jump targets      0x180000 vector state      0x190000 constants
+//!   0x080000 return targets      0x100000 jump targets      0x180000 vector state      0x18e000 notes      0x190000 constants
 //! ```
 
 #![allow(missing_docs)] // a field's name and comment are its documentation
@@ -38,6 +38,8 @@ pub const SLOT_RETURNS: u64 = 0x8_0000; // 65,536 host addresses, by the low 16 
 pub const SLOT_JUMPS: u64 = 0x10_0000; // likewise
 pub const SLOT_VECTORS: u64 = 0x18_0000;
 pub const SLOT_VECTORS_BYTES: u64 = 0x1_0000;
+pub const SLOT_NOTES: u64 = 0x18_e000; // of `effects`, for the call that is under way
+pub const NOTES: u64 = 1024;
 pub const SLOT_CONSTANTS: u64 = 0x19_0000;
 pub const SLOT_CONSTANTS_BYTES: u64 = SLOT_BYTES - SLOT_CONSTANTS;
 
@@ -92,6 +94,13 @@ pub mod request {
     pub const PARK: u32 = 1;
 }
 
+/// `Context::once`: whether one instruction at `rip` is to be translated for one use.
+pub mod once {
+    pub const NO: u64 = 0;
+    pub const YES: u64 = 1; // it writes into code, or what it touches has no tag after all
+    pub const WITHOUT_TAGS: u64 = 2; // its tags have been seen to
+}
+
 /// `Snapshot::status`, the answer of `seal_recover`.
 pub mod recovered {
     pub const EXACT: u32 = 0; // `regs` are now the application's
@@ -108,6 +117,9 @@ pub mod mapping {
     pub const SHADOW: u32 = 4;
     pub const INPUT: u32 = 5;
 }
+
+/// The tag of the byte at `address` lies at `Mailbox::shadow_offset` + this + `address` modulo 2 to the 32.
+pub const SHADOW_ASIDE: u64 = 0x44;
 
 /// Tags of an application byte are bits, one for each input stream that is followed at a time.
 pub const LABELS: usize = 8;
@@ -196,7 +208,7 @@ pub struct Context {
     pub has_suspended_mask: u32,
     pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
     pub issued: u64,             // number of the last system call that translated code has made
-    pub once: u64,               // 1: translate one instruction at `rip` for one use: it writes into code
+    pub once: u64,               // `once`
     pub leave_at: u64,           // 0, or where the thread goes on natively by itself as soon as the application gets there
     pub xmm: Vectors,
     // Counters, for people.
@@ -207,8 +219,9 @@ pub struct Context {
     pub flushes: u64,
     pub calls: u64, // system calls that the engine looked at
     pub signals: u64,
-    pub tagged_reads: u64, // tests of clean mode that found a tag
-    pub tracked: u64,      // instructions whose tags the engine has seen to
+    pub tagged_reads: u64,  // tests of clean mode that found a tag
+    pub followed_left: u64, // jumps backwards until the engine sees whether tags are left
+    pub tracked: u64,       // instructions whose tags the engine has seen to
     // A tag for each byte of each register, the least significant first. All are 0 in clean mode.
     pub tracking: u32,   // 1: some may not be 0; the thread runs the fragments that follow tags
     pub other_tags: u32, // of the x87 unit, MMX and mask registers: one for all

@@ -4,7 +4,7 @@
 //! and the answer is of the whole. The Context has what is moved already (`moved`), and that such a call is under way (`in_pieces`).
 
 use crate::abi::{self, Context, R10, RAX, RCX, RDI, RDX, RSI, request};
-use crate::{entry, pages, sys};
+use crate::{effects, entry, pages, sys};
 
 const MSG_PEEK: u64 = 2;
 const MSG_WAITALL: u64 = 0x100;
@@ -76,7 +76,9 @@ pub fn make(context: &mut Context) {
         if context.moved != 0 && !load.is_some_and(|load| advance(context, load)) {
             return end(context, 0);
         }
+        effects::before(context);
         let answer = entry::issue(context);
+        effects::after(context, &context.regs, answer);
         restore(context);
         if answer > 0 && core::mem::replace(&mut context.cut, 0) != 0 {
             context.moved += answer as u64;

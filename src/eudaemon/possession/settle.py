@@ -69,7 +69,7 @@ class Settler:
             waited = None  # of one that is awake, the scheduler says anything
         now_s = time.monotonic()
         issued = remembered(self._pid, tid)
-        if row.option is not None and issued and issued.is_it(seen, now_s - (waited or 0.0), slept):
+        if row.option is not None and issued and issued.is_it(seen, None if waited is None else now_s - waited, slept):
             return Waiting(seen, row, issued.until_s, True, slept)
         left_s = remaining_s(row, seen, self._memory, timeout_s, waited or 0.0)
         return Waiting(seen, row, None if left_s is None else now_s + left_s, waited is not None, slept)
