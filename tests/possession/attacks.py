@@ -224,7 +224,7 @@ ATTACKS = [
     # code, formats and system calls
     row("code.c", code, "code", *EXECUTABLE_STACK, "-DWHERE=STACK", name="code-stack", ways="tcp tcp-fork"),
     row("code.c", code, "code", "-DWHERE=MAPPED", name="code-mapped", ways="tcp tcp-threads fetch file"),
-    row("spray.c", sprayed, "call", "-DCLEAN_ENTRY=0", name="spray", benign=(SUM, words(0))),
+    row("spray.c", sprayed, "call", "-DCLEAN_ENTRY=0", name="spray", benign=(b"hello",)),
     row("spray.c", sprayed, "code", "-DCLEAN_ENTRY=1", name="spray-clean-entry", benign=(SUM, words(0))),
     row("format.c", format_string, "format", *NON_PIE, "-Wno-format-security", ways="tcp tcp-fork"),
     row("execute.c", program, "execute", ways="tcp tcp-fork stdin"),

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use crate::abi::{AltStack, Context, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, SigAction, mode, state};
+use crate::abi::{AltStack, Context, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, SigAction, alert, mode, state};
 use crate::cache::Thread;
 use crate::{dispositions, effects, entry, frames, pages, pieces, shadow, sinks, start, sys, threads};
 
@@ -201,6 +201,7 @@ fn actions(context: &mut Context) -> i64 {
         None
     } else {
         let Some(action) = sys::read_guest_record::<SigAction>(new) else { return sys::EFAULT };
+        sinks::handler(context, alert::CALL, new, action.handler);
         Some(action)
     };
     let before = dispositions::action(context, signal as u32);

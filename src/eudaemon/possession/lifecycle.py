@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from eudaemon.evidence.model import Evidence
-from eudaemon.possession import refuse
+from eudaemon.possession import formats, refuse
 from eudaemon.possession.blind import unseen
 from eudaemon.possession.engine import Engine, load_engine
 from eudaemon.possession.errors import PossessionError, Refused, Replaced, Vanished
@@ -91,9 +91,10 @@ class Possession:
             (self if pid == self.pid else adopt(pid, engine=self._engine, kernel=self._kernel)).release()
 
     def _begin(self, mode: str) -> None:
+        known = formats.find(self.pid, self._engine.abi["FORMATS_MAX"]) if self.taint else []
         with opened(self.pid, self._engine, self._kernel) as target:
             try:
-                self.frozen_ns = _possess(target, mode, self.taint)
+                self.frozen_ns = _possess(target, mode, self.taint, known)
             except Replaced as error:
                 self._lost(error.reason)
             self.remarks += target.settler.remarks
@@ -149,7 +150,7 @@ def possess(
     return possession
 
 
-def _possess(target: Target, mode: str, taint: Taint | None) -> int:
+def _possess(target: Target, mode: str, taint: Taint | None, known: list[tuple[int, int]]) -> int:
     if mode != "none" and is_limited(target.pid):
         raise Refused(
             f"process {target.pid} may not map a shadow: its address space is limited (RLIMIT_AS)",
@@ -158,7 +159,7 @@ def _possess(target: Target, mode: str, taint: Taint | None) -> int:
     target.await_children()
     target.tidy()
     _refuse_possessed(target)
-    planted = plant(target, mode, taint)
+    planted = plant(target, mode, taint, known)
     try:
         return patiently(lambda: wake(planted))
     except Vanished:
