@@ -107,14 +107,21 @@ def jump_buffer(at: At) -> bytes:
     return b"A" * 64 + words(at["slot"] + 2048, at["hijacked"], at["slot"] + 2048)
 
 
-def mangled(at: At) -> bytes:
+def mangle(address: int, guard: int) -> int:
     """Do what the C library does: exclusive or with the secret, rotated left by 17."""
+    word = address ^ guard
+    return (word << 17 | word >> 47) % 2**64
 
-    def mangle(address: int) -> int:
-        word = address ^ at["guard"]
-        return (word << 17 | word >> 47) % 2**64
 
-    return b"A" * 64 + words(0, 0, 0, 0, 0, 0, mangle(at["slot"] + 2048), mangle(at["hijacked"]))
+def mangled(at: At) -> bytes:
+    """Mangle stack pointer and address, behind six other registers."""
+    saved = words(0, 0, 0, 0, 0, 0, mangle(at["slot"] + 2048, at["guard"]), mangle(at["hijacked"], at["guard"]))
+    return b"A" * 64 + saved
+
+
+def stackless(at: At) -> bytes:
+    """Do the same with a stack pointer that is no address at all: the alert is to be told nevertheless."""
+    return b"A" * 64 + words(0, 0, 0, 0, 0, 0, mangle(2**64 - 8, at["guard"]), mangle(at["hijacked"], at["guard"]))
 
 
 def pointer_to_got(at: At) -> bytes:
@@ -218,6 +225,7 @@ ATTACKS = [
     # saved registers
     row("longjmp_own.c", jump_buffer, "jump"),
     row("longjmp_libc.c", mangled, "jump", ways="tcp tcp-fork"),
+    row("longjmp_libc.c", stackless, "jump", name="longjmp-stackless"),
     row("context.c", after_name, "return jump"),
     row("sigreturn.c", after_name, "return jump"),
     row("handler.c", after_name, "call jump"),
