@@ -27,7 +27,7 @@ class Look:
     resident_kib: int
 
     def differs(self, later: Look, moving: frozenset[str], cycles: int = 0) -> list[str]:
-        """Say what is different, but for what the process moves by itself, and gets more of in the time of many cycles."""
+        """Say what is different, but for what the process moves by itself, and has more of after many cycles."""
         found = []
         for aspect in ("maps", "fd", "task", "signals"):
             before, after = getattr(self, aspect), getattr(later, aspect)
