@@ -49,15 +49,7 @@ pub fn lock() -> &'static Lock {
 
 /// Map the rings; answer where.
 pub fn map() -> Option<u64> {
-    const FLAGS: u64 = 0x4022; // private, anonymous, no reserve
-    const PROTECTION: u64 = 3;
-    let bytes = LABELS as u64 * INPUT_BYTES;
-    let begin = sys::call(sys::MMAP, [0, bytes, PROTECTION, FLAGS, u64::MAX, 0]);
-    if begin < 0 {
-        return None;
-    }
-    pages::remember(begin as u64, bytes, mapping::INPUT);
-    Some(begin as u64)
+    pages::map_apart(LABELS as u64 * INPUT_BYTES, mapping::INPUT)
 }
 
 /// Return what `descriptor` leads to, if the policy makes that a source.

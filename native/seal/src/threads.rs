@@ -156,6 +156,10 @@ fn inherit(context: &Context, child: &mut Context, asked: &Asked) {
     child.fault_resume = 0;
     child.xmm = context.xmm;
     child.vectors_in_context = 1;
+    // Not those of the thread that had the slot before, which may have ended in the middle of what tagged them.
+    child.tags = [0; 16];
+    child.vector_tags = [[0; abi::VECTOR_BYTES]; abi::VECTOR_REGISTERS];
+    child.tracking = 0;
     let vfork = asked.flags & CLONE_VFORK != 0;
     child.altstack = if vfork { context.altstack } else { AltStack { flags: 2, ..AltStack::default() } };
     child.rseq_address = 0;
