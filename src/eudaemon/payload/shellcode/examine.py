@@ -1,0 +1,98 @@
+"""All that is known of bytes as machine code: by signatures, and by emulation where unicorn is installed.
+
+What a command that is executed would download is asked of `payload.extract`, so that a shellcode's wishes are of the
+same kind as a script's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import Any
+
+from eudaemon.payload.extract import extract
+from eudaemon.payload.shellcode.behaviour import Behaviour, Executes, as_json, wishes
+from eudaemon.payload.shellcode.report import Report
+from eudaemon.payload.shellcode.signatures import Signature, signatures
+from eudaemon.world.host import Host
+from eudaemon.world.outside import Download
+
+CODE_BYTES_MAX = 1024 * 1024  # that are put into the emulated memory
+LAYERS_MAX = 4
+_CODE_BYTES_MIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found. `emulated` is False where unicorn is not installed; then signatures are all there is."""
+
+    emulated: bool
+    signatures: tuple[Signature, ...] = ()
+    report: Report | None = None
+    downloads: tuple[Download, ...] = ()
+
+    @property
+    def behaviours(self) -> tuple[Behaviour, ...]:
+        """Return what the code does: as it was seen to do, else as signatures say."""
+        if self.report is not None:
+            return self.report.behaviours
+        return tuple(dict.fromkeys(signature.behaviour for signature in self.signatures))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as an object for machines."""
+        return {
+            "emulated": self.emulated,
+            "behaviours": [as_json(behaviour) for behaviour in self.behaviours],
+            "downloads": [{"url": d.url, "tool": d.tool, "name": d.name} for d in self.downloads],
+            "signatures": [
+                {"offset": s.offset, "name": s.name, "behaviour": as_json(s.behaviour)} for s in self.signatures
+            ],
+            "report": self.report.as_json() if self.report else None,
+        }
+
+
+def examine(
+    data: bytes, host: Host, *, layers: Sequence[bytes] = (), architectures: Sequence[str] = (),
+    attacker_ip: str = "", listing: bool = False, seconds_max: float = 5.0,
+) -> Findings:  # fmt: skip
+    """Return what the bytes would do as code. `layers` are what decoding them gave (`Extraction.layers`).
+
+    `architectures` names the CPUs where they are known (as in `emulation.cpu`), so that the first byte is tried first
+    and nothing is guessed. Blocks for `seconds_max` at most, give or take a step.
+    """
+    found = tuple(signatures(data))
+    report = None
+    emulated = find_spec("unicorn") is not None
+    if emulated and len(data) >= _CODE_BYTES_MIN:
+        report = _emulated(data, layers, architectures, listing, seconds_max)
+    findings = Findings(emulated, found, report)
+    return replace(findings, downloads=tuple(_downloads(findings.behaviours, host, attacker_ip)))
+
+
+def _emulated(
+    data: bytes, layers: Sequence[bytes], architectures: Sequence[str], listing: bool, seconds_max: float
+) -> Report | None:
+    from eudaemon.payload.shellcode.emulation.limits import Limits
+    from eudaemon.payload.shellcode.emulation.trial import emulate
+
+    best: Report | None = None
+    texts = [data, *(layer for layer in layers if layer != data)][:LAYERS_MAX]
+    limits = Limits(seconds_max=seconds_max / len(texts))
+    for number, text in enumerate(texts):
+        report = emulate(text[:CODE_BYTES_MAX], limits=limits, architectures=architectures, listing=listing)
+        if report is not None and (best is None or report.understood):
+            best = replace(report, layer=number)
+        if best is not None and best.understood:
+            break
+    return best
+
+
+def _downloads(behaviours: Sequence[Behaviour], host: Host, attacker_ip: str) -> Iterator[Download]:
+    seen = set()
+    commands = (b.command for b in behaviours if isinstance(b, Executes))
+    inner = (extract(command.encode("latin-1", "replace"), host, attacker_ip).downloads for command in commands)
+    for download in (*wishes(behaviours), *(download for found in inner for download in found)):
+        if download.url not in seen:
+            seen.add(download.url)
+            yield download
