@@ -105,7 +105,7 @@ def test_a_shellcode_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert [b["kind"] for b in found["behaviours"]] == ["executes"]
     assert found["report"]["architecture"] == "x86-64"
     # What the command would fetch is found as in a script.
-    assert found["downloads"] == [{"url": "http://203.0.113.7/x.sh", "tool": "wget", "name": ""}]
+    assert found["downloads"] == [{"url": "http://203.0.113.7/x.sh", "tool": "wget", "name": "x.sh"}]
 
 
 def test_without_unicorn_signatures_are_left(
