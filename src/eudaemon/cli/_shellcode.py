@@ -8,18 +8,17 @@ from typing import Any
 from eudaemon.wire import printable
 
 CALLS_SHOWN_MAX = 200
-# What cannot be a shellcode: it has a format of its own, and its code needs a loader.
-_FORMATS = ("data", "text", "conversation", "script")
 
 
-def shellcode(data: bytes, layers: Sequence[bytes], format_: str) -> dict[str, Any]:
-    """Return `Findings.as_json`, with `fault` where the examination came to no end; nothing for other formats."""
-    if format_ not in _FORMATS:
-        return {}
+def shellcode(data: bytes, format_: str) -> dict[str, Any]:
+    """Return `Findings.as_json`, or `fault` where the examination came to no end; nothing for what cannot be code."""
     from eudaemon.payload.shellcode.apart import ApartError, examine_apart
+    from eudaemon.payload.shellcode.examine import FORMATS
 
+    if format_ not in FORMATS:
+        return {}
     try:
-        return examine_apart(data, layers=layers, listing=True)
+        return examine_apart(data, listing=True)
     except ApartError as error:
         return {"fault": str(error)}
 

@@ -85,7 +85,7 @@ def examine(data: bytes) -> dict[str, Any]:
         "commands": list(found.commands),
         "layers": list(_layers(found.layers[1:], identity)),
         "strings": list(telling),
-        "shellcode": shellcode(data, found.layers[1:], identity.format),
+        "shellcode": shellcode(data, identity.format),
     }
 
 

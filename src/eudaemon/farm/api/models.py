@@ -216,6 +216,7 @@ class Sample(Model):
     description: str
     rules: list[str]
     fuzzy: str
+    does: list[str] = Field(description="what it does, if it is a shellcode: a sentence each")
 
 
 class Samples(Model):
@@ -259,6 +260,7 @@ class SampleDetail(Model):
     description: str
     rules: list[str]
     fuzzy: str
+    does: list[str] = Field(description="what it does, if it is a shellcode: a sentence each")
     relations: Relations
 
 

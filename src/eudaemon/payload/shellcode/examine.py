@@ -6,20 +6,25 @@ same kind as a script's.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from itertools import islice
 from typing import Any
 
 from eudaemon.payload.extract import extract
-from eudaemon.payload.shellcode.behaviour import Behaviour, Executes, as_json, wishes
+from eudaemon.payload.shellcode.behaviour import Behaviour, Downloads, Executes, as_json, wishes
 from eudaemon.payload.shellcode.report import Report
 from eudaemon.payload.shellcode.signatures import Signature, signatures
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download
 
 CODE_BYTES_MAX = 1024 * 1024  # that are put into the emulated memory
-LAYERS_MAX = 4
+LAYERS_MAX = 3  # besides the bytes themselves
+# What a shellcode may stand in. Other formats have a loader of their own.
+FORMATS = ("data", "text", "conversation", "script", "html")
+_PERCENT_U = re.compile(rb"%u([0-9A-Fa-f]{4})")
 _CODE_BYTES_MIN = 3
 
 
@@ -39,11 +44,18 @@ class Findings:
             return self.report.behaviours
         return tuple(dict.fromkeys(signature.behaviour for signature in self.signatures))
 
+    def sentences(self) -> list[str]:
+        """Return what it does in words, and what the commands in it would fetch."""
+        said = [str(behaviour) for behaviour in self.behaviours]
+        plain = {behaviour.url for behaviour in self.behaviours if isinstance(behaviour, Downloads)}
+        return said + [f"would fetch {d.url}" for d in self.downloads if d.url not in plain]
+
     def as_json(self) -> dict[str, Any]:
         """Return all of it as an object for machines."""
         return {
             "emulated": self.emulated,
             "behaviours": [as_json(behaviour) for behaviour in self.behaviours],
+            "says": self.sentences(),
             "downloads": [{"url": d.url, "tool": d.tool, "name": d.name} for d in self.downloads],
             "signatures": [
                 {"offset": s.offset, "name": s.name, "behaviour": as_json(s.behaviour)} for s in self.signatures
@@ -53,10 +65,10 @@ class Findings:
 
 
 def examine(
-    data: bytes, host: Host, *, layers: Sequence[bytes] = (), architectures: Sequence[str] = (),
+    data: bytes, host: Host, *, architectures: Sequence[str] = (),
     attacker_ip: str = "", listing: bool = False, seconds_max: float = 5.0,
 ) -> Findings:  # fmt: skip
-    """Return what the bytes would do as code. `layers` are what decoding them gave (`Extraction.layers`).
+    """Return what the bytes would do as code, or what undoing their wrappings (hexadecimal, base64, …) gives.
 
     `architectures` names the CPUs where they are known (as in `emulation.cpu`), so that the first byte is tried first
     and nothing is guessed. Blocks for `seconds_max` at most, give or take a step.
@@ -65,27 +77,39 @@ def examine(
     report = None
     emulated = find_spec("unicorn") is not None
     if emulated and len(data) >= _CODE_BYTES_MIN:
-        report = _emulated(data, layers, architectures, listing, seconds_max)
+        layers = [data] if architectures else [data, *islice(_layers(data, host), LAYERS_MAX)]
+        report = _emulated(layers, architectures, listing, seconds_max)
     findings = Findings(emulated, found, report)
     return replace(findings, downloads=tuple(_downloads(findings.behaviours, host, attacker_ip)))
 
 
 def _emulated(
-    data: bytes, layers: Sequence[bytes], architectures: Sequence[str], listing: bool, seconds_max: float
+    layers: Sequence[bytes], architectures: Sequence[str], listing: bool, seconds_max: float
 ) -> Report | None:
     from eudaemon.payload.shellcode.emulation.limits import Limits
     from eudaemon.payload.shellcode.emulation.trial import emulate
 
     best: Report | None = None
-    texts = [data, *(layer for layer in layers if layer != data)][:LAYERS_MAX]
-    limits = Limits(seconds_max=seconds_max / len(texts))
-    for number, text in enumerate(texts):
+    limits = Limits(seconds_max=seconds_max / len(layers))
+    for number, text in enumerate(layers):
         report = emulate(text[:CODE_BYTES_MAX], limits=limits, architectures=architectures, listing=listing)
         if report is not None and (best is None or report.understood):
             best = replace(report, layer=number)
         if best is not None and best.understood:
             break
     return best
+
+
+def _layers(data: bytes, host: Host) -> Iterator[bytes]:
+    """Yield what the bytes may be a writing of, without themselves."""
+    for written in (_unescaped(data), *extract(data, host).layers[1:]):
+        if len(written) >= _CODE_BYTES_MIN and written != data:
+            yield written
+
+
+def _unescaped(data: bytes) -> bytes:
+    """Return what `%u9090%u…` of a script stands for: two bytes each, the lower one first."""
+    return b"".join(bytes.fromhex(found[1].decode("ascii"))[::-1] for found in _PERCENT_U.finditer(data))
 
 
 def _downloads(behaviours: Sequence[Behaviour], host: Host, attacker_ip: str) -> Iterator[Download]:

@@ -60,9 +60,16 @@ class Machine:
         self.engine.hook_add(kind, then, None, begin, end, **more)
 
     def close(self) -> None:
-        """Give the memory back. Unicorn's hooks and engine hold each other: only the collector gets them, all young."""
+        """Give the memory back, a gibibyte of addresses. Nothing may be asked of the machine any more.
+
+        Unicorn frees an engine when it is collected, which its hooks, that hold it, put off; there is no other way.
+        """
+        release = getattr(self.engine, "_Uc__finalizer", None)
         del self.engine
-        gc.collect(1)
+        if release is not None:
+            release()
+        else:
+            gc.collect()
 
     def status(self) -> int:
         """Return ARM's CPSR."""
