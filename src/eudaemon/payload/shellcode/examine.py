@@ -13,10 +13,11 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
-from eudaemon.payload.extract import extract
+from eudaemon.payload.extract import PAYLOAD_BYTES_MAX, extract
 from eudaemon.payload.shellcode.behaviour import Behaviour, Downloads, Executes, as_json, wishes
 from eudaemon.payload.shellcode.report import Report
 from eudaemon.payload.shellcode.signatures import Signature, signatures
+from eudaemon.wire import decode
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download
 
@@ -26,6 +27,7 @@ LAYERS_MAX = 3  # besides the bytes themselves
 FORMATS = ("data", "text", "conversation", "script", "html")
 _PERCENT_U = re.compile(rb"%u([0-9A-Fa-f]{4})")
 _CODE_BYTES_MIN = 3
+_RUN_BYTES_MIN = 64  # of hexadecimal or base64 digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,14 @@ def _emulated(
 
 def _layers(data: bytes, host: Host) -> Iterator[bytes]:
     """Yield what the bytes may be a writing of, without themselves."""
-    for written in (_unescaped(data), *extract(data, host).layers[1:]):
-        if len(written) >= _CODE_BYTES_MIN and written != data:
+    seen = {data}
+    text = data[:PAYLOAD_BYTES_MAX]
+    # The extractor leaves out what looks like noise, which is what code looks like.
+    runs = [*decode.hex_runs(text, run_bytes_min=_RUN_BYTES_MIN, runs_max=LAYERS_MAX),
+            *decode.base64_runs(text, run_bytes_min=_RUN_BYTES_MIN, runs_max=LAYERS_MAX)]  # fmt: skip
+    for written in (_unescaped(text), *runs, *extract(text, host).layers[1:]):
+        if len(written) >= _CODE_BYTES_MIN and written not in seen:
+            seen.add(written)
             yield written
 
 

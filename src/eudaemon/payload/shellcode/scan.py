@@ -76,7 +76,7 @@ def _sites(data: bytes) -> Iterator[int]:
     for found in _CALL.finditer(data):
         at = found.start()
         distance = int.from_bytes(data[at + 1 : at + 5], "little", signed=True)
-        if -_CALL_BYTES_MAX <= distance <= _CALL_BYTES_MAX and 0 <= at + 5 + distance < len(data) and distance:
+        if -_CALL_BYTES_MAX <= distance <= _CALL_BYTES_MAX and 0 <= at + 5 + distance < len(data):
             # `jmp` to the `call` that calls back: the code begins at the jump.
             if distance < 0:
                 jump = data.find(b"\xeb", max(at - 0x82, 0), at)

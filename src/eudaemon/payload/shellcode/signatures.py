@@ -46,14 +46,15 @@ class Signature:
 
 
 # Constants with which codes fill a sockaddr_in: where the port and the address are.
-# (`68` is push, `66 68` push of two bytes, `48 b9` and its like a move of eight; 02 00 is AF_INET.)
+# (Pushes of two bytes are as a rule Linux's, those of a whole sockaddr Windows'.
+# `68` is push, `66 68` push of two bytes, `48 b9` and its like a move of eight; 02 00 is AF_INET.)
 _ADDRESSES = (
-    ("push of address and port (Linux)", re.compile(rb"\x68(?P<ip>.{4})\x66\x68(?P<port>..)", re.DOTALL)),
-    ("push of address and sockaddr (Windows)", re.compile(rb"\x68(?P<ip>.{4})\x68\x02\0(?P<port>..)", re.DOTALL)),
+    ("push of an address and of a port", re.compile(rb"\x68(?P<ip>.{4})\x66\x68(?P<port>..)", re.DOTALL)),
+    ("push of an address and of a sockaddr", re.compile(rb"\x68(?P<ip>.{4})\x68\x02\0(?P<port>..)", re.DOTALL)),
     ("sockaddr in a register", re.compile(rb"[\x48\x49][\xb8-\xbf]\x02\0(?P<port>..)(?P<ip>.{4})", re.DOTALL)),
-    ("push of a port (Linux)",
+    ("push of a port",
      re.compile(rb"\x66\x68(?P<port>..)(?:\x66[\x50-\x57]|\x66\x6a\x02|\x43\x66\x53)", re.DOTALL)),
-    ("push of a port (Windows)", re.compile(rb"\x68\x02\0(?P<port>..)\x89\xe6\x6a[\x10\x1c]", re.DOTALL)),
+    ("push of a sockaddr", re.compile(rb"\x68\x02\0(?P<port>..)\x89\xe6\x6a[\x10\x1c]", re.DOTALL)),
 )  # fmt: skip
 # Loops that decode what stands right behind them; `key` is what they XOR with. (`e2` is loop.)
 _LOOPS = (
@@ -111,9 +112,10 @@ def keys(data: bytes) -> Iterator[bytes]:
             key = bytearray(size)
             for index in range(size):
                 key[(at + index) % size] = data[at + index] ^ mark[index]
-            if any(key) and bytes(key) not in seen:
-                seen.add(bytes(key))
-                yield bytes(key)
+            found = bytes(key)
+            if any(found) and not any(found == shorter * (size // len(shorter)) for shorter in seen):
+                seen.add(found)
+                yield found
 
 
 def xored(data: bytes, key: bytes) -> bytes:

@@ -25,7 +25,7 @@ STACK_TOP, STACK_BYTES = 0x0013_0000, 0x0010_0000
 BASE, MARGIN_BYTES = 0x0040_2000, 0x2000
 HEAP, HEAP_END = 0x1000_0000, 0x3000_0000
 _WATCHED_MAX = 24
-_STEP = 200_000  # instructions between two looks at the clock
+_STEP_MIN, _STEP_MAX = 2_000, 200_000  # instructions between two looks at the clock: more as a run gets on
 
 
 class Machine:
@@ -40,6 +40,7 @@ class Machine:
         self.calls_answered = 0  # by its owner; a code that calls nothing gets less time
         self._heap = HEAP
         self._watched = 0
+        self._step = _STEP_MIN
         self._resume = 0  # where to go on when a run was interrupted to go elsewhere
         self.engine.mem_map(BASE - MARGIN_BYTES, _paged(len(code)) + 2 * MARGIN_BYTES)
         self.engine.mem_map(STACK_TOP - STACK_BYTES, STACK_BYTES)
@@ -167,10 +168,11 @@ class Machine:
             elif time.monotonic() >= self._until_s:
                 self.ended = "limit: time"
             else:
-                at = self._step(at, min(_STEP, allowed - self.instructions))
+                at = self._run_some(at, min(self._step, allowed - self.instructions))
 
-    def _step(self, at: int, count: int) -> int:
+    def _run_some(self, at: int, count: int) -> int:
         """Run some instructions; return where to go on."""
+        self._step = min(2 * self._step, _STEP_MAX)
         self.instructions += count
         left_us = max(int((self._until_s - time.monotonic()) * 1e6), 1000)
         try:
@@ -179,6 +181,7 @@ class Machine:
         except uc.UcError as error:
             if self.ended:
                 return at
+            self._step = _STEP_MIN  # how many there were until the fault is not known: at most this many were
             if self.on_fault() and self._resume:
                 at, self._resume = self._resume, 0
                 return at

@@ -138,10 +138,10 @@ def run(
         machine.put(register, BASE + start if pointing else 0)
     if listing is not None:
         listing.attach(machine)
-    at = BASE + start
-    while at:
+    at: int | None = BASE + start
+    while at is not None:
         machine.run(at)
-        at = system.next_thread() if system is not None and not machine.ended.startswith("limit") else 0
+        at = system.next_thread() if system is not None and not machine.ended.startswith("limit") else None
     machine.close()
     return Report(cpu.name, start, BASE, machine.ended, machine.instructions, tuple(deeds.behaviours),
                   tuple(trace.calls))  # fmt: skip

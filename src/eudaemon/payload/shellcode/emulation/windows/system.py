@@ -128,10 +128,10 @@ class Windows:
                 return self.address_of(module, name)
         return 0
 
-    def next_thread(self) -> int:
-        """Make a waiting thread the running one; return where it starts, 0 if none waits."""
+    def next_thread(self) -> int | None:
+        """Make a waiting thread the running one; return where it starts, None if none waits."""
         if not self.threads:
-            return 0
+            return None
         start, parameter = self.threads.pop(0)
         machine = self.machine
         top = STACK_TOP - 0x8000
