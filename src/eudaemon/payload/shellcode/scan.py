@@ -31,26 +31,31 @@ _SITES = re.compile(
 )
 _X64 = re.compile(rb"\x0f\x05|\x65[\x48\x4c]\x8b|[\x48\x49][\x31\x83\x89\x8b\x8d\xb8-\xbf\xc7\xff]|\x41[\x50-\x5f]")
 _X64_SHARE = 40  # one such place in so many bytes
-_WORDS_SHARE = 0.55
-_WORDS_MIN = 5
+_WORDS_MIN, _WORDS_SURE = 5, 16
+_WORDS_BEHIND_MAX = 16  # after the beginning of a stretch that a start may lie
+_TO_THUMB = re.compile(rb"\x01[\x00\x10\x20\x30\x40\x50\x60]\x8f\xe2[\x10-\x16]\xff\x2f\xe1")  # add rN, pc, #1; bx rN
 _MIPS_OPCODES = frozenset((0x00, 0x01, 0x04, 0x05, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0x0F, 0x14, 0x20,
                            0x23, 0x24, 0x28, 0x29, 0x2B, 0x1F))  # fmt: skip
-_SVC = re.compile(rb"\xef")
 
 
 def architectures(data: bytes) -> tuple[str, ...]:
     """Return the CPUs that the bytes may be code for, the likelier first. x86 is never excluded."""
     data = data[:SCANNED_BYTES_MAX]
-    found = [name for name in ("arm", "mips", "mipsel") if any(True for _ in _word_starts(data, name))]
+    longest = {name: max(map(_length, _stretches(data, name)), default=0) for name in ("arm", "mips", "mipsel")}
+    found = [name for name, words in longest.items() if words]
+    # A few words may look like instructions by chance: then x86 comes first.
+    if _TO_THUMB.search(data):
+        longest["arm"] = max(longest["arm"], _WORDS_SURE)
+    sure = [name for name in found if longest[name] >= _WORDS_SURE or longest[name] * 8 >= len(data)]
     wide = len(_X64.findall(data))
     x86 = ["x86-64", "x86"] if wide and wide * _X64_SHARE >= min(len(data), 2048) else ["x86"]
     if "x86-64" not in x86 and re.search(rb"\x0f\x05|\x65[\x48\x4c]\x8b", data):
         x86.append("x86-64")
-    return (*found, *x86)
+    return (*sure, *x86, *(name for name in found if name not in sure))
 
 
 def starts(data: bytes, architecture: str) -> Iterator[int]:
-    """Yield the offsets at which code may begin, each once, the likelier first. An odd one for ARM is Thumb code's."""
+    """Yield the offsets at which code may begin, each once, the likelier first."""
     data = data[:SCANNED_BYTES_MAX]
     seen: set[int] = set()
     found = _x86_starts(data) if architecture.startswith("x86") else _word_starts(data, architecture)
@@ -88,18 +93,29 @@ def _sites(data: bytes) -> Iterator[int]:
 
 
 def _word_starts(data: bytes, architecture: str) -> Iterator[int]:
-    """Yield starts where words are instructions: the beginning of the stretch around a system call."""
+    """Yield starts where words are instructions: the beginning of each stretch around a system call, and behind it."""
+    for first, site, _ in _stretches(data, architecture):
+        yield first
+        yield from range(first + 4, min(site, first + 4 * _WORDS_BEHIND_MAX), 4)
+
+
+def _stretches(data: bytes, architecture: str) -> Iterator[tuple[int, int, int]]:
+    """Yield the stretches of plausible instructions: where each begins, where its system call is, where we stop."""
     order = "big" if architecture == "mips" else "little"
     for site in islice(_word_calls(data, architecture), SITES_MAX):
-        first = site
+        first, end = site, site + 4
         while first >= 4 and site - first < 4 * _WORDS_BACK_MAX and _plausible(data, first - 4, architecture, order):
             first -= 4
-        count = (site - first) // 4 + 1
-        after = sum(_plausible(data, at, architecture, order) for at in range(site + 4, site + 4 * _WORDS_MIN, 4))
-        if count + after < _WORDS_MIN:
-            continue
-        yield first
-        yield from range(first + 4, min(site, first + 4 * 16), 4)
+        while end - site < 4 * _WORDS_MIN and _plausible(data, end, architecture, order):
+            end += 4
+        if end - first >= 4 * _WORDS_MIN:
+            yield first, site, end
+
+
+def _length(stretch: tuple[int, int, int]) -> int:
+    """Return how many words a stretch has."""
+    first, _, end = stretch
+    return (end - first) // 4
 
 
 def _word_calls(data: bytes, architecture: str) -> Iterator[int]:

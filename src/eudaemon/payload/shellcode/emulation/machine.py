@@ -26,15 +26,15 @@ BASE, MARGIN_BYTES = 0x0040_2000, 0x2000
 HEAP, HEAP_END = 0x1000_0000, 0x3000_0000
 _WATCHED_MAX = 24
 _STEP_MIN, _STEP_MAX = 2_000, 200_000  # instructions between two looks at the clock: more as a run gets on
+_STEP_S_MAX = 0.05  # that they may take before they become fewer
 
 
 class Machine:
-    """A CPU with `code` at `BASE`. `limits` are its own; `until_s` is on the monotonic clock."""
+    """A CPU with `code` at `base`, in the page at `BASE`. `limits` are its own; `until_s` is on the monotonic clock."""
 
-    def __init__(self, cpu: Cpu, code: bytes, limits: Limits, until_s: float) -> None:
+    def __init__(self, cpu: Cpu, code: bytes, limits: Limits, until_s: float, base: int = BASE) -> None:
         self.cpu, self.limits, self._until_s = cpu, limits, until_s
         self.engine = uc.Uc(*cpu.engine)
-        self.code_bytes = len(code)
         self.instructions = 0  # at most; counted in steps
         self.ended = ""
         self.calls_answered = 0  # by its owner; a code that calls nothing gets less time
@@ -42,9 +42,9 @@ class Machine:
         self._watched = 0
         self._step = _STEP_MIN
         self._resume = 0  # where to go on when a run was interrupted to go elsewhere
-        self.engine.mem_map(BASE - MARGIN_BYTES, _paged(len(code)) + 2 * MARGIN_BYTES)
+        self.engine.mem_map(BASE - MARGIN_BYTES, _paged(len(code) + 4) + 2 * MARGIN_BYTES)
         self.engine.mem_map(STACK_TOP - STACK_BYTES, STACK_BYTES)
-        self.engine.mem_write(BASE, code)
+        self.engine.mem_write(base, code)
         self.on_fault: Callable[[], bool] = lambda: False
 
     def get(self, register: int) -> int:
@@ -144,10 +144,6 @@ class Machine:
         self._heap += size
         return address
 
-    def in_code(self, address: int) -> bool:
-        """Whether an address lies in the bytes that were given."""
-        return BASE <= address < BASE + self.code_bytes
-
     def stop(self, why: str) -> None:
         """End the run; `why` is told in the report. The first reason stands."""
         self.ended = self.ended or why
@@ -172,12 +168,14 @@ class Machine:
 
     def _run_some(self, at: int, count: int) -> int:
         """Run some instructions; return where to go on."""
-        self._step = min(2 * self._step, _STEP_MAX)
         self.instructions += count
-        left_us = max(int((self._until_s - time.monotonic()) * 1e6), 1000)
+        began_s = time.monotonic()
         try:
-            # The end is an address where nothing is: only the count, the time or `stop` ends it.
-            self.engine.emu_start(at, (1 << self.cpu.bits) - 16, timeout=left_us, count=count)
+            # The end is an address where nothing is: only the count or `stop` ends it. (Unicorn's own time limit costs
+            # a thread and some milliseconds each time.) Code that changes itself can cost a thousand times the usual.
+            self.engine.emu_start(at, (1 << self.cpu.bits) - 16, count=count)
+            slow = time.monotonic() - began_s > _STEP_S_MAX
+            self._step = max(self._step // 2, _STEP_MIN) if slow else min(self._step * 2, _STEP_MAX)
         except uc.UcError as error:
             if self.ended:
                 return at

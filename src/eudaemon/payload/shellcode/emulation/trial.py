@@ -38,7 +38,7 @@ def emulate(
             break
         report = trials.attempt(cpu, start, pointing=pointing)
         if report.understood:
-            if not any(isinstance(behaviour, _WHOLE) for behaviour in report.behaviours):
+            if report.calls[-1].name == "execve" and not any(isinstance(did, _WHOLE) for did in report.behaviours):
                 _try_around(trials, cpu, start, pointing=pointing)
             break
     return trials.told(listing=listing)
@@ -47,7 +47,8 @@ def emulate(
 def _try_around(trials: _Trials, cpu: Cpu, start: int, *, pointing: bool) -> None:
     """Try what begins a little before or behind a start.
 
-    A code that is entered in its middle, or through a byte too many, still does the rest of what it does.
+    A code for Linux that is entered in its middle, or through a byte too many, still does the rest of what it does.
+    (One for Windows does nothing without its beginning, which looks for the functions.)
     """
     step = 1 if cpu.name.startswith("x86") else 4
     for distance in (*range(-1, -_EARLIER_MAX, -1), *range(1, _LATER_MAX)):
@@ -112,8 +113,6 @@ def _starts(data: bytes, architectures: Sequence[str]) -> Iterator[tuple[Cpu, in
 def _given(data: bytes, name: str) -> Iterator[int]:
     """Yield starts where the CPU is known, so that the first byte may well be the first of the code."""
     yield 0
-    if name == "arm":
-        yield 1
     yield from (start for start in scan.starts(data, name) if start)
 
 
@@ -122,8 +121,10 @@ def run(
     listing: Listing | None = None,
 ) -> Report:  # fmt: skip
     """Run the bytes from one start. With `pointing`, registers hold the start's address, otherwise zero."""
-    machine = Machine(cpu, data, limits, until_s)
     windows = cpu.name.startswith("x86")
+    # Instructions that are words lie at whole words, wherever in the bytes they began.
+    base = BASE if windows else BASE + -start % 4
+    machine = Machine(cpu, data, limits, until_s, base)
     deeds = Deeds(limits, cpu.order, _TRAPS[cpu.name])
     trace = Trace(machine)
 
@@ -135,13 +136,13 @@ def run(
     Linux(machine, deeds, trace)
     system = Windows(machine, deeds, trace) if windows else None
     for register in cpu.general:
-        machine.put(register, BASE + start if pointing else 0)
+        machine.put(register, base + start if pointing else 0)
     if listing is not None:
         listing.attach(machine)
-    at: int | None = BASE + start
+    at: int | None = base + start
     while at is not None:
         machine.run(at)
         at = system.next_thread() if system is not None and not machine.ended.startswith("limit") else None
     machine.close()
-    return Report(cpu.name, start, BASE, machine.ended, machine.instructions, tuple(deeds.behaviours),
+    return Report(cpu.name, start, base, machine.ended, machine.instructions, tuple(deeds.behaviours),
                   tuple(trace.calls))  # fmt: skip
