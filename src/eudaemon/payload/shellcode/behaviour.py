@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from eudaemon.world.outside import Download
 
 WISHES_MAX = 32
 TOOL = "shellcode"
+_INTERPRETER = re.compile(r"(?i)^\s*(?:[a-z]:\S*\\)?cmd(?:\.exe)?\s*/[ck]\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ class Executes(Behaviour):
     kind: ClassVar[str] = "executes"
     command: str
     over: str = ""
+
+    @property
+    def line(self) -> bytes:
+        """Return the command as a shell reads it: of `cmd /c LINE` the line."""
+        return _INTERPRETER.sub("", self.command).encode("latin-1", "replace")
 
     def __str__(self) -> str:
         return f"executes {self.command}" + (f" over the {self.over}" if self.over else "")

@@ -122,8 +122,8 @@ def _unescaped(data: bytes) -> bytes:
 
 def _downloads(behaviours: Sequence[Behaviour], host: Host, attacker_ip: str) -> Iterator[Download]:
     seen = set()
-    commands = (b.command for b in behaviours if isinstance(b, Executes))
-    inner = (extract(command.encode("latin-1", "replace"), host, attacker_ip).downloads for command in commands)
+    lines = (behaviour.line for behaviour in behaviours if isinstance(behaviour, Executes))
+    inner = (extract(line, host, attacker_ip).downloads for line in lines)
     for download in (*wishes(behaviours), *(download for found in inner for download in found)):
         if download.url not in seen:
             seen.add(download.url)
