@@ -501,7 +501,9 @@ def _mips(order: str) -> str:
     syscall 0x40404
     move $s0, $v0
     {port_and_family}
-    sw $t0, -32($sp)
+    sw $t0, -31($sp)
+    lw $t1, -31($sp)
+    sw $t1, -32($sp)
     lui $t0, {high}
     ori $t0, $t0, {low}
     sw $t0, -28($sp)

@@ -136,13 +136,23 @@ class Hunts(Behaviour):
         return "searches the memory for more code (an egg hunter)"
 
 
+_LOOKS = "opens"  # what a code does to a file before it does something to it
+_PATH_CHARS_MIN = 4  # of a path that was meant: shorter texts are met by chance
 # What says enough of a code's purpose that no further place in the bytes need be tried.
 PURPOSES = (Connects, Listens, Downloads, Executes, Transfers, RunsReceived, Sends, Hunts)
 
 
 def is_understood(behaviours: Iterable[Behaviour]) -> bool:
     """Whether these say what the code is for."""
-    return any(isinstance(behaviour, PURPOSES) for behaviour in behaviours)
+    return any(
+        isinstance(behaviour, PURPOSES)
+        or (
+            isinstance(behaviour, Touches)
+            and not behaviour.how.startswith(_LOOKS)
+            and len(behaviour.path) >= _PATH_CHARS_MIN
+        )
+        for behaviour in behaviours
+    )
 
 
 def wishes(behaviours: Iterable[Behaviour]) -> Iterator[Download]:

@@ -14,6 +14,7 @@ from itertools import islice
 
 SCANNED_BYTES_MAX = 256 * 1024
 SITES_MAX = 24
+SHORT_BYTES_MAX = 1024  # of a code that is tried on every CPU from its first byte
 _BACK_BYTES_MAX = 40  # before a site that a start may lie
 _CALL_BYTES_MAX = 0x800  # over which a `call` that looks for its own address goes
 _WORDS_BACK_MAX = 64
@@ -51,7 +52,9 @@ def architectures(data: bytes) -> tuple[str, ...]:
     x86 = ["x86-64", "x86"] if wide and wide * _X64_SHARE >= min(len(data), 2048) else ["x86"]
     if "x86-64" not in x86 and re.search(rb"\x0f\x05|\x65[\x48\x4c]\x8b", data):
         x86.append("x86-64")
-    return (*sure, *x86, *(name for name in found if name not in sure))
+    # A short one is tried on all: it costs little, and few words tell little.
+    others = found if len(data) > SHORT_BYTES_MAX else ("arm", "mips", "mipsel")
+    return (*sure, *x86, *(name for name in others if name not in sure))
 
 
 def starts(data: bytes, architecture: str) -> Iterator[int]:
@@ -97,6 +100,7 @@ def _word_starts(data: bytes, architecture: str) -> Iterator[int]:
     for first, site, _ in _stretches(data, architecture):
         yield first
         yield from range(first + 4, min(site, first + 4 * _WORDS_BEHIND_MAX), 4)
+    yield 0
 
 
 def _stretches(data: bytes, architecture: str) -> Iterator[tuple[int, int, int]]:
@@ -108,7 +112,7 @@ def _stretches(data: bytes, architecture: str) -> Iterator[tuple[int, int, int]]
             first -= 4
         while end - site < 4 * _WORDS_MIN and _plausible(data, end, architecture, order):
             end += 4
-        if end - first >= 4 * _WORDS_MIN:
+        if end - first >= 4 * _WORDS_MIN or _TO_THUMB.match(data, site - 4):
             yield first, site, end
 
 

@@ -180,7 +180,7 @@ class Machine:
             if self.ended:
                 return at
             self._step = _STEP_MIN  # how many there were until the fault is not known: at most this many were
-            if self.on_fault() and self._resume:
+            if self._resume or (self.on_fault() and self._resume):
                 at, self._resume = self._resume, 0
                 return at
             self.ended = f"fault at {self.get(self.cpu.pc):#x}: {error}"

@@ -11,7 +11,7 @@ from eudaemon.payload.shellcode.behaviour import Connects, Downloads, Listens, R
 from eudaemon.payload.shellcode.emulation.cpu import CPUS, Cpu
 from eudaemon.payload.shellcode.emulation.deeds import Deeds
 from eudaemon.payload.shellcode.emulation.limits import Limits
-from eudaemon.payload.shellcode.emulation.linux.system import Linux
+from eudaemon.payload.shellcode.emulation.linux.system import UNALIGNED, Linux
 from eudaemon.payload.shellcode.emulation.listing import Listing
 from eudaemon.payload.shellcode.emulation.machine import BASE, Machine
 from eudaemon.payload.shellcode.emulation.trace import Trace
@@ -64,7 +64,7 @@ class _Trials:
         self._until_s = time.monotonic() + limits.seconds_max
         self._starts, self._instructions = limits.starts_max, limits.instructions_all_max
         self._best: Report | None = None
-        self._pointing = True
+        self._pointing, self._careful = True, False
 
     @property
     def spent(self) -> bool:
@@ -75,10 +75,13 @@ class _Trials:
         """Run once, and remember it if it tells more than the others."""
         limits = replace(self._limits, instructions_max=min(self._limits.instructions_max, self._instructions))
         report = run(self._data, cpu, start, limits, self._until_s, pointing=pointing)
+        careful = report.ended == UNALIGNED
+        if careful:
+            report = run(self._data, cpu, start, limits, self._until_s, pointing=pointing, careful=True)
         self._starts -= 1
         self._instructions -= report.instructions
         if _rank(report) > _rank(self._best):
-            self._best, self._pointing = report, pointing
+            self._best, self._pointing, self._careful = report, pointing, careful
         return report
 
     def told(self, *, listing: bool) -> Report | None:
@@ -91,7 +94,8 @@ class _Trials:
             cpu = CPUS[best.architecture]
             kept = Listing(cpu, limits.listing_lines_max)
             until_s = time.monotonic() + limits.seconds_max
-            run(self._data, cpu, best.offset, limits, until_s, pointing=self._pointing, listing=kept)
+            run(self._data, cpu, best.offset, limits, until_s, pointing=self._pointing, careful=self._careful,
+                listing=kept)  # fmt: skip
             best = replace(best, listing=tuple(kept.lines(best.calls)))
         return best
 
@@ -117,7 +121,7 @@ def _given(data: bytes, name: str) -> Iterator[int]:
 
 
 def run(
-    data: bytes, cpu: Cpu, start: int, limits: Limits, until_s: float, *, pointing: bool,
+    data: bytes, cpu: Cpu, start: int, limits: Limits, until_s: float, *, pointing: bool, careful: bool = False,
     listing: Listing | None = None,
 ) -> Report:  # fmt: skip
     """Run the bytes from one start. With `pointing`, registers hold the start's address, otherwise zero."""
@@ -133,7 +137,7 @@ def run(
         machine.stop("runs what it received")
 
     deeds.watch = lambda address, count: machine.watch(address, count, received_runs)
-    Linux(machine, deeds, trace)
+    Linux(machine, deeds, trace, careful=careful)
     system = Windows(machine, deeds, trace) if windows else None
     for register in cpu.general:
         machine.put(register, base + start if pointing else 0)

@@ -21,6 +21,9 @@ from eudaemon.wire import printable
 # What unicorn calls the traps (QEMU's exception numbers), and what of Windows' x86 traps is none of Linux's.
 _INT_80, _ARM_SVC, _MIPS_SYSCALL = 0x80, 2, 17
 _TRAPS = {"x86": _INT_80, "x86-64": _INT_80, "arm": _ARM_SVC, "mips": _MIPS_SYSCALL, "mipsel": _MIPS_SYSCALL}
+_MIPS_UNALIGNED = (12, 13)
+UNALIGNED = "unaligned access"  # what a run ends with that wants `careful`
+_MIPS_MOVES = {0x23: (4, False), 0x25: (2, False), 0x2B: (4, True), 0x29: (2, True)}  # lw, lhu, sw, sh: bytes, stores
 _MIPS_STACK_ARGUMENTS = 16  # O32: where the fifth argument lies above the stack pointer
 _THUMB = 1 << 5
 _SOCK_DGRAM_MIPS = 1  # MIPS has SOCK_STREAM and SOCK_DGRAM the other way round
@@ -58,14 +61,16 @@ class Trapped:
 
 
 class Linux:
-    """Linux around one machine, however its CPU calls it."""
+    """Linux around one machine, however its CPU calls it. `careful` looks at each of a MIPS' instructions first."""
 
-    def __init__(self, machine: Machine, deeds: Deeds, trace: Trace) -> None:
+    def __init__(self, machine: Machine, deeds: Deeds, trace: Trace, *, careful: bool = False) -> None:
         self.machine, self.deeds, self.trace = machine, deeds, trace
         self._numbers = NUMBERS[machine.cpu.name]
         self._unknown = 0
         if machine.cpu.name.startswith("mips"):
             deeds.datagram = _SOCK_DGRAM_MIPS
+            if careful:
+                machine.hook(uc.UC_HOOK_CODE, self._before)
         machine.hook(uc.UC_HOOK_INTR, self._trapped)
         if machine.cpu.name == "x86-64":
             machine.hook(uc.UC_HOOK_INSN, self._syscall, aux1=x86.UC_X86_INS_SYSCALL)
@@ -81,6 +86,8 @@ class Linux:
                 self._answer(self._arm_number())
             else:
                 self._answer(machine.get(machine.cpu.number))
+        elif number in _MIPS_UNALIGNED and machine.cpu.name.startswith("mips"):
+            machine.stop(UNALIGNED)  # where, the engine does not know any more
         elif number == 0x2E and machine.cpu.name == "x86":
             self._windows_trap()
         elif number == 3 and self.deeds.received_from:
@@ -88,6 +95,23 @@ class Linux:
             machine.stop("runs what it received")
         else:
             machine.stop(f"trap {number:#x}")
+
+    def _before(self, _engine: uc.Uc, address: int, _size: int, _data: object) -> None:
+        """Do what a load or store at an odd address means, as Linux does in place of a MIPS, and step over it."""
+        machine = self.machine
+        instruction = machine.word(address)
+        count, stores = _MIPS_MOVES.get(instruction >> 26, (1, False))
+        offset = (instruction & 0xFFFF) - ((instruction & 0x8000) << 1)
+        target = machine.get(mips.UC_MIPS_REG_0 + (instruction >> 21 & 31)) + offset & 0xFFFF_FFFF
+        if target % count == 0:
+            return
+        register = mips.UC_MIPS_REG_0 + (instruction >> 16 & 31)
+        if stores:
+            value = machine.get(register) & ((1 << 8 * count) - 1)
+            machine.write(target, value.to_bytes(count, machine.cpu.order))
+        else:
+            machine.put(register, int.from_bytes(machine.read(target, count), machine.cpu.order))
+        machine.go_to(address + 4)
 
     def _windows_trap(self) -> None:
         """Answer `int 0x2e`, which egg hunters use to ask whether memory is there."""

@@ -73,7 +73,9 @@ def _image(module: str, functions: tuple[Function, ...], bits: int) -> bytes:
 def _put_exports(image: bytearray, module: str, functions: tuple[Function, ...]) -> int:
     count = len(functions)
     by_ordinal = {name: number for number, name in ORDINALS.items()} if module == "ws2_32.dll" else {}
-    others = iter(range(200, 200 + count)) if by_ordinal else iter(range(1, count + 1))
+    # The first function has no name here (kernel32's since Windows 7 stands out of order): codes that take no notice of
+    # the table of ordinals add one to a name's number.
+    others = iter(range(200, 200 + count)) if by_ordinal else iter(range(2, count + 2))
     ordinals = [by_ordinal.get(function.name) or next(others) for function in functions]
     slots = max(ordinals)
     table = _EXPORTS + 40
