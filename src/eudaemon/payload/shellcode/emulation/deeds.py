@@ -29,6 +29,7 @@ _INET, _INET6 = 2, (10, 23)  # AF_INET; AF_INET6 of Linux and of Windows
 _NAMES = bytes((198, 18))  # RFC 2544's range for benchmarks: no code has an address of it
 _SENT_CHARS_MAX = 120
 _BLANKS = str.maketrans("\t\r\n", "   ")
+_INHERITED_MAX = 255  # the highest number under which a code may have been left an open connection
 _SENT_MAX = 4  # that are told of
 _SOCK_RAW = 3
 _CODE_BYTES_MIN = 5  # of what is received that could be code: four are a length
@@ -59,6 +60,7 @@ class Deeds:
     handles: dict[int, Handle] = field(default_factory=dict)
     behaviours: dict[Behaviour, None] = field(default_factory=dict)
     received_from: set[str] = field(default_factory=set)  # sorts of handles that brought something
+    forks: int = 0
     names: dict[str, str] = field(default_factory=dict)  # by the address that stands for one
     watch: Callable[[int, int], None] = lambda _address, _count: None  # is told where received bytes lie
     source: Handle | None = None  # what was read from last
@@ -124,7 +126,10 @@ class Deeds:
         """Return what reading from an open thing gives, at most `count` bytes; nothing at its end."""
         handle = self.handles.get(number) or self.standard
         if handle is None:
-            return b""
+            if number > _INHERITED_MAX:
+                return b""
+            # The connection through which the code came, which it has as its process had it.
+            handle = self.handles[number] = Handle("socket", left=self.limits.received_bytes_max)
         count = min(count, handle.left, self.limits.received_bytes_max)
         if count <= 0:
             return b""

@@ -38,7 +38,8 @@ def emulate(
             break
         report = trials.attempt(cpu, start, pointing=pointing)
         if report.understood:
-            if report.calls[-1].name == "execve" and not any(isinstance(did, _WHOLE) for did in report.behaviours):
+            last = report.calls[-1].name if report.calls else ""
+            if last == "execve" and not any(isinstance(did, _WHOLE) for did in report.behaviours):
                 _try_around(trials, cpu, start, pointing=pointing)
             break
     return trials.told(listing=listing)

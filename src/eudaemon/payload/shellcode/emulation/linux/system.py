@@ -34,6 +34,7 @@ _ARGUMENTS_MAX, _WORDS_MAX = 6, 24
 _WRITING = 3  # O_WRONLY | O_RDWR
 # How many unknown calls in a row are made by what is no code at all.
 _UNKNOWN_MAX = 8
+_FORKS_MANY = 16
 _NT_CALLS_HUNTED_BY = {0x02, 0x43, 0x1C9, 0x1C6}  # NtAccessCheckAndAlarm, NtDisplayString: what egg hunters ask with
 
 
@@ -72,6 +73,8 @@ class Linux:
             if careful:
                 machine.hook(uc.UC_HOOK_CODE, self._before)
         machine.hook(uc.UC_HOOK_INTR, self._trapped)
+        if machine.cpu.name == "x86":
+            machine.hook(uc.UC_HOOK_INSN, self._syscall, aux1=x86.UC_X86_INS_SYSENTER)
         if machine.cpu.name == "x86-64":
             machine.hook(uc.UC_HOOK_INSN, self._syscall, aux1=x86.UC_X86_INS_SYSCALL)
         machine.put(machine.cpu.sp, STACK_TOP - 0x1000)
@@ -123,6 +126,7 @@ class Linux:
         address = machine.get(x86.UC_X86_REG_EDX)
         machine.put(x86.UC_X86_REG_EAX, 0 if machine.read(address, 4) else 0xC000_0005)
         self.deeds.hunts()
+        self.trace.add(machine.get(machine.cpu.pc), "int 0x2e", (f"{number:#x}", f"{address:#x}"), 0)
 
     def _arm_number(self) -> int:
         machine = self.machine
@@ -196,8 +200,9 @@ def _open(call: Trapped) -> int:
     path = call.text(first)
     if not is_text(path):
         return _NOT_THERE
-    writing = call.name == "creat" or call.arguments[first + 1] & _WRITING
-    call.deeds.note(Touches("opens for writing" if writing else "opens", path))
+    writing = call.arguments[first + 1] & _WRITING
+    how = "creates" if call.name == "creat" else "opens for writing" if writing else "opens"
+    call.deeds.note(Touches(how, path))
     return call.deeds.open(Handle("file", path))
 
 
@@ -294,6 +299,13 @@ def _does(how: str, argument: int = 0) -> Callable[[Trapped], int]:
     return handle
 
 
+def _fork(call: Trapped) -> int:
+    call.deeds.forks += 1
+    if call.deeds.forks == _FORKS_MANY:
+        call.deeds.note(Touches("fills the machine with", "its own processes"))
+    return 0  # what follows is the child
+
+
 def _reboot(call: Trapped) -> int:
     call.deeds.note(Touches("reboots", "the machine"))
     return 0
@@ -328,7 +340,10 @@ HANDLERS: dict[str, Callable[[Trapped], int]] = {
     "pipe2": _pipe, "socket": _socket, "connect": _connect, "bind": _bind, "accept": _accept, "accept4": _accept,
     "mmap": _mmap, "mmap2": _mmap, "old_mmap": _mmap, "chmod": _does("changes the mode of"),
     "fchmodat": _does("changes the mode of", 1), "unlink": _does("deletes"), "unlinkat": _does("deletes", 1),
-    "mkdir": _does("makes the folder"), "rename": _does("moves"), "chroot": _does("changes its root to"),
+    "mkdir": _does("makes the folder"), "rmdir": _does("removes the folder"), "link": _does("links to", 1),
+    "symlink": _does("links to", 1), "setdomainname": _does("names the domain"), "swapon": _does("swaps to"),
+    "swapoff": _does("swaps no more to"), "pwrite64": _write, "fork": _fork, "vfork": _fork, "clone": _fork,
+    "rename": _does("moves"), "chroot": _does("changes its root to"),
     "mount": _does("mounts"), "umount2": _does("unmounts"), "sethostname": _does("names the host"),
     "memfd_create": lambda call: call.deeds.open(Handle("file", "memory")), "reboot": _reboot, "kill": _kill,
     "access": _access, "sigaction": _sigaction, "rt_sigaction": _sigaction,
