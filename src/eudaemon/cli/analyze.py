@@ -24,9 +24,9 @@ from eudaemon.world.seed import Seed
 
 HELP = """\
 Take a file apart by hand: what it is, its hashes, the texts in it that say something, its layers of decoding,
-the commands in them, and what those would download. What may be a shellcode (x86, x86-64, ARM, MIPS) runs on an
-emulated CPU in a pretended Windows or Linux: what it does, what it calls, and a listing. Your machine runs nothing
-of it, and nothing is fetched."""
+the commands in them, and what those would download. What may be a shellcode (x86, x86-64, ARM, AArch64, MIPS)
+runs on an emulated CPU in a pretended Windows or Linux: what it does, what it calls, and a listing. Your machine
+runs nothing of it, and nothing is fetched."""
 
 TEXTS_SHOWN_MAX = 60
 EXTRACTED_BYTES_MAX = 8 * 1024 * 1024  # a person waits longer than a sensor

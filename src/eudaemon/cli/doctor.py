@@ -92,7 +92,7 @@ def _shellcodes(_: argparse.Namespace) -> Iterator[Finding]:
         yield Finding("shellcodes", "lacking", f"without {', '.join(lacking)} they are not emulated: signatures alone",
                       "pip install '.[emulation]'")  # fmt: skip
     else:
-        yield Finding("shellcodes", "good", "emulated on x86, x86-64, ARM and MIPS")
+        yield Finding("shellcodes", "good", "emulated on x86, x86-64, ARM, AArch64 and MIPS")
 
 
 def _settings(arguments: argparse.Namespace) -> Iterator[Finding]:

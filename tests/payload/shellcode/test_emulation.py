@@ -7,7 +7,10 @@ import random
 import pytest
 
 from eudaemon.payload.shellcode.behaviour import Executes
+from eudaemon.payload.shellcode.emulation.cpu import CPUS
 from eudaemon.payload.shellcode.emulation.limits import Limits
+from eudaemon.payload.shellcode.emulation.linux.numbers import ARGUMENTS, NUMBERS, SOCKETCALLS
+from eudaemon.payload.shellcode.emulation.linux.system import HANDLERS
 from eudaemon.payload.shellcode.emulation.trial import emulate
 from eudaemon.payload.shellcode.report import Report
 from payload.shellcode.assembling import KERNEL32, assemble, under_dword_xor, under_feedback, under_xor, windows32
@@ -106,6 +109,12 @@ def test_a_report_survives_the_way_between_processes() -> None:
     report = emulate(connect_back_cmd(), limits=PATIENT, listing=True)
     assert report is not None
     assert Report.from_json(report.as_json()) == report
+
+
+def test_every_system_call_has_its_arguments() -> None:
+    named = {name for table in (*NUMBERS.values(), SOCKETCALLS) for name in table.values()} | set(HANDLERS)
+    assert named == set(ARGUMENTS)
+    assert set(NUMBERS) == set(CPUS)
 
 
 EGG = "mov eax, 0x50905090\nmov edi, ecx\nscasd\njne 2b\njmp edi\n"

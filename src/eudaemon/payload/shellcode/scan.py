@@ -32,6 +32,7 @@ _SITES = re.compile(
 )
 _X64 = re.compile(rb"\x0f\x05|\x65[\x48\x4c]\x8b|[\x48\x49][\x31\x83\x89\x8b\x8d\xb8-\xbf\xc7\xff]|\x41[\x50-\x5f]")
 _X64_SHARE = 40  # one such place in so many bytes
+WORDS = ("arm", "aarch64", "mips", "mipsel")  # whose instructions are words
 _WORDS_MIN, _WORDS_SURE = 5, 16
 _WORDS_BEHIND_MAX = 16  # after the beginning of a stretch that a start may lie
 _TO_THUMB = re.compile(rb"\x01[\x00\x10\x20\x30\x40\x50\x60]\x8f\xe2[\x10-\x16]\xff\x2f\xe1")  # add rN, pc, #1; bx rN
@@ -42,7 +43,7 @@ _MIPS_OPCODES = frozenset((0x00, 0x01, 0x04, 0x05, 0x07, 0x08, 0x09, 0x0A, 0x0B,
 def architectures(data: bytes) -> tuple[str, ...]:
     """Return the CPUs that the bytes may be code for, the likelier first. x86 is never excluded."""
     data = data[:SCANNED_BYTES_MAX]
-    longest = {name: max(map(_length, _stretches(data, name)), default=0) for name in ("arm", "mips", "mipsel")}
+    longest = {name: max(map(_length, _stretches(data, name)), default=0) for name in WORDS}
     found = [name for name, words in longest.items() if words]
     # A few words may look like instructions by chance: then x86 comes first.
     if _TO_THUMB.search(data):
@@ -53,7 +54,7 @@ def architectures(data: bytes) -> tuple[str, ...]:
     if "x86-64" not in x86 and re.search(rb"\x0f\x05|\x65[\x48\x4c]\x8b", data):
         x86.append("x86-64")
     # A short one is tried on all: it costs little, and few words tell little.
-    others = found if len(data) > SHORT_BYTES_MAX else ("arm", "mips", "mipsel")
+    others = found if len(data) > SHORT_BYTES_MAX else WORDS
     return (*sure, *x86, *(name for name in others if name not in sure))
 
 
@@ -128,6 +129,12 @@ def _word_calls(data: bytes, architecture: str) -> Iterator[int]:
         for found in re.finditer(rb"[\x00-\xff]{2}[\x00\x90]\xef|[\x10-\x1e]\xff\x2f\xe1", data, re.DOTALL):
             yield found.start()
         return
+    if architecture == "aarch64":
+        yield from (
+            found.start()
+            for found in re.finditer(rb"[\x01\x21\x41\x61\x81\xa1\xc1\xe1].[\0-\x1f]\xd4", data, re.DOTALL)
+        )
+        return
     pattern = rb"[\0\x01][\0-\xff]{2}\x0c" if architecture == "mips" else rb"\x0c[\0-\xff]{2}[\0\x01]"
     for found in re.finditer(pattern, data, re.DOTALL):
         word = int.from_bytes(found[0], "big" if architecture == "mips" else "little")
@@ -139,4 +146,8 @@ def _plausible(data: bytes, at: int, architecture: str, order: str) -> bool:
     word = int.from_bytes(data[at : at + 4], "big" if order == "big" else "little")
     if at + 4 > len(data) or word in (0, 0xFFFF_FFFF):
         return False
-    return word >> 28 in (0xE, 0x0, 0x1) if architecture == "arm" else word >> 26 in _MIPS_OPCODES
+    if architecture == "arm":
+        return word >> 28 in (0xE, 0x0, 0x1)  # always, equal, not equal
+    if architecture == "aarch64":
+        return word >> 25 & 15 >= 4  # the others are not given to any instruction
+    return word >> 26 in _MIPS_OPCODES

@@ -7,6 +7,7 @@ from typing import Literal
 
 import capstone as cs
 import unicorn as uc
+from unicorn import arm64_const as arm64
 from unicorn import arm_const as arm
 from unicorn import mips_const as mips
 from unicorn import x86_const as x86
@@ -40,6 +41,8 @@ _X64 = (x86.UC_X86_REG_RAX, x86.UC_X86_REG_RBX, x86.UC_X86_REG_RCX, x86.UC_X86_R
         x86.UC_X86_REG_RDI, x86.UC_X86_REG_R8, x86.UC_X86_REG_R9)  # fmt: skip
 _ARM = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3, arm.UC_ARM_REG_R4,
         arm.UC_ARM_REG_R5, arm.UC_ARM_REG_R6)  # fmt: skip
+_ARM64 = (arm64.UC_ARM64_REG_X0, arm64.UC_ARM64_REG_X1, arm64.UC_ARM64_REG_X2, arm64.UC_ARM64_REG_X3,
+          arm64.UC_ARM64_REG_X4, arm64.UC_ARM64_REG_X5)  # fmt: skip
 _MIPS = (mips.UC_MIPS_REG_A0, mips.UC_MIPS_REG_A1, mips.UC_MIPS_REG_A2, mips.UC_MIPS_REG_A3)
 
 
@@ -65,6 +68,8 @@ CPUS = {
              x86.UC_X86_REG_R9), x86.UC_X86_REG_RAX),
         Cpu("arm", 32, "little", (uc.UC_ARCH_ARM, uc.UC_MODE_ARM), (cs.CS_ARCH_ARM, cs.CS_MODE_ARM),
             arm.UC_ARM_REG_PC, arm.UC_ARM_REG_SP, arm.UC_ARM_REG_R0, (), _ARM, arm.UC_ARM_REG_R7),
+        Cpu("aarch64", 64, "little", (uc.UC_ARCH_ARM64, uc.UC_MODE_ARM), (cs.CS_ARCH_ARM64, cs.CS_MODE_ARM),
+            arm64.UC_ARM64_REG_PC, arm64.UC_ARM64_REG_SP, arm64.UC_ARM64_REG_X0, (), _ARM64, arm64.UC_ARM64_REG_X8),
         _mips("mips", "big"),
         _mips("mipsel", "little"),
     )

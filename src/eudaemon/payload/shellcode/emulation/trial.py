@@ -21,7 +21,14 @@ from eudaemon.payload.shellcode.report import Report
 _EARLIER_MAX, _LATER_MAX = 64, 8  # instructions (bytes on x86) around a start that was understood
 _WHOLE = (Connects, Listens, Downloads, RunsReceived, Transfers)  # with what a code begins, not where it ends
 CALLS_MIN = 2  # that make a code of bytes whose purpose is not understood
-_TRAPS = {"x86": b"\xcc", "x86-64": b"\xcc", "arm": b"\xf0\x00\xf0\xe7", "mips": b"\0\0\0\x0d", "mipsel": b"\x0d\0\0\0"}
+_TRAPS = {
+    "x86": b"\xcc",
+    "x86-64": b"\xcc",
+    "arm": b"\xf0\x00\xf0\xe7",
+    "aarch64": b"\0\0\x20\xd4",
+    "mips": b"\0\0\0\x0d",
+    "mipsel": b"\x0d\0\0\0",
+}
 
 
 def emulate(

@@ -14,7 +14,8 @@ ARGUMENTS = {
     "setuid": "i", "setgid": "i", "setreuid": "ii", "setregid": "ii", "setresuid": "iii", "setresgid": "iii",
     "setsid": "", "getuid": "", "geteuid": "", "getgid": "", "getpid": "", "getppid": "", "kill": "ii", "chroot": "s",
     "reboot": "iiii", "symlink": "ss", "setdomainname": "si", "swapon": "si", "swapoff": "s",
-    "pwrite64": "hpii", "mmap": "piiihi", "mmap2": "piiihi", "old_mmap": "p", "mprotect": "pii", "munmap": "pi",
+    "pwrite64": "hpii", "mkdirat": "hsi", "faccessat": "hsi", "mmap": "piiihi", "mmap2": "piiihi", "old_mmap": "p",
+    "mprotect": "pii", "munmap": "pi",
     "nanosleep": "pp", "time": "p", "alarm": "i", "signal": "ip", "rt_sigaction": "ippi", "sigaction": "ipp",
     "wait4": "ipip", "waitpid": "ipi", "poll": "pii", "select": "ipppp", "access": "si", "umask": "i", "pause": "",
     "socketcall": "ip", "socket": "iii", "bind": "hai", "connect": "hai", "listen": "hi", "accept": "hpp",
@@ -69,6 +70,18 @@ _ARM = {
     289: "send", 290: "sendto", 291: "recv", 292: "recvfrom", 293: "shutdown", 294: "setsockopt", 322: "openat",
     328: "unlinkat", 333: "fchmodat", 358: "dup3", 359: "pipe2", 366: "accept4", 385: "memfd_create", 387: "execveat",
 }  # fmt: skip
+_ARM64 = {
+    24: "dup3", 25: "fcntl", 29: "ioctl", 34: "mkdirat", 35: "unlinkat", 40: "mount", 48: "faccessat", 49: "chdir",
+    51: "chroot", 53: "fchmodat", 56: "openat", 57: "close", 59: "pipe2", 62: "lseek", 63: "read", 64: "write",
+    68: "pwrite64", 71: "sendfile", 93: "exit", 94: "exit_group", 101: "nanosleep", 117: "ptrace", 129: "kill",
+    134: "rt_sigaction", 142: "reboot", 143: "setregid", 144: "setgid", 145: "setreuid", 146: "setuid",
+    147: "setresuid", 149: "setresgid", 157: "setsid", 161: "sethostname", 162: "setdomainname", 166: "umask",
+    167: "prctl", 172: "getpid", 173: "getppid", 174: "getuid", 175: "geteuid", 176: "getgid", 198: "socket",
+    199: "socketpair", 200: "bind", 201: "listen", 202: "accept", 203: "connect", 204: "getsockname",
+    205: "getpeername", 206: "sendto", 207: "recvfrom", 208: "setsockopt", 210: "shutdown", 214: "brk", 215: "munmap",
+    220: "clone", 221: "execve", 222: "mmap", 226: "mprotect", 242: "accept4", 260: "wait4", 279: "memfd_create",
+    281: "execveat",
+}  # fmt: skip
 _MIPS = {
     4000 + number: name
     for number, name in {
@@ -80,7 +93,7 @@ _MIPS = {
         327: "dup3", 328: "pipe2", 334: "accept4", 354: "memfd_create", 356: "execveat",
     }.items()
 }  # fmt: skip
-NUMBERS = {"x86": _I386, "x86-64": _X64, "arm": _ARM, "mips": _MIPS, "mipsel": _MIPS}
+NUMBERS = {"x86": _I386, "x86-64": _X64, "arm": _ARM, "aarch64": _ARM64, "mips": _MIPS, "mipsel": _MIPS}
 OABI = 0x90_0000  # what ARM's old way adds to a number, which then stands in the instruction
 # What socketcall(2) multiplexes: linux/net.h.
 SOCKETCALLS = {1: "socket", 2: "bind", 3: "connect", 4: "listen", 5: "accept", 6: "getsockname", 7: "getpeername",

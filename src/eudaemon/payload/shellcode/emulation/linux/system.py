@@ -20,7 +20,14 @@ from eudaemon.wire import printable
 
 # What unicorn calls the traps (QEMU's exception numbers), and what of Windows' x86 traps is none of Linux's.
 _INT_80, _ARM_SVC, _MIPS_SYSCALL = 0x80, 2, 17
-_TRAPS = {"x86": _INT_80, "x86-64": _INT_80, "arm": _ARM_SVC, "mips": _MIPS_SYSCALL, "mipsel": _MIPS_SYSCALL}
+_TRAPS = {
+    "x86": _INT_80,
+    "x86-64": _INT_80,
+    "arm": _ARM_SVC,
+    "aarch64": _ARM_SVC,
+    "mips": _MIPS_SYSCALL,
+    "mipsel": _MIPS_SYSCALL,
+}
 _MIPS_UNALIGNED = (12, 13)
 UNALIGNED = "unaligned access"  # what a run ends with that wants `careful`
 _MIPS_MOVES = {0x23: (4, False), 0x25: (2, False), 0x2B: (4, True), 0x29: (2, True)}  # lw, lhu, sw, sh: bytes, stores
@@ -318,7 +325,7 @@ def _kill(call: Trapped) -> int:
 
 def _access(call: Trapped) -> int:
     """Say whether memory is there, to whom asks by giving the kernel addresses at random."""
-    address = call.arguments[0]
+    address = call.arguments[1 if call.name == "faccessat" else 0]
     if not call.machine.read(address, 1):
         call.deeds.hunts()
         return _BAD
@@ -340,13 +347,14 @@ HANDLERS: dict[str, Callable[[Trapped], int]] = {
     "pipe2": _pipe, "socket": _socket, "connect": _connect, "bind": _bind, "accept": _accept, "accept4": _accept,
     "mmap": _mmap, "mmap2": _mmap, "old_mmap": _mmap, "chmod": _does("changes the mode of"),
     "fchmodat": _does("changes the mode of", 1), "unlink": _does("deletes"), "unlinkat": _does("deletes", 1),
-    "mkdir": _does("makes the folder"), "rmdir": _does("removes the folder"), "link": _does("links to", 1),
+    "mkdir": _does("makes the folder"),
+    "mkdirat": _does("makes the folder", 1), "rmdir": _does("removes the folder"), "link": _does("links to", 1),
     "symlink": _does("links to", 1), "setdomainname": _does("names the domain"), "swapon": _does("swaps to"),
     "swapoff": _does("swaps no more to"), "pwrite64": _write, "fork": _fork, "vfork": _fork, "clone": _fork,
     "rename": _does("moves"), "chroot": _does("changes its root to"),
     "mount": _does("mounts"), "umount2": _does("unmounts"), "sethostname": _does("names the host"),
     "memfd_create": lambda call: call.deeds.open(Handle("file", "memory")), "reboot": _reboot, "kill": _kill,
-    "access": _access, "sigaction": _sigaction, "rt_sigaction": _sigaction,
+    "access": _access, "faccessat": _access, "sigaction": _sigaction, "rt_sigaction": _sigaction,
     "getpid": lambda _: 1234, "getppid": lambda _: 1, "umask": lambda _: 0o22, "time": lambda _: 0x4630_0000,
 }  # fmt: skip
 
