@@ -19,7 +19,8 @@ ARROWS = {
     "sensor": {"events", "wire", "world", "protocols", "payload", "options"},
     "farm": {"events", "wire", "payload", "options"},
     "demo": {"wire"},
-    "possession": {"events"},
+    "evidence": {"events", "options"},
+    "possession": {"events", "evidence"},
     "testing": {"events", "wire", "world", "protocols", "payload"},
 }
 

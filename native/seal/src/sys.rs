@@ -64,6 +64,11 @@ pub fn read_guest_u64(address: u64) -> Option<u64> {
     (read_guest(address, &mut bytes) == 8).then(|| u64::from_le_bytes(bytes))
 }
 
+pub fn read_guest_u32(address: u64) -> Option<u32> {
+    let mut bytes = [0; 4];
+    (read_guest(address, &mut bytes) == 4).then(|| u32::from_le_bytes(bytes))
+}
+
 pub fn write_guest_u64(address: u64, value: u64) -> bool {
     write_guest(address, &value.to_le_bytes()) == 8
 }
@@ -119,6 +124,12 @@ pub fn context(address: u64) -> &'static mut Context {
     // SAFETY: slots are mapped for as long as the engine is, and begin with a Context. A context is used by the thread
     // that it belongs to; others touch `state`, `request` and `tid` alone, or hold its lock.
     unsafe { &mut *(address as *mut Context) }
+}
+
+/// Read a number that the controller or another thread may write meanwhile.
+pub fn reread(place: &u32) -> u32 {
+    // SAFETY: a reference is valid; that it may change meanwhile is why it is read so.
+    unsafe { (&raw const *place).read_volatile() }
 }
 
 /// Read one of the two tables of a slot.
