@@ -55,8 +55,8 @@ class Elf:
                 return int(address + offset - at)
         return None
 
-    def symbol(self, address: int) -> str:
-        """Return `name+0x12` for an address; "" where no symbol lies before it near enough."""
+    def symbol(self, address: int, *, behind: int = 0) -> str:
+        """Return `name+0x12` for what lies `behind` bytes behind an address of a function; "" where it lies in none."""
         for starts, symbols, names in self._tables:
             at = bisect_right(starts, address) - 1
             if at >= 0:
@@ -64,7 +64,8 @@ class Elf:
                 if address < begin + max(size, 1) or (size == 0 and address - begin < 4096):
                     name = names[name_at : name_at + _NAME_BYTES_MAX].partition(b"\0")[0]
                     text = name.decode(errors="backslashreplace")
-                    return f"{text}+{address - begin:#x}" if address > begin else text
+                    offset = address - begin + behind
+                    return f"{text}+{offset:#x}" if offset else text
         return ""
 
     def functions(self, names: Container[str]) -> Iterator[tuple[str, int]]:
