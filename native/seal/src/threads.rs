@@ -194,6 +194,12 @@ fn fork(context: &mut Context, asked: &Asked) {
         mailbox.park = 0;
         mailbox.pid = sys::call(sys::GETPID, [0; 6]) as u32;
         mailbox.parent = parent;
+        // Its parent waits for an answer to these, it does not.
+        mailbox.alert_count = 0;
+        mailbox.alerts_missed = 0;
+        for alert in &mut mailbox.alerts {
+            alert.serial = 0;
+        }
         if asked.signals_cleared {
             dispositions::copy_actions(context.actions, context.actions, true);
         }
