@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from eudaemon.evidence import benign
+from eudaemon.evidence import benign, text
+from eudaemon.evidence.codec import dumps, loads
 from eudaemon.evidence.model import Evidence
 from eudaemon.evidence.signature import make
 from eudaemon.possession import Possession, possess
 from eudaemon.possession.status import status_of
 from possession.alarms import ENGINE, why_not
 from possession.assault import WAYS, Assailed, Conversation, assailed
-from possession.attacks import BY_NAME, HIJACK, Attack
+from possession.attacks import ATTACKS, BY_NAME, HIJACK, Attack
 from possession.victims import missing
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -80,6 +81,22 @@ def test_the_report_says_which_bytes_of_which_connection(way: str) -> None:
         assert {register.tags for register in report.registers if register.name == "rbp"} == {
             bytes([1 << culprit.label]) * 8
         }
+
+
+@pytest.mark.parametrize("name", [attack.name for attack in ATTACKS if attack.kinds])
+def test_whatever_takes_control_is_found_in_what_was_sent(name: str) -> None:
+    way = BY_NAME[name].ways[0]
+    with taken(name, way) as (victim, possession, talk, before):
+        evidence, payload = attacked(BY_NAME[name], victim, possession, talk)
+    culprits = evidence.report.culprits
+    assert culprits
+    if way != "file":
+        sent = before + len(payload).to_bytes(2, "little") + bytes(2) + payload
+        for culprit in culprits:
+            assert sent[culprit.offset :].startswith(culprit.data)
+            assert culprit.offset + culprit.core_at >= len(before)
+    assert loads(dumps(evidence.report)) == evidence.report
+    assert f"from offset {culprits[0].offset} of what came" in text.page(evidence.report)
 
 
 def test_injected_code_is_kept_and_disassembled() -> None:
