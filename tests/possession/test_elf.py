@@ -57,7 +57,7 @@ def test_a_stripped_library_has_its_dynamic_symbols() -> None:
     assert len(elf.build_id) == 40
 
 
-def stack_of(data: bytes, name: str, known: dict[str, tuple[int, int]]) -> list[str]:
+def stack_of(data: bytes, name: str, known: dict[str, tuple[int, int]], low: int = 0) -> list[str]:
     """Unwind from the first instruction of a function: its return address lies on top of the stack."""
     elf = Elf(data)
 
@@ -66,14 +66,19 @@ def stack_of(data: bytes, name: str, known: dict[str, tuple[int, int]]) -> list[
         own = elf.address_of(offset) if 0 <= offset < len(data) else None
         return None if own is None else Place("program", own, offset, elf)
 
-    stack = struct.pack("<4Q", BASE + known["main"][0] + 5, 0, 0, 0) + bytes(256)
+    def place_of(address: int) -> int:
+        return BASE + address - low
+
+    stack = struct.pack("<4Q", place_of(known["main"][0]) + 5, 0, 0, 0) + bytes(256)
     registers = dict.fromkeys(NUMBERS, 0) | {"rsp": STACK}
-    return [frame.symbol for frame in call_stack(find, BASE + known[name][0], registers, Window(STACK, stack))]
+    return [frame.symbol for frame in call_stack(find, place_of(known[name][0]), registers, Window(STACK, stack))]
 
 
-def test_the_caller_is_found_without_a_frame_pointer(victims: Victims) -> None:
-    path = victims.path("ctl_served")
-    assert stack_of(path.read_bytes(), "serve", functions(path))[:2] == ["serve", "main+0x5"]
+@pytest.mark.parametrize("flags", [(), ("-static",)], ids=["index", "no index"])
+def test_the_caller_is_found_without_a_frame_pointer(victims: Victims, flags: tuple[str, ...]) -> None:
+    path = victims.path("ctl_served", *flags)
+    low = 0x40_0000 if flags else 0
+    assert stack_of(path.read_bytes(), "serve", functions(path), low)[:2] == ["serve", "main+0x5"]
 
 
 def test_a_file_that_is_not_what_it_says_is_no_fault_of_ours(victims: Victims, program: bytes) -> None:
