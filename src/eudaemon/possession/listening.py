@@ -131,7 +131,7 @@ class Listener:
         in_time = False
         try:
             scene = take(member.pid, member.mailbox, _timed(alert))
-        except PossessionError:
+        except (PossessionError, OSError):
             return None
         finally:  # whatever it looked like: nobody is left standing
             with suppress(PossessionError):
