@@ -68,7 +68,8 @@ class Signature:
     @property
     def sha256(self) -> str:
         """What tells it from others."""
-        return hashlib.sha256(b"\0".join(token.data for token in self.tokens)).hexdigest()
+        where = f"{self.transport} {self.port} {self.to_server} {self.begin} {self.end}".encode()
+        return hashlib.sha256(b"\0".join((where, *(token.data for token in self.tokens)))).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
