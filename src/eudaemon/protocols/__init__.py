@@ -11,6 +11,7 @@ from importlib import import_module
 from eudaemon.protocols._base import Room
 
 ROOMS = {
+    "adb": "eudaemon.protocols.adb:Adb",
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "http": "eudaemon.protocols.http:Http",
     "telnet": "eudaemon.protocols.telnet:Telnet",

@@ -12,6 +12,7 @@ from typing import ClassVar
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send, Visit, WakeAt
 from eudaemon.wire import PeerError, printable
+from eudaemon.world.files import Files
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.shell import Act, Kept, Pause, Print, Shell
 
@@ -21,16 +22,29 @@ _LINE_CHARS_MAX = 4096
 
 
 class ShellDialogue:
-    """One attacker at the shell of the pretended host. `muted` keeps the output back, for commands that nobody sees.
+    """One attacker at the shell of the pretended host. `muted` keeps the output back, for commands that nobody sees;
+    `files` is what another shell of the same session sees, if this one is to see it too.
 
     Override `shown` and `after_line` where a terminal stands between.
     """
 
-    __slots__ = ("_line", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_user", "muted", "visit")
+    __slots__ = (
+        "_files",
+        "_line",
+        "_pausing",
+        "_queue",
+        "_queued_bytes",
+        "_running",
+        "_shell",
+        "_user",
+        "muted",
+        "visit",
+    )
     watched: ClassVar[bool] = False  # whether somebody sits at a terminal; then `woken` must be told
 
-    def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False) -> None:
+    def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False, files: Files | None = None) -> None:
         self.visit = visit
+        self._files = files
         self.muted = muted
         self._user = user
         self._shell: Shell | None = None
@@ -58,12 +72,17 @@ class ShellDialogue:
         return self._shell is not None and self._shell.asking
 
     @property
+    def status(self) -> int:
+        """The exit status of the last line."""
+        return self._shell.status if self._shell is not None else 0
+
+    @property
     def prompt(self) -> bytes:
         """The prompt that stands before the next line."""
-        return self._shell.prompt() if self._shell is not None else self.visit.host.prompt
+        return self._shell.prompt() if self._shell is not None else self.visit.host.prompt_in(self.visit.host.starts_in)
 
-    def enter(self, line: bytes, at_s: float) -> Iterator[Order]:
-        """Run a line, or queue it while busy. Raises `PeerError` past a limit."""
+    def enter(self, line: bytes, at_s: float, given: bytes = b"") -> Iterator[Order]:
+        """Run a line, or queue it while busy; `given` is its standard input. Raises `PeerError` past a limit."""
         if self.busy:
             if self._queue is None:
                 self._queue = []
@@ -74,7 +93,7 @@ class ShellDialogue:
                 raise PeerError("the session holds too many bytes")
             self._queue.append(line)
             return
-        yield from self._start(line, at_s)
+        yield from self._start(line, at_s, given)
 
     def answered(self, occasion: Answered) -> Iterator[Order]:
         """Go on with what a download brought, then with the lines that waited."""
@@ -127,15 +146,15 @@ class ShellDialogue:
 
     # --- the run -----------------------------------------------------------------------------------
 
-    def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
+    def _start(self, line: bytes, at_s: float, given: bytes = b"") -> Iterator[Order]:
         if self._shell is None:
             visit = self.visit
             self._shell = Shell(
                 visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
-                ports=(visit.local.port, visit.attacker.port), watched=self.watched,
+                ports=(visit.local.port, visit.attacker.port), watched=self.watched, files=self._files,
             )  # fmt: skip
         self._line = line if line.strip() else None
-        self._running = self._shell.run(line, at_s)
+        self._running = self._shell.run(line, at_s, given)
         yield from self._go_on(None, at_s)
 
     def _go_on(self, answer: Downloaded | None, at_s: float) -> Iterator[Order]:

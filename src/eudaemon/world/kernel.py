@@ -83,7 +83,7 @@ def meminfo(host: Host, at_s: float) -> bytes:
 
 def listening(host: Host) -> tuple[int, ...]:
     """Return the TCP ports on which it says that it listens."""
-    return (80, 23, 554) if any("rtsp" in service for service in host.persona.services) else (80, 23)
+    return (*host.ports, 554) if any("rtsp" in service for service in host.persona.services) else host.ports
 
 
 def space_kb(host: Host, device: str, kind: str, flags: str) -> int:
@@ -105,7 +105,7 @@ def residents(host: Host) -> list[tuple[int, int, str, str]]:
     found = [(1, 1512, "S", "init")]
     found += [(number, 0, "SW", f"[{name}]") for number, name in enumerate(threads, 2)]
     pid = 60
-    for command in ("/sbin/syslogd -n", "/sbin/klogd -n", *host.persona.services, "telnetd"):
+    for command in host.daemons:
         pid += 7 + host.seed.number(f"pid {command}", 23)
         found.append((pid, 1100 + host.seed.number(f"vsz {command}", 4000), "S", command))
     return found
@@ -113,7 +113,7 @@ def residents(host: Host) -> list[tuple[int, int, str, str]]:
 
 def processes(host: Host, shell: int, asking: str) -> list[tuple[int, int, str, str]]:
     """Return what `ps` lists: the residents, the session's shell by its pid, and the command that asks."""
-    return [*residents(host), (shell, 1520, "S", "-sh"), (shell + 3, 1516, "R", asking)]
+    return [*residents(host), (shell, 1520, "S", host.shell_name.decode()), (shell + 3, 1516, "R", asking)]
 
 
 def process_files(pid: int, size_kb: int, state: str, command: str) -> dict[str, bytes]:

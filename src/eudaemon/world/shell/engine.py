@@ -10,7 +10,6 @@ from eudaemon.wire import PeerError, Purse, printable
 from eudaemon.world.files import Device, Files, Written
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download, Downloaded
-from eudaemon.world.rootfs import path_of
 from eudaemon.world.seed import Seed
 from eudaemon.world.shell.acts import Act, Kept, Print
 from eudaemon.world.shell.applets import APPLETS, BUILTINS
@@ -27,7 +26,7 @@ from eudaemon.world.shell.limits import (
 from eudaemon.world.shell.notes import is_note, note_used
 from eudaemon.world.shell.parser import Parser
 from eudaemon.world.shell.scope import Scope
-from eudaemon.world.shell.streams import Endless, Full, PipeFullError, Stream, Terminal
+from eudaemon.world.shell.streams import Buffered, Endless, Full, PipeFullError, Stream, Terminal
 from eudaemon.world.shell.survey import unknown_commands
 from eudaemon.world.shell.words import IncompleteError, ShellSyntaxError
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _LEAVES_EDITOR = (b":q", b":q!", b":x", b":wq", b":wq!", b":x!", b"ZZ", b"ZQ")
+_READINGS = 4  # how often what is given to a line may be read and written by its commands
 _READING_COSTS = 32  # what reading a byte of shell text costs, against copying one
 
 
@@ -44,6 +44,7 @@ class Shell:
 
     What its files hold is taken from `purse`. `peer` is the attacker's address, for droppers that hold it as bytes.
     `ports` are the host's and the attacker's of the connection. `hostname` is what `hostname` last set.
+    `files` is what another shell of the same session sees, if this one is to see it too.
     `watched` is whether somebody sits at a terminal. `unwatched` is 0 while he sees what is being evaluated: for what
     he does not see, such as a job in the background, no time passes.
     `unknown` names the commands of the last line that the host does not have; `exited` is true after `exit`.
@@ -90,6 +91,7 @@ class Shell:
         peer: str = "",
         ports: tuple[int, int] = (0, 0),
         watched: bool = False,
+        files: Files | None = None,
     ) -> None:
         self.host = host
         self.hostname = host.name
@@ -98,7 +100,7 @@ class Shell:
         self.purse = purse
         self.seed = seed
         self.user = user
-        self.files = Files(host.tree, host.writable, purse)
+        self.files = files or Files(host.tree, host.writable, purse)
         self.budget = Budget()
         self.evaluator = Evaluator(self)
         self.exited = False
@@ -119,12 +121,17 @@ class Shell:
         self._held_bytes = 0
         self._kept: set[bytes] | None = None
         terminal = Terminal(self._screen, self.budget)
-        self._scope = Scope(b"/root", self._environment(), {0: Stream(), 1: terminal, 2: terminal})
+        self._scope = Scope(host.starts_in, self._environment(), {0: Stream(), 1: terminal, 2: terminal})
+        self._scope.name = host.shell_name
 
     def _environment(self) -> dict[bytes, bytes]:
         name = self.user.encode("latin-1", "replace")
-        return {b"HOME": b"/root", b"PATH": b"/bin:/sbin:/usr/bin:/usr/sbin",
-                b"USER": name, b"LOGNAME": name, b"SHELL": b"/bin/sh", b"TERM": b"vt102", b"PWD": b"/root"}  # fmt: skip
+        return {**self.host.environment, b"USER": name, b"LOGNAME": name, b"PWD": self.host.starts_in}
+
+    @property
+    def status(self) -> int:
+        """The exit status of the last line."""
+        return self._scope.status
 
     # --- lines in, acts out ------------------------------------------------------------------------
 
@@ -134,14 +141,16 @@ class Shell:
             return self._asked[0]
         if self._lent:
             return b""
-        return b"> " if self._pending else self.host.prompt
+        return b"> " if self._pending else self.host.prompt_in(self._scope.cwd)
 
-    def run(self, line: bytes, at_s: float) -> Generator[Act, Downloaded | None, int]:
+    def run(self, line: bytes, at_s: float, given: bytes = b"") -> Generator[Act, Downloaded | None, int]:
         """Run one line, without its line end. Each `Download` is to be answered by `send`; returns the exit status.
 
+        `given` is what its commands read as their standard input, from the beginning.
         Raises `PeerError` if the line, or what it continues, is over a limit.
         """
         self.at_s = at_s
+        self._scope.streams[0] = Buffered(given) if given else Stream()
         self.unknown = ()
         if not self.pid:
             self.pid = self.host.pid_at(at_s)
@@ -163,6 +172,7 @@ class Shell:
             self._settle()
             return 0
         self.budget.renew()
+        self.budget.work_bytes += _READINGS * len(given)  # it is here, and was paid for when it came
         walk = self._evaluate_guarded(whole)
         answer: Downloaded | None = None
         while True:
@@ -223,11 +233,9 @@ class Shell:
         except IncompleteError as error:
             self._pending, self._wanted = line, error.wanted
         except ShellSyntaxError as error:
-            self._screen += f"-sh: {error}\n".encode("latin-1", "replace")
-            self._scope.status = 2
+            self._complain(error)
         except ExpansionError as error:
-            self._screen += f"-sh: {error}\n".encode("latin-1", "replace")
-            self._scope.status = 2
+            self._complain(error)
         except (Break, Return, PipeFullError):
             self._scope.status = 1
         except Exit:
@@ -241,6 +249,10 @@ class Shell:
             self.count_exhausted()
             self._screen += b"Killed\n"
             self._scope.status = 137
+
+    def _complain(self, error: Exception) -> None:
+        self._screen += self._scope.name + f": {error}\n".encode("latin-1", "replace")
+        self._scope.status = 2
 
     def _read_and_run(self, text: bytes, scope: Scope) -> Generator[Act, Downloaded | None, None]:
         # All of a typed line is read before any of it runs: a line that is not finished must not run twice.
@@ -412,5 +424,5 @@ class Shell:
         """Return where a program stands, None if the host does not have it."""
         known = name.decode("latin-1")
         if known in self.host.applets or known in self.host.programs or known == "busybox":
-            return path_of(known).encode()
+            return self.host.path_of(known).encode()
         return None
