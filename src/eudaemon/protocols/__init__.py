@@ -14,6 +14,7 @@ ROOMS = {
     "adb": "eudaemon.protocols.adb:Adb",
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "http": "eudaemon.protocols.http:Http",
+    "redis": "eudaemon.protocols.redis:Redis",
     "telnet": "eudaemon.protocols.telnet:Telnet",
 }
 

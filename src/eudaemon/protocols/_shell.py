@@ -18,32 +18,29 @@ from eudaemon.world.shell import Act, Kept, Pause, Print, Shell
 
 QUEUED_LINES_MAX = 1024
 QUEUED_BYTES_MAX = 256 * 1024
+PRINTED_BYTES_MAX = 256 * 1024  # of a command whose output a room takes into its answer
 _LINE_CHARS_MAX = 4096
 
 
 class ShellDialogue:
     """One attacker at the shell of the pretended host. `muted` keeps the output back, for commands that nobody sees;
-    `files` is what another shell of the same session sees, if this one is to see it too.
+    `files` and `starts_in` are as in `Shell`.
 
     Override `shown` and `after_line` where a terminal stands between.
     """
 
     __slots__ = (
-        "_files",
-        "_line",
-        "_pausing",
-        "_queue",
-        "_queued_bytes",
-        "_running",
-        "_shell",
-        "_user",
-        "muted",
+        "_files", "_line", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_starts_in", "_user", "muted",
         "visit",
-    )
+    )  # fmt: skip
     watched: ClassVar[bool] = False  # whether somebody sits at a terminal; then `woken` must be told
 
-    def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False, files: Files | None = None) -> None:
+    def __init__(
+        self, visit: Visit, user: str = "root", *, muted: bool = False, files: Files | None = None,
+        starts_in: bytes = b"",
+    ) -> None:  # fmt: skip
         self.visit = visit
+        self._starts_in = starts_in
         self._files = files
         self.muted = muted
         self._user = user
@@ -152,6 +149,7 @@ class ShellDialogue:
             self._shell = Shell(
                 visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
                 ports=(visit.local.port, visit.attacker.port), watched=self.watched, files=self._files,
+                starts_in=self._starts_in,
             )  # fmt: skip
         self._line = line if line.strip() else None
         self._running = self._shell.run(line, at_s, given)
@@ -194,3 +192,23 @@ class ShellDialogue:
     def _send(self, data: bytes) -> Iterator[Order]:
         if not self.muted:
             yield Send(data)
+
+
+class Captured(ShellDialogue):
+    """A command whose output is taken, for an answer that the room gives: `printed`, up to a limit."""
+
+    __slots__ = ("printed",)
+
+    def __init__(self, visit: Visit, files: Files | None = None, starts_in: bytes = b"") -> None:
+        super().__init__(visit, files=files, starts_in=starts_in)
+        self.printed = b""
+
+    def _send(self, data: bytes) -> Iterator[Order]:
+        self.printed = (self.printed + data)[:PRINTED_BYTES_MAX]
+        yield from ()
+
+
+def left_in(files: Files, visit: Visit) -> Iterator[Keep]:
+    """Yield what shells that share these files wrote and did not keep. Call it when the session is over."""
+    for kept in Shell(visit.host, purse=visit.purse, seed=visit.seed, files=files).finish():
+        yield Keep(kept.data, kept.origin, kept.path)

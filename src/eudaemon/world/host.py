@@ -41,6 +41,11 @@ class Host:
     starts_in: ClassVar[bytes] = b"/root"
     identity: ClassVar[str] = "uid=0(root) gid=0(root)"
     ports: ClassVar[tuple[int, ...]] = (80, 23)  # on which it says that it listens
+    first_process: str = "init"
+    threads: ClassVar[tuple[str, ...]] = (
+        "kthreadd", "ksoftirqd/0", "kworker/0:0", "khelper", "sync_supers", "bdi-default", "kblockd", "kswapd0",
+        "mtdblockd",
+    )  # fmt: skip
     environment: ClassVar[dict[bytes, bytes]] = {
         b"HOME": b"/root", b"PATH": b"/bin:/sbin:/usr/bin:/usr/sbin", b"SHELL": b"/bin/sh", b"TERM": b"vt102",
     }  # fmt: skip

@@ -93,6 +93,8 @@ def space_kb(host: Host, device: str, kind: str, flags: str) -> int:
             return int(flag[len("size=") : -1])  # all ours are in k
     if kind == "tmpfs":
         return host.memory_kb // 2
+    if kind == "overlay":
+        return 20_000_000 + host.seed.number("disk size", 60_000_000)
     if kind == "ext4":
         return 475_000 if device.endswith("1") else 3_800_000
     return {"/dev/root": 5632, "/dev/mtdblock4": 128, "/dev/mtdblock5": 512}.get(device, 4096)
@@ -100,11 +102,9 @@ def space_kb(host: Host, device: str, kind: str, flags: str) -> int:
 
 def residents(host: Host) -> list[tuple[int, int, str, str]]:
     """Return the processes that run as long as the host does: pid, VSZ in KiB, state, command."""
-    threads = ("kthreadd", "ksoftirqd/0", "kworker/0:0", "khelper", "sync_supers", "bdi-default", "kblockd", "kswapd0",
-               "mtdblockd")  # fmt: skip
-    found = [(1, 1512, "S", "init")]
-    found += [(number, 0, "SW", f"[{name}]") for number, name in enumerate(threads, 2)]
-    pid = 60
+    found = [(1, 1512, "S", host.first_process)]
+    found += [(number, 0, "SW", f"[{name}]") for number, name in enumerate(host.threads, 2)]
+    pid = 60 if host.threads else 1
     for command in host.daemons:
         pid += 7 + host.seed.number(f"pid {command}", 23)
         found.append((pid, 1100 + host.seed.number(f"vsz {command}", 4000), "S", command))

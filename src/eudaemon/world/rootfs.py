@@ -44,7 +44,7 @@ def build(host: Host) -> Directory:
     _directories(host, tree)
     _programs(host, tree)
     devices(tree)
-    for path, text in _etc(host).items():
+    for path, text in etc(host).items():
         mode = 0o600 if path == "/etc/shadow" else 0o755 if "init.d" in path else 0o644
         tree.put(path, Fixed(text.encode(), mode, host.built_s))
     for path, content in kernel.files(host).items():
@@ -127,11 +127,11 @@ _DEVICES = {"null": 0o666, "zero": 0o666, "random": 0o666, "urandom": 0o666, "tt
             "ptmx": 0o666, "watchdog": 0o600, "mem": 0o640, "full": 0o666}  # fmt: skip
 
 
-def devices(tree: Tree) -> None:
-    """Put the devices that all have."""
+def devices(tree: Tree, *, flash: bool = True) -> None:
+    """Put the devices that all have, and those of flash memory."""
     for name, mode in _DEVICES.items():
         tree.put(f"/dev/{name}", Device(b"random" if name == "urandom" else name.encode(), mode, mtime_s=tree.made_s))
-    for number in range(6):
+    for number in range(6 if flash else 0):
         tree.put(f"/dev/mtdblock{number}", Device(b"mtd", 0o640, block=True, mtime_s=tree.made_s))
 
 
@@ -142,7 +142,8 @@ def _digest(host: Host, user: str) -> str:
     return f"$1${drawn[:8]}${drawn[8:]}"
 
 
-def _etc(host: Host) -> dict[str, str]:
+def etc(host: Host) -> dict[str, str]:
+    """Return the text files of /etc by their paths."""
     # All live in the one place that can be written: what a loader brings without `cd` is to arrive.
     people = [user.decode() for user in host.users]
     system = "bin:x:1:1:bin:/bin:/bin/false\ndaemon:x:2:2:daemon:/sbin:/bin/false\nnobody:x:99:99:nobody:/:/bin/false\n"

@@ -18,7 +18,6 @@ from eudaemon.protocols._base import (
     Fetch,
     HalfClosed,
     HangUp,
-    Keep,
     Occasion,
     Opened,
     Order,
@@ -30,13 +29,13 @@ from eudaemon.protocols._base import (
     WakeAt,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._shell import left_in
 from eudaemon.protocols.adb.messages import Message, MessageReader
 from eudaemon.protocols.adb.services import Said, Service, shell_service
 from eudaemon.protocols.adb.sync import Sync
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.android import Android, android_of
 from eudaemon.world.files import Files
-from eudaemon.world.shell import Shell
 
 STREAMS_MAX = 32  # at once
 OPENED_MAX = 4096  # in one session
@@ -124,19 +123,14 @@ class Adb(Room):
             case Ended(at_s):
                 for stream in list(self._streams.values()):
                     yield from self._close(stream, at_s)
-                yield from self._keep_what_is_left()
+                if self._files is not None and self._box is not None:
+                    yield from left_in(self._files, replace(self.visit, host=self._box))
             case Opened():
                 return
 
     def _leave(self) -> Iterator[Order]:
         if self._leaving and not self._asked:
             yield HangUp()
-
-    def _keep_what_is_left(self) -> Iterator[Order]:
-        if self._files is not None and self._box is not None:
-            shell = Shell(self._box, purse=self.visit.purse, seed=self.visit.seed, files=self._files)
-            for kept in shell.finish():
-                yield Keep(kept.data, kept.origin, kept.path)
 
     # --- messages ------------------------------------------------------------------------------------
 

@@ -44,7 +44,8 @@ class Shell:
 
     What its files hold is taken from `purse`. `peer` is the attacker's address, for droppers that hold it as bytes.
     `ports` are the host's and the attacker's of the connection. `hostname` is what `hostname` last set.
-    `files` is what another shell of the same session sees, if this one is to see it too.
+    `files` is what another shell of the same session sees, if this one is to see it too; `starts_in` another
+    directory than the host's.
     `watched` is whether somebody sits at a terminal. `unwatched` is 0 while he sees what is being evaluated: for what
     he does not see, such as a job in the background, no time passes.
     `unknown` names the commands of the last line that the host does not have; `exited` is true after `exit`.
@@ -92,6 +93,7 @@ class Shell:
         ports: tuple[int, int] = (0, 0),
         watched: bool = False,
         files: Files | None = None,
+        starts_in: bytes = b"",
     ) -> None:
         self.host = host
         self.hostname = host.name
@@ -121,12 +123,13 @@ class Shell:
         self._held_bytes = 0
         self._kept: set[bytes] | None = None
         terminal = Terminal(self._screen, self.budget)
-        self._scope = Scope(host.starts_in, self._environment(), {0: Stream(), 1: terminal, 2: terminal})
+        starts_in = starts_in or host.starts_in
+        self._scope = Scope(starts_in, self._environment(starts_in), {0: Stream(), 1: terminal, 2: terminal})
         self._scope.name = host.shell_name
 
-    def _environment(self) -> dict[bytes, bytes]:
+    def _environment(self, starts_in: bytes) -> dict[bytes, bytes]:
         name = self.user.encode("latin-1", "replace")
-        return {**self.host.environment, b"USER": name, b"LOGNAME": name, b"PWD": self.host.starts_in}
+        return {**self.host.environment, b"USER": name, b"LOGNAME": name, b"PWD": starts_in}
 
     @property
     def status(self) -> int:
