@@ -14,6 +14,7 @@ from sensor.harness import running
 ADDRESS = "127.77.0.1"
 NAMED = (
     ("adb", "tcp", 5555, r"adb\s+Android Debug Bridge device"),
+    ("docker", "tcp", 2375, r"docker\s+Docker (?:remote API )?\d"),
     ("redis", "tcp", 6379, r"redis\s+Redis key-value store [45]\."),
 )
 

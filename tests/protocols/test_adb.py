@@ -8,10 +8,10 @@ import pytest
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Claim, HalfClosed
+from eudaemon.protocols._services import GIVEN_BYTES_MAX
 from eudaemon.protocols.adb import Adb
 from eudaemon.protocols.adb.messages import PAYLOAD_BYTES_MAX
 from eudaemon.protocols.adb.room import OPENED_MAX, STREAMS_MAX, UNSENT_BYTES_MAX
-from eudaemon.protocols.adb.services import GIVEN_BYTES_MAX
 from eudaemon.protocols.adb.sync import PATH_BYTES_MAX
 from eudaemon.world.android import RELEASES
 from eudaemon.world.outside import HEAD_BYTES_MAX

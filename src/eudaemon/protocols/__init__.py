@@ -13,6 +13,7 @@ from eudaemon.protocols._base import Room
 ROOMS = {
     "adb": "eudaemon.protocols.adb:Adb",
     "catchall": "eudaemon.protocols.catchall:CatchAll",
+    "docker": "eudaemon.protocols.docker:Docker",
     "http": "eudaemon.protocols.http:Http",
     "redis": "eudaemon.protocols.redis:Redis",
     "telnet": "eudaemon.protocols.telnet:Telnet",

@@ -197,6 +197,7 @@ class SensorSettings:
             "http tcp 80,81,8000,8080,8081,8443,9000,37215,52869",
             "telnet+http tcp 7547",
             "adb tcp 5555",
+            "docker tcp 2375",
             "redis tcp 6379",
             "catchall tcp 21,445,1433,3306,9200",
             "catchall udp 53,5060,9034",

@@ -29,9 +29,10 @@ from eudaemon.protocols._base import (
     WakeAt,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._services import Said, Service
 from eudaemon.protocols._shell import left_in
 from eudaemon.protocols.adb.messages import Message, MessageReader
-from eudaemon.protocols.adb.services import Said, Service, shell_service
+from eudaemon.protocols.adb.services import shell_service
 from eudaemon.protocols.adb.sync import Sync
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.android import Android, android_of

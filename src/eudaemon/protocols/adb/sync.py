@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import HangUp, Keep, Order, Saw, Send
-from eudaemon.protocols.adb.services import Service
+from eudaemon.protocols._services import Service
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Device, Directory, FileError, Files, Fixed, Link, Node, Written, content_size
 from eudaemon.world.outside import HEAD_BYTES_MAX
