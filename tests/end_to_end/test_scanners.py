@@ -15,6 +15,7 @@ ADDRESS = "127.77.0.1"
 NAMED = (
     ("adb", "tcp", 5555, r"adb\s+Android Debug Bridge device"),
     ("docker", "tcp", 2375, r"docker\s+Docker (?:remote API )?\d"),
+    ("kubelet", "tcp", 10250, r"ssl/http\s+Golang net/http server"),
     ("redis", "tcp", 6379, r"redis\s+Redis key-value store [45]\."),
 )
 

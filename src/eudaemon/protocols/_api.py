@@ -40,9 +40,10 @@ from eudaemon.world.files import Files
 COMMAND_BYTES_MAX = 8192
 TASKS_MAX = 32  # commands of one session that wait for a download
 Then: TypeAlias = Callable[[Captured, float], Iterator[Order]]
-_REASONS = {101: "UPGRADED", 200: "OK", 201: "Created", 204: "No Content", 304: "Not Modified", 400: "Bad Request",
-            401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 409: "Conflict",
-            500: "Internal Server Error"}  # fmt: skip
+_REASONS = {
+    101: "UPGRADED", 200: "OK", 201: "Created", 204: "No Content", 302: "Found", 304: "Not Modified",
+    400: "Bad Request", 404: "Not Found",
+}  # fmt: skip
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=@%+,-")
 
 

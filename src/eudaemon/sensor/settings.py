@@ -198,6 +198,7 @@ class SensorSettings:
             "telnet+http tcp 7547",
             "adb tcp 5555",
             "docker tcp 2375",
+            "kubelet tcp 10250,10255",
             "redis tcp 6379",
             "catchall tcp 21,445,1433,3306,9200",
             "catchall udp 53,5060,9034",
