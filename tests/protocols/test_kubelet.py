@@ -33,7 +33,10 @@ def talk(memory: Memory | None = None, *, port: int = 10250, tls: bool = True, h
 
 def ask(table: Table, method: str, path: str, body: bytes = b"", head: str = "", split: int = 0) -> tuple[int, bytes]:
     text = f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n{head}\r\n"
-    answer = table.say(text.encode() + body, split)
+    before = len(table.sent)
+    table.say(text.encode() + body, split)
+    table.wait(0.1)
+    answer = table.sent[before:]
     return int(answer.split(b" ")[1]) if answer else 0, answer.partition(b"\r\n\r\n")[2]
 
 

@@ -29,6 +29,7 @@ from eudaemon.protocols._base import (
     Saw,
     Send,
     Visit,
+    WakeAt,
     Woken,
 )  # fmt: skip
 from eudaemon.protocols._http import BadRequestError, HttpLimits, Request, RequestReader, http_date, looks_like_http
@@ -38,7 +39,13 @@ from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Files
 
 COMMAND_BYTES_MAX = 8192
+# A client that has read the head of an answer to `Upgrade` may look for the stream behind its own buffer: what came in
+# the same packet would be lost to it, as it is with Docker's Python client.
+UPGRADE_S = 0.05
+EARLY_BYTES_MAX = 64 * 1024  # on the stream, before that has passed
 TASKS_MAX = 32  # commands of one session that wait for a download
+LATER_S = 0.25
+Later: TypeAlias = "Callable[[float], Iterator[Order] | None]"
 Then: TypeAlias = Callable[[Captured, float], Iterator[Order]]
 _REASONS = {
     101: "UPGRADED", 200: "OK", 201: "Created", 204: "No Content", 302: "Found", 304: "Not Modified",
@@ -64,7 +71,10 @@ class ApiRoom(Room):
     limits: ClassVar[HttpLimits] = HttpLimits(requests_max=1000)
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()
 
-    __slots__ = ("_asked", "_framed", "_holding", "_leaves", "_over", "_reader", "_stream", "_tasks", "files_of")
+    __slots__ = (
+        "_asked", "_early", "_framed", "_holding", "_later", "_leaves", "_over", "_reader", "_stream", "_tasks",
+        "files_of",
+    )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -73,6 +83,8 @@ class ApiRoom(Room):
         self._tasks = 0
         self._holding = False
         self._stream: Service | None = None
+        self._later: Later | None = None
+        self._early: bytes | None = None  # what came on a stream that has not begun
         self._framed = False
         self._leaves = False
         self._over = False
@@ -94,12 +106,10 @@ class ApiRoom(Room):
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""
         match occasion:
-            case Received(at_s, data) if self._stream is not None:
-                yield from self._of_stream(self._stream, self._stream.received(data, at_s))
             case Received(at_s, data):
-                yield from self._read(data, at_s)
-            case Woken() if self._stream is not None:
-                yield from self._of_stream(self._stream, self._stream.told(occasion))
+                yield from self._received(data, at_s)
+            case Woken():
+                yield from self._woken(occasion)
             case Answered(at_s):
                 asker = self._asked.popleft()
                 if isinstance(asker, Service):
@@ -109,15 +119,15 @@ class ApiRoom(Room):
                     yield from self._run_on(asker, at_s)
                 yield from self._read(b"", at_s)
             case HalfClosed(at_s):
-                self._leaves = True
-                if self._stream is not None:
-                    yield from self._of_stream(self._stream, self._stream.closed(at_s))
-                elif not self._holding and (request := self._reader.cut_short()) is not None:
-                    yield from self._one(request, at_s)
+                self._leaves = self._leaves or self._stream is None  # a service says itself when it is done
+                yield from self._no_more(at_s)
                 yield from self._leave()
             case Ended(at_s):
-                yield from self._end(at_s)
-            case Opened() | Woken():
+                yield from self._no_more(at_s)
+                self._reader.close()
+                for visit, files in self.files_of.values():
+                    yield from left_in(files, visit)
+            case Opened():
                 return
 
     # --- what a room does ----------------------------------------------------------------------------
@@ -162,13 +172,57 @@ class ApiRoom(Room):
     def hijack(self, service: Service, *, framed: bool, at_s: float) -> Iterator[Order]:
         """From now on the connection is a stream to this service. `framed` as Docker frames what it sends."""
         self._stream, self._framed = service, framed
-        rest = self._reader.rest()
+        self._early = self._reader.rest()[:EARLY_BYTES_MAX]
         self._reader.close()
+        yield WakeAt(at_s + UPGRADE_S)
+
+    def _begin(self, service: Service, at_s: float) -> Iterator[Order]:
+        """Begin the stream, if that is still to be done."""
+        early, self._early = self._early, None
+        if early is None:
+            return
         yield from self._of_stream(service, service.opened(at_s))
-        if rest:
-            yield from self._of_stream(service, service.received(rest, at_s))
+        if early:
+            yield from self._of_stream(service, service.received(early, at_s))
+
+    def later(self, step: Later, at_s: float) -> Iterator[Order]:
+        """Ask `step` again and again whether there is an answer yet; nothing else is read until there is."""
+        self._later, self._holding = step, True
+        yield WakeAt(at_s + LATER_S)
 
     # --- the dialogue --------------------------------------------------------------------------------
+
+    def _received(self, data: bytes, at_s: float) -> Iterator[Order]:
+        if self._early is not None:
+            if len(self._early) + len(data) > EARLY_BYTES_MAX:
+                raise PeerError(f"more than {EARLY_BYTES_MAX} bytes before the stream has begun")
+            self._early += data
+        elif self._stream is not None:
+            yield from self._of_stream(self._stream, self._stream.received(data, at_s))
+        else:
+            yield from self._read(data, at_s)
+
+    def _woken(self, occasion: Woken) -> Iterator[Order]:
+        if self._later is not None:
+            orders = self._later(occasion.at_s)
+            if orders is None:
+                yield WakeAt(occasion.at_s + LATER_S)
+                return
+            self._later, self._holding = None, False
+            yield from orders
+            yield from self._read(b"", occasion.at_s)
+        elif self._stream is not None and self._early is not None:
+            yield from self._begin(self._stream, occasion.at_s)
+        elif self._stream is not None:
+            yield from self._of_stream(self._stream, self._stream.told(occasion))
+
+    def _no_more(self, at_s: float) -> Iterator[Order]:
+        """The peer will send nothing more: what came is all there is."""
+        if self._stream is not None:
+            yield from self._begin(self._stream, at_s)
+            yield from self._of_stream(self._stream, self._stream.closed(at_s))
+        elif not self._holding and not self._over and (request := self._reader.cut_short()) is not None:
+            yield from self._one(request, at_s)
 
     def _read(self, data: bytes, at_s: float) -> Iterator[Order]:
         if self._over or self._stream is not None:
@@ -205,16 +259,6 @@ class ApiRoom(Room):
             self._leaves = True
         else:
             yield from self.handle(request, at_s)
-
-    def _end(self, at_s: float) -> Iterator[Order]:
-        if self._stream is not None:
-            yield from self._of_stream(self._stream, self._stream.closed(at_s))
-        elif not self._holding and not self._over and (request := self._reader.cut_short()) is not None:
-            self._over = True
-            yield from self._one(request, at_s)
-        self._reader.close()
-        for visit, files in self.files_of.values():
-            yield from left_in(files, visit)
 
     def _run_on(self, task: _Task, at_s: float) -> Iterator[Order]:
         while not task.shell.busy:

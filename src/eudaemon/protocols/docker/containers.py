@@ -13,12 +13,24 @@ from eudaemon.world.memory import Memory
 CONTAINERS_MAX = 12  # of one address; the oldest is forgotten
 EXECUTIONS_MAX = 12
 IMAGES_MAX = 32
+FILES_MAX = 8  # that were copied into one container
+HEAD_BYTES = 256  # of each of them
 WORDS_MAX = 64  # of one command
 WORD_CHARS_MAX = 8192
 OUTPUT_CHARS_MAX = 1024  # what is remembered of what a container printed
 _COMMAND_CHARS_MAX = 4096  # what is remembered of its command
 _SERVICE = "docker"
 SHELLS = frozenset(("sh", "bash", "ash", "/bin/sh", "/bin/bash", "/bin/ash"))
+
+
+@dataclass(slots=True)
+class Brought:
+    """A file that was copied into a container; `head` is how it begins, bytes one to one."""
+
+    path: str
+    mode: int
+    size: int
+    head: str
 
 
 @dataclass(slots=True)
@@ -37,6 +49,12 @@ class Made:
     directory: str = ""
     output: str = ""
     status: int = 0
+    attached: bool = False  # whether somebody is at its shell
+    files: list[Brought] = field(default_factory=list)
+
+    def bring(self, file: Brought) -> None:
+        """Remember a file; the oldest makes room."""
+        self.files = [*self.files, file][-FILES_MAX:]
 
 
 @dataclass(slots=True)
@@ -91,6 +109,8 @@ class Shelf:
     def of(cls, memory: Memory, address: str) -> Shelf:
         """Return what is remembered."""
         found: dict[str, Any] = json.loads(memory.recall(_SERVICE, address) or b"{}")
+        for made in found.get("containers", []):
+            made["files"] = [Brought(**file) for file in made["files"]]
         return cls([Made(**made) for made in found.get("containers", [])],
                    [Execution(**one) for one in found.get("executions", [])], found.get("images", []))  # fmt: skip
 

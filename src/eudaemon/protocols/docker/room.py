@@ -16,11 +16,12 @@ from eudaemon.protocols._base import Order, Send, Visit
 from eudaemon.protocols._http import Request
 from eudaemon.protocols._services import Command, Lines, Person, Service
 from eudaemon.protocols._shell import Captured
-from eudaemon.protocols.docker.containers import OUTPUT_CHARS_MAX, SHELLS, Made, Shelf
+from eudaemon.protocols.docker.containers import HEAD_BYTES, OUTPUT_CHARS_MAX, SHELLS, Brought, Made, Shelf
 from eudaemon.protocols.docker.daemon import Daemon, daemon_of
 from eudaemon.protocols.docker.routes import ROUTES
 from eudaemon.wire import PeerError, decode
 from eudaemon.world.files import Directory, FileError, Files, Link
+from eudaemon.world.outside import HEAD_BYTES_MAX
 
 FILES_MAX = 8  # containers of one session whose files are held
 _VERSION = re.compile(rb"^/v\d{1,2}\.\d{1,2}(?=/)")
@@ -32,13 +33,13 @@ class Docker(ApiRoom):
 
     name: ClassVar[str] = "docker"
 
-    __slots__ = ("_made", "_shelf", "execution")
+    __slots__ = ("_made", "_shelf", "streams")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
         self._shelf: Shelf | None = None
         self._made = 0
-        self.execution = ""  # whose stream the connection has become
+        self.streams = ""  # the execution or container whose stream the connection has become
 
     @property
     def daemon(self) -> Daemon:
@@ -57,6 +58,11 @@ class Docker(ApiRoom):
             self._shelf = Shelf.of(self.visit.memory, self.visit.attacker.ip)
         return self._shelf
 
+    def reread(self) -> Shelf:
+        """Return what this address has made, another connection of which may have changed it meanwhile."""
+        self._shelf = None
+        return self.shelf
+
     @property
     def inside(self) -> Visit:
         """The visit, in a container."""
@@ -73,15 +79,18 @@ class Docker(ApiRoom):
 
     def stream_over(self, service: Service) -> None:
         """See `ApiRoom`."""
-        self._shelf = None
-        one = self.shelf.execution(self.execution)
+        shelf = self.reread()
+        one, made = shelf.execution(self.streams), shelf.container(self.streams) if self.streams else None
         if one is not None:
             one.status = service.status
+        if made is not None:
+            made.attached = False
+        if one is not None or made is not None:
             self.keep_shelf()
 
     def handle(self, request: Request, at_s: float) -> Iterator[Order]:
         """See `ApiRoom`."""
-        self._shelf = None
+        self.reread()
         path = _VERSION.sub(b"", decode.percent(request.path))
         if request.method == "OPTIONS":
             yield from self.answer(request, at_s, 200, content_type="")
@@ -111,7 +120,14 @@ class Docker(ApiRoom):
             for bind in made.binds:
                 source, _, target = bind.partition(":")
                 _bind(known[1], source.encode(), target.partition(":")[0].encode(), at_s)
+            for file in made.files:
+                place(known[1], file.path.encode("latin-1"), file.head.encode("latin-1"), file.size, file.mode, at_s)
         return known[1]
+
+    def bring(self, made: Made, path: bytes, data: bytes, mode: int, at_s: float) -> None:
+        """Put a file that is kept already into a container, for the next connection too."""
+        place(self.files_in(made, at_s), path, data[:HEAD_BYTES_MAX], len(data), mode, at_s)
+        made.bring(Brought(path.decode("latin-1"), mode, len(data), data[:HEAD_BYTES].decode("latin-1")))
 
     def start(self, made: Made, at_s: float) -> Iterator[Order]:
         """Run a container's command; remember what it printed."""
@@ -119,8 +135,7 @@ class Docker(ApiRoom):
             return  # what it is to do comes later, by exec or attach
 
         def over(shell: Captured, at_s: float) -> Iterator[Order]:  # noqa: ARG001
-            self._shelf = None  # another connection may have changed it meanwhile
-            known = self.shelf.container(made.id)
+            known = self.reread().container(made.id)
             if known is not None:
                 known.output, known.status = shell.printed[:OUTPUT_CHARS_MAX].decode("latin-1"), shell.status & 0xFF
                 self.keep_shelf()
@@ -148,6 +163,17 @@ class Docker(ApiRoom):
         return Send(
             head.encode() if upgrades else b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
         )
+
+
+def place(files: Files, path: bytes, head: bytes, size: int, mode: int, at_s: float) -> None:
+    """Put a file that is kept already where it belongs, if there is room; `head` is how it begins."""
+    try:
+        file = files.create(files.resolve(path), at_s, mode)
+        files.truncate(file)
+        files.append(file, head, at_s)
+    except FileError:
+        return
+    file.kept, file.mode, file.missing = True, mode, max(0, size - len(head))
 
 
 def _directory(files: Files, wanted: str) -> bytes:

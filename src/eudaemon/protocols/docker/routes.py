@@ -19,13 +19,13 @@ from eudaemon.protocols.docker import spoken
 from eudaemon.protocols.docker.containers import SHELLS, Execution, Made, words_of
 from eudaemon.protocols.docker.daemon import normalised
 from eudaemon.wire import decode, printable
-from eudaemon.world.files import Directory, FileError, Files, content_size
-from eudaemon.world.outside import HEAD_BYTES_MAX
+from eudaemon.world.files import Directory, content_size
 
 if TYPE_CHECKING:
     from eudaemon.protocols.docker.room import Docker
 
 UNZIPPED_BYTES_MAX = 16 * 1024 * 1024
+WAIT_S_MAX = 100.0  # then whoever waits is told that it is over
 STEPS_MAX = 64  # lines of one Dockerfile
 Step: TypeAlias = "Callable[[Docker, Request, float, str], Iterator[Order]]"
 
@@ -111,7 +111,7 @@ def build(room: Docker, request: Request, at_s: float, _name: str) -> Iterator[O
     lines = [line for line in lines if line and not line.startswith(b"#")][:STEPS_MAX]
     commands = [line[4:].strip() for line in lines if line[:4].upper() == b"RUN "]
     made = Made(room.new_id(), "build", "build", [], int(at_s))
-    _place(room.files_in(made, at_s), found, b"/", at_s)
+    _place(room, made, found, b"/", at_s)
 
     def built(_: Captured, at_s: float) -> Iterator[Order]:
         said: list[Any] = []
@@ -187,12 +187,19 @@ def start(room: Docker, request: Request, at_s: float, name: str) -> Iterator[Or
 
 
 def wait(room: Docker, request: Request, at_s: float, name: str) -> Iterator[Order]:
-    """POST /containers/ID/wait: it is over."""
-    made = room.shelf.container(name)
-    if made is None:
+    """POST /containers/ID/wait: a moment, or as long as somebody is at its shell."""
+    if room.shelf.container(name) is None:
         yield from room.missing(request, at_s, f"container: {name}")
-    else:
-        yield from room.told(request, at_s, 200, {"Error": None, "StatusCode": made.status})
+        return
+    until_s = at_s + WAIT_S_MAX
+
+    def over(at_s: float) -> Iterator[Order] | None:
+        made = room.reread().container(name)
+        if made is not None and made.attached and at_s < until_s:
+            return None
+        return room.told(request, at_s, 200, {"Error": None, "StatusCode": made.status if made is not None else 0})
+
+    yield from room.later(over, at_s)
 
 
 def attach(room: Docker, request: Request, at_s: float, name: str) -> Iterator[Order]:
@@ -204,6 +211,8 @@ def attach(room: Docker, request: Request, at_s: float, name: str) -> Iterator[O
     yield room.upgraded(request)
     is_shell = len(made.words) == 1 and made.words[0] in SHELLS
     if (is_shell or not made.words) and made.stdin:
+        made.attached, room.streams = True, made.id
+        room.keep_shelf()
         service = room.service(made, ["sh"], at_s, tty=made.tty, stdin=True)
     else:
         output = made.output.encode("latin-1")
@@ -252,7 +261,8 @@ def upload(room: Docker, request: Request, at_s: float, name: str) -> Iterator[O
     if made is None:
         yield from room.missing(request, at_s, f"container: {name}")
         return
-    _place(room.files_in(made, at_s), found, path, at_s)
+    _place(room, made, found, path, at_s)
+    room.keep_shelf()
     yield from room.answer(request, at_s, 200, content_type="")
 
 
@@ -300,7 +310,7 @@ def begin(room: Docker, request: Request, at_s: float, name: str) -> Iterator[Or
         yield from room.start(replace(made, words=one.words), at_s)
     else:
         yield room.upgraded(request)
-        room.execution = one.id
+        room.streams = one.id
         service = room.service(made, one.words, at_s, tty=one.tty, stdin=one.stdin)
         yield from room.hijack(service, framed=not one.tty, at_s=at_s)
 
@@ -347,18 +357,11 @@ def _kept(found: list[Member], folder: bytes) -> Iterator[Order]:
         yield Keep(member.data, "upload", printable(name, 1024), not member.whole)
 
 
-def _place(files: Files, found: list[Member], folder: bytes, at_s: float) -> None:
-    """Put what was kept where it is asked to be, as far as there is room."""
+def _place(room: Docker, made: Made, found: list[Member], folder: bytes, at_s: float) -> None:
+    """Put what was kept into a container, now and for the next connection."""
     for member in found:
-        try:
-            place = files.resolve(folder.rstrip(b"/") + b"/" + member.name)
-            file = files.create(place, at_s, member.mode)
-            files.truncate(file)
-            files.append(file, member.data[:HEAD_BYTES_MAX], at_s)
-        except FileError:
-            continue
-        file.kept, file.mode = True, member.mode
-        file.missing = max(0, len(member.data) - HEAD_BYTES_MAX)
+        path = folder.rstrip(b"/") + b"/" + member.name.removeprefix(b"./")
+        room.bring(made, path, member.data, member.mode, at_s)
 
 
 _ID = rb"([^/]{1,256})"
