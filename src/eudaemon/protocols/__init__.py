@@ -16,6 +16,7 @@ ROOMS = {
     "docker": "eudaemon.protocols.docker:Docker",
     "http": "eudaemon.protocols.http:Http",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
+    "memcached": "eudaemon.protocols.memcached:Memcached",
     "redis": "eudaemon.protocols.redis:Redis",
     "telnet": "eudaemon.protocols.telnet:Telnet",
 }

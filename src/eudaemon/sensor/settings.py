@@ -199,6 +199,8 @@ class SensorSettings:
             "adb tcp 5555",
             "docker tcp 2375",
             "kubelet tcp 10250,10255",
+            "memcached tcp 11211",
+            "memcached udp 11211",
             "redis tcp 6379",
             "catchall tcp 21,445,1433,3306,9200",
             "catchall udp 53,5060,9034",
