@@ -387,4 +387,5 @@ def create(*words: str) -> bytes:
 
 def test_whose_conversation_it_is() -> None:
     assert Docker.claim(b"GET /version HTTP/1.1") is Claim.YES
+    assert Docker.claim(b"GET / HTTP/1.1") is Claim.UNSURE
     assert Docker.claim(b"\x16\x03") is Claim.NO

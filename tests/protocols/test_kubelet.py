@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised
-from eudaemon.protocols._base import HalfClosed
+from eudaemon.protocols._base import Claim, HalfClosed
 from eudaemon.protocols._websocket import BINARY, CLOSE, MESSAGE_BYTES_MAX, PING, TEXT, MessageReader, accepted, encode
 from eudaemon.protocols.kubelet import Kubelet
 from eudaemon.protocols.kubelet.node import node_of
-from eudaemon.protocols.kubelet.room import FILES_MAX, READ_ONLY_PORT
+from eudaemon.protocols.kubelet.room import READ_ONLY_PORT
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import PeerError
 from eudaemon.world.host import Host
@@ -183,12 +183,8 @@ def test_frames() -> None:
         reader.feed(masked(b"x", 0))
 
 
-def test_limits() -> None:
-    many = next(
-        host for host in (Host.from_seed(Seed(b"%d" % n)) for n in range(99)) if len(node_of(host).pods) > FILES_MAX
-    )
-    table = talk(host=many)
-    for number, pod in enumerate(node_of(many).pods[: FILES_MAX + 1]):
-        assert not table.fault, number
-        ask(table, "POST", f"/run/{pod.namespace}/{pod.name}/{pod.container}", b"cmd=true")
-    assert table.fault
+def test_whose_conversation_it_is() -> None:
+    for first, claim in ((b"POST /run/a/b/c HTTP/1.1", Claim.YES), (b"GET /pods HTTP/1.1", Claim.YES),
+                         (b"PO", Claim.UNSURE),
+                         (b"GET / HTTP/1.1", Claim.UNSURE), (b"\x16\x03", Claim.NO)):  # fmt: skip
+        assert Kubelet.claim(first) is claim, first

@@ -204,5 +204,6 @@ def test_limits() -> None:
 
 def test_whose_conversation_it_is() -> None:
     for first, claim in ((b"st", Claim.UNSURE), (b"stats\r\n", Claim.YES), (b"set a 0 0 1\r\n", Claim.YES),
+                         (b"touch /tmp/a\n", Claim.UNSURE),
                          (b"\x80", Claim.YES), (b"\x80\xff", Claim.NO), (b"GET / HTTP/1.0", Claim.NO)):  # fmt: skip
         assert Memcached.claim(first) is claim, first

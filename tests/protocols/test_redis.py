@@ -324,6 +324,7 @@ def test_whose_conversation_it_is() -> None:
     for first, claim in (
         (b"*", Claim.UNSURE), (b"*1\r\n", Claim.UNSURE), (b"*1\r\n$4", Claim.YES), (b"*1\r\nx", Claim.NO),
         (b"IN", Claim.UNSURE), (b"INFO\r\n", Claim.YES), (b"config get *\r\n", Claim.YES),
+        (b"echo -e x > /tmp/y\n", Claim.UNSURE),
         (b"GET / HTTP/1.0\r\n", Claim.NO),
         (b"root\r\n", Claim.NO), (b"\x16\x03", Claim.NO),
     ):  # fmt: skip

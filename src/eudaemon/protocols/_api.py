@@ -7,6 +7,7 @@ being HTTP (`Upgrade`) and become a stream to a service. Refuses to know what an
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class ApiRoom(Room):
     name: ClassVar[str] = "api"
     limits: ClassVar[HttpLimits] = HttpLimits(requests_max=1000)
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()
+    paths: ClassVar[re.Pattern[bytes]]  # which nobody else has
 
     __slots__ = (
         "_asked", "_early", "_framed", "_holding", "_later", "_leaves", "_over", "_reader", "_stream", "_tasks",
@@ -92,9 +94,10 @@ class ApiRoom(Room):
 
     @classmethod
     def claim(cls, first: bytes) -> Claim:
-        """Any HTTP, as the web server does: which of both a port is for, the setting says."""
-        verdict = looks_like_http(first)
-        return Claim.UNSURE if verdict is None else Claim.YES if verdict else Claim.NO
+        """HTTP may be; a path that is asked of nobody else is."""
+        if looks_like_http(first) is False:
+            return Claim.NO
+        return Claim.YES if cls.paths.match(first.lstrip(b"\r\n")) else Claim.UNSURE
 
     def handle(self, request: Request, at_s: float) -> Iterator[Order]:
         """Answer a request."""

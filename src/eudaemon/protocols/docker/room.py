@@ -23,7 +23,7 @@ from eudaemon.wire import PeerError, decode
 from eudaemon.world.files import Directory, FileError, Files, Link
 from eudaemon.world.outside import HEAD_BYTES_MAX
 
-FILES_MAX = 8  # containers of one session whose files are held
+FILES_MAX = 64  # containers of one session whose files are held
 _VERSION = re.compile(rb"^/v\d{1,2}\.\d{1,2}(?=/)")
 _REFUSED = b'{"message":"page not found"}\n'
 
@@ -32,6 +32,9 @@ class Docker(ApiRoom):
     """One connection to the daemon."""
 
     name: ClassVar[str] = "docker"
+    paths: ClassVar[re.Pattern[bytes]] = re.compile(
+        rb"[A-Z]+ (?:/v1\.\d\d)?/(?:containers/|images/(?:json|create)|_ping|exec/[0-9a-f]{64}/|version |info |build\b)"
+    )
 
     __slots__ = ("_made", "_shelf", "streams")
 

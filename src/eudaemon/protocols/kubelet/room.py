@@ -17,11 +17,10 @@ from eudaemon.protocols._shell import Captured
 from eudaemon.protocols._websocket import accepted
 from eudaemon.protocols.kubelet.channels import PROTOCOLS, Channels
 from eudaemon.protocols.kubelet.node import SECRETS, Node, Pod, node_of
-from eudaemon.wire import PeerError, decode, printable
+from eudaemon.wire import decode, printable
 from eudaemon.world.files import FileError, Files
 
 READ_ONLY_PORT = 10255  # in plain HTTP, and nothing can be run through it
-FILES_MAX = 8  # containers of one session whose files are held
 WORDS_MAX = 64  # of one command
 WAITING_MAX = 8  # executions of one address that wait for their stream
 _COMMAND_CHARS_MAX = 4096  # of one of those
@@ -37,6 +36,9 @@ class Kubelet(ApiRoom):
     """One connection to the kubelet."""
 
     name: ClassVar[str] = "kubelet"
+    paths: ClassVar[re.Pattern[bytes]] = re.compile(
+        rb"[A-Z]+ /(?:pods|runningpods|run/|exec/[^/]+/[^/]+/|cri/exec/|containerLogs/|stats/summary)"
+    )
 
     __slots__ = ()
 
@@ -68,8 +70,6 @@ class Kubelet(ApiRoom):
         """Return the files of a pod's container, with the token that lies in each."""
         known = self.files_of.get(pod.uid)
         if known is None:
-            if len(self.files_of) >= FILES_MAX:
-                raise PeerError(f"more than {FILES_MAX} containers in one session")
             host = self.node.inside
             known = self.inside, Files(host.tree, host.writable, self.visit.purse)
             self.files_of[pod.uid] = known

@@ -7,6 +7,7 @@ What is stored is kept as it came, also where memcached would find it too large.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Generator, Iterator
 from typing import ClassVar
@@ -41,6 +42,8 @@ _REQUEST, _ANSWER = 0x80, 0x81
 _UNKNOWN, _NOT_FOUND, _TOO_LARGE = 0x81, 0x01, 0x03
 _LINE = b"CLIENT_ERROR bad command line format\r\n"
 _STORING = frozenset((b"set", b"add", b"replace", b"append", b"prepend", b"cas"))
+_ITS_OWN = frozenset((b"stats", b"version", b"flush_all", b"gets"))
+_BEFORE_A_BLOCK = re.compile(rb"(?:set|add|replace|append|prepend|cas) \S{1,250} \d+ -?\d+ \d+")
 # What is asked through us of an address that is not the asker's: the largest answers.
 _AMPLIFYING = frozenset((b"stats", b"get", b"gets"))
 
@@ -65,12 +68,14 @@ class Memcached(Room):
 
     @classmethod
     def claim(cls, first: bytes) -> Claim:
-        """A line that begins with one of its commands, or a binary request."""
+        """A binary request, the line before a block, a command that no shell has; other commands may be."""
         if first[:1] == bytes((_REQUEST,)):
             return Claim.YES if len(first) < 2 or first[1] <= 0x22 else Claim.NO
         word, blank, _ = first.replace(b"\r", b" ").replace(b"\n", b" ").partition(b" ")
+        if blank and (word in _ITS_OWN or _BEFORE_A_BLOCK.match(first)):
+            return Claim.YES
         if blank:
-            return Claim.YES if word in COMMANDS or word in _STORING else Claim.NO
+            return Claim.UNSURE if word in COMMANDS or word in _STORING else Claim.NO
         return Claim.UNSURE if any(name.startswith(word) for name in (*COMMANDS, *_STORING)) else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:

@@ -42,6 +42,9 @@ NAME_BYTES_MAX = 64
 COMMAND_BYTES_MAX = 8192  # of what goes to the shell
 _FACT_CHARS_MAX = 4096
 _WORD_BYTES_MAX = 2048  # of one argument, in a fact
+_ITS_OWN = frozenset(
+    b"info config flushall flushdb save bgsave slaveof replicaof eval module dbsize select bgrewriteaof psync".split()
+)
 _OVER_HTTP = frozenset((b"post", b"host:"))  # a web page makes a browser speak: Redis hangs up (networking.c)
 
 
@@ -77,7 +80,7 @@ class Redis(Room):
 
     @classmethod
     def claim(cls, first: bytes) -> Claim:
-        """An array of bulk strings is Redis; a line may be, if its first word is a command."""
+        """An array of bulk strings is Redis; so is a command that no shell has, and other commands may be."""
         if first[:1] == b"*":
             head, _, rest = first.partition(b"\r\n")
             if not head[1:].isdigit() and head != b"*":
@@ -85,7 +88,9 @@ class Redis(Room):
             return Claim.UNSURE if not rest else Claim.YES if rest[:1] == b"$" else Claim.NO
         word, blank, _ = first.replace(b"\r", b" ").replace(b"\n", b" ").partition(b" ")
         if blank:
-            return Claim.YES if word.lower() in COMMANDS and b" HTTP/" not in first else Claim.NO
+            if word.lower() not in COMMANDS or b" HTTP/" in first:
+                return Claim.NO
+            return Claim.YES if word.lower() in _ITS_OWN else Claim.UNSURE
         return Claim.UNSURE if any(name.startswith(word.lower()) for name in COMMANDS) else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
