@@ -74,6 +74,7 @@ async def running(
     *,
     transport: str = "tcp",
     addresses: tuple[str, ...] = ("127.0.0.1",),
+    seed: bytes = SEED,
     port: int = 0,
     **more: Any,
 ) -> AsyncIterator[Running]:
@@ -92,7 +93,7 @@ async def running(
                 break
         else:
             settings = replace(settings, **{name: value})
-    sensor = Sensor(replace(settings, **sections), fetch, SEED, home)
+    sensor = Sensor(replace(settings, **sections), fetch, seed, home)
     sensor.preload()
     sensor.bind()
     stop = asyncio.Event()

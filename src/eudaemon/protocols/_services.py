@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 
 from eudaemon.protocols._base import Answered, HangUp, Order, Send, Visit, Woken
+from eudaemon.protocols._seat import Seat
 from eudaemon.protocols._shell import ShellDialogue
-from eudaemon.protocols._terminal import Seat, Terminal
+from eudaemon.protocols._terminal import Terminal
 from eudaemon.wire import LineReader, PeerError
 from eudaemon.world.files import Files
 from eudaemon.world.shell.limits import LINE_BYTES_MAX
@@ -120,7 +121,9 @@ class Command(Service):
     def _run(self, at_s: float) -> Iterator[Order]:
         self._ran = True
         given, self._given = bytes(self._given), bytearray()
-        yield from self._shell.enter(self._line, at_s, given)
+        if given:
+            self._shell.read_from(given)
+        yield from self._shell.enter(self._line, at_s)
         self._purse.give_back(len(given))
         if not self._shell.busy:
             yield HangUp()
@@ -164,7 +167,7 @@ class Person(Service):
     """Somebody at a terminal."""
 
     def __init__(self, visit: Visit, files: Files) -> None:
-        self._seat = Seat(visit, Terminal(visit.purse), files=files)
+        self._seat = Seat(visit, "root", Terminal(visit.purse), files)
 
     def opened(self, at_s: float) -> Iterator[Order]:  # noqa: ARG002
         """See `Service`."""
@@ -177,7 +180,7 @@ class Person(Service):
 
     def told(self, occasion: Answered | Woken) -> Iterator[Order]:
         """See `Service`."""
-        yield from self._seat.told(occasion)
+        yield from self._seat.go_on(occasion)
         yield from self._leave()
 
     def closed(self, at_s: float) -> Iterator[Order]:  # noqa: ARG002

@@ -1,22 +1,15 @@
 """The line discipline: what is typed becomes lines, and is echoed as a terminal echoes it.
 
 Lines end with CR LF, CR NUL, a lone CR or a lone LF (RFC 854 and what bots make of it). The echo of a piece depends
-on the bytes alone, not on how they were cut. `Seat` puts the pretended shell behind it.
+on the bytes alone, not on how they were cut.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import ClassVar
 
-from eudaemon.protocols._base import Answered, Order, Send, Visit, Woken
-from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.wire import PeerError, Purse
-from eudaemon.world.files import Files
 from eudaemon.world.shell.limits import LINE_BYTES_MAX
-
-WAITING_BYTES_MAX = 256 * 1024  # typed while a download is awaited or a command sleeps
 
 HISTORY_LINES_MAX, HISTORY_LINE_BYTES_MAX = 8, 256  # what the cursor keys bring back; longer lines are nobody's typing
 INTERRUPT, END = b"\x03", b"\x04"  # Ctrl-C, Ctrl-D: the two that are no line
@@ -141,100 +134,3 @@ class Terminal:
         line, self._line, self._back = self._line, b"", 0
         self._purse.give_back(len(line))
         return line
-
-
-class _TerminalShell(ShellDialogue):
-    """The shell behind a terminal: LF is shown as CR LF, and a prompt follows each line."""
-
-    __slots__ = ()
-    watched: ClassVar[bool] = True
-
-    def shown(self, data: bytes) -> bytes:
-        """See `ShellDialogue`."""
-        return data.replace(b"\n", b"\r\n")
-
-    def after_line(self) -> bytes:
-        """See `ShellDialogue`."""
-        return self.prompt
-
-
-class Seat:
-    """Somebody at a terminal, and a shell behind it. What is typed while a command runs waits for its end."""
-
-    __slots__ = ("_shell", "_terminal", "_waiting", "visit")
-
-    def __init__(self, visit: Visit, terminal: Terminal, user: str = "root", files: Files | None = None) -> None:
-        self.visit = visit
-        self._terminal = terminal
-        self._shell = _TerminalShell(visit, user, files=files)
-        self._waiting = b""
-
-    @property
-    def busy(self) -> bool:
-        """Whether a download is awaited or a command takes its time."""
-        return self._shell.busy
-
-    @property
-    def over(self) -> bool:
-        """Whether the shell was left."""
-        return self._shell.over
-
-    @property
-    def prompt(self) -> bytes:
-        """The prompt that stands before the next line."""
-        return self._shell.prompt
-
-    def typed(self, text: bytes, at_s: float) -> Iterator[Order]:
-        """Take what is typed. Raises `PeerError` past a limit."""
-        at = 0
-        while at < len(text) and not self.over:
-            if self._shell.busy:
-                interrupted = text.rfind(INTERRUPT, at)
-                if interrupted < 0:
-                    self._wait(text[at:])
-                    return
-                self._shell.interrupt()
-                self._forget_waiting()
-                at = interrupted
-            at, line, echo = self._terminal.take(text, at)
-            if echo:
-                yield Send(echo)
-            if line is not None:
-                yield from self._entered(line, at_s)
-
-    def told(self, occasion: Answered | Woken) -> Iterator[Order]:
-        """Go on with a command that waited, then with what was typed meanwhile."""
-        if isinstance(occasion, Answered):
-            yield from self._shell.answered(occasion)
-        else:
-            yield from self._shell.woken(occasion.at_s)
-        self._terminal.echoes = not self._shell.asking
-        if not self._shell.busy and self._waiting:
-            yield from self.typed(self._forget_waiting(), occasion.at_s)
-
-    def ended(self) -> Iterator[Order]:
-        """The session is over: keep what was written and not kept."""
-        return self._shell.ended()
-
-    def _entered(self, line: bytes, at_s: float) -> Iterator[Order]:
-        if line == INTERRUPT:
-            self._shell.interrupt()
-            self._terminal.echoes = True
-            yield Send(b"\r\n" + self._shell.prompt)
-            return
-        if self._terminal.echoes:
-            self._terminal.remember(line)
-        yield from self._shell.enter(b"exit" if line == END else line, at_s)
-        self._terminal.echoes = not self._shell.asking
-
-    def _wait(self, text: bytes) -> None:
-        if len(self._waiting) + len(text) > WAITING_BYTES_MAX:
-            raise PeerError(f"over {WAITING_BYTES_MAX} bytes typed while a command runs")
-        if not self.visit.purse.take(len(text)):
-            raise PeerError("the session holds too many bytes")
-        self._waiting += text
-
-    def _forget_waiting(self) -> bytes:
-        waiting, self._waiting = self._waiting, b""
-        self.visit.purse.give_back(len(waiting))
-        return waiting

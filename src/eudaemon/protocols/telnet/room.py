@@ -22,7 +22,8 @@ from eudaemon.protocols._base import (
     Visit,
     Woken,
 )  # fmt: skip
-from eudaemon.protocols._terminal import END, INTERRUPT, Seat, Terminal
+from eudaemon.protocols._seat import Seat, welcome
+from eudaemon.protocols._terminal import END, INTERRUPT, Terminal
 from eudaemon.protocols.telnet.iac import IAC, OPENING, IacReader
 from eudaemon.wire import printable
 
@@ -30,7 +31,7 @@ TRIES_MAX = 3  # BusyBox login's own
 _NAME_CHARS_MAX = 256
 _COMMANDS = range(0xF0, 0x100)
 _TYPED = bytes(range(0x20, 0x7F))
-NAME, PASSWORD, GONE = range(3)
+NAME, PASSWORD, SHELL, GONE = range(4)
 
 
 class Telnet(Room):
@@ -71,8 +72,8 @@ class Telnet(Room):
                 yield from self._typed(text, at_s)
             case Answered() | Woken():
                 if self._seat is not None:
-                    yield from self._seat.told(occasion)
-                    yield from self._after_seat()
+                    yield from self._seat.go_on(occasion)
+                    yield from self._look_up()
             case HalfClosed():
                 self._leaving = True
                 if self._seat is None or not self._seat.busy:
@@ -88,7 +89,7 @@ class Telnet(Room):
         while at < len(text) and self._stage != GONE:
             if self._seat is not None:
                 yield from self._seat.typed(text[at:], at_s)
-                yield from self._after_seat()
+                yield from self._look_up()
                 return
             at, line, echo = self._terminal.take(text, at)
             if echo:
@@ -96,9 +97,9 @@ class Telnet(Room):
             if line is not None:
                 yield from self._STAGES[self._stage](self, line)
 
-    def _after_seat(self) -> Iterator[Order]:
-        left = self._seat is not None and (self._seat.over or (self._leaving and not self._seat.busy))
-        if left and self._stage != GONE:
+    def _look_up(self) -> Iterator[Order]:
+        """Leave, if the shell was left; or if the peer has left and nothing is awaited any more."""
+        if self._seat is not None and (self._seat.over or (self._leaving and not self._seat.busy)):
             yield from self._leave()
 
     # --- stages ------------------------------------------------------------------------------------
@@ -122,8 +123,9 @@ class Telnet(Room):
         accepted = self.visit.host.accepts(self._user, line)
         yield Saw(LoginTried(printable(self._user, _NAME_CHARS_MAX), printable(line, _NAME_CHARS_MAX), accepted))
         if accepted:
-            self._seat = Seat(self.visit, self._terminal, self._user.decode())  # one of the host's: ASCII
-            yield Send(self._welcome() + self._seat.prompt)
+            self._stage = SHELL
+            self._seat = Seat(self.visit, self._user.decode(), self._terminal)  # one of the host's users: ASCII
+            yield Send(welcome(self.visit.host) + self._seat.prompt)
             return
         self._tries += 1
         self._stage = NAME
@@ -147,7 +149,3 @@ class Telnet(Room):
 
     def _login_prompt(self) -> bytes:
         return self.visit.host.name.encode() + b" login: "
-
-    def _welcome(self) -> bytes:
-        shell = f"{self.visit.host.busybox_line} built-in shell (ash)"
-        return f"\r\n\r\n{shell}\r\nEnter 'help' for a list of built-in commands.\r\n\r\n".encode()

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 
 _LEAVES_EDITOR = (b":q", b":q!", b":x", b":wq", b":wq!", b":x!", b"ZZ", b"ZQ")
-_READINGS = 4  # how often what is given to a line may be read and written by its commands
 _READING_COSTS = 32  # what reading a byte of shell text costs, against copying one
 
 
@@ -44,8 +43,8 @@ class Shell:
 
     What its files hold is taken from `purse`. `peer` is the attacker's address, for droppers that hold it as bytes.
     `ports` are the host's and the attacker's of the connection. `hostname` is what `hostname` last set.
-    `files` is what another shell of the same session sees, if this one is to see it too; `starts_in` another
-    directory than the host's.
+    `files` are those of a session that has several shells, `name` is what the shell calls itself and `starts_in` where
+    it begins, if not as the host's does.
     `watched` is whether somebody sits at a terminal. `unwatched` is 0 while he sees what is being evaluated: for what
     he does not see, such as a job in the background, no time passes.
     `unknown` names the commands of the last line that the host does not have; `exited` is true after `exit`.
@@ -55,6 +54,7 @@ class Shell:
         "_asked",
         "_draws",
         "_exhausted",
+        "_given_bytes",
         "_held_bytes",
         "_kept",
         "_lent",
@@ -93,6 +93,7 @@ class Shell:
         ports: tuple[int, int] = (0, 0),
         watched: bool = False,
         files: Files | None = None,
+        name: bytes = b"",
         starts_in: bytes = b"",
     ) -> None:
         self.host = host
@@ -121,20 +122,16 @@ class Shell:
         self._levels = 0
         self._lent = False
         self._held_bytes = 0
+        self._given_bytes = 0
         self._kept: set[bytes] | None = None
         terminal = Terminal(self._screen, self.budget)
         starts_in = starts_in or host.starts_in
         self._scope = Scope(starts_in, self._environment(starts_in), {0: Stream(), 1: terminal, 2: terminal})
-        self._scope.name = host.shell_name
+        self._scope.name = name or host.shell_name
 
     def _environment(self, starts_in: bytes) -> dict[bytes, bytes]:
         name = self.user.encode("latin-1", "replace")
         return {**self.host.environment, b"USER": name, b"LOGNAME": name, b"PWD": starts_in}
-
-    @property
-    def status(self) -> int:
-        """The exit status of the last line."""
-        return self._scope.status
 
     # --- lines in, acts out ------------------------------------------------------------------------
 
@@ -146,14 +143,12 @@ class Shell:
             return b""
         return b"> " if self._pending else self.host.prompt_in(self._scope.cwd)
 
-    def run(self, line: bytes, at_s: float, given: bytes = b"") -> Generator[Act, Downloaded | None, int]:
+    def run(self, line: bytes, at_s: float) -> Generator[Act, Downloaded | None, int]:
         """Run one line, without its line end. Each `Download` is to be answered by `send`; returns the exit status.
 
-        `given` is what its commands read as their standard input, from the beginning.
         Raises `PeerError` if the line, or what it continues, is over a limit.
         """
         self.at_s = at_s
-        self._scope.streams[0] = Buffered(given) if given else Stream()
         self.unknown = ()
         if not self.pid:
             self.pid = self.host.pid_at(at_s)
@@ -175,7 +170,8 @@ class Shell:
             self._settle()
             return 0
         self.budget.renew()
-        self.budget.work_bytes += _READINGS * len(given)  # it is here, and was paid for when it came
+        self.budget.work(-2 * self._given_bytes)  # what somebody took the trouble to send may be read and written once
+        self._given_bytes = 0
         walk = self._evaluate_guarded(whole)
         answer: Downloaded | None = None
         while True:
@@ -190,6 +186,16 @@ class Shell:
             yield self._shown()
         self._settle()
         return self._scope.status
+
+    def give_input(self, data: bytes) -> None:
+        """Let the next line's commands read this from their standard input; the purse is the caller's affair."""
+        self._scope.streams[0] = Buffered(data)
+        self._given_bytes = len(data)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last line wants to be continued."""
+        return bool(self._pending)
 
     def _settle(self) -> None:
         """Take from the purse what the shell's state has grown by. Raises `PeerError` if that is not there."""
@@ -235,10 +241,9 @@ class Shell:
             self._pending_lines = 0
         except IncompleteError as error:
             self._pending, self._wanted = line, error.wanted
-        except ShellSyntaxError as error:
-            self._complain(error)
-        except ExpansionError as error:
-            self._complain(error)
+        except (ShellSyntaxError, ExpansionError) as error:
+            self._screen += self._scope.name + f": {error}\n".encode("latin-1", "replace")
+            self._scope.status = 2
         except (Break, Return, PipeFullError):
             self._scope.status = 1
         except Exit:
@@ -252,10 +257,6 @@ class Shell:
             self.count_exhausted()
             self._screen += b"Killed\n"
             self._scope.status = 137
-
-    def _complain(self, error: Exception) -> None:
-        self._screen += self._scope.name + f": {error}\n".encode("latin-1", "replace")
-        self._scope.status = 2
 
     def _read_and_run(self, text: bytes, scope: Scope) -> Generator[Act, Downloaded | None, None]:
         # All of a typed line is read before any of it runs: a line that is not finished must not run twice.
