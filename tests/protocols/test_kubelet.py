@@ -167,6 +167,7 @@ def test_what_is_asked_wrongly() -> None:
     table = talk(port=READ_ONLY_PORT, tls=False)
     assert ask(table, "GET", "/pods")[0] == 200
     assert ask(table, "POST", f"/run/{PLACE}", b"cmd=id")[0] == 404
+    assert ask(talk(port=READ_ONLY_PORT + 10_000, tls=False), "GET", "/pods")[0] == 200
 
 
 def test_frames() -> None:
