@@ -14,7 +14,7 @@ from eudaemon.protocols.kubelet import Kubelet
 from eudaemon.protocols.kubelet.node import node_of
 from eudaemon.protocols.kubelet.room import READ_ONLY_PORT
 from eudaemon.testing.script import Table, visit
-from eudaemon.wire import PeerError
+from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
 from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
@@ -171,17 +171,21 @@ def test_what_is_asked_wrongly() -> None:
 
 
 def test_frames() -> None:
-    reader = MessageReader()
+    reader = MessageReader(Purse(4 * MESSAGE_BYTES_MAX))
     for size in (0, 1, 125, 126, 127, 65_535, 65_536, MESSAGE_BYTES_MAX):
         assert reader.feed(masked(b"x" * size)) == [(BINARY, b"x" * size)]
     assert accepted(b"dGhlIHNhbXBsZSBub25jZQ==") == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "RFC 6455 section 1.3"
     for wrong in (encode(b"unmasked"), b"\xf2\x80", masked(b"x" * (MESSAGE_BYTES_MAX + 1))):
         with pytest.raises(PeerError):
-            MessageReader().feed(wrong)
-    reader = MessageReader()
+            MessageReader(Purse(4 * MESSAGE_BYTES_MAX)).feed(wrong)
+    reader = MessageReader(Purse(4 * MESSAGE_BYTES_MAX))
     reader.feed(masked(b"x" * MESSAGE_BYTES_MAX, final=False))
     with pytest.raises(PeerError):
         reader.feed(masked(b"x", 0))
+    reader = MessageReader(Purse(100))
+    assert reader.feed(masked(b"x" * 100)[:99]) == []
+    with pytest.raises(PeerError):
+        reader.feed(b"xx")
 
 
 def test_whose_conversation_it_is() -> None:

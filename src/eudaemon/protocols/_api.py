@@ -272,6 +272,7 @@ class ApiRoom(Room):
             if task.holds:
                 self._holding = False
             yield from task.then(task.shell, at_s)
+            task.shell.release()
             return
 
     def _of_task(self, task: _Task, orders: Iterator[Order]) -> Iterator[Order]:

@@ -232,8 +232,15 @@ class Captured(ShellDialogue):
         self.starts_in = starts_in
         self.printed = b""
 
+    def release(self) -> None:
+        """Forget what was printed, and give its bytes back."""
+        self.visit.purse.give_back(len(self.printed))
+        self.printed = b""
+
     def _send(self, data: bytes) -> Iterator[Order]:
-        self.printed = (self.printed + data)[:PRINTED_BYTES_MAX]
+        part = data[: PRINTED_BYTES_MAX - len(self.printed)]
+        if self.visit.purse.take(len(part)):
+            self.printed += part
         yield from ()
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from eudaemon.wire import PeerError
+from eudaemon.wire import PeerError, Purse
 
-MESSAGE_BYTES_MAX = 1024 * 1024  # one frame, and one message of several
+MESSAGE_BYTES_MAX = 256 * 1024  # one frame, and one message of several
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 _CONTINUED, TEXT, BINARY, CLOSE, PING, _PONG = 0, 1, 2, 8, 9, 10
 
@@ -28,14 +28,19 @@ def encode(data: bytes, kind: int = BINARY) -> bytes:
 
 
 class MessageReader:
-    """Takes bytes in any pieces, gives whole messages as kind and data. Pongs are passed over."""
+    """Takes bytes in any pieces, gives whole messages as kind and data. Pongs are passed over.
 
-    __slots__ = ("_buffer", "_kind", "_parts")
+    What it holds, it takes from the purse.
+    """
 
-    def __init__(self) -> None:
-        self._buffer = b""
+    __slots__ = ("_buffer", "_held", "_kind", "_parts", "_purse")
+
+    def __init__(self, purse: Purse) -> None:
+        self._purse = purse
+        self._buffer = bytearray()
+        self._parts = bytearray()
         self._kind = 0
-        self._parts = b""
+        self._held = 0
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Return the messages that are now whole. Raises `PeerError` for what is no frame or too long."""
@@ -52,28 +57,38 @@ class MessageReader:
             if len(self._parts) > MESSAGE_BYTES_MAX:
                 raise PeerError(f"WebSocket message over {MESSAGE_BYTES_MAX} bytes")
             if final:
-                found.append((self._kind, self._parts))
-                self._parts = b""
+                found.append((self._kind, bytes(self._parts)))
+                self._parts.clear()
+        self._account()
         return found
 
     def _frame(self) -> tuple[bool, int, bytes] | None:
-        head = self._buffer[:2]
-        if len(head) < 2:
+        buffer = self._buffer
+        if len(buffer) < 2:
             return None
-        length, at = head[1] & 0x7F, 2
-        if length >= 126:
-            wide = 2 if length == 126 else 8
-            length, at = int.from_bytes(self._buffer[2 : 2 + wide], "big"), 2 + wide
-        if not head[1] & 0x80 or head[0] & 0x70:  # section 5.1: a client's frames are masked
+        first, second = buffer[0], buffer[1]
+        if not second & 0x80 or first & 0x70:  # section 5.1: a client's frames are masked
             raise PeerError("no WebSocket frame of a client")
-        if len(self._buffer) < at:
+        length, at = second & 0x7F, 2
+        if length >= 126:
+            at += 2 if length == 126 else 8
+            length = int.from_bytes(buffer[2:at], "big")
+        if len(buffer) < at:
             return None
         if length > MESSAGE_BYTES_MAX:
             raise PeerError(f"WebSocket frame over {MESSAGE_BYTES_MAX} bytes")
-        if len(self._buffer) < at + 4 + length:
+        if len(buffer) < at + 4 + length:
             return None
-        mask = self._buffer[at : at + 4] * (length // 4 + 1)
-        masked = self._buffer[at + 4 : at + 4 + length]
-        self._buffer = self._buffer[at + 4 + length :]
+        mask = bytes(buffer[at : at + 4]) * (length // 4 + 1)
+        masked = bytes(buffer[at + 4 : at + 4 + length])
+        del buffer[: at + 4 + length]
         data = (int.from_bytes(masked, "big") ^ int.from_bytes(mask[:length], "big")).to_bytes(length, "big")
-        return bool(head[0] & 0x80), head[0] & 0x0F, data
+        return bool(first & 0x80), first & 0x0F, data
+
+    def _account(self) -> None:
+        holds = len(self._buffer) + len(self._parts)
+        if holds > self._held and not self._purse.take(holds - self._held):
+            raise PeerError("the session holds too many bytes")
+        if holds < self._held:
+            self._purse.give_back(self._held - holds)
+        self._held = holds

@@ -38,40 +38,31 @@ class Message:
 class MessageReader:
     """Takes bytes in any pieces, gives whole frames. What it holds, it takes from the purse."""
 
-    __slots__ = ("_held", "_parts", "_purse")
+    __slots__ = ("_buffer", "_purse")
 
     def __init__(self, purse: Purse) -> None:
         self._purse = purse
-        self._parts: list[bytes] = []
-        self._held = 0
+        self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Add bytes. Raises `PeerError` if there is no room for them."""
         if not self._purse.take(len(data)):
             raise PeerError("the session holds too many bytes")
-        self._parts.append(data)
-        self._held += len(data)
+        self._buffer += data
 
     def next(self) -> Message | None:
         """Return the next frame, None while it is not whole. Raises `PeerError` for what is none."""
-        if self._held < HEADER.size:
+        if len(self._buffer) < HEADER.size:
             return None
-        head = self._joined() if len(self._parts[0]) < HEADER.size else self._parts[0]
-        command, arg0, arg1, length, _, check = HEADER.unpack_from(head)
+        command, arg0, arg1, length, _, check = HEADER.unpack_from(self._buffer)
         if int.from_bytes(command, "little") ^ _NOT != check:
             raise PeerError("no ADB message")
         if length > PAYLOAD_BYTES_MAX:
             raise PeerError(f"ADB message over {PAYLOAD_BYTES_MAX} bytes")
         whole = HEADER.size + length
-        if self._held < whole:
+        if len(self._buffer) < whole:
             return None
-        data = self._joined()
-        self._parts = [data[whole:]] if len(data) > whole else []
-        self._held -= whole
+        payload = bytes(self._buffer[HEADER.size : whole])
+        del self._buffer[:whole]
         self._purse.give_back(whole)
-        return Message(command, arg0, arg1, data[HEADER.size : whole])
-
-    def _joined(self) -> bytes:
-        if len(self._parts) > 1:
-            self._parts = [b"".join(self._parts)]
-        return self._parts[0]
+        return Message(command, arg0, arg1, payload)

@@ -102,6 +102,7 @@ class Docker(ApiRoom):
             if method == request.method and (found := pattern.fullmatch(path)):
                 name = found[1].decode("utf-8", "replace") if found.groups() else ""
                 yield from step(self, request, at_s, name)
+                self._shelf = None
                 return
         yield from self.answer(request, at_s, 404, _REFUSED, bare=True)
 

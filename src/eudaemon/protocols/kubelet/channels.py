@@ -11,6 +11,7 @@ from eudaemon.protocols._api import compact
 from eudaemon.protocols._base import Answered, HangUp, Order, Send, Woken
 from eudaemon.protocols._services import Service
 from eudaemon.protocols._websocket import CLOSE, PING, MessageReader, encode
+from eudaemon.wire import Purse
 
 PROTOCOLS = (b"v4.channel.k8s.io", b"channel.k8s.io")
 _STDIN, _STDOUT, _ERROR = b"\x00", b"\x01", b"\x03"
@@ -20,10 +21,10 @@ _PONG, _NORMAL = 10, b"\x03\xe8"  # RFC 6455 sections 5.5.3 and 7.4.1
 class Channels(Service):
     """Channels around another service."""
 
-    def __init__(self, inner: Service, *, told: bool) -> None:
+    def __init__(self, inner: Service, purse: Purse, *, told: bool) -> None:
         self._inner = inner
         self._told = told  # whether the protocol agreed on tells how it ended
-        self._messages = MessageReader()
+        self._messages = MessageReader(purse)
 
     def opened(self, at_s: float) -> Iterator[Order]:
         """See `Service`."""

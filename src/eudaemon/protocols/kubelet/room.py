@@ -217,7 +217,7 @@ def _stream(
     yield Send(head + b"\r\n")
     tty, stdin = bool(wishes & {"tty"}), bool(wishes & {"stdin", "input"})
     inner = room.service(pod, words, at_s, tty=tty, stdin=stdin)
-    yield from room.hijack(Channels(inner, told=protocol == PROTOCOLS[0]), framed=False, at_s=at_s)
+    yield from room.hijack(Channels(inner, room.visit.purse, told=protocol == PROTOCOLS[0]), framed=False, at_s=at_s)
 
 
 def _remembered(room: Kubelet) -> dict[str, Any]:

@@ -60,13 +60,14 @@ def encode(reply: Reply) -> bytes:
 class RequestReader:
     """Takes bytes in any pieces, gives requests. What it holds, it takes from the purse."""
 
-    __slots__ = ("_arguments", "_at", "_buffer", "_bulk", "_held", "_missing", "_purse")
+    __slots__ = ("_argument_bytes", "_arguments", "_at", "_buffer", "_bulk", "_held", "_missing", "_purse")
 
     def __init__(self, purse: Purse) -> None:
         self._purse = purse
         self._buffer = bytearray()
         self._at = 0  # read so far
         self._arguments: list[bytes] = []
+        self._argument_bytes = 0
         self._missing = 0  # arguments of the array that have not come
         self._bulk = -1  # length of the argument that is being read
         self._held = 0
@@ -84,7 +85,7 @@ class RequestReader:
                     if not self._read_argument():
                         return None
                     if not self._missing:
-                        whole, self._arguments = self._arguments, []
+                        whole, self._arguments, self._argument_bytes = self._arguments, [], 0
                         return whole
                     continue
                 line = self._line("inline request" if self._buffer[self._at : self._at + 1] != b"*" else "mbulk count")
@@ -123,6 +124,7 @@ class RequestReader:
         if len(self._buffer) < end + 2:
             return False
         self._arguments.append(bytes(self._buffer[self._at : end]))
+        self._argument_bytes += self._bulk
         self._at = end + 2  # Redis does not look at what stands there either
         self._missing -= 1
         self._bulk = -1
@@ -139,7 +141,7 @@ class RequestReader:
         return line.removesuffix(b"\r")
 
     def _account(self) -> None:
-        holds = len(self._buffer) + sum(map(len, self._arguments))
+        holds = len(self._buffer) + self._argument_bytes
         if holds > self._held:
             if not self._purse.take(holds - self._held):
                 raise PeerError("the session holds too many bytes")

@@ -275,6 +275,7 @@ class Redis(Room):
                 continue
             self.running = None
             yield Send(encode(self._then(shell.printed)))
+            shell.release()
             return
 
     def _of_shell(self, orders: Iterator[Order]) -> Iterator[Order]:
