@@ -14,6 +14,7 @@ from eudaemon.protocols.memcached import Memcached
 from eudaemon.protocols.memcached.cache import ITEM_BYTES_MAX, ITEMS_MAX, server_of
 from eudaemon.protocols.memcached.room import (
     BINARY,
+    DATAGRAMS_MAX,
     KEPT_BYTES_MIN,
     KEPT_MAX,
     KEY_BYTES_MAX,
@@ -120,6 +121,15 @@ def test_a_datagram_is_answered_if_the_answer_is_no_larger() -> None:
     assert [(fact.name, fact.reference, fact.command) for fact in found] == [
         ("memcached-amplification", "CVE-2018-1000115", line) for line in ("get no", "stats", "get a")
     ]
+
+
+def test_a_flood_of_datagrams_is_looked_at_only_so_often() -> None:
+    table = talk(transport="udp")
+    for _ in range(DATAGRAMS_MAX - 1):
+        table.say(datagram(b"stats\r\n"))
+    assert table.say(datagram(b"get no\r\n")) == datagram(b"END\r\n")
+    assert table.say(datagram(b"get no\r\n")) == b""
+    assert len([fact for fact in table.facts if isinstance(fact, ExploitRecognised)]) == DATAGRAMS_MAX
 
 
 BODIES = [b"stats\r\n", b"get a a a a\r\n", b"set a 0 0 9\r\n123456789\r\n", b"gets a\r\n", b"\x80\x0b" + bytes(22)]

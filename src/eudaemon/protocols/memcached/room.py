@@ -34,6 +34,7 @@ LINE_BYTES_MAX = 2048  # memcached.c: a longer one is no command
 KEY_BYTES_MAX = 250
 VALUE_BYTES_MAX = 16 * 1024 * 1024  # that are taken in, to be kept
 REQUESTS_MAX = 20_000  # of one session
+DATAGRAMS_MAX = 64  # of one peer that are looked at: a flood that is to be amplified says all it has to say in these
 KEPT_MAX = 64  # values of one session that become artefacts
 KEPT_BYTES_MIN = 64  # what is smaller stands in the events
 UDP_HEAD = struct.Struct(">HHHH")  # request, number of this datagram, how many there are, reserved
@@ -53,7 +54,7 @@ class Memcached(Room):
 
     name: ClassVar[str] = "memcached"
 
-    __slots__ = ("_buffer", "_held", "_kept", "_over", "_requests", "_server", "_wanted", "cache")
+    __slots__ = ("_buffer", "_datagrams", "_held", "_kept", "_over", "_requests", "_server", "_wanted", "cache")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -62,6 +63,7 @@ class Memcached(Room):
         self._held = 0
         self._wanted: tuple[list[bytes], int] | None = None  # a storing command, and the bytes that belong to it
         self._requests = 0
+        self._datagrams = 0
         self._kept = 0
         self._over = False
         self.cache = Cache(visit.purse)
@@ -104,8 +106,9 @@ class Memcached(Room):
 
     def _datagram(self, data: bytes, at_s: float) -> Iterator[Order]:
         """Answer a datagram with one, if that is not larger: its sender's address may be another's."""
-        if len(data) < UDP_HEAD.size:
+        if len(data) < UDP_HEAD.size or self._datagrams >= DATAGRAMS_MAX:
             return
+        self._datagrams += 1
         request, number, count, _ = UDP_HEAD.unpack_from(data)
         if number or count != 1:
             return  # memcached takes none that come in several
