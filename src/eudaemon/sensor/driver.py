@@ -24,6 +24,7 @@ from eudaemon.sensor.spool import Spool
 from eudaemon.sensor.wheel import Wheel
 from eudaemon.wire import PeerError, Purse, clipped
 from eudaemon.world.host import Host
+from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Driver:
         self.ticks = ticks  # the loop's time, for deadlines
         self.ids = ids
         self.purse = Purse(settings.limits.held_bytes_max)
+        self.memory = Memory()
         self.artefacts: ArtefactStore
         self.outside: Outside
         self.grace: Grace
