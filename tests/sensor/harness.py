@@ -69,7 +69,13 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    home: Path, rooms: str = "echo", *, transport: str = "tcp", addresses: tuple[str, ...] = ("127.0.0.1",), **more: Any
+    home: Path,
+    rooms: str = "echo",
+    *,
+    transport: str = "tcp",
+    addresses: tuple[str, ...] = ("127.0.0.1",),
+    seed: bytes = SEED,
+    **more: Any,
 ) -> AsyncIterator[Running]:
     """Run a sensor with one listener. `more`: fields of the settings or of their sections, wherever they belong."""
     port = free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
@@ -86,7 +92,7 @@ async def running(
                 break
         else:
             settings = replace(settings, **{name: value})
-    sensor = Sensor(replace(settings, **sections), fetch, SEED, home)
+    sensor = Sensor(replace(settings, **sections), fetch, seed, home)
     sensor.preload()
     sensor.bind()
     stop = asyncio.Event()

@@ -13,6 +13,7 @@ from eudaemon.protocols._base import Room
 ROOMS = {
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "http": "eudaemon.protocols.http:Http",
+    "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",
 }
 

@@ -10,8 +10,9 @@ from collections.abc import Generator, Iterator
 from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered
-from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send, Visit, WakeAt
+from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send, Visit, WakeAt, Woken
 from eudaemon.wire import PeerError, printable
+from eudaemon.world.files import Files
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.shell import Act, Kept, Pause, Print, Shell
 
@@ -23,15 +24,22 @@ _LINE_CHARS_MAX = 4096
 class ShellDialogue:
     """One attacker at the shell of the pretended host. `muted` keeps the output back, for commands that nobody sees.
 
-    Override `shown` and `after_line` where a terminal stands between.
+    `files` are those that several shells of one session share. Override `shown` and `after_line` where a terminal
+    stands between.
     """
 
-    __slots__ = ("_line", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_user", "muted", "visit")
+    __slots__ = (
+        "_line", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_user", "files", "muted", "status",
+        "visit",
+    )  # fmt: skip
+    name: ClassVar[bytes] = b"-sh"  # what the shell calls itself
     watched: ClassVar[bool] = False  # whether somebody sits at a terminal; then `woken` must be told
 
-    def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False) -> None:
+    def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False, files: Files | None = None) -> None:
         self.visit = visit
         self.muted = muted
+        self.files = files
+        self.status = 0  # what the last line ended with
         self._user = user
         self._shell: Shell | None = None
         self._running: Generator[Act, Downloaded | None, int] | None = None
@@ -76,6 +84,15 @@ class ShellDialogue:
             return
         yield from self._start(line, at_s)
 
+    def read_from(self, data: bytes) -> None:
+        """Let the next line's commands read this from their standard input."""
+        self._made().give_input(data)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last line wants to be continued."""
+        return self._shell is not None and self._shell.unfinished
+
     def answered(self, occasion: Answered) -> Iterator[Order]:
         """Go on with what a download brought, then with the lines that waited."""
         if self._running is not None and not self._pausing:
@@ -87,6 +104,10 @@ class ShellDialogue:
             self._pausing = False
             self._shell.at_s = at_s
             yield from self._resume(None, at_s)
+
+    def go_on(self, occasion: Answered | Woken) -> Iterator[Order]:
+        """Go on, whatever was waited for."""
+        yield from self.answered(occasion) if isinstance(occasion, Answered) else self.woken(occasion.at_s)
 
     def _resume(self, answer: Downloaded | None, at_s: float) -> Iterator[Order]:
         yield from self._go_on(answer, at_s)
@@ -127,15 +148,19 @@ class ShellDialogue:
 
     # --- the run -----------------------------------------------------------------------------------
 
-    def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
+    def _made(self) -> Shell:
+        """Return the shell, made when it is first needed."""
         if self._shell is None:
             visit = self.visit
             self._shell = Shell(
                 visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
-                ports=(visit.local.port, visit.attacker.port), watched=self.watched,
+                ports=(visit.local.port, visit.attacker.port), watched=self.watched, files=self.files, name=self.name,
             )  # fmt: skip
+        return self._shell
+
+    def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
         self._line = line if line.strip() else None
-        self._running = self._shell.run(line, at_s)
+        self._running = self._made().run(line, at_s)
         yield from self._go_on(None, at_s)
 
     def _go_on(self, answer: Downloaded | None, at_s: float) -> Iterator[Order]:
@@ -143,7 +168,8 @@ class ShellDialogue:
         while running is not None:
             try:
                 act = running.send(answer)
-            except StopIteration:
+            except StopIteration as stop:
+                self.status = stop.value
                 running = None
                 break
             finally:
@@ -175,3 +201,18 @@ class ShellDialogue:
     def _send(self, data: bytes) -> Iterator[Order]:
         if not self.muted:
             yield Send(data)
+
+
+class TerminalShell(ShellDialogue):
+    """The shell behind a terminal: LF is shown as CR LF, and a prompt follows each line."""
+
+    __slots__ = ()
+    watched: ClassVar[bool] = True
+
+    def shown(self, data: bytes) -> bytes:
+        """See `ShellDialogue`."""
+        return data.replace(b"\n", b"\r\n")
+
+    def after_line(self) -> bytes:
+        """See `ShellDialogue`."""
+        return self.prompt

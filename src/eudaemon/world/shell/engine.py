@@ -27,7 +27,7 @@ from eudaemon.world.shell.limits import (
 from eudaemon.world.shell.notes import is_note, note_used
 from eudaemon.world.shell.parser import Parser
 from eudaemon.world.shell.scope import Scope
-from eudaemon.world.shell.streams import Endless, Full, PipeFullError, Stream, Terminal
+from eudaemon.world.shell.streams import Buffered, Endless, Full, PipeFullError, Stream, Terminal
 from eudaemon.world.shell.survey import unknown_commands
 from eudaemon.world.shell.words import IncompleteError, ShellSyntaxError
 
@@ -44,6 +44,7 @@ class Shell:
 
     What its files hold is taken from `purse`. `peer` is the attacker's address, for droppers that hold it as bytes.
     `ports` are the host's and the attacker's of the connection. `hostname` is what `hostname` last set.
+    `files` are those of a session that has several shells, `name` is what the shell calls itself.
     `watched` is whether somebody sits at a terminal. `unwatched` is 0 while he sees what is being evaluated: for what
     he does not see, such as a job in the background, no time passes.
     `unknown` names the commands of the last line that the host does not have; `exited` is true after `exit`.
@@ -90,6 +91,8 @@ class Shell:
         peer: str = "",
         ports: tuple[int, int] = (0, 0),
         watched: bool = False,
+        files: Files | None = None,
+        name: bytes = b"-sh",
     ) -> None:
         self.host = host
         self.hostname = host.name
@@ -98,7 +101,7 @@ class Shell:
         self.purse = purse
         self.seed = seed
         self.user = user
-        self.files = Files(host.tree, host.writable, purse)
+        self.files = files or Files(host.tree, host.writable, purse)
         self.budget = Budget()
         self.evaluator = Evaluator(self)
         self.exited = False
@@ -120,6 +123,7 @@ class Shell:
         self._kept: set[bytes] | None = None
         terminal = Terminal(self._screen, self.budget)
         self._scope = Scope(b"/root", self._environment(), {0: Stream(), 1: terminal, 2: terminal})
+        self._scope.name = name
 
     def _environment(self) -> dict[bytes, bytes]:
         name = self.user.encode("latin-1", "replace")
@@ -178,6 +182,15 @@ class Shell:
         self._settle()
         return self._scope.status
 
+    def give_input(self, data: bytes) -> None:
+        """Let the next line's commands read this from their standard input; the purse is the caller's affair."""
+        self._scope.streams[0] = Buffered(data)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last line wants to be continued."""
+        return bool(self._pending)
+
     def _settle(self) -> None:
         """Take from the purse what the shell's state has grown by. Raises `PeerError` if that is not there."""
         held = self._scope.held_bytes() + len(self._pending)
@@ -222,11 +235,8 @@ class Shell:
             self._pending_lines = 0
         except IncompleteError as error:
             self._pending, self._wanted = line, error.wanted
-        except ShellSyntaxError as error:
-            self._screen += f"-sh: {error}\n".encode("latin-1", "replace")
-            self._scope.status = 2
-        except ExpansionError as error:
-            self._screen += f"-sh: {error}\n".encode("latin-1", "replace")
+        except (ShellSyntaxError, ExpansionError) as error:
+            self._screen += self._scope.name + f": {error}\n".encode("latin-1", "replace")
             self._scope.status = 2
         except (Break, Return, PipeFullError):
             self._scope.status = 1
