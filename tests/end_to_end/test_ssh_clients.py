@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import random
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -129,11 +131,11 @@ async def test_a_script_on_standard_input(tmp_path: Path) -> None:
         assert await there.run(*there.ssh("-T"), given=script) == (5, b"line 1\nline 2\nline 3\n")
 
 
-@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 65_536, 1_500_000])
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 65_536, 1_500_000, 10_000_000])
 async def test_a_file_through_cat_arrives_byte_for_byte(size: int, tmp_path: Path) -> None:
     data = bytes(range(251)) * (size // 251 + 1)
     async with place(tmp_path) as there:
-        assert await there.run(*there.ssh(), "cat > /tmp/f; wc -c < /tmp/f", given=data[:size]) == (0, b"%d\n" % size)
+        assert await there.run(*there.ssh(), "cat > /tmp/f", given=data[:size]) == (0, b"")
     assert there.kept() == [("/tmp/f", size, False)] * bool(size)
 
 
@@ -172,11 +174,98 @@ async def test_a_key_is_offered_and_then_a_password(tmp_path: Path) -> None:
     assert offered.fact.key == key.with_suffix(".pub").read_text().split()[1]
 
 
+@pytest.mark.parametrize("how", ["sftp", "scp", "scp -O"])
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 65_536, 1_500_000, 10_000_000])
+async def test_a_file_arrives_byte_for_byte_and_comes_back(size: int, how: str, tmp_path: Path) -> None:
+    data = random.Random(size).randbytes(size)
+    (tmp_path / "up").write_bytes(data)
+    async with place(tmp_path) as there:
+        if how == "sftp":
+            commands = f"put {tmp_path}/up /tmp/x\nget /tmp/x {tmp_path}/back\n".encode()
+            assert (
+                await there.run("sftp", "-oBatchMode=no", *there.options(), "-b", "-", "127.0.0.1", given=commands)
+            )[0] == 0
+        else:
+            program = [*how.split(), *there.options()]
+            assert await there.run(*program, f"{tmp_path}/up", "127.0.0.1:/tmp/x") == (0, b"")
+            if size < 10_000_000:
+                assert (await there.run(*program, "127.0.0.1:/bin/busybox", f"{tmp_path}/back"))[0] == 0
+    assert there.kept() == [("/tmp/x", size, False)]
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert (tmp_path / "sensor" / "artefacts" / sha256).read_bytes() == data
+    if how == "sftp":
+        assert (tmp_path / "back").read_bytes() == data
+    elif size < 10_000_000:
+        assert (tmp_path / "back").read_bytes()[:4] == b"\x7fELF"
+    assert not events(tmp_path / "sensor", "sensor.faulted", "peer.faulted")
+
+
+async def test_what_sftp_does_to_files_a_command_sees(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("one\n")
+    script = f"""
+        cd /tmp
+        put {tmp_path}/one
+        mkdir d
+        rename one d/two
+        chmod 755 d/two
+        ln -s d/two link
+        ls -l d
+        pwd
+        rmdir d
+        rm link
+        ls -1 /etc
+        -rm /bin/busybox
+        -get /nothing {tmp_path}/nothing
+    """
+    async with place(tmp_path) as there:
+        batch = ["sftp", "-oBatchMode=no", *there.options(), "-b", "-", "127.0.0.1"]
+        code, said = await there.run(*batch, given=script.replace("        rmdir", "        -rmdir").encode())
+        assert code == 0
+    text = said.decode()
+    assert "-rwxr-xr-x" in text
+    assert "two" in text
+    assert "Remote working directory: /tmp" in text
+    assert "passwd" in text
+    assert "remote rmdir" in text or "Failure" in text
+    facts = [event.fact for event in events(tmp_path / "sensor", "file.requested")]
+    assert [(fact.action, fact.path, fact.detail) for fact in facts if fact.action not in ("list", "read")] == [  # type: ignore[attr-defined]
+        ("write", "/tmp/one", ""), ("make", "/tmp/d", ""), ("rename", "/tmp/one", "/tmp/d/two"),
+        ("change", "/tmp/d/two", "755"), ("link", "/tmp/link", "d/two"), ("remove", "/tmp/link", ""),
+    ]  # fmt: skip
+
+
+async def test_a_folder_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "below").mkdir(parents=True)
+    (tmp_path / "folder" / "a").write_bytes(b"\x7fELF a")
+    (tmp_path / "folder" / "below" / "b").write_bytes(b"")
+    for how in ("scp -O", "scp"):
+        async with place(tmp_path) as there:
+            assert await there.run(*how.split(), "-rp", *there.options(), f"{tmp_path}/folder", "127.0.0.1:/tmp") == (
+                0,
+                b"",
+            )
+        kept = there.kept()
+        assert sorted(kept) == [("/tmp/folder/a", 6, False), ("/tmp/folder/below/b", 0, False)]
+        shutil.rmtree(tmp_path / "sensor")
+
+
+async def test_an_upload_that_is_run(tmp_path: Path) -> None:
+    (tmp_path / "bot.sh").write_text("#!/bin/sh\necho it ran as $(id -u)\n")
+    async with place(tmp_path) as there:
+        shared = there.options("-oControlMaster=auto", f"-oControlPath={tmp_path}/mux", "-oControlPersist=yes")
+        try:
+            assert await there.run("scp", *shared, f"{tmp_path}/bot.sh", "127.0.0.1:/tmp/") == (0, b"")
+            ran = await there.run("ssh", *shared, "127.0.0.1", "chmod +x /tmp/bot.sh && /tmp/bot.sh")
+            assert ran == (0, b"it ran as 0\n")
+        finally:
+            await there.run("ssh", *shared, "-O", "exit", "127.0.0.1")
+
+
 async def test_paramiko(tmp_path: Path) -> None:
     async with place(tmp_path) as there:
         assert await asyncio.to_thread(_by_paramiko, there.sensor.port) == (b"mips\n", b"typed\r\n")
     kept = there.kept()
-    assert kept == [("/root/.ssh/authorized_keys", 20, False)]
+    assert kept == [("/root/.ssh/authorized_keys", 21, False)]
 
 
 def _by_paramiko(port: int) -> tuple[bytes, bytes]:

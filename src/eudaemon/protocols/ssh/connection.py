@@ -14,9 +14,10 @@ from typing import ClassVar
 
 from eudaemon.events.catalogue import ForwardingAsked
 from eudaemon.protocols._base import Answered, Fetch, Order, Record, Saw, Send, TellDrained, Visit, WakeAt, Woken
-from eudaemon.protocols.ssh import fields
+from eudaemon.protocols.ssh import fields, scp
 from eudaemon.protocols.ssh.fields import Fields, message, number, string
 from eudaemon.protocols.ssh.programs import Command, OnTerminal, Piped, Program
+from eudaemon.protocols.ssh.sftp import Sftp
 from eudaemon.protocols.ssh.transport import Transport
 from eudaemon.wire import PeerError, printable
 from eudaemon.wire.conversation import ATTACKER, HOST
@@ -313,7 +314,10 @@ class Connection:
         if kind == b"shell":
             return (OnTerminal if channel.on_terminal else Piped)(visit, user, files)
         if kind == b"exec":
-            return Command(visit, user, files, read.string(), on_terminal=channel.on_terminal)
+            text = read.string()
+            return scp.make(visit, files, text) or Command(visit, user, files, text, on_terminal=channel.on_terminal)
+        if kind == b"subsystem" and read.string() == b"sftp":
+            return Sftp(visit, files)
         return None
 
     _HANDLERS: ClassVar[dict[int, Callable[[Connection, Fields, float], Iterator[Order]]]] = {

@@ -54,6 +54,7 @@ class Shell:
         "_asked",
         "_draws",
         "_exhausted",
+        "_given_bytes",
         "_held_bytes",
         "_kept",
         "_lent",
@@ -120,6 +121,7 @@ class Shell:
         self._levels = 0
         self._lent = False
         self._held_bytes = 0
+        self._given_bytes = 0
         self._kept: set[bytes] | None = None
         terminal = Terminal(self._screen, self.budget)
         self._scope = Scope(b"/root", self._environment(), {0: Stream(), 1: terminal, 2: terminal})
@@ -167,6 +169,8 @@ class Shell:
             self._settle()
             return 0
         self.budget.renew()
+        self.budget.work(-2 * self._given_bytes)  # what somebody took the trouble to send may be read and written once
+        self._given_bytes = 0
         walk = self._evaluate_guarded(whole)
         answer: Downloaded | None = None
         while True:
@@ -185,6 +189,7 @@ class Shell:
     def give_input(self, data: bytes) -> None:
         """Let the next line's commands read this from their standard input; the purse is the caller's affair."""
         self._scope.streams[0] = Buffered(data)
+        self._given_bytes = len(data)
 
     @property
     def unfinished(self) -> bool:

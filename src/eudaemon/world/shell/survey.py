@@ -83,6 +83,8 @@ def _simple_reads(words: list[bytes]) -> bool:
     operands = [word for word in words[1:] if word == b"-" or not word.startswith(b"-")]
     if name == b"dd":
         return not any(word.startswith(b"if=") for word in operands)
+    if name == b"crontab":
+        return len(words) == 1 or b"-" in operands
     if name == b"tar":
         return not any(b"f" in word for word in words[1:2]) or b"-" in operands
     if name in (b"sh", b"ash", b"bash"):
