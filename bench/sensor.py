@@ -2,6 +2,7 @@
 
     python bench/sensor.py                    all of it (about three minutes)
     python bench/sensor.py --only logins      telnet logins a second, ours and cowrie's in turn
+    python bench/sensor.py --only ssh         SSH logins a second with one command each, ours and cowrie's in turn
     python bench/sensor.py --only idle        start, and memory with 20 ports open and nobody there
     python bench/sensor.py --only held        memory for each of 5,000 sessions that are held open
 
@@ -43,7 +44,7 @@ LOGINS_AT_ONCE = (256, 24)
 
 @contextmanager
 def sensor(
-    listen: list[str], python: str = sys.executable, *, uplink: str = "", **limits: int
+    listen: list[str], python: str = sys.executable, *, uplink: str = "", persona: str = "", **limits: int
 ) -> Iterator[tuple[int, float]]:
     """Run a sensor; yield (process id, seconds until it listened). `uplink` is that section of its settings."""
     with tempfile.TemporaryDirectory(prefix="eudaemon-") as place:
@@ -53,6 +54,7 @@ def sensor(
                   "starts_per_address_minute_max": 1_000_000, **limits}  # fmt: skip
         config.write_text(
             f"[general]\nlog_level = 'warning'\n[sensor]\naddresses = ['127.0.0.1']\nlisten = {json.dumps(listen)}\n"
+            f"persona = '{persona}'\n"
             "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items()) + uplink
         )
         port = int(listen[0].split(" ")[2].split(",")[0].split("-")[0])
@@ -153,26 +155,36 @@ def held() -> None:
 
 def logins() -> None:
     """Telnet logins a second, ours and cowrie's in turn; the ratio pair by pair."""
+    _beside("telnet", "telnet_load.py")
+
+
+def ssh() -> None:
+    """SSH logins a second, with one command each. Both servers have a key for Ed25519, and are asked for the same."""
+    _beside("ssh", "ssh_load.py", persona="storage")
+
+
+def _beside(service: str, program: str, persona: str = "") -> None:
     port = _free_ports(1)[0]
-    with sensor([f"telnet tcp {port}"]) as (pid, _), cowrie() as (cowrie_port, cowrie_pid):
+    ours_runs = sensor([f"{service} tcp {port}"], persona=persona)
+    with ours_runs as (pid, _), cowrie(service) as (cowrie_port, cowrie_pid):
         idle_kib = memory_kib(pid), memory_kib(cowrie_pid)
         for at_once in LOGINS_AT_ONCE:
             ratios, ours, theirs = [], [], []
             for number in range(ROUNDS + 1):
-                pair = [_rate(port, at_once), _rate(cowrie_port, at_once)]
+                pair = [_rate(program, port, at_once), _rate(program, cowrie_port, at_once)]
                 if number:  # the first round warms up
                     ours.append(pair[0])
                     theirs.append(pair[1])
                     ratios.append(pair[0] / pair[1])
-            print(f"telnet logins, {at_once:3} at once   ours {statistics.median(ours):7.0f}/s   cowrie "
+            print(f"{service} logins, {at_once:3} at once   ours {statistics.median(ours):7.0f}/s   cowrie "
                   f"{statistics.median(theirs):7.0f}/s   ratio {statistics.median(ratios):.1f} "
                   f"(from {min(ratios):.1f} to {max(ratios):.1f})", flush=True)  # fmt: skip
         print(f"memory before      ours {idle_kib[0] / 1024:7.1f} MiB   cowrie {idle_kib[1] / 1024:5.1f} MiB")
 
 
-def _rate(port: int, at_once: int) -> float:
+def _rate(program: str, port: int, at_once: int) -> float:
     done = subprocess.run(
-        [sys.executable, HERE / "telnet_load.py", "127.0.0.1", str(port), "--seconds", str(LOGIN_S),
+        [sys.executable, HERE / program, "127.0.0.1", str(port), "--seconds", str(LOGIN_S),
          "--at-once", str(at_once)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
@@ -231,7 +243,7 @@ def _free_run(count: int) -> int:
 
 def main() -> None:
     """Run what is asked for."""
-    parts = {"idle": idle, "held": held, "logins": logins}
+    parts = {"idle": idle, "held": held, "logins": logins, "ssh": ssh}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=parts)
     chosen = parser.parse_args().only

@@ -17,8 +17,9 @@ import pytest
 from end_to_end.test_telnet_clients import seated
 from eudaemon.events.catalogue import ForwardingAsked, PublicKeyOffered
 from eudaemon.protocols.ssh.products import PRODUCTS, Product, product_of
+from eudaemon.wire.conversation import ATTACKER, HOST, decode
 from protocols.test_ssh import drawn, host_with
-from sensor.harness import Running, events, running
+from sensor.harness import Running, blobs, events, running
 
 pytest.importorskip("paramiko")
 import paramiko
@@ -129,6 +130,10 @@ async def test_a_script_on_standard_input(tmp_path: Path) -> None:
     async with place(tmp_path) as there:
         script = b"cd /tmp\nfor i in 1 2 3; do\necho line $i\ndone\nexit 5\n"
         assert await there.run(*there.ssh("-T"), given=script) == (5, b"line 1\nline 2\nline 3\n")
+    (recorded,) = blobs(tmp_path / "sensor")
+    said = list(decode(recorded))
+    assert b"".join(each.data for each in said if each.side == ATTACKER) == script
+    assert b"".join(each.data for each in said if each.side == HOST) == b"line 1\nline 2\nline 3\n"
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 65_536, 1_500_000, 10_000_000])

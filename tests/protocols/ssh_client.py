@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 
 from eudaemon.protocols.ssh import fields
 from eudaemon.protocols.ssh.fields import Fields, integer, message, names, number, string
+from eudaemon.protocols.ssh.keys import raw_public
 from eudaemon.protocols.ssh.packets import Opener, Sealer
 from eudaemon.protocols.ssh.primitives import ALONE, make_suite
 from eudaemon.testing.script import Table
@@ -98,7 +99,7 @@ class Client:
 
     def agree(self) -> None:
         own = x25519.X25519PrivateKey.from_private_bytes(_OWN)
-        public = own.public_key().public_bytes_raw()
+        public = raw_public(own)
         self._exchange = (own, public)
         self.send(message(30, string(public)))
 

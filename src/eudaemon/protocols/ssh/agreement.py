@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from eudaemon.protocols.ssh.fields import integer, string
-from eudaemon.protocols.ssh.keys import curve_key, curve_of
+from eudaemon.protocols.ssh.keys import curve_key, curve_of, raw_public
 from eudaemon.wire import PeerError
 from eudaemon.world.seed import Seed
 
@@ -47,7 +47,7 @@ def _curve25519(theirs: bytes, seed: Seed) -> Agreed:
         secret = own.exchange(x25519.X25519PublicKey.from_public_bytes(theirs))
     except ValueError:
         raise PeerError("a public value that is none on Curve25519") from None
-    ours = own.public_key().public_bytes_raw()
+    ours = raw_public(own)
     return Agreed(string(theirs), string(ours), integer(int.from_bytes(secret, "big")))
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -46,21 +47,20 @@ class HostKeys:
             numbers = self._rsa.public_key().public_numbers()
             return string(b"ssh-rsa") + integer(numbers.e) + integer(numbers.n)
         if algorithm == "ssh-ed25519":
-            return string(b"ssh-ed25519") + string(self._ed25519.public_key().public_bytes_raw())
+            return string(b"ssh-ed25519") + string(raw_public(self._ed25519))
         curve = algorithm.rpartition("-")[2]
         point = self._curve_key(curve).public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         return string(algorithm.encode()) + string(curve.encode()) + string(point)
 
     def sign(self, algorithm: str, data: bytes) -> bytes:
-        """Return the signature, as SSH writes it. The same data always gets the same."""
+        """Return the signature, as SSH writes it. The same data gets the same, where the library can."""
         if algorithm in _RSA_HASHES:
             blob = self._rsa.sign(data, padding.PKCS1v15(), _RSA_HASHES[algorithm]())
         elif algorithm == "ssh-ed25519":
             blob = self._ed25519.sign(data)
         else:
             curve = algorithm.rpartition("-")[2]
-            how = ec.ECDSA(_CURVES[curve][1](), deterministic_signing=True)
-            r, s = decode_dss_signature(self._curve_key(curve).sign(data, how))
+            r, s = decode_dss_signature(self._curve_key(curve).sign(data, _ecdsa(_CURVES[curve][1]())))
             blob = integer(r) + integer(s)
         return string(algorithm.encode()) + string(blob)
 
@@ -80,7 +80,20 @@ class HostKeys:
         numbers = rsa.RSAPrivateNumbers(
             p, q, d, d % (p - 1), d % (q - 1), rsa.rsa_crt_iqmp(p, q), rsa.RSAPublicNumbers(_EXPONENT, p * q)
         )
-        return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+        return numbers.private_key()
+
+
+def raw_public(key: ed25519.Ed25519PrivateKey | x25519.X25519PrivateKey) -> bytes:
+    """Return the 32 bytes of a public key."""
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def _ecdsa(algorithm: hashes.HashAlgorithm) -> ec.ECDSA:
+    """Return how to sign: with RFC 6979's nonce, where the library is new enough for it."""
+    try:
+        return ec.ECDSA(algorithm, deterministic_signing=True)
+    except (TypeError, UnsupportedAlgorithm):
+        return ec.ECDSA(algorithm)
 
 
 @lru_cache(maxsize=8)

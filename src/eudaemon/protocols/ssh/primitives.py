@@ -222,7 +222,10 @@ def _cbc(key_bytes: int) -> _CipherRow:
 def _triple_des(key: bytes, iv: bytes) -> Cipher[modes.CBC]:
     with warnings.catch_warnings():  # old, and therefore spoken
         warnings.simplefilter("ignore")
-        from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+        try:
+            from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
+        except ImportError:  # a library from before it was old
+            from cryptography.hazmat.primitives.ciphers.algorithms import TripleDES
 
         return Cipher(TripleDES(key), modes.CBC(iv))
 

@@ -7,6 +7,7 @@ tag of that version. What an installation's owner decides (which host keys were 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from eudaemon.world.host import Host
 
@@ -35,7 +36,6 @@ class Product:
     mismatch: bytes = b""  # to who does not speak SSH
     too_many: bytes = b""  # to who tried too often
     no_forwarding: tuple[int, bytes] = (2, b"")  # reason and words to who wants a connection elsewhere (RFC 4254, 5.1)
-    announces: bool = False  # whether it shows its other host keys after a login (OpenSSH's PROTOCOL, 2.5)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -109,7 +109,6 @@ _OPENSSH_7_1 = Product(
     mismatch=b"Protocol mismatch.\n",
     too_many=b"Too many authentication failures",
     no_forwarding=(1, b"open failed"),
-    announces=True,
 )  # fmt: skip
 _OPENSSH_7_4 = replace(
     _OPENSSH_7_1,
@@ -148,6 +147,7 @@ _LARGE = (_OPENSSH_7_1, _OPENSSH_7_4, _OPENSSH_7_9, _OPENSSH_8_4)
 _RUN = {"storage": _LARGE, "firewall": _LARGE, "workstation": _LARGE, "gateway": _LATER, "access-point": _LATER}
 
 
+@lru_cache(maxsize=8)
 def product_of(host: Host) -> Product:
     """Return the server that this host runs, with the one list of host keys that it has."""
     seed = host.seed.child("ssh")
