@@ -13,7 +13,9 @@ from eudaemon.events.catalogue import (
     PublicKeyOffered,
     SshClientIdentified,
 )  # fmt: skip
+from eudaemon.protocols import load
 from eudaemon.protocols._base import Claim, Drained
+from eudaemon.protocols._front import Front
 from eudaemon.protocols.ssh import Ssh, fields
 from eudaemon.protocols.ssh.connection import BURST_BYTES_MAX, CHANNELS_MAX, REQUESTS_MAX
 from eudaemon.protocols.ssh.fields import Fields, message, names, number, string
@@ -415,6 +417,16 @@ def test_sleep_takes_its_time_on_a_terminal_only() -> None:
     assert client.output() == b"up\r\n"
 
 
+def test_ctrl_c_ends_a_command_on_a_terminal() -> None:
+    client = logged_in(table())
+    channel = client.open_session()
+    client.terminal(channel)
+    client.request(channel, b"exec", string(b"sleep 50; echo up"))
+    client.data(channel, b"\x03")
+    assert client.output() == b""
+    assert client.status() == 130
+
+
 def test_output_keeps_to_the_window() -> None:
     client = logged_in(table(), window=1000)
     channel = client.open_session()
@@ -469,6 +481,29 @@ def test_how_many_requests_there_may_be() -> None:
     assert not client.table.fault
     client.send(message(fields.GLOBAL_REQUEST, string(b"keepalive@openssh.com"), b"\0"))
     assert client.table.fault == f"more than {REQUESTS_MAX} SSH requests"
+
+
+def test_how_much_may_be_done_to_files() -> None:
+    client = logged_in(table())
+    channel = client.open_session()
+    client.request(channel, b"subsystem", string(b"sftp"))
+    list_ = string(message(11, number(1), string(b"/nothing")))
+    make = string(message(14, number(1), string(b"/tmp/d"), number(0)))
+    remove = string(message(15, number(1), string(b"/tmp/d")))
+    client.data(channel, list_)  # what cannot be done is not counted, and not stated
+    for _ in range((REQUESTS_MAX - 1) // 2):
+        client.data(channel, make + remove)
+        client.heard.clear()
+    client.data(channel, make)
+    assert client.table.fault == f"more than {REQUESTS_MAX} SSH requests"
+
+
+def test_ssh_shares_a_port_with_http() -> None:
+    def front() -> Table:
+        return Table(Front(visit(host=SMALL), (Ssh, load("http")), load("catchall"))).open()
+
+    assert front().say(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.")
+    assert front().say(b"SSH-2.0-Go\r\n").startswith(b"SSH-2.0-dropbear")
 
 
 def test_nobody_is_connected_elsewhere() -> None:

@@ -8,11 +8,10 @@ whose window is not opened again. Connections elsewhere are noted and refused.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
-from eudaemon.events.catalogue import ForwardingAsked
+from eudaemon.events.catalogue import FileRequested, ForwardingAsked
 from eudaemon.protocols._base import Answered, Fetch, Order, Record, Saw, Send, TellDrained, Visit, WakeAt, Woken
 from eudaemon.protocols.ssh import fields, scp
 from eudaemon.protocols.ssh.fields import Fields, message, number, string
@@ -24,7 +23,7 @@ from eudaemon.wire.conversation import ATTACKER, HOST
 from eudaemon.world.files import Files
 
 CHANNELS_MAX = 10  # at once: OpenSSH's MaxSessions
-REQUESTS_MAX = 4096  # of all kinds, in one session, channels and forwardings among them
+REQUESTS_MAX = 4096  # of all kinds, in one session: channels, forwardings, what is done to files
 BURST_BYTES_MAX = 64 * 1024  # sent before all of it is on its way
 _PIECE_BYTES_MAX = 16 * 1024  # of output, in one message
 _OUT_BYTES_HIGH = 64 * 1024  # of a channel's output that waits, from which on its program waits
@@ -51,7 +50,7 @@ class Channel:
         self.out = bytearray()
         self.program: Program | None = None
         self.work: Iterator[Order] | None = None  # what the program is at
-        self.later: deque[Answered | Woken] = deque()  # what it is to be told then
+        self.later: list[Answered | Woken] = []  # what it is to be told then
         self.wake_at_s: float | None = None
         self.on_terminal = self.ended = self.end_told = self.closed = False
 
@@ -59,13 +58,15 @@ class Channel:
 class Connection:
     """All channels of one session."""
 
+    __slots__ = ("_burst_bytes", "_channels", "_fetching", "_files", "_requests", "_transport", "_user", "_visit")
+
     def __init__(self, transport: Transport, visit: Visit, user: str) -> None:
         self._transport = transport
         self._visit = visit
         self._user = user
         self._files = Files(visit.host.tree, visit.host.writable, visit.purse)
         self._channels: dict[int, Channel] = {}
-        self._fetching: deque[Channel] = deque()  # whose downloads have no answer yet
+        self._fetching: list[Channel] = []  # whose downloads have no answer yet
         self._requests = 0
         self._burst_bytes = 0
 
@@ -82,7 +83,7 @@ class Connection:
     def go_on(self, occasion: Answered | Woken) -> Iterator[Order]:
         """A download has an answer, or a program's time has come."""
         if isinstance(occasion, Answered):
-            told = [self._fetching.popleft()] if self._fetching else []
+            told = [self._fetching.pop(0)] if self._fetching else []
         else:
             told = [each for each in self._channels.values() if (each.wake_at_s or occasion.at_s + 1) <= occasion.at_s]
         for channel in told:
@@ -158,7 +159,7 @@ class Connection:
 
     def _next_work(self, channel: Channel, program: Program, at_s: float) -> Iterator[Order] | None:
         if channel.later:
-            return program.go_on(channel.later.popleft())
+            return program.go_on(channel.later.pop(0))
         if program.status is not None:
             self._consume(channel)
         elif channel.unread:
@@ -196,6 +197,8 @@ class Connection:
         else:
             if isinstance(order, Fetch):
                 self._fetching.append(channel)
+            elif isinstance(order, Saw) and isinstance(order.fact, FileRequested):
+                self._count_request()
             yield order
 
     def _wake(self) -> Iterator[Order]:

@@ -9,7 +9,7 @@ from eudaemon.wire import PeerError
 
 _PADDING_BYTES_MIN = 4
 _SEQUENCES = 2**32
-PADDING_BYTES = 256  # how many are drawn for a connection
+PADDING_BYTES = 32  # how many are drawn for a connection: more than any packet has
 
 
 class Sealer:

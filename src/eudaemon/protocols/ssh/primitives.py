@@ -12,16 +12,15 @@ PROTOCOL.chacha20poly1305.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from eudaemon.protocols.ssh.umac import Umac
@@ -82,6 +81,8 @@ class Clear:
 class _MacOfClear:
     """A MAC of the packet as it is before it is enciphered."""
 
+    __slots__ = ("_head", "_tag", "_tag_bytes", "_update", "block", "head_bytes")
+
     clear_head = 0
 
     def __init__(self, update: Callable[[bytes], bytes], block: int, tag: Tag, tag_bytes: int) -> None:
@@ -112,6 +113,8 @@ class _MacOfClear:
 class _MacOfSealed:
     """OpenSSH's encrypt-then-MAC: the length stays clear, and the MAC is of what is sent."""
 
+    __slots__ = ("_tag", "_tag_bytes", "_update", "block")
+
     clear_head = head_bytes = 4
 
     def __init__(self, update: Callable[[bytes], bytes], block: int, tag: Tag, tag_bytes: int) -> None:
@@ -139,6 +142,8 @@ class _MacOfSealed:
 
 class _Gcm:
     """AES-GCM: the length is authenticated and clear; the invocation counter is the IV's last eight bytes."""
+
+    __slots__ = ("_counter", "_fixed", "_gcm")
 
     block, clear_head, head_bytes = 16, 4, 4
 
@@ -170,6 +175,8 @@ class _Gcm:
 
 class _ChaChaPoly:
     """chacha20-poly1305@openssh.com: the length has a key of its own, the sequence number is the nonce."""
+
+    __slots__ = ("_head", "_main")
 
     block, clear_head, head_bytes = 8, 4, 4
 
@@ -239,27 +246,32 @@ _CHACHA = "chacha20-poly1305@openssh.com"
 ALONE = frozenset((_CHACHA, *_GCM_KEY_BYTES))  # ciphers that need no MAC
 
 
-def _hmac(make: Callable[[], hashes.HashAlgorithm], tag_bytes: int = 0) -> Callable[[bytes], Tag]:
+def _hmac(make: Callable[[bytes], hashlib._Hash], tag_bytes: int) -> Callable[[bytes], Tag]:
+    """RFC 2104, with what the key alone makes done once. The library's own takes more memory, for each session held."""
+
     def keyed(key: bytes) -> Tag:
-        empty = HMAC(key, make())
+        padded = key.ljust(make(b"").block_size, b"\0")
+        inner, outer = make(padded.translate(_INNER)), make(padded.translate(_OUTER))
 
         def tag(sequence: int, data: bytes) -> bytes:
-            sum_ = empty.copy()
-            sum_.update(sequence.to_bytes(4, "big") + data)
-            return sum_.finalize()[: tag_bytes or None]
+            first, second = inner.copy(), outer.copy()
+            first.update(sequence.to_bytes(4, "big") + data)
+            second.update(first.digest())
+            return second.digest()[:tag_bytes]
 
         return tag
 
     return keyed
 
 
+_INNER, _OUTER = (bytes(byte ^ mask for byte in range(256)) for mask in (0x36, 0x5C))
 # Name: how a key makes a tag, bytes of the key, bytes of the tag. Each is also there as `…-etm@openssh.com`.
 _MACS: dict[str, tuple[Callable[[bytes], Tag], int, int]] = {
-    "hmac-md5": (_hmac(hashes.MD5), 16, 16),
-    "hmac-sha1": (_hmac(hashes.SHA1), 20, 20),
-    "hmac-sha1-96": (_hmac(hashes.SHA1, 12), 20, 12),
-    "hmac-sha2-256": (_hmac(hashes.SHA256), 32, 32),
-    "hmac-sha2-512": (_hmac(hashes.SHA512), 64, 64),
+    "hmac-md5": (_hmac(hashlib.md5, 16), 16, 16),
+    "hmac-sha1": (_hmac(hashlib.sha1, 20), 20, 20),
+    "hmac-sha1-96": (_hmac(hashlib.sha1, 12), 20, 12),
+    "hmac-sha2-256": (_hmac(hashlib.sha256, 32), 32, 32),
+    "hmac-sha2-512": (_hmac(hashlib.sha512, 64), 64, 64),
     "umac-64": (lambda key: Umac(key, 8).tag, 16, 8),
     "umac-128": (lambda key: Umac(key, 16).tag, 16, 16),
 }

@@ -12,19 +12,24 @@ from typing import ClassVar
 from eudaemon.protocols._base import Answered, Keep, Order, Send, Visit, Woken
 from eudaemon.protocols._seat import Seat, welcome
 from eudaemon.protocols._shell import ShellDialogue
-from eudaemon.protocols._terminal import Terminal
+from eudaemon.protocols._terminal import INTERRUPT, Terminal
 from eudaemon.wire import PeerError
 from eudaemon.wire.readers import LineReader
 from eudaemon.world.files import Files
 from eudaemon.world.shell.limits import LINE_BYTES_MAX
 from eudaemon.world.shell.survey import reads_input
 
+_INTERRUPTED = 130  # what a command ends with that SIGINT has ended
+
 
 class Program:
     """See the module. `status` is None until it has ended, then what it ended with."""
 
-    status: int | None = None
+    __slots__ = ("status",)
     recorded: ClassVar[bool] = True  # whether a recording of both sides' bytes is worth looking at
+
+    def __init__(self) -> None:
+        self.status: int | None = None
 
     def begin(self, at_s: float) -> Iterator[Order]:  # noqa: ARG002
         """Start."""
@@ -50,7 +55,10 @@ class Program:
 class OnTerminal(Program):
     """A login shell on a terminal."""
 
+    __slots__ = ("_host", "_seat")
+
     def __init__(self, visit: Visit, user: str, files: Files) -> None:
+        super().__init__()
         self._host = visit.host
         self._seat = Seat(visit, user, Terminal(visit.purse), files)
 
@@ -84,7 +92,10 @@ class OnTerminal(Program):
 class Piped(Program):
     """A login shell without a terminal: no prompt, no echo, a line when it is whole."""
 
+    __slots__ = ("_ending", "_lines", "_shell")
+
     def __init__(self, visit: Visit, user: str, files: Files) -> None:
+        super().__init__()
         self._shell = ShellDialogue(visit, user, files=files)
         self._lines = LineReader(LINE_BYTES_MAX)
         self._ending = False
@@ -139,7 +150,10 @@ class _OnceShown(_Once):
 class Command(Program):
     """A single command, as text for the shell. One that reads its input is run when all of that has come."""
 
+    __slots__ = ("_input", "_purse", "_shell", "_waits", "text")
+
     def __init__(self, visit: Visit, user: str, files: Files, text: bytes, *, on_terminal: bool) -> None:
+        super().__init__()
         self._purse = visit.purse
         self.text = text
         self._shell = (_OnceShown if on_terminal else _Once)(visit, user, files=files)
@@ -154,11 +168,14 @@ class Command(Program):
             yield from self._run(at_s)
 
     def receive(self, data: bytes, at_s: float) -> Iterator[Order]:  # noqa: ARG002
-        """See `Program`."""
+        """See `Program`; Ctrl-C on a terminal ends a command that takes its time."""
         if self._waits:
             if not self._purse.take(len(data)):
                 raise PeerError("the session holds too many bytes")
             self._input += data
+        elif self._shell.watched and INTERRUPT in data:
+            self._shell.interrupt()
+            self.status = _INTERRUPTED
         yield from ()
 
     def end_of_input(self, at_s: float) -> Iterator[Order]:

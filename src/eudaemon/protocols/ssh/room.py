@@ -35,6 +35,8 @@ SERVICE, LOGIN, CONNECTED, GONE = range(4)
 class Conversation:
     """One session."""
 
+    __slots__ = ("_connection", "_login", "_stage", "_transport", "_visit")
+
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._transport = Transport(product_of(visit.host), host_keys(visit.host), visit.seed.child("ssh"), visit.purse)

@@ -55,6 +55,7 @@ class _Scp(Program):
     recorded: ClassVar[bool] = False
 
     def __init__(self, visit: Visit, files: Files, text: bytes, paths: list[bytes]) -> None:
+        super().__init__()
         self._files = files
         self._purse = visit.purse
         self.text = text

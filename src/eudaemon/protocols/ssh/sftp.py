@@ -65,6 +65,7 @@ class Sftp(Program):
     recorded: ClassVar[bool] = False
 
     def __init__(self, visit: Visit, files: Files) -> None:
+        super().__init__()
         self._files = files
         self._purse = visit.purse
         self._buffer = bytearray()

@@ -39,6 +39,36 @@ IDENTIFYING, BEGINNING, AGREEING, IN_GROUP, CHANGING, RUNNING = range(6)
 class Transport:
     """One connection."""
 
+    __slots__ = (
+        "_chosen",
+        "_client",
+        "_exchanges",
+        "_extends",
+        "_hash",
+        "_held_bytes",
+        "_idle",
+        "_ignores_guess",
+        "_keys",
+        "_line",
+        "_logged_in",
+        "_opener",
+        "_ours",
+        "_out",
+        "_prime",
+        "_purse",
+        "_sealer",
+        "_secret",
+        "_seed",
+        "_server",
+        "_sizes",
+        "_stage",
+        "_strict",
+        "_theirs",
+        "_waiting",
+        "product",
+        "session_id",
+    )
+
     def __init__(self, product: Product, keys: HostKeys, seed: Seed, purse: Purse) -> None:
         self.product = product
         self.session_id = b""
@@ -232,7 +262,7 @@ class Transport:
             if name.startswith("MAC") and self._chosen["cipher" + name[3:]] in ALONE:
                 self._chosen[name] = ""
                 continue
-            found = next((each for each in theirs if each in known and each not in MARKERS), None)
+            found = next((known[known.index(each)] for each in theirs if each in known and each not in MARKERS), None)
             if found is None:
                 raise PeerError(f"no {name.split(' ')[0] if 'key' not in name else name} that both sides know")
             self._chosen[name] = found
@@ -286,6 +316,7 @@ class Transport:
         suite = make_suite(self._chosen["cipher in"], self._chosen["MAC in"], self._derive, b"ACE", sending=False)
         self._opener.change(suite, anew=self._strict)
         self._compress_in()
+        self._ours = self._theirs = self._secret = self._hash = b""  # thousands of sessions are held
         self._stage = RUNNING
         waiting, self._waiting = self._waiting, []
         for payload in waiting:
