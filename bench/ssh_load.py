@@ -35,8 +35,11 @@ KEXINIT = message(
 class Session:
     """One login and one command, driven by whatever comes."""
 
-    def __init__(self, address: tuple[str, int], words: dict[str, bytes], now_s: float) -> None:
+    def __init__(
+        self, address: tuple[str, int], words: dict[str, bytes], now_s: float, source: tuple[str, int] = ("", 0)
+    ) -> None:
         self.socket = socket.socket()
+        self.socket.bind(source)
         self.socket.setblocking(False)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unsaid = CLIENT + b"\r\n"
@@ -47,6 +50,7 @@ class Session:
         self._sealer, self._opener = Sealer(bytes(256), clear_padding=True), Opener()
         self._server = self._theirs = b""
         self._heard = b""
+        self.is_in = False
 
     def hear(self) -> str:
         """Read and answer; return `` while it goes on, `done` or `failed` at the end."""
@@ -98,6 +102,7 @@ class Session:
                 b"\0", string(self._words["password"]),
             ))  # fmt: skip
         elif kind == fields.USERAUTH_SUCCESS:
+            self.is_in = True
             self._send(message(fields.CHANNEL_OPEN, string(b"session"), number(0), number(2**21), number(32_768)))
         elif kind == fields.CHANNEL_OPEN_CONFIRMATION:
             own = payload[5:9]
@@ -116,6 +121,16 @@ class Session:
 
     def _derive(self, letter: bytes, count: int) -> bytes:
         return hashlib.sha256(self._secret + self._hash + letter + self._hash).digest()[:count]
+
+
+def log_in(address: tuple[str, int], words: dict[str, bytes], source: tuple[str, int]) -> socket.socket:
+    """Log in once, and stay."""
+    session = Session(address, words, 0.0, source)
+    session.socket.setblocking(True)
+    while not session.is_in:
+        if session.hear() == "failed":
+            raise SystemExit("a login failed")
+    return session.socket
 
 
 if __name__ == "__main__":
