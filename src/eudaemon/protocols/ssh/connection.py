@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from eudaemon.events.catalogue import FileRequested, ForwardingAsked
-from eudaemon.protocols._base import Answered, Fetch, Order, Record, Saw, Send, TellDrained, Visit, WakeAt, Woken
+from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Record, Saw, Send, TellDrained, Visit, WakeAt, Woken
 from eudaemon.protocols.ssh import fields, scp
 from eudaemon.protocols.ssh.fields import Fields, message, number, string
 from eudaemon.protocols.ssh.programs import Command, OnTerminal, Piped, Program
@@ -25,6 +25,7 @@ from eudaemon.world.files import Files
 CHANNELS_MAX = 10  # at once: OpenSSH's MaxSessions
 REQUESTS_MAX = 4096  # of all kinds, in one session: channels, forwardings, what is done to files
 BURST_BYTES_MAX = 64 * 1024  # sent before all of it is on its way
+KEPT_BYTES_MAX = 128 * 1024**2  # in one session: a file that is written again and again is kept again and again
 _PIECE_BYTES_MAX = 16 * 1024  # of output, in one message
 _OUT_BYTES_HIGH = 64 * 1024  # of a channel's output that waits, from which on its program waits
 _NAME_CHARS_MAX = 1024
@@ -58,7 +59,17 @@ class Channel:
 class Connection:
     """All channels of one session."""
 
-    __slots__ = ("_burst_bytes", "_channels", "_fetching", "_files", "_requests", "_transport", "_user", "_visit")
+    __slots__ = (
+        "_burst_bytes",
+        "_channels",
+        "_fetching",
+        "_files",
+        "_kept_bytes",
+        "_requests",
+        "_transport",
+        "_user",
+        "_visit",
+    )
 
     def __init__(self, transport: Transport, visit: Visit, user: str) -> None:
         self._transport = transport
@@ -69,6 +80,7 @@ class Connection:
         self._fetching: list[Channel] = []  # whose downloads have no answer yet
         self._requests = 0
         self._burst_bytes = 0
+        self._kept_bytes = 0
 
     # --- what the room says ------------------------------------------------------------------------
 
@@ -102,8 +114,7 @@ class Connection:
     def ended(self, at_s: float) -> Iterator[Order]:
         """The session is over."""
         for channel in self._channels.values():
-            if channel.program is not None:
-                yield from channel.program.ended(at_s)
+            yield from self._leave(channel, at_s)
 
     def flush(self, at_s: float) -> Iterator[Order]:
         """Send of all channels' output what may be sent now, and let the programs go on that waited for that."""
@@ -199,7 +210,18 @@ class Connection:
                 self._fetching.append(channel)
             elif isinstance(order, Saw) and isinstance(order.fact, FileRequested):
                 self._count_request()
+            elif isinstance(order, Keep):
+                self._kept_bytes += len(order.data)
+                if self._kept_bytes > KEPT_BYTES_MAX:
+                    raise PeerError(f"more than {KEPT_BYTES_MAX} bytes to keep")
             yield order
+
+    def _leave(self, channel: Channel, at_s: float) -> Iterator[Order]:
+        """Let a channel's program keep what it has; what it writes now, nobody reads."""
+        channel.closed = True
+        if channel.program is not None:
+            for order in channel.program.ended(at_s):
+                yield from self._carry(channel, channel.program, order)
 
     def _wake(self) -> Iterator[Order]:
         times = [channel.wake_at_s for channel in self._channels.values() if channel.wake_at_s is not None]
@@ -285,10 +307,9 @@ class Connection:
         channel = self._named(read)
         del self._channels[channel.number]
         self._visit.purse.give_back(len(channel.unread) + len(channel.out))
-        if channel.program is not None:
-            yield from channel.program.ended(at_s)
-        if not channel.closed:
-            channel.closed = True
+        was_closed = channel.closed
+        yield from self._leave(channel, at_s)
+        if not was_closed:
             self._transport.send(message(fields.CHANNEL_CLOSE, number(channel.theirs)))
 
     def _request(self, read: Fields, at_s: float) -> Iterator[Order]:

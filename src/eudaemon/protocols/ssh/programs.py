@@ -204,6 +204,10 @@ class Command(Program):
         self._shell.read_from(given)
         yield from self._shell.enter(self.text, at_s)
         self._purse.give_back(len(given))
+        if self._shell.unfinished:
+            quoted = b"'" in self.text or b'"' in self.text
+            what = b"unterminated quoted string" if quoted else b"unexpected end of file"
+            yield Send(self._shell.shown(b"sh: syntax error: " + what + b"\n"))
         self._look_up()
 
     def _look_up(self) -> None:

@@ -50,13 +50,13 @@ class _Handle:
 
     __slots__ = ("appends", "changed", "names", "node", "path", "writes")
 
-    def __init__(self, path: bytes, node: Node, names: list[bytes] | None, *, writes: bool, appends: bool) -> None:
+    def __init__(self, path: bytes, node: Node, names: list[bytes] | None = None, flags: int = 0) -> None:
         self.path = path
         self.node = node
         self.names = names  # of a directory, those that were not told yet
-        self.writes = writes
-        self.appends = appends
-        self.changed = writes  # what is opened to be written is kept, even if nothing comes
+        self.writes = bool(flags & (_WRITES | _APPENDS))
+        self.appends = bool(flags & _APPENDS)
+        self.changed = self.writes and isinstance(node, Written) and not node.data  # a new file is kept, even if empty
 
 
 class Sftp(Program):
@@ -180,7 +180,7 @@ class Sftp(Program):
             yield self._saw(action, given, done=False)
             raise
         yield self._saw(action, path)
-        yield self._new_handle(request, _Handle(path, node, None, writes=writes, appends=bool(flags & _APPENDS)))
+        yield self._new_handle(request, _Handle(path, node, flags=flags))
 
     def _close(self, request: bytes, read: Fields) -> Iterator[Order]:
         name = read.string()
@@ -257,7 +257,7 @@ class Sftp(Program):
         path = self._path(read)
         names = [b".", b"..", *self._files.names(path)]
         yield self._saw("list", path)
-        yield self._new_handle(request, _Handle(path, self._files.get(path), names, writes=False, appends=False))
+        yield self._new_handle(request, _Handle(path, self._files.get(path), names))
 
     def _read_directory(self, request: bytes, read: Fields) -> Iterator[Order]:
         handle = self._handle(read)
