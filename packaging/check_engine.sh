@@ -16,5 +16,6 @@ unit)
 	# A fault in the engine shows as a process that does not end.
 	timeout 600 cargo test --quiet --release --manifest-path "$manifest"
 	MODE=shadow timeout 600 cargo test --quiet --release --manifest-path "$manifest" --test lockstep --test changing --test tags
+	MODE=taint timeout 600 cargo test --quiet --release --manifest-path "$manifest" --test lockstep
 	;;
 esac

@@ -22,6 +22,7 @@ PARTS = {
     "sensor": "eudaemon.sensor.settings:SensorSettings",
     "fetch": "eudaemon.payload.fetch.policy:FetchSettings",
     "farm": "eudaemon.farm.settings:FarmSettings",
+    "alerts": "eudaemon.evidence.settings:AlertSettings",
 }
 FILE_BYTES_MAX = 1024 * 1024
 T = TypeVar("T")

@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from eudaemon.possession import adopt, possess, refuse
-from eudaemon.possession.engine import BUILT
+from eudaemon.possession.engine import BUILT, load_engine
 from eudaemon.possession.ptrace import Kernel
+from possession.ctl import wait_for
+from possession.filling import Filled
 
 COMMAND = [sys.executable, "-m", "eudaemon"]
 
@@ -251,3 +254,137 @@ def test_what_is_wrong_is_said_with_what_to_do() -> None:
     assert "→" in done.stderr
     assert run("possess", "nginx").returncode == 2
     assert run("release", str(os.getpid())).returncode == 3
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> list[str]:
+    """Return the words that say where alerts go."""
+    return ["--data", str(tmp_path)]
+
+
+def wait_for_line(process: subprocess.Popen[str]) -> dict[str, object]:
+    assert process.stdout is not None
+    fact: dict[str, object] = json.loads(process.stdout.readline())
+    return fact
+
+
+def test_an_alert_is_told_kept_and_answered(sleeper: int, place: list[str], tmp_path: Path) -> None:
+    """The engine's side is a mock (`filling`)."""
+    abi = load_engine().abi
+    command = [*COMMAND, "possess", str(sleeper), "--taint", "inet,unix", "--on-alert", "observe", "--json", *place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert wait_for_line(process)["did"] == "possessed"
+        filled = Filled.of(sleeper, abi)
+        filled.stream(3, b"GET /" + bytes(range(128)), peer="[2001:db8::7]:555")
+        target = int.from_bytes(bytes(range(100, 108)), "little")
+        filled.alert("CALL", target=target, tags=int.from_bytes(b"\x08" * 8, "little"))
+        fact = wait_for_line(process)
+        assert (fact["did"], fact["kind"], fact["verdict"], fact["in_time"]) == ("alert", "call", "observe", True)
+        assert fact["culprits"] == [{"role": "value", "peer": "[2001:db8::7]:555", "offset": 105, "bytes": 8}]
+        assert filled.verdict() == abi["verdict::OBSERVE"]
+        assert json.loads(run("status", str(sleeper), "--json").stdout)[0]["alerts"] == 1
+        process.send_signal(signal.SIGINT)
+        assert wait_for_line(process)["did"] == "released"
+        assert process.wait(30) == 4
+    assert [path.name for path in (tmp_path / "alerts").iterdir()] == [fact["id"]]
+
+
+def test_release_as_a_verdict(sleeper: int, place: list[str]) -> None:
+    """The engine's side is a mock (`filling`)."""
+    command = [*COMMAND, "possess", str(sleeper), "--taint", "inet", "--on-alert", "release", *place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "possessed" in process.stdout.readline()
+        Filled.of(sleeper, load_engine().abi).alert("RETURN", target=1, tags=1)
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 4
+    assert f"{sleeper}: ALERT: sleep: it was about to return to an address that came from outside" in said
+    assert "→ eudaemon alert show 2" in said
+    assert f"{sleeper}: released" in said
+    assert run("status", str(sleeper)).returncode == 1
+
+
+def test_what_nobody_heard_is_collected_at_the_release(sleeper: int, place: list[str], tmp_path: Path) -> None:
+    """The engine's side is a mock (`filling`)."""
+    assert run("possess", str(sleeper), "--taint", "inet", "--detach", *place).returncode == 0
+    filled = Filled.of(sleeper, load_engine().abi)
+    assert filled.mailbox.one("patience_ms") == 0
+    filled.alert("RETURN", target=1, tags=1, state=load_engine().abi["verdict::CONTAIN"])
+    done = run("release", str(sleeper), *place)
+    assert done.returncode == 4, done.stderr
+    assert "by the engine, for nobody had answered in time" in done.stdout
+    assert f"{sleeper}: released" in done.stdout
+    assert len(list((tmp_path / "alerts").iterdir())) == 1
+
+
+def test_an_alert_of_a_child(forking: subprocess.Popen[str], place: list[str]) -> None:
+    """The engine's side is a mock (`filling`)."""
+    command = [*COMMAND, "possess", str(forking.pid), "--taint", "inet", "--json", *place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert wait_for_line(process)["did"] == "possessed"
+        Filled.of(forking.pid, load_engine().abi).alert("RETURN", target=1, tags=1)
+        assert wait_for_line(process)["pid"] == forking.pid
+        child = int(order(forking, "(while :; do read x < /dev/zero; done) & echo $!"))
+        try:
+            # Its mailbox is a copy, with its parent's alert in it, which is not told again.
+            Filled.of(child, load_engine().abi).alert("JUMP", serial=2, target=2, tags=1)
+            fact = wait_for_line(process)
+            assert (fact["pid"], fact["kind"], fact["child_of"]) == (child, "jump", forking.pid)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 4
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--taint", "inet,tcp"], "'tcp' is no source of input: inet, unix, stdin or file:GLOB"),
+        (["--taint", "file"], "'file' is no source of input"),
+        (["--taint", "inet:x"], "'inet:x' is no source of input"),
+        (["--taint", "file:upload/*"], "begins with a slash"),
+        (["--taint", ",".join(f"file:/{n}" for n in range(17))], "17 patterns of files, of 16"),
+        (["--on-alert", "kill"], "belong to --taint SOURCES"),
+        (["--taint", "inet", "--mode", "shadow"], "leave --mode away"),
+        (["--taint", "inet", "--detach", "--on-alert", "release"], "leave --detach away"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_touches_nothing(words: list[str], says: str) -> None:
+    done = run("possess", "1", *words)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_what_the_engine_cannot_see_is_said(place: list[str]) -> None:
+    code = "import mmap, socket; one = socket.socket(); m = mmap.mmap(-1, 8192); print('ready', flush=True); input()"
+    if platform.machine() != "x86_64" or os.geteuid() != 0 or not (BUILT / "seal.image").exists():
+        pytest.skip("needs an x86-64 machine, root and the engine")
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        done = run("possess", str(process.pid), "--taint", "inet", "--for", "1ms", "--json", *place)
+        process.kill()
+    remarks = json.loads(done.stdout.splitlines()[0])["remarks"]
+    assert any("its 1 open socket brought before now" in remark for remark in remarks)
+    assert any("it shares memory with others" in remark for remark in remarks)
+
+
+def test_files_are_found_again_while_it_listens(sleeper: int, place: list[str], tmp_path: Path) -> None:
+    (tmp_path / "one.png").touch()
+    pattern = f"file:{tmp_path}/*.png"
+    with subprocess.Popen(
+        [*COMMAND, "possess", str(sleeper), "--taint", pattern, *place], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        mailbox = Filled.of(sleeper, load_engine().abi).mailbox
+        assert mailbox.one("file_count") == 1
+        new = tmp_path / "two.png"
+        new.touch()
+        wait_for(lambda: mailbox.one("file_count") == 2)
+        entry = mailbox.abi.records["File"]
+        raw = mailbox.memory.read(mailbox.address + mailbox.record["files"].offset, 2 * entry.size)
+        found = {entry.unpack(raw, "device", "inode", at=at) for at in (0, entry.size)}
+        assert (new.stat().st_dev, new.stat().st_ino) in found
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0

@@ -150,9 +150,10 @@ def command(victim: Victim) -> list[str]:
 def _built(compiler: str, source: str, flags: tuple[str, ...]) -> Path:
     line = [compiler, *COMMON, *(flag for flag in flags if not flag.startswith("-l"))]
     libraries = [flag for flag in flags if flag.startswith("-l")]
-    content = b"".join(path.read_bytes() for path in (*sorted(SOURCES.glob("*.h")), SOURCES / source))
+    path = SOURCES / source
+    content = b"".join(one.read_bytes() for one in (*sorted(path.parent.glob("*.h")), path))
     mark = hashlib.sha256(repr((line, libraries)).encode() + content).hexdigest()[:12]
-    program = BUILT / f"{source.partition('.')[0]}-{mark}"
+    program = BUILT / f"{Path(source).stem}-{mark}"
     if not program.exists():
         BUILT.mkdir(parents=True, exist_ok=True)
         fresh = program.with_suffix(".new")

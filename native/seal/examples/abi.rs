@@ -26,15 +26,21 @@ fn main() {
     let records = [
         record!(Context: regs rip rflags target resume spare exit tid state request mask altstack rseq_address rseq_bytes
             rseq_signature hold pending_signal pending_mask call_number moved cut service enter actions vectors_in_context xmm fragments
-            instructions cache_bytes dispatches flushes calls signals tagged_reads),
+            instructions cache_bytes dispatches flushes calls signals tagged_reads tracked tracking
+            mask_tags x87_tags tags vector_tags),
         record!(Mailbox: magic version mode pid awake low low_bytes heap heap_bytes shadow_offset parent trouble
             mapping_count snapshot_count confined park blind code_count heap_used frozen_ns possessed_at_ns note slots actions mappings 
-            code snapshots),
+            code snapshots sources on_alert patience_ms store_alerts file_count alerts_missed alert_count stream_count input files
+            formats format_count streams alerts),
         record!(SigAction: handler flags restorer mask),
         record!(AltStack: sp flags bytes),
         record!(Mapping: address bytes kind),
         record!(Code: low high protection shared),
         record!(Snapshot: tid status regs),
+        record!(Stream: serial received inode descriptor kind local peer),
+        record!(File: device inode),
+        record!(Format: address register),
+        record!(Alert: serial kind tid state verdict pc target place tags rflags at_ns regs register_tags),
     ];
     let constants = constants!(
         MAGIC,
@@ -48,6 +54,24 @@ fn main() {
         SLOT_STACK_TOP,
         mode::NONE,
         mode::SHADOW,
+        mode::TAINT,
+        source::INET,
+        source::UNIX,
+        source::STDIN,
+        source::FILE,
+        alert::RETURN,
+        alert::JUMP,
+        alert::CALL,
+        alert::CODE,
+        alert::EXECUTE,
+        alert::CALL_NUMBER,
+        alert::RIGHTS,
+        alert::FORMAT,
+        alert::STORE,
+        verdict::NONE,
+        verdict::OBSERVE,
+        verdict::CONTAIN,
+        verdict::KILL,
         state::FREE,
         state::PREPARED,
         state::RUNNING,
@@ -63,6 +87,13 @@ fn main() {
         mapping::SLOT,
         mapping::ARENA,
         mapping::SHADOW,
+        mapping::INPUT,
+        SHADOW_ASIDE,
+        LABELS,
+        INPUT_BYTES,
+        ALERTS_MAX,
+        FILES_MAX,
+        FORMATS_MAX,
         trouble::NONE,
         trouble::NO_MEMORY,
         trouble::THREADS,

@@ -14,13 +14,13 @@
 //!
 //!  Slot (2 MiB, aligned to its size, so that a stack pointer into it finds its context)
 //!   0x000000 Context     0x004000 engine stack      0x040000 signal stack
-//!   0x080000 return targets      0x100000 jump targets      0x180000 vector state      0x190000 constants
+//!   0x080000 return targets      0x100000 jump targets      0x180000 vector state      0x18e000 notes      0x190000 constants
 //! ```
 
 #![allow(missing_docs)] // a field's name and comment are its documentation
 
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SEALMBX1");
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 pub const THREADS_MAX: usize = 384;
 pub const MAPPINGS_MAX: usize = 4096;
@@ -38,13 +38,45 @@ pub const SLOT_RETURNS: u64 = 0x8_0000; // 65,536 host addresses, by the low 16 
 pub const SLOT_JUMPS: u64 = 0x10_0000; // likewise
 pub const SLOT_VECTORS: u64 = 0x18_0000;
 pub const SLOT_VECTORS_BYTES: u64 = 0x1_0000;
+pub const SLOT_NOTES: u64 = 0x18_e000; // of `effects`, for the call that is under way
+pub const NOTES: u64 = 1024;
 pub const SLOT_CONSTANTS: u64 = 0x19_0000;
 pub const SLOT_CONSTANTS_BYTES: u64 = SLOT_BYTES - SLOT_CONSTANTS;
 
 /// What the translator adds to the application's code.
 pub mod mode {
     pub const NONE: u32 = 0;
-    pub const SHADOW: u32 = 1;
+    pub const SHADOW: u32 = 1; // the tests of clean mode, for measuring: nothing ever gets a tag
+    pub const TAINT: u32 = 2; // what sources deliver gets tags, which are followed
+}
+
+/// `Mailbox::sources`: from which descriptors what is read gets a tag.
+pub mod source {
+    pub const INET: u32 = 1; // IPv4 and IPv6 sockets
+    pub const UNIX: u32 = 2; // Unix sockets, and pipes but for standard input
+    pub const STDIN: u32 = 4;
+    pub const FILE: u32 = 8; // those of `Mailbox::files`
+}
+
+/// `Alert::kind`: where what came in from outside took control, or was about to.
+pub mod alert {
+    pub const RETURN: u32 = 1; // the return address has a tag
+    pub const JUMP: u32 = 2; // the target of an indirect jump
+    pub const CALL: u32 = 3; // the target of an indirect call
+    pub const CODE: u32 = 4; // the instructions themselves
+    pub const EXECUTE: u32 = 5; // path or arguments of execve
+    pub const CALL_NUMBER: u32 = 6; // which system call it is
+    pub const RIGHTS: u32 = 7; // address, length or rights of mprotect and mmap, with PROT_EXEC
+    pub const FORMAT: u32 = 8; // a format string
+    pub const STORE: u32 = 9; // the address of a store, if that is asked for
+}
+
+/// `Alert::state` and `Alert::verdict`.
+pub mod verdict {
+    pub const NONE: u32 = 0;
+    pub const OBSERVE: u32 = 1; // go on as if nothing were
+    pub const CONTAIN: u32 = 2; // the thread ends where it is
+    pub const KILL: u32 = 3; // the process ends
 }
 
 /// `Context::state`: who may touch the slot, and where its thread is.
@@ -62,6 +94,13 @@ pub mod request {
     pub const PARK: u32 = 1;
 }
 
+/// `Context::once`: whether one instruction at `rip` is to be translated for one use.
+pub mod once {
+    pub const NO: u64 = 0;
+    pub const YES: u64 = 1; // it writes into code, or what it touches has no tag after all
+    pub const WITHOUT_TAGS: u64 = 2; // its tags have been seen to
+}
+
 /// `Snapshot::status`, the answer of `seal_recover`.
 pub mod recovered {
     pub const EXACT: u32 = 0; // `regs` are now the application's
@@ -76,7 +115,22 @@ pub mod mapping {
     pub const SLOT: u32 = 2;
     pub const ARENA: u32 = 3;
     pub const SHADOW: u32 = 4;
+    pub const INPUT: u32 = 5;
 }
+
+/// The tag of the byte at `address` lies at `Mailbox::shadow_offset` + this + `address` modulo 2 to the 32.
+pub const SHADOW_ASIDE: u64 = 0x44;
+
+/// Tags of an application byte are bits, one for each input stream that is followed at a time.
+pub const LABELS: usize = 8;
+/// How much of each stream's raw input is kept: its latest bytes, a ring.
+pub const INPUT_BYTES: u64 = 0x1_0000;
+pub const ALERTS_MAX: usize = 32;
+pub const FILES_MAX: usize = 64;
+pub const FORMATS_MAX: usize = 128;
+pub const VECTOR_BYTES: usize = 64;
+pub const VECTOR_REGISTERS: usize = 32;
+pub const ADDRESS_BYTES: usize = 28; // struct sockaddr_in6
 
 /// General registers in the order in which instructions number them: rax rcx rdx rbx rsp rbp rsi rdi r8 … r15.
 pub type Registers = [u64; 16];
@@ -155,7 +209,7 @@ pub struct Context {
     pub has_suspended_mask: u32,
     pub vectors_in_context: u32, // 1: `xmm` holds the application's, the registers do not
     pub issued: u64,             // number of the last system call that translated code has made
-    pub once: u64,               // 1: translate one instruction at `rip` for one use: it writes into code
+    pub once: u64,               // `once`
     pub leave_at: u64,           // 0, or where the thread goes on natively by itself as soon as the application gets there
     pub xmm: Vectors,
     // Counters, for people.
@@ -166,7 +220,16 @@ pub struct Context {
     pub flushes: u64,
     pub calls: u64, // system calls that the engine looked at
     pub signals: u64,
-    pub tagged_reads: u64, // in shadow mode: tests that found a tag
+    pub tagged_reads: u64,  // tests of clean mode that found a tag
+    pub followed_left: u64, // jumps backwards until the engine sees whether tags are left
+    pub tracked: u64,       // instructions whose tags the engine has seen to
+    // A tag for each byte of each register, the least significant first. All are 0 in clean mode.
+    pub tracking: u32, // 1: some may not be 0; the thread runs the fragments that follow tags
+    pub pad: u32,
+    pub mask_tags: [u64; 8], // of k0 to k7
+    pub x87_tags: [u8; 8],   // one for each register of the x87 unit, as MMX counts them, whatever stands on top
+    pub tags: Registers,
+    pub vector_tags: [[u8; VECTOR_BYTES]; VECTOR_REGISTERS],
 }
 
 /// Part of the process that the engine has mapped, and that a release unmaps.
@@ -196,6 +259,55 @@ pub struct Snapshot {
     pub tid: u32,
     pub status: u32,
     pub regs: [u64; 27],
+}
+
+/// A function that takes a format string, and the register that says where that is.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Format {
+    pub address: u64,
+    pub register: u32,
+    pub pad: u32,
+}
+
+/// One stream of input, whose tag is the bit of its place in `Mailbox::streams`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Stream {
+    pub serial: u64,   // counts the streams; 0: none has had this label yet
+    pub received: u64, // bytes since the stream was first read while possessed; the last INPUT_BYTES of them are kept
+    pub inode: u64,    // of the socket or file
+    pub descriptor: u32,
+    pub kind: u32, // `source`
+    pub local: [u8; ADDRESS_BYTES],
+    pub peer: [u8; ADDRESS_BYTES],
+}
+
+/// A file that is a source.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct File {
+    pub device: u64,
+    pub inode: u64,
+}
+
+/// A thread that stands before what its input would have it do, until the controller has answered.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Alert {
+    pub serial: u64, // counts the alerts; 0: none yet. Written last
+    pub kind: u32,   // `alert`
+    pub tid: u32,
+    pub state: u32,   // `verdict::NONE` while the thread waits; then what it has heeded
+    pub verdict: u32, // by the controller
+    pub pc: u64,      // the instruction
+    pub target: u64,  // where it would go on, or the value that has the tag
+    pub place: u64,   // where in memory that value lies; 0: in registers alone
+    pub tags: u64,    // of that value's bytes
+    pub rflags: u64,
+    pub at_ns: u64, // CLOCK_REALTIME
+    pub regs: Registers,
+    pub register_tags: Registers,
 }
 
 /// Of the whole process: what the controller writes for the engine and the engine for the controller.
@@ -228,6 +340,21 @@ pub struct Mailbox {
     pub mappings: [Mapping; MAPPINGS_MAX],
     pub code: [Code; CODE_MAX],
     pub snapshots: [Snapshot; THREADS_MAX],
+    // In taint mode.
+    pub sources: u32,       // by the controller: `source`, or-ed
+    pub on_alert: u32,      // by the controller: the verdict where it has not answered within `patience_ms`
+    pub patience_ms: u32,   // by the controller
+    pub store_alerts: u32,  // by the controller: 1: a tainted address of a store is an alert
+    pub file_count: u32,    // by the controller
+    pub format_count: u32,  // by the controller
+    pub alerts_missed: u32, // those that found all places taken by alerts without an answer
+    pub alert_count: u64,   // serial of the latest
+    pub stream_count: u64,  // likewise
+    pub input: u64,         // where the raw input is kept: LABELS times INPUT_BYTES
+    pub files: [File; FILES_MAX],
+    pub formats: [Format; FORMATS_MAX],
+    pub streams: [Stream; LABELS],
+    pub alerts: [Alert; ALERTS_MAX],
 }
 
 /// `Mailbox::trouble`.

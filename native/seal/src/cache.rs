@@ -19,6 +19,7 @@ use crate::index::Index;
 use crate::sys;
 use crate::tables::{self, Table};
 use crate::transfer::Through;
+use crate::translate::Work;
 use crate::{entry, pages};
 
 /// How large an arena is to be; less where there is no room for more.
@@ -58,6 +59,7 @@ pub mod kind {
     pub const SCRATCH: u32 = 1 << 6; // the register in bits 8 to 11 is in `Context::spare`
     pub const FLAGS: u32 = 1 << 7; // the flags are in `Context::rflags`
     pub const SCRATCH_SHIFT: u32 = 8;
+    pub const LANDED: u32 = 1 << 12; // with TARGET or RETURNED: `pc` is not that of the branch
     pub const CALLED: u32 = 1 << 13; // behind a system call: rcx is what the kernel would have left there
 }
 
@@ -90,6 +92,10 @@ pub enum ExitKind {
     Shadow,     // the tags for the instruction at `target` are the engine's to see to; on at `field`
     Segment,    // before `target` fs has got another base, and translated code knows the old one
     Special,    // the instruction at `target` needs the engine
+    Branch,     // in tracking mode, the branch at `target` is to go where `Context::target` says
+    Follow,     // likewise: the tags for the instruction at `target` are the engine's to see to; on at `field`
+    Format,     // at `target` a function begins that takes a format string; on at `field`
+    Often,      // in tracking mode: on at `target`, if tags are still to be followed
     Fpu,        // the instruction at `target` stores where the x87 unit has last been; on at `field`
     FpuWide,    // the same, in the 64-bit form
     Table(u16), // a jump by a table at `target`, through an entry that leads nowhere yet
@@ -150,6 +156,7 @@ pub struct Thread {
     pub fragments: Vec<Fragment>,
     pub exits: Vec<Exit>,
     pub index: Index,
+    followed: Index,              // of fragments that follow tags
     landings: Vec<(HostPc, u32)>, // of returns: where, and in which fragment
     landing_of: Index,            // by the address that the call returns to
     pub tables: Vec<Table>,       // that jumps choose from
@@ -175,6 +182,7 @@ impl Thread {
             fragments: Vec::new(),
             exits: Vec::new(),
             index: Index::new(),
+            followed: Index::new(),
             landings: Vec::new(),
             landing_of: Index::new(),
             tables: Vec::new(),
@@ -418,8 +426,14 @@ impl Thread {
         Some(host)
     }
 
-    pub fn lookup(&self, pc: GuestPc) -> Option<u32> {
-        self.index.get(pc).filter(|&id| !self.fragments[id as usize].dead)
+    /// Where fragments that do this about tags are found.
+    pub fn index_of(&mut self, work: Work) -> &mut Index {
+        if work == Work::Follow { &mut self.followed } else { &mut self.index }
+    }
+
+    pub fn lookup(&self, pc: GuestPc, work: Work) -> Option<u32> {
+        let index = if work == Work::Follow { &self.followed } else { &self.index };
+        index.get(pc).filter(|&id| !self.fragments[id as usize].dead)
     }
 
     pub fn arena_of(&self, host: HostPc) -> Option<&Arena> {
@@ -452,6 +466,7 @@ impl Thread {
         self.fragments.clear();
         self.exits.clear();
         self.index.clear();
+        self.followed.clear();
         self.landings.clear();
         self.landing_of.clear();
         self.tables.clear();

@@ -2,9 +2,9 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use crate::abi::{AltStack, Context, R8, R10, RAX, RCX, RDI, RDX, RSI, SigAction, state};
+use crate::abi::{AltStack, Context, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, SigAction, alert, mode, state};
 use crate::cache::Thread;
-use crate::{dispositions, entry, frames, pages, pieces, start, sys, threads};
+use crate::{dispositions, effects, entry, frames, pages, pieces, shadow, sinks, start, sys, threads};
 
 const NUMBERS: usize = 0x1_0000;
 static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
@@ -57,7 +57,10 @@ const CALLS: &[(u64, Way, usize)] = &[
 ];
 
 /// Enter which calls the translated code hands to the engine.
-pub fn fill_wanted_table(_mode: u32) {
+pub fn fill_wanted_table(mode: u32) {
+    if mode == mode::TAINT {
+        WANTED.iter().for_each(|wanted| wanted.store(1, Ordering::Relaxed));
+    }
     for number in CALLS.iter().map(|row| row.0).chain(pieces::numbers()) {
         WANTED[number as usize].store(1, Ordering::Relaxed);
     }
@@ -72,22 +75,32 @@ pub fn wanted_table() -> u64 {
 /// unless the application goes on elsewhere.
 pub fn make(context: &mut Context) {
     context.calls += 1;
+    if shadow::is_followed() {
+        sinks::call(context);
+        for register in [RAX, RCX, R11] {
+            context.tags[register] = 0; // what the kernel leaves there
+        }
+    }
     let number = context.regs[RAX] & 0xffff_ffff;
     let at = context.rip;
     context.rip = at + 2;
     context.regs[RCX] = context.rip;
-    context.regs[crate::abi::R11] = context.rflags;
+    context.regs[R11] = context.rflags;
     let row = CALLS.iter().find(|row| row.0 == number);
     match row.map(|row| row.1) {
         Some(Way::Memory) => memory(context, number),
-        Some(Way::Actions) => context.regs[RAX] = actions(context) as u64,
-        Some(Way::Mask) => context.regs[RAX] = mask(context) as u64,
+        Some(Way::Actions) => instead(context, actions),
+        Some(Way::Mask) => instead(context, mask),
         Some(Way::Return) => frames::sigreturn(context),
-        Some(Way::AltStack) => context.regs[RAX] = altstack(context) as u64,
-        Some(Way::Multiply) => threads::multiply(context),
+        Some(Way::AltStack) => instead(context, altstack),
+        Some(Way::Multiply) => {
+            let registers = context.regs;
+            threads::multiply(context);
+            effects::after(context, &registers, context.regs[RAX] as i64);
+        }
         Some(Way::Execute) => execute(context),
         Some(Way::Exit) => exit(context),
-        Some(Way::Rseq) => context.regs[RAX] = rseq(context) as u64,
+        Some(Way::Rseq) => instead(context, rseq),
         Some(Way::Suspend) => suspend(context, row.map_or(0, |row| row.2)),
         Some(Way::Segment) => segment(context),
         Some(Way::Filter) => filter(context, number),
@@ -103,6 +116,7 @@ pub fn again(context: &mut Context) {
 
 fn plain(context: &mut Context) {
     let number = context.regs[RAX];
+    effects::before(context);
     let answer = entry::issue(context);
     if answer == entry::NOT_ISSUED {
         // A signal came first: as if it had come before the call.
@@ -110,6 +124,16 @@ fn plain(context: &mut Context) {
         context.rip -= 2;
         return;
     }
+    effects::after(context, &context.regs, answer);
+    context.regs[RAX] = answer as u64;
+}
+
+// Let the engine do what the kernel would.
+fn instead(context: &mut Context, work: fn(&mut Context) -> i64) {
+    let registers = context.regs;
+    effects::before(context);
+    let answer = work(context);
+    effects::after(context, &registers, answer);
     context.regs[RAX] = answer as u64;
 }
 
@@ -177,6 +201,7 @@ fn actions(context: &mut Context) -> i64 {
         None
     } else {
         let Some(action) = sys::read_guest_record::<SigAction>(new) else { return sys::EFAULT };
+        sinks::handler(context, alert::CALL, new, action.handler);
         Some(action)
     };
     let before = dispositions::action(context, signal as u32);
@@ -234,7 +259,8 @@ fn execute(context: &mut Context) {
     dispositions::set_kernel_mask(context);
 }
 
-fn exit(context: &mut Context) {
+/// End the thread by the call that the registers describe.
+pub fn exit(context: &mut Context) -> ! {
     let (number, status) = (context.regs[RAX], context.regs[RDI]);
     dispositions::block_all();
     context.tid = 0;
@@ -273,8 +299,7 @@ fn segment(context: &mut Context) {
     let shadowed = sys::mailbox().shadow_offset != 0;
     match context.regs[RDI] {
         GET_GS if shadowed => {
-            let written = sys::write_guest_u64(context.regs[RSI], 0);
-            context.regs[RAX] = if written { 0 } else { sys::EFAULT as u64 };
+            instead(context, |context| if sys::write_guest_u64(context.regs[RSI], 0) { 0 } else { sys::EFAULT });
         }
         SET_GS if shadowed => context.regs[RAX] = if context.regs[RSI] == 0 { 0 } else { EPERM as u64 },
         _ => {
@@ -307,7 +332,10 @@ pub fn vsyscall(context: &mut Context) -> bool {
     };
     let arguments = [context.regs[RDI], context.regs[RSI], context.regs[RDX], 0, 0, 0];
     let Some(back) = sys::read_guest_u64(context.regs[crate::abi::RSP]) else { return false };
-    context.regs[RAX] = sys::call(number, arguments) as u64;
+    context.regs[RAX] = number;
+    let answer = sys::call(number, arguments);
+    effects::after(context, &context.regs, answer);
+    context.regs[RAX] = answer as u64;
     context.regs[crate::abi::RSP] += 8;
     context.rip = back;
     true

@@ -2,12 +2,12 @@
 
 use iced_x86::InstructionInfoFactory;
 
-use crate::abi::{self, Context, RSP, mode, request, state, trouble};
+use crate::abi::{self, Context, RSP, mode, once, request, state, trouble};
 use crate::cache::{self, ExitKind, Full, Thread};
 use crate::emit::{GuestPc, HostPc};
 use crate::transfer::{self, Through};
-use crate::translate::{self, Refusal, Wish};
-use crate::{calls, dispositions, entry, frames, pages, recover, shadow, signals, start, sys};
+use crate::translate::{self, Refusal, Wish, Work};
+use crate::{calls, dispositions, entry, flow, frames, pages, recover, shadow, signals, sinks, start, sys, track};
 
 /// How the next address was come by, which decides what is linked.
 #[derive(Clone, Copy)]
@@ -73,18 +73,39 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     By::Table { table: number, entry: entry as u8 }
                 }
                 ExitKind::Tagged => {
-                    if follow(context) {
-                        context.tagged_reads += 1;
+                    if !is_touched(context) {
+                        context.once = 1; // without tests
                     }
-                    context.once = 1; // without tests
                     By::Engine
                 }
                 ExitKind::Shadow => {
-                    if follow(context) {
-                        context.tagged_reads += 1;
+                    if !is_touched(context) {
+                        context.resume = field.0;
+                        return;
                     }
+                    By::Engine
+                }
+                ExitKind::Follow => {
+                    follow(context);
                     context.resume = field.0;
                     return;
+                }
+                ExitKind::Format => {
+                    sinks::format(context);
+                    context.resume = field.0;
+                    return;
+                }
+                ExitKind::Often => {
+                    track::see_whether_to_go_on(context);
+                    By::Engine
+                }
+                ExitKind::Branch => {
+                    if sinks::branch(context) {
+                        track::see_whether_to_go_on(context);
+                    } else {
+                        context.once = once::WITHOUT_TAGS;
+                    }
+                    By::Engine
                 }
                 ExitKind::Segment => {
                     service.with(|thread| {
@@ -103,11 +124,40 @@ pub extern "C" fn from_exit(context: &mut Context) {
     go_on(context, by);
 }
 
-// See to the tags for the instruction that comes next.
-fn follow(context: &Context) -> bool {
+// In clean mode: whether the instruction that comes next touches what has a tag. If so tags are followed from there on; where tags are
+// only tested for, those of what it writes are cleared.
+fn is_touched(context: &mut Context) -> bool {
     let Some(instruction) = translate::decode_one(context.rip) else { return false };
     let mut info = InstructionInfoFactory::new();
-    shadow::follow(context, &instruction, info.info(&instruction).used_memory())
+    let used = info.info(&instruction).used_memory();
+    let follows = shadow::is_followed();
+    let is_touched = shadow::is_touched(context, &instruction, used, follows);
+    context.tagged_reads += u64::from(is_touched);
+    if follows && is_touched {
+        track::begin(context);
+    } else if !follows {
+        shadow::clear_written(context, &instruction, used);
+    }
+    follows && is_touched
+}
+
+// In tracking mode: see to the tags for the instruction that comes next.
+fn follow(context: &mut Context) {
+    let Some(instruction) = translate::decode_one(context.rip) else { return };
+    let mut info = InstructionInfoFactory::new();
+    let info = info.info(&instruction);
+    sinks::store(context, info.used_memory());
+    flow::follow(&instruction, info, context);
+    context.tracked += 1;
+}
+
+// What is done about tags from here on.
+fn work(context: &Context) -> Work {
+    match sys::mailbox().mode {
+        mode::NONE => Work::Nothing,
+        mode::TAINT if context.tracking != 0 => Work::Follow,
+        _ => Work::Test,
+    }
 }
 
 /// Called when the Context says where to go on and nothing else is known.
@@ -116,6 +166,12 @@ pub extern "C" fn again(context: &mut Context) {
 }
 
 fn go_on(context: &mut Context, mut by: By) {
+    if matches!(by, By::Jump | By::Return) && recover::is_no_address(context.rip) {
+        let branch = HostPc(context.branch);
+        let pc = sys::service(context).and_then(|service| service.peek(|thread| recover::branch_at(thread, context, branch)));
+        signals::cannot_branch(context, pc);
+        by = By::Engine;
+    }
     loop {
         if context.pending_signal != 0 {
             frames::deliver_pending(context);
@@ -158,11 +214,12 @@ fn go_on(context: &mut Context, mut by: By) {
                 service.with(Thread::flush);
                 by = By::Engine;
             }
+            Err(Refusal::Tagged) => {
+                sinks::code(context);
+                by = By::Engine;
+            }
             Err(refusal) => {
-                if matches!(by, By::Jump | By::Return) && signals::is_no_address(context.rip) {
-                    let branch = service.peek(|thread| recover::branch_at(thread, context, HostPc(context.branch)));
-                    signals::cannot_branch(context, branch);
-                } else if !calls::vsyscall(context) {
+                if !calls::vsyscall(context) {
                     signals::cannot_execute(context, refusal);
                 }
                 by = By::Engine;
@@ -180,21 +237,26 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
         By::Table { table, entry } => Some(Through::Table { table, entry }),
         By::Exit(_) | By::Engine => None,
     };
-    let once = core::mem::replace(&mut context.once, 0) != 0;
-    if !once
+    let wanted_once = core::mem::replace(&mut context.once, 0);
+    let is_once = wanted_once != once::NO;
+    if !is_once
+        && context.tracking == 0
         && matches!(by, By::Return)
         && let Some(host) = thread.renew_landing(pc)
     {
         return Ok(host.0);
     }
-    let found = if once { None } else { thread.lookup(pc).filter(|&fragment| thread.is_current(fragment)) };
+    let work = work(context);
+    let found = if is_once { None } else { thread.lookup(pc, work).filter(|&fragment| thread.is_current(fragment)) };
     let fragment = match found {
         Some(fragment) => fragment,
         None => {
-            let stale = thread.index.get(pc).filter(|_| !once);
-            let through = through.filter(|_| !once);
-            let wish = Wish { pc, through, shadow: !once && sys::mailbox().mode == mode::SHADOW, once };
-            let made = translate::translate(thread, wish).inspect_err(|_| context.once = u64::from(once))?;
+            let stale = thread.index_of(work).get(pc).filter(|_| !is_once);
+            let through = through.filter(|_| !is_once);
+            // What is made once and in clean mode has been tested already.
+            let without = wanted_once == once::WITHOUT_TAGS || is_once && work == Work::Test;
+            let wish = Wish { pc, through, work: if without { Work::Nothing } else { work }, once: is_once };
+            let made = translate::translate(thread, wish).inspect_err(|_| context.once = wanted_once)?;
             if let Some(dead) = stale {
                 thread.unlink(dead);
             }

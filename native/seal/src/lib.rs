@@ -12,8 +12,12 @@
 //! | `translate`, `plan`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `tables` | jumps by tables that nobody writes |
+//! | `track`, `flow`, `tags` | what an instruction does to tags: in translated code, and in general; where tags are |
+//! | `sinks`, `alerts` | where tags must not come to, and what happens when they do |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
+//! | `effects`, `written`, `extent` | what system calls do to tags: what they write, where memory comes and goes |
+//! | `sources`, `descriptors` | what comes in from outside: by which label, and as it was; what a descriptor leads to |
 //! | `signals`, `frames`, `dispositions` | a signal comes, its frame, what the application wants of it |
 //! | `pages` | code that changes |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
@@ -25,12 +29,17 @@
 extern crate alloc;
 
 pub mod abi;
+pub mod alerts;
 pub mod cache;
 pub mod calls;
+pub mod descriptors;
 pub mod dispatch;
 pub mod dispositions;
+pub mod effects;
 pub mod emit;
 pub mod entry;
+pub mod extent;
+pub mod flow;
 pub mod frames;
 pub mod heap;
 pub mod index;
@@ -41,9 +50,14 @@ pub mod plan;
 pub mod recover;
 pub mod shadow;
 pub mod signals;
+pub mod sinks;
+pub mod sources;
 pub mod start;
 pub mod sys;
 pub mod tables;
+pub mod tags;
 pub mod threads;
+pub mod track;
 pub mod transfer;
 pub mod translate;
+pub mod written;

@@ -29,8 +29,8 @@ use crate::abi::{Context, RCX};
 use crate::cache::{ExitKind, Fragment, Full, Thread, kind};
 use crate::emit::{Code, GuestPc, HostPc, Operand};
 use crate::transfer::{Through, is_near_return};
-use crate::translate::{Step, Wish, is_far, number};
-use crate::{pages, shadow};
+use crate::translate::{Step, Wish, Work, is_far, number};
+use crate::{pages, shadow, sinks, track};
 
 /// Where the application's rcx is. Translated code uses rcx as its scratch register, and restores it when the application needs it:
 /// most returns, landings and tests follow one another without that.
@@ -46,7 +46,7 @@ pub struct Lower<'a> {
     pub thread: &'a mut Thread,
     pub arena: usize,
     pub code: Code,
-    pub shadow: bool,
+    pub work: Work,
     pub watched: bool,
     pub rcx: Rcx,
     pub slip: Option<u64>,              // host less application address of the verbatim run that is open
@@ -64,7 +64,7 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         watched: thread.scratch.watched,
         thread,
         arena,
-        shadow: wish.shadow,
+        work: wish.work,
         rcx: Rcx::Live,
         slip: None,
         landed: Vec::new(),
@@ -85,6 +85,9 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         lower.save_rcx(wish.pc);
         lower.code.land(same);
         lower.rcx = Rcx::Saved;
+    }
+    if wish.work != Work::Nothing && shadow::is_followed() && sinks::takes_format(wish.pc.0) {
+        lower.by_way_of_engine(ExitKind::Format, wish.pc);
     }
     let (mut low, mut high) = (wish.pc.0, wish.pc.0);
     let mut open = true;
@@ -125,7 +128,7 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         thread.note_landing(through, wish.pc, begin, id);
     }
     if !wish.once {
-        thread.index.set(wish.pc, id);
+        thread.index_of(wish.work).set(wish.pc, id);
     }
     if !wish.once {
         pages::translated(low, high);
@@ -207,7 +210,7 @@ impl Lower<'_> {
         let instruction = &step.instruction;
         let pc = GuestPc(instruction.ip());
         let next = GuestPc(instruction.next_ip());
-        if is_far(instruction.code()) || (self.shadow && shadow::needs_engine(instruction)) {
+        if is_far(instruction.code()) || (self.work != Work::Nothing && shadow::needs_engine(instruction)) {
             self.leave(ExitKind::Special, pc);
             return false;
         }
@@ -216,22 +219,37 @@ impl Lower<'_> {
             self.leave(ExitKind::Segment, next);
             return false;
         }
-        if self.shadow {
-            shadow::before(self, step);
+        match self.work {
+            Work::Nothing => {}
+            Work::Test => shadow::before(self, step),
+            Work::Follow => track::before(self, step),
         }
         if let Some(kind) = stores_fpu_pointer(instruction.mnemonic()) {
             self.by_way_of_engine(kind, pc); // to put an application address where the unit remembers its last instruction
         }
         match instruction.flow_control() {
             FlowControl::Next | FlowControl::Exception | FlowControl::Interrupt => self.lend_and_copy(step),
-            FlowControl::ConditionalBranch => self.conditional(step),
+            FlowControl::ConditionalBranch => {
+                if self.work == Work::Follow {
+                    track::before_jump(self, pc, GuestPc(instruction.near_branch_target()));
+                }
+                self.conditional(step);
+            }
             FlowControl::UnconditionalBranch | FlowControl::IndirectBranch if step.target != 0 => {
                 if !step.followed {
+                    if self.work == Work::Follow {
+                        track::before_jump(self, pc, GuestPc(step.target));
+                    }
                     self.jump_to(GuestPc(step.target));
                 }
                 return step.followed;
             }
             FlowControl::UnconditionalBranch => self.plain(step), // virtual machine entries of other kinds: a fault here as natively
+            FlowControl::IndirectBranch | FlowControl::IndirectCall if self.work == Work::Follow => {
+                self.load_target(instruction, pc);
+                self.leave(ExitKind::Branch, pc);
+                return false;
+            }
             FlowControl::IndirectBranch => {
                 self.load_target(instruction, pc);
                 self.through_jumps(0, pc);

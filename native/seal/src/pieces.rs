@@ -4,7 +4,7 @@
 //! and the answer is of the whole. The Context has what is moved already (`moved`), and that such a call is under way (`in_pieces`).
 
 use crate::abi::{self, Context, R10, RAX, RCX, RDI, RDX, RSI, request};
-use crate::{entry, pages, sys};
+use crate::{effects, entry, pages, sys};
 
 const MSG_PEEK: u64 = 2;
 const MSG_WAITALL: u64 = 0x100;
@@ -76,7 +76,9 @@ pub fn make(context: &mut Context) {
         if context.moved != 0 && !load.is_some_and(|load| advance(context, load)) {
             return end(context, 0);
         }
+        effects::before(context);
         let answer = entry::issue(context);
+        effects::after(context, &context.regs, answer);
         restore(context);
         if answer > 0 && core::mem::replace(&mut context.cut, 0) != 0 {
             context.moved += answer as u64;
@@ -110,6 +112,11 @@ fn whole(context: &mut Context, answer: i64) -> u64 {
         _ if moved != 0 => moved,
         _ => answer as u64,
     }
+}
+
+/// Whether the kernel has refused to write where the application may, perhaps because of us. Such a call has not been made yet.
+pub fn is_refused(context: &Context, answer: i64) -> bool {
+    answer == sys::EFAULT && context.call_number != 0 && context.moved == 0 && pages::any_protected()
 }
 
 /// A signal has come in the middle of such a call. `answer`: the call's, if it has any. Says whether the call is over.

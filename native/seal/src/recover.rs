@@ -1,9 +1,12 @@
 //! From where a thread stands in translated code to where the application is: exactly, at every host instruction.
 
+use iced_x86::FlowControl;
+
 use crate::abi::{self, Context, RAX, RCX, RDX, RSP, recovered, user_regs};
 use crate::cache::{Arena, ENTER_BYTES, ExitKind, STUB_BYTES, Thread, kind};
 use crate::emit::{GuestPc, HostPc};
 use crate::tables::Table;
+use crate::translate::decode_one;
 use crate::{entry, pages, pieces, start, sys, threads};
 
 const CALL_BYTES: u64 = 2; // of a `syscall` instruction
@@ -75,7 +78,30 @@ pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflag
     if kind & kind::RETURNED != 0 {
         context.rip = sys::read_guest_u64(context.regs[RSP].wrapping_sub(8)).unwrap_or(0);
     }
+    if kind & (kind::TARGET | kind::RETURNED) != 0 && is_no_address(context.rip) {
+        if kind & kind::LANDED != 0 {
+            return false; // the engine is about to see that
+        }
+        undo_branch(context, pc);
+    }
     true
+}
+
+/// Whether no processor could go on at `pc`: the fault is that of the branch that leads there.
+pub fn is_no_address(pc: u64) -> bool {
+    !matches!((pc as i64) >> 47, 0 | -1)
+}
+
+/// Let the branch at `pc`, which has had its effects on the stack, not have happened.
+pub fn undo_branch(context: &mut Context, pc: GuestPc) {
+    context.rip = pc.0;
+    let Some(instruction) = decode_one(pc.0) else { return };
+    match instruction.flow_control() {
+        FlowControl::IndirectCall => context.regs[RSP] += 8,
+        FlowControl::Return if instruction.op_count() == 0 => context.regs[RSP] -= 8,
+        FlowControl::Return => context.regs[RSP] -= 8 + u64::from(instruction.immediate16()),
+        _ => {}
+    }
 }
 
 const X87: u64 = 1;
@@ -163,7 +189,11 @@ fn snapshot_of(context: &mut Context, regs: &mut [u64; 27]) -> u32 {
     }
     if host == entry::issue_after() && context.pending_signal == 0 {
         // In a system call that the engine issues for the application: the Context has everything but the answer.
-        context.regs[abi::RAX] = regs[user_regs::RAX];
+        if pieces::is_refused(context, answer) {
+            context.rip -= CALL_BYTES;
+        } else {
+            context.regs[abi::RAX] = regs[user_regs::RAX];
+        }
         context.vectors_in_context = 1;
         write_back(context, regs);
         return recovered::EXACT;

@@ -23,7 +23,7 @@
 
 use iced_x86::{Instruction, Mnemonic, OpAccess, OpKind, Register, UsedMemory};
 
-use crate::abi::{Context, RAX, RCX, RDI, RSI, mapping};
+use crate::abi::{Context, RAX, RCX, RDI, RSI, mapping, mode};
 use crate::cache::ExitKind;
 use crate::emit::{GuestPc, HostPc, JRCXZ, Operand};
 use crate::lower::Lower;
@@ -38,26 +38,20 @@ const SKEW: u64 = 0x680;
 /// By how much the displacement of a tag differs from the application's; `gs.base` makes up for it. A Zen 5 takes a load under rsp for one of
 /// what was last stored under rsp with the same bits 2 to 9 of the displacement, whatever the segment, and then begins anew (sqlite: 4.0
 /// times with 0, 2.2 with this). Small, so that most displacements stay a byte; not a multiple of 8, so that it leads between 8-byte slots.
-const ASIDE: u64 = 0x44;
+const ASIDE: u64 = crate::abi::SHADOW_ASIDE;
 /// The largest operand that code tests by itself.
 const OPERAND_BYTES_MAX: usize = 64;
 
 /// Map the window; answer the base of `gs` that goes with it.
 pub fn map() -> Option<u64> {
-    const FLAGS: u64 = 0x4022; // private, anonymous, no reserve
-    const PROTECTION: u64 = 3;
     const MADV_NOHUGEPAGE: u64 = 15;
     const MADV_DONTDUMP: u64 = 16;
     const MADVISE: u64 = 28;
     let bytes = WINDOW_BYTES + pages::PAGE; // an operand at the window's end goes on behind it
-    let begin = sys::call(sys::MMAP, [0, bytes, PROTECTION, FLAGS, u64::MAX, 0]);
-    if begin < 0 {
-        return None;
-    }
-    sys::call3(MADVISE, begin as u64, bytes, MADV_NOHUGEPAGE);
-    sys::call3(MADVISE, begin as u64, bytes, MADV_DONTDUMP); // nobody's memory, and slow to go through
-    pages::remember(begin as u64, bytes, mapping::SHADOW);
-    Some(begin as u64 + SKEW - ASIDE)
+    let begin = pages::map_apart(bytes, mapping::SHADOW)?;
+    sys::call3(MADVISE, begin, bytes, MADV_NOHUGEPAGE);
+    sys::call3(MADVISE, begin, bytes, MADV_DONTDUMP); // nobody's memory, and slow to go through
+    Some(begin + SKEW - ASIDE)
 }
 
 /// Let `gs:` lead to the tags in this thread.
@@ -78,6 +72,11 @@ fn window() -> u64 {
     sys::mailbox().shadow_offset + ASIDE
 }
 
+/// Whether tags are made and followed, and not only tested for.
+pub fn is_followed() -> bool {
+    sys::has_mailbox() && sys::mailbox().mode == mode::TAINT
+}
+
 pub fn is_there() -> bool {
     sys::has_mailbox() && sys::mailbox().shadow_offset != 0
 }
@@ -90,7 +89,7 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) {
         let (_, stub) = lower.thread.exit(lower.arena, ExitKind::Tagged, pc);
         for at in tests {
             let test = lower.thread.scratch.tests[at];
-            write_test(lower, &test, step.live != 0, stub, pc);
+            test_memory(lower, &test, step.live != 0, stub, pc);
         }
         lower.record(0, pc);
     }
@@ -99,26 +98,35 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) {
     }
 }
 
-fn write_test(lower: &mut Lower<'_>, test: &Test, flags_live: bool, stub: HostPc, pc: GuestPc) {
+/// Where the tag of an application operand lies, which is below 2 to the 32.
+pub fn tag_of(base: Option<u8>, index: Option<u8>, scale: u8, displacement: i32) -> Operand {
     const GS: u8 = 0x65;
-    let Test { base, index, scale, displacement, bytes, fs } = *test;
     let displacement = displacement.wrapping_add(ASIDE as i32);
-    if [base, index].contains(&Some(RCX as u8)) {
+    Operand { base, index, scale, displacement, address32: true, segment: Some(GS) }
+}
+
+fn test_memory(lower: &mut Lower<'_>, test: &Test, flags_live: bool, stub: HostPc, pc: GuestPc) {
+    let mut tag = tag_of(test.base, test.index, test.scale, test.displacement);
+    if [test.base, test.index].contains(&Some(RCX as u8)) {
         lower.restore_rcx(pc);
     }
-    let mut tag = Operand { base, index, scale, displacement, address32: true, segment: Some(GS) };
-    if fs {
+    if test.fs {
         const RDFSBASE_RCX: &[u8] = &[0xf3, 0x48, 0x0f, 0xae, 0xc1];
         lower.use_rcx(pc);
         lower.code.bytes(RDFSBASE_RCX);
         tag.base = Some(RCX as u8);
     }
+    test_tag(lower, &tag, test.bytes, flags_live, stub, pc);
+}
+
+/// Go to `stub` if one of these 1, 2, 4 or 8 tags is set. The operand may name rcx as it is then.
+pub fn test_tag(lower: &mut Lower<'_>, tag: &Operand, bytes: u32, flags_live: bool, stub: HostPc, pc: GuestPc) {
     if !flags_live {
         lower.record(0, pc);
         if bytes == 2 {
             lower.code.byte(0x66);
         }
-        lower.code.op_reg_mem(bytes == 8, &[if bytes == 1 { 0x80 } else { 0x83 }], 7, &tag); // cmp tag, 0
+        lower.code.op_reg_mem(bytes == 8, &[if bytes == 1 { 0x80 } else { 0x83 }], 7, tag); // cmp tag, 0
         lower.code.byte(0);
         let to = lower.stub_as_rcx_is(stub);
         lower.code.branch(&[0x0f, 0x85], to);
@@ -127,9 +135,9 @@ fn write_test(lower: &mut Lower<'_>, test: &Test, flags_live: bool, stub: HostPc
     lower.save_rcx(pc);
     lower.record(0, pc);
     match bytes {
-        1 => lower.code.op_reg_mem(false, &[0x0f, 0xb6], RCX as u8, &tag),
-        2 => lower.code.op_reg_mem(false, &[0x0f, 0xb7], RCX as u8, &tag),
-        _ => lower.code.op_reg_mem(bytes == 8, &[0x8b], RCX as u8, &tag),
+        1 => lower.code.op_reg_mem(false, &[0x0f, 0xb6], RCX as u8, tag),
+        2 => lower.code.op_reg_mem(false, &[0x0f, 0xb7], RCX as u8, tag),
+        _ => lower.code.op_reg_mem(bytes == 8, &[0x8b], RCX as u8, tag),
     }
     lower.use_rcx(pc);
     let clean = lower.code.short(JRCXZ);
@@ -162,10 +170,13 @@ fn is_line(instruction: &Instruction) -> bool {
     instruction.mnemonic() == Mnemonic::Clzero
 }
 
-// How far from its operand the word of that bit lies.
-fn beside(context: &Context, instruction: &Instruction) -> u64 {
+/// How far from its operand an instruction's memory lies: the word of a bit that a register names.
+pub fn beside(instruction: &Instruction, value: impl Fn(Register) -> Option<u64>) -> u64 {
+    if !is_bit_string(instruction) {
+        return 0;
+    }
     let register = instruction.op1_register();
-    let bit = value(context, register).filter(|_| is_bit_string(instruction)).unwrap_or(0);
+    let bit = value(register).unwrap_or(0);
     match register.size() {
         2 => (i64::from(bit as i16 >> 4) * 2) as u64,
         4 => (i64::from(bit as i32 >> 5) * 4) as u64,
@@ -181,11 +192,25 @@ pub fn is_for_engine(instruction: &Instruction, used: &[UsedMemory]) -> bool {
     apart || is_line(instruction) || touched.any(|memory| !(1..=OPERAND_BYTES_MAX).contains(&memory.memory_size().size()))
 }
 
-/// See to the tags for the instruction at `context.rip`: clear those of what it writes. Answers whether anything that it reads has one.
-pub fn follow(context: &Context, instruction: &Instruction, used: &[UsedMemory]) -> bool {
+/// Whether anything that the instruction at `context.rip` reads has a tag; `writes`: or that it writes.
+pub fn is_touched(context: &Context, instruction: &Instruction, used: &[UsedMemory], writes: bool) -> bool {
+    let mut found = false;
+    each_range(context, instruction, used, true, |low, bytes| found |= any_tag(low, bytes));
+    if writes {
+        each_range(context, instruction, used, false, |low, bytes| found |= any_tag(low, bytes));
+    }
+    found
+}
+
+/// Clear the tags of what the instruction at `context.rip` writes.
+pub fn clear_written(context: &Context, instruction: &Instruction, used: &[UsedMemory]) {
+    each_range(context, instruction, used, false, clear_tags);
+}
+
+// Name the memory that an instruction reads, or that it writes: where it begins, and how many bytes.
+fn each_range(context: &Context, instruction: &Instruction, used: &[UsedMemory], reading: bool, mut each: impl FnMut(u64, u64)) {
     const DIRECTION: u64 = 0x400;
-    let mut tagged = false;
-    let aside = beside(context, instruction);
+    let aside = beside(instruction, |register| value(context, register));
     let touched = || {
         let value = |register, _, _| value(context, register);
         let place = move |memory: &UsedMemory| Some(memory.virtual_address(0, value)?.wrapping_add(aside));
@@ -193,37 +218,27 @@ pub fn follow(context: &Context, instruction: &Instruction, used: &[UsedMemory])
     };
     let count = if is_repeated(instruction) { repetitions(context, instruction, touched().map(|(_, at)| at)) } else { 1 };
     let back = is_repeated(instruction) && context.rflags & DIRECTION != 0;
-    let ranges = |reading: bool| {
-        let wanted = touched().filter(move |(memory, _)| count != 0 && reads(memory.access()) == reading);
-        wanted.map(move |(memory, address)| {
-            let size = match memory.memory_size().size() as u64 {
-                0 if is_repeated(instruction) => instruction.memory_size().size() as u64,
-                0 => sys::vector_bytes(),
-                size => size,
-            };
-            let bytes = size.saturating_mul(count).min(WINDOW_BYTES);
-            (if back { address.wrapping_sub(bytes - size) } else { address }, bytes)
-        })
-    };
-    // What is written may lie over what is read, and iced may name it first.
-    for (low, bytes) in ranges(true) {
-        tagged |= any_tag(low, bytes);
+    for (memory, address) in touched().filter(|(memory, _)| count != 0 && reads(memory.access()) == reading) {
+        let size = match memory.memory_size().size() as u64 {
+            0 if is_repeated(instruction) => instruction.memory_size().size() as u64,
+            0 => sys::vector_bytes(),
+            size => size,
+        };
+        let bytes = size.saturating_mul(count).min(WINDOW_BYTES);
+        each(if back { address.wrapping_sub(bytes - size) } else { address }, bytes);
     }
-    for (low, bytes) in ranges(false) {
-        clear_tags(low, bytes);
+    if is_line(instruction) && !reading {
+        each(context.regs[RAX] & !(LINE_BYTES - 1), LINE_BYTES);
     }
-    if is_line(instruction) {
-        clear_tags(context.regs[RAX] & !(LINE_BYTES - 1), LINE_BYTES);
-    }
-    tagged
 }
 
-// How often a string instruction will be repeated, at the most: up to where memory ends, and what it compares decides.
-fn repetitions(context: &Context, instruction: &Instruction, places: impl Iterator<Item = u64>) -> u64 {
+/// How often a string instruction will be repeated, at the most: up to where memory ends, and what it compares decides.
+pub fn repetitions(context: &Context, instruction: &Instruction, places: impl Iterator<Item = u64>) -> u64 {
     const DIRECTION: u64 = 0x400;
     const SEARCHED_BYTES_MIN: u64 = 1 << 20; // up to there memory is taken to be there
     let size = instruction.memory_size().size() as u64;
-    let narrow = matches!(instruction.memory_base(), Register::ESI | Register::EDI);
+    let by_32_bits = [OpKind::MemorySegESI, OpKind::MemoryESEDI, OpKind::MemorySegEDI];
+    let narrow = (0..instruction.op_count()).any(|at| by_32_bits.contains(&instruction.op_kind(at)));
     let wanted = if narrow { context.regs[RCX] & 0xffff_ffff } else { context.regs[RCX] };
     let back = context.rflags & DIRECTION != 0;
     let nth = |address: u64, n: u64| if back { address.wrapping_sub(n * size) } else { address.wrapping_add(n * size) };
@@ -266,7 +281,8 @@ fn repetitions(context: &Context, instruction: &Instruction, places: impl Iterat
     (0..count).find(|&n| !goes_on(n)).map_or(count, |last| last + 1)
 }
 
-fn value(context: &Context, register: Register) -> Option<u64> {
+/// Return what a register or a segment adds to an address.
+pub fn value(context: &Context, register: Register) -> Option<u64> {
     match register {
         Register::FS => Some(sys::fs_base()),
         Register::DS | Register::ES | Register::SS | Register::CS | Register::GS => Some(0),
@@ -306,6 +322,58 @@ pub fn any_tag(address: u64, bytes: u64) -> bool {
     found
 }
 
+/// The tags of all these bytes of the application together.
+pub fn union_of_tags(address: u64, bytes: u64) -> u8 {
+    let mut all = 0;
+    in_pieces(address, bytes, |tags, count| {
+        all |= union(tags, count);
+        true
+    });
+    all
+}
+
+/// Read the tags of bytes of the application.
+pub fn read_tags(address: u64, into: &mut [u8]) {
+    let mut rest = into;
+    in_pieces(address, rest.len() as u64, |tags, count| {
+        let (piece, others) = core::mem::take(&mut rest).split_at_mut(count);
+        piece.copy_from_slice(sys::octets(tags, count));
+        rest = others;
+        true
+    });
+}
+
+/// Return the tags of eight bytes of the application, the first in the lowest bits.
+pub fn word(address: u64) -> u64 {
+    let mut tags = [0; 8];
+    read_tags(address, &mut tags);
+    u64::from_le_bytes(tags)
+}
+
+/// Give bytes of the application these tags. What has them already is not written.
+pub fn write_tags(address: u64, from: &[u8]) {
+    let mut rest = from;
+    in_pieces(address, rest.len() as u64, |tags, count| {
+        let (piece, others) = rest.split_at(count);
+        let octets = sys::octets(tags, count);
+        if octets != piece {
+            octets.copy_from_slice(piece);
+            repeat(tags, count);
+        }
+        rest = others;
+        true
+    });
+}
+
+// The first tags stand a second time behind the window's end, for operands that lie across it.
+fn repeat(tags: u64, count: usize) {
+    let first = tags - window();
+    if first < OPERAND_BYTES_MAX as u64 {
+        let count = count.min((OPERAND_BYTES_MAX as u64 - first) as usize);
+        sys::octets(tags + WINDOW_BYTES, count).copy_from_slice(sys::octets(tags, count));
+    }
+}
+
 /// Clear the tags of these bytes of the application. What was never written stays so.
 pub fn clear_tags(address: u64, bytes: u64) {
     if any_tag(address, bytes) {
@@ -315,21 +383,66 @@ pub fn clear_tags(address: u64, bytes: u64) {
 
 /// Give these bytes of the application a tag each.
 pub fn set_tags(address: u64, bytes: u64, tag: u8) {
-    let fill = |tags: u64, count: usize| {
+    in_pieces(address, bytes, |tags, count| {
         sys::octets(tags, count).fill(tag);
+        repeat(tags, count);
         true
-    };
-    in_pieces(address, bytes, fill);
-    // The first tags stand a second time behind the window's end, for operands that lie across it.
-    let first = address % WINDOW_BYTES;
-    if first < OPERAND_BYTES_MAX as u64 {
-        fill(window() + WINDOW_BYTES + first, bytes.min(OPERAND_BYTES_MAX as u64 - first) as usize);
+    });
+}
+
+/// These bytes of the application are gone, or new: they have no tags. Whole pages of tags are given back.
+pub fn forget_tags(address: u64, bytes: u64) {
+    const DISCARDED_BYTES_MIN: u64 = 4 * pages::PAGE;
+    let begin = address % WINDOW_BYTES;
+    let end = begin + bytes.min(WINDOW_BYTES);
+    for (begin, end) in [(begin, end.min(WINDOW_BYTES)), (0, end.saturating_sub(WINDOW_BYTES))] {
+        let low = (window() + begin).next_multiple_of(pages::PAGE) - window();
+        let high = ((window() + end) & !(pages::PAGE - 1)).saturating_sub(window());
+        if low + DISCARDED_BYTES_MIN > high || sys::mailbox().confined != 0 {
+            clear_tags(begin, end - begin);
+        } else {
+            clear_tags(begin, low - begin);
+            pages::discard(window() + low, high - low);
+            clear_tags(high, end - high);
+        }
     }
+}
+
+/// Let bytes of the application have the tags that others have.
+pub fn copy_tags(from: u64, to: u64, bytes: u64) {
+    let mut at = to;
+    in_pieces(from, bytes, |tags, count| {
+        let mut copy = [0; PIECE];
+        copy[..count].copy_from_slice(sys::octets(tags, count));
+        write_tags(at, &copy[..count]);
+        at = at.wrapping_add(count as u64);
+        true
+    });
 }
 
 /// Return where the tag of a byte of the application lies.
 pub fn tags_of(address: u64) -> u64 {
     window() + address % WINDOW_BYTES
+}
+
+/// Do what an instruction about gs does to a program whose gs adds nothing; answer where it goes on. None: it would add something.
+pub fn answer_for_gs(context: &mut Context, instruction: &Instruction) -> Option<u64> {
+    const NULL_SELECTORS_END: u64 = 4;
+    let register = number(instruction.op0_register()).map(usize::from);
+    match (instruction.mnemonic(), register) {
+        (Mnemonic::Rdgsbase, Some(register)) => context.regs[register] = 0,
+        (Mnemonic::Wrgsbase, Some(register)) => {
+            let wide = instruction.op0_register().is_gpr64();
+            let base = if wide { context.regs[register] } else { context.regs[register] & 0xffff_ffff };
+            (base == 0).then_some(())?;
+        }
+        (Mnemonic::Mov, None) if instruction.op0_register() == Register::GS && instruction.op1_kind() == OpKind::Register => {
+            let selector = context.regs[usize::from(number(instruction.op1_register())?)] & 0xffff;
+            (selector < NULL_SELECTORS_END).then_some(())?;
+        }
+        _ => return None,
+    }
+    Some(instruction.next_ip())
 }
 
 /// Whether an instruction gives gs another base, or asks for it. Its selector may be read.

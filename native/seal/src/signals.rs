@@ -4,9 +4,7 @@
 //! application's stack, and goes on at the application's handler by the ordinary way into translated code. A signal that comes while the
 //! engine is at work is kept in the Context, all others blocked, until the engine is done.
 
-use iced_x86::FlowControl;
-
-use crate::abi::{self, AltStack, Context, RAX, RSP, SigAction, state, trouble};
+use crate::abi::{self, AltStack, Context, RAX, SigAction, state, trouble};
 use crate::dispositions::{FAULTS, IGNORE, OPEN, SIGBUS, SIGILL, SIGSEGV, SIGTRAP, action, bit, block_all, default_effect};
 use crate::emit::{GuestPc, HostPc};
 use crate::frames::{
@@ -14,7 +12,7 @@ use crate::frames::{
     UC_VECTORS, UC_WORDS, deliver, put_xmm, take_xmm,
 };
 use crate::translate::{Refusal, decode_one};
-use crate::{entry, pages, pieces, recover, shadow, start, sys, threads};
+use crate::{effects, entry, pages, pieces, recover, shadow, start, sys, threads};
 
 /// What the kernel calls. `info` and `frame`: siginfo and ucontext.
 pub extern "C" fn on_signal(number: u32, info: u64, frame: u64) {
@@ -94,6 +92,10 @@ fn keep(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: 
 // The engine waits in a call for the application, whose state is all in the Context, but for the answer.
 fn in_call(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: u64) {
     let answer = (host == entry::issue_after()).then(|| uc[ORDER[RAX]] as i64);
+    let answer = answer.filter(|&answer| !pieces::is_refused(context, answer));
+    if let Some(answer) = answer {
+        effects::after(context, &context.regs, answer);
+    }
     if context.in_pieces != 0 && pieces::interrupted(context, answer) {
         // It has its answer.
     } else if let Some(answer) = answer {
@@ -212,8 +214,15 @@ fn go_to_dispatch(context: &mut Context, uc: &mut [u64]) {
     uc[UC_MASK] = context.mask & !OPEN;
 }
 
-/// The instruction at `context.rip` is one that cannot be copied: a far transfer. It cannot be followed.
+/// The instruction at `context.rip` is one that cannot be copied: a far transfer, which cannot be followed, or one about gs, whose base is
+/// the shadow's: for the application it is 0, and stays so.
 pub fn special(context: &mut Context) {
+    if let Some(instruction) = decode_one(context.rip)
+        && let Some(next) = shadow::answer_for_gs(context, &instruction)
+    {
+        context.rip = next;
+        return;
+    }
     sys::mailbox().trouble = trouble::FAR_TRANSFER;
     cannot_execute(context, Refusal::Undecodable);
 }
@@ -240,25 +249,12 @@ pub fn cannot_execute(context: &mut Context, why: Refusal) {
     raise(context, number, code, context.rip, error);
 }
 
-/// Whether no processor could go on at `pc`: the fault is the branch's own then.
-pub fn is_no_address(pc: u64) -> bool {
-    !matches!((pc as i64) >> 47, 0 | -1)
-}
-
 /// The branch that led to `context.rip` faults: its effects on the stack are undone, and it has not happened.
 pub fn cannot_branch(context: &mut Context, branch: Option<GuestPc>) {
     const SI_KERNEL: u64 = 0x80;
     const GENERAL_PROTECTION: u64 = 13;
     if let Some(pc) = branch {
-        context.rip = pc.0;
-        if let Some(instruction) = decode_one(pc.0) {
-            match instruction.flow_control() {
-                FlowControl::IndirectCall => context.regs[RSP] += 8,
-                FlowControl::Return if instruction.op_count() == 0 => context.regs[RSP] -= 8,
-                FlowControl::Return => context.regs[RSP] -= 8 + u64::from(instruction.immediate16()),
-                _ => {}
-            }
-        }
+        recover::undo_branch(context, pc);
     }
     raise(context, SIGSEGV, SI_KERNEL, 0, [0, GENERAL_PROTECTION, 0, 0]);
 }

@@ -4,7 +4,7 @@ use crate::abi::{AltStack, Context, Mailbox, mapping, mode, state, trouble};
 use crate::emit::GuestPc;
 use crate::heap::Heap;
 use crate::sys::{self, Lock};
-use crate::{calls, dispositions, entry, pages, recover, shadow, threads};
+use crate::{calls, descriptors, dispositions, entry, pages, recover, shadow, sources, threads};
 
 pub static HEAP: Heap = Heap::new();
 /// Orders changes to the mailbox.
@@ -18,9 +18,13 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
     if mailbox.mapping_count == 0 {
         pages::remember(mailbox.low, mailbox.low_bytes, mapping::LOW);
     }
-    if mailbox.mode == mode::SHADOW {
+    if mailbox.mode != mode::NONE {
         let Some(base) = shadow::map() else { return sys::ENOMEM };
         mailbox.shadow_offset = base;
+    }
+    if mailbox.mode == mode::TAINT {
+        let Some(input) = sources::map() else { return sys::ENOMEM };
+        mailbox.input = input;
     }
     pages::learn();
     for slot in threads::slots() {
@@ -39,6 +43,9 @@ pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
     dispositions::take_over(mailbox);
     if !pages::may_learn() {
         pages::learn(); // for the last time
+    }
+    if mailbox.confined != 0 {
+        learn_descriptors();
     }
     for slot in threads::slots() {
         let context = sys::context(slot);
@@ -104,9 +111,17 @@ pub fn confine() {
             service.with(|thread| thread.provide(true, first_code()));
         }
     }
+    learn_descriptors();
     sys::mailbox().confined = 1;
     pages::learn(); // what can be written is compared now, instead of protected
     pages::open_all();
+}
+
+// For when nothing may be asked about them.
+fn learn_descriptors() {
+    if shadow::is_followed() {
+        descriptors::learn();
+    }
 }
 
 /// A new thread's first step: it has no alternate stack and no rseq, and all signals are blocked.
@@ -144,6 +159,8 @@ pub fn is_image(address: u64) -> bool {
 
 /// No other thread may be inside the allocator or the mailbox while the process is copied.
 pub fn before_fork() {
+    sources::lock().take();
+    descriptors::lock().take();
     pages::lock().take();
     PROCESS.take();
     HEAP.lock().take();
@@ -153,6 +170,8 @@ pub fn after_fork() {
     HEAP.lock().give();
     PROCESS.give();
     pages::lock().give();
+    descriptors::lock().give();
+    sources::lock().give();
 }
 
 /// The engine has failed in this thread, which cannot go on in it: say so and stop here, where a debugger finds it.

@@ -13,7 +13,7 @@ use crate::abi::{self, Context, RCX, RSP};
 use crate::cache::{ExitKind, Full, Thread, kind};
 use crate::emit::{Code, GuestPc, HostPc, JMP_SHORT, JRCXZ, Operand};
 use crate::lower::{Lower, Rcx, operand_of};
-use crate::translate::{Step, number};
+use crate::translate::{Step, Work, number};
 use crate::{calls, recover, sys, tables};
 
 /// `lea rcx, [rip]`: tells the engine which branch has missed.
@@ -49,7 +49,7 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
         code: Code::new(begin, limit),
         thread,
         arena,
-        shadow: false,
+        work: Work::Nothing,
         watched: false,
         rcx: Rcx::Saved,
         slip: None,
@@ -181,7 +181,7 @@ impl Lower<'_> {
             None => self.through_jumps(kind::TARGET, pc),
         }
         // No landing in watched code: what follows may have changed by the time of the return.
-        if self.watched || self.thread.landing(next).is_some() {
+        if self.watched || self.work == Work::Follow || self.thread.landing(next).is_some() {
             return false;
         }
         let landing = self.code.here();
@@ -196,6 +196,12 @@ impl Lower<'_> {
     pub fn ret(&mut self, instruction: &Instruction, pc: GuestPc) {
         let stack = Operand::at(RSP, 0);
         self.use_rcx(pc);
+        if self.work == Work::Follow {
+            self.code.mov_reg_mem(RCX, &stack);
+            self.code.mov_mem_reg(&self.target(), RCX);
+            self.leave(ExitKind::Branch, pc);
+            return;
+        }
         if instruction.code() != Op::Retnq {
             self.code.mov_reg_mem(RCX, &stack);
             self.code.mov_mem_reg(&self.target(), RCX);
@@ -220,7 +226,7 @@ impl Lower<'_> {
 
     /// The jump that the last two of `steps` are, if it is by a table that nobody writes.
     pub fn by_table(&mut self, steps: &[Step]) -> bool {
-        if self.shadow || self.watched {
+        if self.work != Work::Nothing || self.watched {
             return false;
         }
         let Some(number) = tables::of_jump(self.thread, self.arena, steps) else { return false };
@@ -248,8 +254,8 @@ impl Lower<'_> {
     /// and the others are less than 2 to the 31 in user space.
     pub fn landing(&mut self, through: Through, pc: GuestPc) -> HostPc {
         let (kind, target) = match through {
-            Through::Returns => (kind::RETURNED, Operand::at(RSP, -8)),
-            Through::Jumps | Through::Table { .. } => (kind::TARGET, self.target()),
+            Through::Returns => (kind::LANDED | kind::RETURNED, Operand::at(RSP, -8)),
+            Through::Jumps | Through::Table { .. } => (kind::LANDED | kind::TARGET, self.target()),
         };
         let arena = &self.thread.arenas[self.arena];
         let gate = if through == Through::Returns { arena.return_elsewhere } else { arena.jump_elsewhere };

@@ -9,16 +9,19 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use iced_x86::{
-    Code as Op, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, Register,
+    Code as Op, ConstantOffsets, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
+    Mnemonic, Register,
 };
 
 use crate::cache::{Full, Thread};
 use crate::emit::GuestPc;
 use crate::plan::{self, Test};
 use crate::transfer::Through;
-use crate::{lower, pages, sys};
+use crate::{lower, pages, shadow, sinks, sys};
 
 const INSTRUCTIONS_MAX: usize = 96;
+/// Those of a fragment that follows tags: it is longer.
+const FOLLOWED_MAX: usize = 32;
 const WINDOW_BYTES: usize = 256;
 const INSTRUCTION_BYTES_MAX: usize = 15;
 /// How far away a jump's target may lie for the fragment to go on there.
@@ -91,7 +94,16 @@ pub enum Refusal {
     Unreadable,   // no code can be read there
     Inexecutable, // it can be read, but not executed
     Undecodable,  // no instruction that the processor could have
+    Tagged,       // what stands there came in from outside
     Full(Full),
+}
+
+/// What a fragment does about tags.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    Nothing,
+    Test,   // clean mode: no register has a tag, and what is found in memory is the engine's to see to
+    Follow, // tracking mode
 }
 
 /// How a fragment is wanted.
@@ -99,15 +111,20 @@ pub enum Refusal {
 pub struct Wish {
     pub pc: GuestPc,
     pub through: Option<Through>, // reached by one of the tables: begin with a landing
-    pub shadow: bool,
+    pub work: Work,
     pub once: bool, // one instruction, for one use: it is about to write into code, perhaps its own
 }
 
 /// Translate what stands at `wish.pc`; answer the fragment's number.
 pub fn translate(thread: &mut Thread, wish: Wish) -> Result<u32, Refusal> {
-    let next = decode(thread, wish.pc, if wish.once { 1 } else { thread.scratch.most.min(INSTRUCTIONS_MAX) })?;
+    let most = match wish.work {
+        _ if wish.once => 1,
+        Work::Follow => FOLLOWED_MAX,
+        Work::Nothing | Work::Test => INSTRUCTIONS_MAX,
+    };
+    let next = decode(thread, wish, most.min(thread.scratch.most))?;
     liveness(thread, next);
-    if wish.shadow {
+    if wish.work == Work::Test {
         plan::plan(thread);
     }
     lower::fragment(thread, wish, next).map_err(Refusal::Full)
@@ -153,14 +170,16 @@ pub fn decode_one(pc: u64) -> Option<Instruction> {
 }
 
 // Fill `scratch.steps`; answer where the fragment goes on if its last instruction falls through.
-fn decode(thread: &mut Thread, pc: GuestPc, most: usize) -> Result<GuestPc, Refusal> {
+fn decode(thread: &mut Thread, wish: Wish, most: usize) -> Result<GuestPc, Refusal> {
     let mut scratch = core::mem::take(&mut thread.scratch);
-    let outcome = decode_into(thread, &mut scratch, pc, most);
+    let outcome = decode_into(thread, &mut scratch, wish, most);
     thread.scratch = scratch;
     outcome
 }
 
-fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usize) -> Result<GuestPc, Refusal> {
+fn decode_into(thread: &Thread, scratch: &mut Scratch, wish: Wish, most: usize) -> Result<GuestPc, Refusal> {
+    let start = wish.pc;
+    let heeds_tags = wish.work != Work::Nothing && shadow::is_followed();
     scratch.steps.clear();
     scratch.bytes.clear();
     scratch.relied = NONE;
@@ -195,6 +214,15 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
             break;
         }
         let offsets = decoder.get_constant_offsets(&step.instruction);
+        if heeds_tags && is_from_outside(&step.instruction, &offsets) {
+            if scratch.steps.is_empty() {
+                return Err(Refusal::Tagged);
+            }
+            break;
+        }
+        if heeds_tags && !scratch.steps.is_empty() && sinks::takes_format(pc) {
+            break; // a fragment begins there
+        }
         step.displacement_at = offsets.displacement_offset() as u8;
         step.bytes_at = scratch.bytes.len() as u32;
         let length = step.instruction.len();
@@ -211,7 +239,7 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
                     && target.abs_diff(start.0) < FOLLOW_BYTES_MAX
                     && scratch.steps.len() < INSTRUCTIONS_MAX / 2
                     && target != start.0
-                    && thread.lookup(GuestPc(target)).is_none()
+                    && thread.lookup(GuestPc(target), wish.work).is_none()
                     && !scratch.steps.iter().any(|s| s.instruction.ip() == target);
                 step.followed = near;
                 next = if near { target } else { next };
@@ -220,7 +248,7 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, start: GuestPc, most: usi
             FlowControl::Return | FlowControl::Exception | FlowControl::XbeginXabortXend => last = true,
             FlowControl::ConditionalBranch | FlowControl::Call | FlowControl::IndirectCall => {
                 last = is_far(step.instruction.code());
-                if thread.lookup(GuestPc(next)).is_some()
+                if thread.lookup(GuestPc(next), wish.work).is_some()
                     || thread.landing(GuestPc(next)).is_some() && is_near_call(&step.instruction)
                 {
                     scratch.steps.push(step);
@@ -280,6 +308,23 @@ fn linked(branch: &Instruction, relied: &mut Range<u64>) -> Option<u64> {
 fn rely(low: u64, high: u64, relied: &mut Range<u64>) {
     pages::translated(low, high);
     *relied = relied.start.min(low)..relied.end.max(high);
+}
+
+// Whether what an instruction does came in from outside. Constants and displacements may: compilers at run time write what they are told.
+fn is_from_outside(instruction: &Instruction, offsets: &ConstantOffsets) -> bool {
+    const WORD_BYTES: usize = 8;
+    let (pc, length) = (instruction.ip(), instruction.len());
+    if !shadow::any_tag(pc, length as u64) {
+        return false;
+    }
+    let constants = [
+        (offsets.displacement_offset(), offsets.displacement_size()),
+        (offsets.immediate_offset(), offsets.immediate_size()),
+        (offsets.immediate_offset2(), offsets.immediate_size2()),
+    ];
+    let is_constant = |at: usize| constants.iter().any(|&(begin, bytes)| (begin..begin + bytes).contains(&at));
+    let tags = [shadow::word(pc).to_le_bytes(), shadow::word(pc + WORD_BYTES as u64).to_le_bytes()];
+    (0..length).any(|at| tags[at / WORD_BYTES][at % WORD_BYTES] != 0 && !is_constant(at))
 }
 
 fn is_near_call(instruction: &Instruction) -> bool {

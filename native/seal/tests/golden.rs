@@ -15,7 +15,7 @@ use seal::cache::{Thread, kind};
 use seal::emit::GuestPc;
 use seal::sys::Locked;
 use seal::transfer::{self, Through};
-use seal::translate::{self, Wish};
+use seal::translate::{self, Wish, Work};
 use seal::{calls, sys};
 
 const UD2: &[u8] = &[0x0f, 0x0b]; // ends a fragment
@@ -218,8 +218,12 @@ fn instructions_become_what_they_did() {
             let service = inside.service();
             let (begin, end) = service.with(|thread| {
                 thread.has_bmi2 = true; // the listing is this processor's neither way
-                let wish =
-                    Wish { pc: GuestPc(at), through: row.jumped.then_some(Through::Jumps), shadow: row.shadow, once: false };
+                let wish = Wish {
+                    pc: GuestPc(at),
+                    through: row.jumped.then_some(Through::Jumps),
+                    work: if row.shadow { Work::Test } else { Work::Nothing },
+                    once: false,
+                };
                 let before = thread.arenas.last().map_or(0, |arena| arena.hot.0);
                 let id = translate::translate(thread, wish).expect("a fragment");
                 let fragment = &thread.fragments[id as usize];

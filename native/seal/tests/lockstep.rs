@@ -10,6 +10,7 @@
 //!   ONLY=n          that program alone
 //!   KIND=Vpgather  the kinds whose names begin so, alone
 //!   MODE=shadow     with the shadow's tests
+//!   MODE=taint      with tags in memory and registers, which are followed
 //!   TRACE=1         say what is about to run
 //!   TABLE=1         the table by mnemonic
 //! ```
@@ -18,14 +19,16 @@ mod generate;
 mod inside;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use iced_x86::{Code, Mnemonic};
 
 use generate::Dice;
 use generate::processor::{self, Processor};
 use generate::program::{Author, Kind, Text, Wish};
-use generate::world::{CODE, World};
+use generate::world::{self, CODE, World};
 use inside::Inside;
+use seal::{shadow, sys, track};
 
 const COUNT: u64 = 150_000;
 const SEED: u64 = 2008;
@@ -34,6 +37,35 @@ const SHOWN_MAX: usize = 5;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+// In taint mode: one byte in some pieces of memory, some whole pieces, and some bytes of registers have tags.
+fn scatter_tags(inside: &mut Inside, dice: &mut Dice) {
+    const PIECE_BYTES: u64 = 64;
+    if !shadow::is_followed() {
+        return;
+    }
+    for region in world::regions() {
+        shadow::set_tags(region.begin, region.bytes, 0);
+        for piece in (region.begin..region.end()).step_by(PIECE_BYTES as usize) {
+            match dice.below(16) {
+                0 => shadow::set_tags(piece + dice.below(PIECE_BYTES), 1, 1),
+                1 => shadow::set_tags(piece, PIECE_BYTES, 2),
+                _ => {}
+            }
+        }
+    }
+    let context = &mut *inside.context;
+    context.tracking = 1;
+    context.followed_left = 1 + dice.below(64);
+    context.tags.iter_mut().for_each(|tags| *tags = if dice.below(4) == 0 { dice.next() & 0x0101_0101_0101_0101 } else { 0 });
+    for tags in context.vector_tags.iter_mut() {
+        tags.iter_mut().for_each(|tag| *tag = u8::from(dice.below(8) == 0));
+    }
+}
+
+fn tags_of(region: world::Region) -> Vec<u8> {
+    sys::octets(shadow::tags_of(region.begin), region.bytes as usize).to_vec()
 }
 
 struct Run {
@@ -62,6 +94,7 @@ impl Run {
         loop {
             let switches = switches();
             native = self.world.run_natively(entry);
+            scatter_tags(inside, &mut Dice::new(self.seed, self.programs));
             within = self.world.run_inside(inside, entry);
             differences = self.world.differences(&native, &within);
             // A switch of threads loses the x87 unit's pointers: on AMD's processors the kernel's XSAVES does not store them.
@@ -69,6 +102,9 @@ impl Run {
                 break;
             }
             self.again += 1;
+        }
+        if differences.is_empty() && shadow::is_followed() {
+            differences = self.differing_tags(inside, entry);
         }
         self.faults += u64::from(native.fault.is_some());
         if differences.is_empty() {
@@ -86,6 +122,46 @@ impl Run {
             println!("{}", listing());
         }
         false
+    }
+
+    // Run it twice with the same tags, as translated code follows them and as `flow` says, and compare what they are afterwards.
+    fn differing_tags(&mut self, inside: &mut Inside, entry: u64) -> Vec<String> {
+        let mut run = |by_engine: bool| {
+            track::BY_ENGINE.store(by_engine, Ordering::Relaxed);
+            inside.flush();
+            scatter_tags(inside, &mut Dice::new(self.seed, self.programs));
+            let faulted = self.world.run_inside(inside, entry).fault.is_some();
+            let memory: Vec<u8> = world::regions().iter().flat_map(|region| tags_of(*region)).collect();
+            let context = &*inside.context;
+            let vectors = context.vector_tags.as_flattened().to_vec();
+            (faulted, context.tags, others(context), vectors, memory)
+        };
+        let (fast, slow) = (run(false), run(true));
+        track::BY_ENGINE.store(false, Ordering::Relaxed);
+        if fast.0 || slow.0 {
+            return Vec::new(); // what was done before a fault may differ
+        }
+        let mut lines = Vec::new();
+        for (register, (a, b)) in fast.1.iter().zip(slow.1).enumerate().filter(|(_, (a, b))| **a & !*b != 0) {
+            lines.push(format!("tags of register {register}: {a:016x} in code, {b:016x} by the engine"));
+        }
+        for (name, (a, b)) in ["masks", "the x87 unit"].iter().zip(fast.2.iter().zip(slow.2)).filter(|(_, (a, b))| **a & !*b != 0)
+        {
+            lines.push(format!("tags of {name}: {a:016x} in code, {b:016x} by the engine"));
+        }
+        for at in (0..slow.3.len()).filter(|&at| fast.3[at] & !slow.3[at] != 0) {
+            lines.push(format!(
+                "tag of vector {} byte {}: {} in code, {} by the engine",
+                at / 64,
+                at % 64,
+                fast.3[at],
+                slow.3[at]
+            ));
+        }
+        for at in (0..slow.4.len()).filter(|&at| fast.4[at] & !slow.4[at] != 0) {
+            lines.push(format!("tag of byte {at:#x} of memory: {} in code, {} by the engine", fast.4[at], slow.4[at]));
+        }
+        lines
     }
 
     fn programs(&mut self, inside: &mut Inside, processor: &Processor, count: u64) {
@@ -221,6 +297,11 @@ fn generated_programs_agree() {
         }
         assert_eq!(run.shown, 0, "programs disagree");
     });
+}
+
+// The tags of mask registers, and of the x87 unit.
+fn others(context: &seal::abi::Context) -> [u64; 9] {
+    core::array::from_fn(|at| context.mask_tags.get(at).copied().unwrap_or(u64::from_le_bytes(context.x87_tags)))
 }
 
 // How often this thread has been switched away from.

@@ -1,7 +1,8 @@
 """The command line. `COMMANDS` is the table; a command's module is imported when it is called, and only then.
 
 A module of a command has `HELP` (what it does, for `--help`), `add_arguments(parser)` and `run(arguments) -> int`.
-Exit codes: 0 done; 1 done, and something was found or is missing; 2 wrong use or settings; 3 could not be done.
+Exit codes: 0 done; 1 done, and something was found or is missing; 2 wrong use or settings; 3 could not be done;
+4 input took control of a possessed process.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ COMMANDS = {
     "possess": "move running processes into the engine, until Ctrl-C",
     "release": "let possessed processes go",
     "status": "which processes are possessed, and how they do",
+    "alert": "what took control of a possessed process, and signatures of it",
     "doctor": "what this machine allows, and what to do about it",
     "settings": "show every setting with its default, or check a file",
     "completion": "print the tab completion for your shell",
 }
-DONE, FOUND, WRONG_USE, FAILED = 0, 1, 2, 3
+DONE, FOUND, WRONG_USE, FAILED, ALERTED = 0, 1, 2, 3, 4
 
 
 def main(arguments: Sequence[str] | None = None, **handed: object) -> int:

@@ -18,7 +18,7 @@ from eudaemon.possession.errors import OperationFailed
 from eudaemon.possession.refuse import Door, traced
 from eudaemon.possession.status import Family, Status
 
-COLUMNS = ("pid", "name", "mode", "threads", "fragments", "cache", "frozen", "since", "trouble")
+COLUMNS = ("pid", "name", "mode", "threads", "fragments", "cache", "frozen", "since", "alerts", "trouble")
 _ROUNDS_MAX = 20
 
 
@@ -129,7 +129,8 @@ def _row(status: Status) -> tuple[str, ...]:
     trouble = "" if status.trouble == "none" else status.trouble
     return (
         str(status.pid), status.name, status.mode, ", ".join([str(running), *others]), str(status.fragments),
-        size(status.cache_bytes), duration(status.frozen_ns), since, trouble,
+        size(status.cache_bytes), duration(status.frozen_ns), since,
+        str(status.alerts or ""), trouble,
     )  # fmt: skip
 
 

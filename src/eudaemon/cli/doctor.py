@@ -95,6 +95,15 @@ def _rooms(_: argparse.Namespace) -> Iterator[Finding]:
                           f"pip install {' '.join(lacking)}")  # fmt: skip
 
 
+def _shellcodes(_: argparse.Namespace) -> Iterator[Finding]:
+    lacking = [name for name in ("unicorn", "capstone") if find_spec(name) is None]
+    if lacking:
+        yield Finding("shellcodes", "lacking", f"without {', '.join(lacking)} they are not emulated: signatures alone",
+                      "pip install '.[emulation]'")  # fmt: skip
+    else:
+        yield Finding("shellcodes", "good", "emulated on x86, x86-64, ARM, AArch64 and MIPS")
+
+
 def _settings(arguments: argparse.Namespace) -> Iterator[Finding]:
     try:
         settings.read(arguments.config)
@@ -205,7 +214,8 @@ def _ipv6(_: argparse.Namespace) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[argparse.Namespace], Iterator[Finding]], ...] = (
-    _python, _farm, _rooms, _settings, _power, _taken, _limits, _disk, _kernel, _ipv6, _possession, _processes,
+    _python, _farm, _shellcodes, _rooms, _settings, _power, _taken, _limits, _disk, _kernel, _ipv6, _possession,
+    _processes,
 )  # fmt: skip
 
 

@@ -24,8 +24,9 @@ since when they are. Nothing is stopped for it.
   eudaemon status --json                        for machines
 
 Columns: `threads` that run translated code (others with their state: prepared, parked, left), `fragments` of code that
-were translated, the `cache` they fill, `frozen`: how long it stood, `since`: for how long it has been possessed, and
-`trouble`: what the engine could not go on with (no memory, threads: too many, far transfer, panic).
+were translated, the `cache` they fill, `frozen`: how long it stood, `since`: for how long it has been possessed,
+`alerts`: how often input was about to take control (with --taint; see `eudaemon alert list`), and `trouble`: what the
+engine could not go on with (no memory, threads: too many, far transfer, panic).
 With --json: `state` is possessed, or planted where a possession was broken off; `parent`: who forked it while it was
 possessed (0: nobody); `possessed_at_ns` counts from 1970, other `_ns` are lengths; what has no unit is counted.
 

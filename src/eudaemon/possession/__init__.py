@@ -8,11 +8,19 @@ calls the engine; it translates nothing.
 
     with possess(pid) as possession:
         …
+
+    with possess(pid, taint="inet") as possession:
+        for evidence in possession.alerts():
+            …
 """
 
 from __future__ import annotations
 
 from eudaemon.possession.errors import PossessionError, Refused, Replaced, Undone, Vanished
 from eudaemon.possession.lifecycle import MODES, Possession, adopt, possess
+from eudaemon.possession.taint import SOURCES, VERDICTS, Taint
 
-__all__ = ["MODES", "Possession", "PossessionError", "Refused", "Replaced", "Undone", "Vanished", "adopt", "possess"]
+__all__ = [
+    "MODES", "SOURCES", "VERDICTS", "Possession", "PossessionError", "Refused", "Replaced", "Taint", "Undone",
+    "Vanished", "adopt", "possess",
+]  # fmt: skip

@@ -8,16 +8,23 @@ attached: a controller may end, and another one takes over with `adopt`.
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
 
-from eudaemon.possession import refuse
+from eudaemon.evidence.model import Evidence
+from eudaemon.possession import formats, refuse
+from eudaemon.possession.blind import unseen
 from eudaemon.possession.engine import Engine, load_engine
 from eudaemon.possession.errors import PossessionError, Refused, Replaced, Vanished
+from eudaemon.possession.listening import POLL_S, Listener
 from eudaemon.possession.plant import is_limited, plant
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.seizure import alone, patiently
+from eudaemon.possession.taint import Taint
 from eudaemon.possession.target import Target, opened
 from eudaemon.possession.wake import wake
 from eudaemon.possession.withdraw import withdraw
@@ -29,6 +36,7 @@ class Possession:
     """A possessed process. As a context manager it is released at the end.
 
     `is_gone`: it has executed another program meanwhile, so that nothing is possessed any more; a remark says so.
+    `taint` is what is asked of taint analysis; None: nothing, or somebody else has possessed it.
     """
 
     def __init__(self, pid: int, engine: Engine, kernel: Kernel) -> None:
@@ -37,6 +45,8 @@ class Possession:
         self.released_ns = 0
         self.remarks: list[str] = []
         self.is_gone = False
+        self.taint: Taint | None = None
+        self._listener: Listener | None = None
         self._engine = engine
         self._kernel = kernel
 
@@ -54,13 +64,40 @@ class Possession:
 
         Raises `Vanished` if the process has ended.
         """
+        if self._listener is not None:
+            self._listener.close()
         if not self.is_gone and not self.released_ns:
             alone(self._release)
 
+    def alerts(self, within_s: float = math.inf) -> Iterator[Evidence]:
+        """Yield each alert of the process and its children as it happens, answered by the policy; wait for it so long.
+
+        Ends also when nobody of them is possessed any more, and, if the verdict is `release`, with the process's own.
+        """
+        until_s = time.monotonic() + within_s
+        listener = self._listener = self._listener or self.listener()  # which knows what it has told
+        while not listener.is_alone:
+            for evidence in listener.poll():
+                yield evidence
+                if listener.policy.on_alert == "release":
+                    self._let_out(evidence.report.process.pid)
+            if time.monotonic() >= until_s or self.released_ns or self.is_gone:
+                return
+            time.sleep(POLL_S)
+
+    def listener(self) -> Listener:
+        """Return what asks for alerts. Raises `PossessionError` if the process is not possessed any more."""
+        return Listener(self.pid, self._engine.abi, self.taint)
+
+    def _let_out(self, pid: int) -> None:
+        with suppress(PossessionError):  # it may have ended, or somebody else was quicker
+            (self if pid == self.pid else adopt(pid, engine=self._engine, kernel=self._kernel)).release()
+
     def _begin(self, mode: str) -> None:
+        known = formats.find(self.pid, self._engine.abi["FORMATS_MAX"]) if self.taint else []
         with opened(self.pid, self._engine, self._kernel) as target:
             try:
-                self.frozen_ns = _possess(target, mode)
+                self.frozen_ns = _possess(target, mode, self.taint, known)
             except Replaced as error:
                 self._lost(error.reason)
             self.remarks += target.settler.remarks
@@ -89,8 +126,14 @@ class Possession:
         self.remarks.append(f"{why}: nothing is left to release")
 
 
-def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kernel: Kernel | None = None) -> Possession:
+def possess(
+    pid: int, *, mode: str = "none", taint: Taint | str | None = None, on_alert: str = "contain",
+    engine: Engine | None = None, kernel: Kernel | None = None,
+) -> Possession:  # fmt: skip
     """Move all threads of a process into the engine.
+
+    `taint` names the sources of input that are followed (`inet,file:/srv/in/*`, see `taint.Taint`); `on_alert` is what
+    happens when it takes control: `observe`, `contain`, `kill` or `release`. Then listen: `possession.alerts()`.
 
     One that executes another program meanwhile is let be: the answer says that it `is_gone`.
     Raises `Refused` before anything is changed, `Undone` if a step failed and was undone, `Vanished` if there is no
@@ -100,21 +143,26 @@ def possess(pid: int, *, mode: str = "none", engine: Engine | None = None, kerne
     if mode not in MODES:
         raise ValueError(f"mode {mode!r} is none of {', '.join(MODES)}")
     possession = Possession(pid, engine or load_engine(), kernel or Kernel())
+    possession.taint = Taint.of(taint, on_alert) if isinstance(taint, str) else taint
+    if possession.taint is not None:
+        mode = "taint"
     refuse.refuse(pid)
+    if possession.taint is not None:
+        possession.remarks += unseen(pid, possession.taint.sources)
     alone(lambda: possession._begin(mode))
     return possession
 
 
-def _possess(target: Target, mode: str) -> int:
-    if mode == "shadow" and is_limited(target.pid):
+def _possess(target: Target, mode: str, taint: Taint | None, known: list[tuple[int, int]]) -> int:
+    if mode != "none" and is_limited(target.pid):
         raise Refused(
             f"process {target.pid} may not map a shadow: its address space is limited (RLIMIT_AS)",
-            f"possess it with --mode none, or lift the limit: prlimit --pid {target.pid} --as=unlimited",
+            f"possess it without, or lift the limit: prlimit --pid {target.pid} --as=unlimited",
         )
     target.await_children()
     target.tidy()
     _refuse_possessed(target)
-    planted = plant(target, mode)
+    planted = plant(target, mode, taint, known)
     try:
         return patiently(lambda: wake(planted))
     except Vanished:

@@ -39,10 +39,10 @@ class Issued:
     at_s: float = 0.0  # when it began to wait
     slept: int = 0  # how often the thread had gone to sleep then
 
-    def is_it(self, seen: Look, ran_s: float, slept: int) -> bool:
-        """Whether this is what a thread still waits in, that last ran then and has slept so often."""
+    def is_it(self, seen: Look, ran_s: float | None, slept: int) -> bool:
+        """Whether this is what a thread still waits in, that last ran then (None: who knows) and slept so often."""
         same = (self.call, self.descriptor, self.slept) == (seen.call, seen.arguments[0], slept)
-        return same and ran_s < self.at_s + _NOT_RUN_S
+        return same and (ran_s is None or ran_s < self.at_s + _NOT_RUN_S)
 
 
 # By process and thread. What a socket's deadline was, nobody else can tell once the call has been issued again.

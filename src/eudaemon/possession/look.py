@@ -113,7 +113,10 @@ def remaining_s(row: Row, seen: Look, memory: Memory, timeout_s: float, waited_s
 
 
 def waited_s(pid: int, tid: int) -> float | None:
-    """Return how long a sleeping thread has slept. None where the kernel does not tell (`CONFIG_SCHED_DEBUG`).
+    """Return how long a sleeping thread has slept. None where the kernel does not tell.
+
+    That is without `CONFIG_SCHED_DEBUG`, and of a thread that has been moved to another processor since it last ran: it
+    was woken, or the scheduler keeps it in its queue for a while in its sleep (`sched_delayed`).
 
     Each processor has a scheduler's clock of its own, which stands still while others have stolen the processor. So we
     go to the one on which the thread fell asleep. Stolen time is not counted: a deadline is never early for it.
@@ -128,7 +131,7 @@ def waited_s(pid: int, tid: int) -> float | None:
         own, other = _exec_start_ms("self", "self"), _exec_start_ms(str(pid), str(tid))
     finally:
         os.sched_setaffinity(0, allowed)
-    return None if own is None or other is None else max(0.0, (own - other) / 1000)
+    return None if own is None or not other else max(0.0, (own - other) / 1000)
 
 
 def times_slept(pid: int, tid: int) -> int:

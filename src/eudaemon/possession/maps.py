@@ -22,6 +22,7 @@ class Area:
     end: Remote
     rights: str
     path: str
+    offset: int = 0  # in the file
 
     @property
     def is_anonymous(self) -> bool:
@@ -37,10 +38,10 @@ def read_maps(pid: int) -> list[Area]:
         raise Vanished(f"process {pid} has ended") from None
     areas = []
     for line in text.splitlines():
-        span, rights, _, _, inode_and_path = line.split(maxsplit=4)
+        span, rights, offset, _, inode_and_path = line.split(maxsplit=4)
         begin, end = span.split("-")
         _, _, path = inode_and_path.partition(" ")
-        areas.append(Area(Remote(int(begin, 16)), Remote(int(end, 16)), rights, path.strip()))
+        areas.append(Area(Remote(int(begin, 16)), Remote(int(end, 16)), rights, path.strip(), int(offset, 16)))
     return areas
 
 

@@ -12,6 +12,7 @@ import struct
 from pathlib import Path
 
 from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Undone, Vanished
+from eudaemon.possession.formats import write as write_formats
 from eudaemon.possession.homeward import CODE
 from eudaemon.possession.image import PROT_EXEC, PROT_READ, PROT_WRITE, SYMBOLS
 from eudaemon.possession.layout import Layout, Sizes, fixed_spans, sizes_for
@@ -20,6 +21,7 @@ from eudaemon.possession.maps import low_room, read_maps
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.remote import RemoteCallFailed
 from eudaemon.possession.seizure import Seizure
+from eudaemon.possession.taint import Files, Taint, write_files
 from eudaemon.possession.target import Target
 
 MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_FIXED_NOREPLACE = 0x2, 0x20, 0x4000, 0x100000
@@ -27,13 +29,16 @@ MAPPING = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE
 PLACES_MAX = 5  # tried, when the process takes the one that was free
 
 
-def plant(target: Target, mode: str) -> Planted:
+def plant(
+    target: Target, mode: str, taint: Taint | None = None, formats: list[tuple[int, int]] | None = None
+) -> Planted:
     """Plant the engine. Raises `Undone` if that fails; nothing is left then."""
     threads = len(Seizure(target.kernel, target.pid).listing())
     tight = is_limited(target.pid)
     layout = _reserve(target, sizes_for(target.engine, threads, tight=tight, confined=target.confined))
     try:
-        planted = Planted(target, _write(target, layout, mode))
+        planted = Planted(target, _write(target, layout, mode, taint))
+        write_formats(planted.mailbox, formats or [])
         _prepare(planted)
     except Vanished:
         raise
@@ -86,14 +91,14 @@ def _reserve(target: Target, sizes: Sizes) -> Layout:
     raise Undone(f"process {target.pid} takes memory below 2 GiB faster than we can", "try again")
 
 
-def _write(target: Target, layout: Layout, mode: str) -> Mailbox:
+def _write(target: Target, layout: Layout, mode: str, taint: Taint | None) -> Mailbox:
     abi = target.abi
     record = abi.records["Mailbox"]
     raw = bytearray(record.size)
     record.pack(
         raw, magic=abi["MAGIC"], version=abi["VERSION"], mode=abi[f"mode::{mode.upper()}"],
         pid=inner_pid(target.pid), low=layout.low, low_bytes=layout.size, heap=layout.heap,
-        heap_bytes=layout.heap_bytes, mapping_count=1, confined=target.confined,
+        heap_bytes=layout.heap_bytes, mapping_count=1, confined=target.confined, **(taint.fields(abi) if taint else {}),
     )  # fmt: skip
     # With its own mapping in it from the first: whoever finds the magic can unmap all there is.
     abi.records["Mapping"].pack(
@@ -102,6 +107,8 @@ def _write(target: Target, layout: Layout, mode: str) -> Mailbox:
     target.memory.write(layout.low, raw)
     target.note(0, 0)
     mailbox = Mailbox(target.memory, abi, layout.low)
+    if taint and taint.globs:
+        write_files(mailbox, Files(taint.globs).find(target.pid, abi["FILES_MAX"]))
     target.memory.write(layout.home, CODE)
     target.memory.write(layout.image, target.engine.image.laid_out_at(layout.image))
     known = target.engine.image.symbols

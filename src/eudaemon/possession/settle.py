@@ -65,9 +65,11 @@ class Settler:
         if seen is None or row is None:
             return None
         waited = waited_s(self._pid, tid)
+        if (look(self._pid, tid), times_slept(self._pid, tid)) != (seen, slept):
+            waited = None  # of one that is awake, the scheduler says anything
         now_s = time.monotonic()
         issued = remembered(self._pid, tid)
-        if row.option is not None and issued and issued.is_it(seen, now_s - (waited or 0.0), slept):
+        if row.option is not None and issued and issued.is_it(seen, None if waited is None else now_s - waited, slept):
             return Waiting(seen, row, issued.until_s, True, slept)
         left_s = remaining_s(row, seen, self._memory, timeout_s, waited or 0.0)
         return Waiting(seen, row, None if left_s is None else now_s + left_s, waited is not None, slept)
@@ -170,7 +172,7 @@ class Settler:
         if row.option is not None:
             self.limits.set(tid, row.option, Issued(registers.call, registers.rdi, waiting.until_s))
         if not waiting.is_exact:
-            self._remark(f"{row.name} of thread {tid} waits its whole timeout again: no scheduler statistics")
+            self._remark(f"{row.name} of thread {tid} waits its whole timeout again: nothing tells since when")
 
     def _remark(self, text: str) -> None:
         if text not in self.remarks:

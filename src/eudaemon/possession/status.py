@@ -18,6 +18,7 @@ from eudaemon.possession.refuse import Door
 
 COUNTERS = (
     "fragments", "instructions", "cache_bytes", "dispatches", "flushes", "calls", "signals", "tagged_reads",
+    "tracked",
 )  # fmt: skip
 
 
@@ -43,6 +44,8 @@ class Status:
     calls: int
     signals: int
     tagged_reads: int
+    tracked: int
+    alerts: int
 
 
 class Hidden(PossessionError):  # noqa: N818  # a lack of rights, not a fault
@@ -182,6 +185,7 @@ def _status(pid: int, mailbox: Mailbox) -> Status:
     awake, mode, parent, trouble, heap, frozen, since = mailbox.get(
         "awake", "mode", "parent", "trouble", "heap_used", "frozen_ns", "possessed_at_ns"
     )
+    alerts = mailbox.one("alert_count")
     threads: dict[str, int] = {}
     sums = dict.fromkeys(COUNTERS, 0)
     for context in mailbox.contexts():
@@ -194,5 +198,5 @@ def _status(pid: int, mailbox: Mailbox) -> Status:
     return Status(
         pid=pid, name=name_of(pid), state="possessed" if awake else "planted", mode=abi.name_of("mode", mode),
         parent=parent, trouble=abi.name_of("trouble", trouble), threads=threads, possessed_at_ns=since,
-        frozen_ns=frozen, heap_bytes=heap, **sums,
+        frozen_ns=frozen, heap_bytes=heap, alerts=alerts, **sums,
     )  # fmt: skip

@@ -86,7 +86,9 @@ def check_registers(pid: int, thread: Thread, shadowed: bool) -> None:
     if thread.registers.cs != _CS_64:
         raise Refused(f"thread {thread.tid} of process {pid} runs 32-bit code", "the engine translates x86-64 only")
     if shadowed and thread.registers.gs_base:
-        raise Refused(f"thread {thread.tid} of process {pid} uses the gs register", "possess it with --mode none")
+        raise Refused(
+            f"thread {thread.tid} of process {pid} uses the gs register", "possess it with --mode none, without --taint"
+        )
 
 
 @contextmanager

@@ -160,11 +160,12 @@ fn run<R>(mode: u32, shared: bool, work: impl FnOnce(&mut Inside) -> R) -> R {
     answer
 }
 
-/// The mode that `MODE=shadow` asks for.
+/// The mode that `MODE=shadow` or `MODE=taint` asks for.
 pub fn mode() -> u32 {
     match std::env::var("MODE").as_deref() {
         Ok("shadow") => abi::mode::SHADOW,
-        Ok(other) => panic!("MODE is shadow or not there: {other}"),
+        Ok("taint") => abi::mode::TAINT,
+        Ok(other) => panic!("MODE is shadow, taint or not there: {other}"),
         Err(_) => abi::mode::NONE,
     }
 }
@@ -190,6 +191,7 @@ impl Inside {
         let slot = (low + mailbox_bytes).next_multiple_of(SLOT_BYTES);
         mailbox.magic = abi::MAGIC;
         mailbox.mode = mode;
+        mailbox.on_alert = abi::verdict::OBSERVE;
         mailbox.low = low;
         mailbox.heap_bytes = abi::HEAP_BYTES; // as where memory is plenty
         mailbox.low_bytes = bytes;
