@@ -221,6 +221,7 @@ pub struct Context {
     pub calls: u64, // system calls that the engine looked at
     pub signals: u64,
     pub tagged_reads: u64,  // tests of clean mode that found a tag
+    pub second_spare: u64,  // a further place for translated code that follows tags
     pub followed_left: u64, // jumps backwards until the engine sees whether tags are left
     pub tracked: u64,       // instructions whose tags the engine has seen to
     // A tag for each byte of each register, the least significant first. All are 0 in clean mode.

@@ -12,7 +12,7 @@
 //! | `translate`, `plan`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `tables` | jumps by tables that nobody writes |
-//! | `track`, `flow`, `tags` | what an instruction does to tags: in translated code, and in general; where tags are |
+//! | `track`, `reckon`, `flow`, `tags` | what an instruction does to tags: in translated code, and in general; where tags are |
 //! | `sinks`, `alerts` | where tags must not come to, and what happens when they do |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
@@ -47,6 +47,7 @@ pub mod lower;
 pub mod pages;
 pub mod pieces;
 pub mod plan;
+pub mod reckon;
 pub mod recover;
 pub mod shadow;
 pub mod signals;

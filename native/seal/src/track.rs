@@ -18,23 +18,23 @@ use alloc::vec::Vec;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use iced_x86::{Code as Op, FlowControl, Instruction, Mnemonic, OpAccess, OpKind, Register, UsedMemory};
+use iced_x86::{Code as Op, ConditionCode, FlowControl, Instruction, Mnemonic, OpAccess, OpKind, Register, UsedMemory};
 
 use crate::abi::{Context, RAX, RBX, RCX, RDI, RDX, RSI, RSP, VECTOR_BYTES};
 use crate::cache::{ExitKind, Thread, kind};
 use crate::emit::{Code, GuestPc, JMP_SHORT, JRCXZ, Operand};
 use crate::lower::Lower;
 use crate::translate::{Step, number};
-use crate::{frames, shadow, sys};
+use crate::{frames, reckon, shadow, sys};
 
 /// After how many jumps backwards a thread sees whether there are tags left.
 pub const OFTEN: u64 = 64;
 
 /// Where tags lie.
 #[derive(Clone, Copy)]
-struct Place {
-    operand: Operand,
-    bytes: u32,
+pub struct Place {
+    pub operand: Operand,
+    pub bytes: u32,
 }
 
 /// A move: `bytes` tags from one place to another, and zeros behind them.
@@ -66,6 +66,9 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) {
     let looks_at_address = needs.stores && sys::mailbox().store_alerts != 0;
     if let Some(moved) = as_move(lower.thread, &step.instruction).filter(|_| !looks_at_address) {
         write_move(lower, &moved, pc);
+        return;
+    }
+    if reckon::before(lower, step) {
         return;
     }
     lower.restore_rcx(pc); // so that it is the same on both ways
@@ -100,7 +103,8 @@ pub fn before_jump(lower: &mut Lower<'_>, pc: GuestPc, target: GuestPc) {
     lower.code.land(on);
 }
 
-fn names_rcx(operand: &Operand) -> bool {
+/// Whether an address is made of rcx.
+pub fn names_rcx(operand: &Operand) -> bool {
     [operand.base, operand.index].contains(&Some(RCX as u8))
 }
 
@@ -191,6 +195,27 @@ fn tag_of(memory: &UsedMemory, fs: Option<i32>) -> Option<Operand> {
     Some(shadow::tag_of(of(memory.base())?, of(memory.index())?, memory.scale() as u8, displacement))
 }
 
+/// Return where the tags of a register lie.
+pub fn tags_of(thread: &Thread, register: Register) -> Operand {
+    Operand::absolute(thread.slot as u32 + tags_at(register).map_or(0, |(at, _)| at))
+}
+
+/// Return where the tags of an operand lie, a register or memory.
+pub fn place(thread: &mut Thread, instruction: &Instruction, operand: u32) -> Option<Place> {
+    let (fs, fields) = (fs_base(thread), thread.slot as u32);
+    match instruction.op_kind(operand) {
+        OpKind::Register => {
+            let (at, bytes) = tags_at(instruction.op_register(operand))?;
+            Some(Place { operand: Operand::absolute(fields + at), bytes })
+        }
+        OpKind::Memory => match thread.scratch.info.info(instruction).used_memory() {
+            [one] => Some(Place { operand: tag_of(one, fs)?, bytes: one.memory_size().size() as u32 }),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 // How the tags of a move are moved.
 fn as_move(thread: &mut Thread, instruction: &Instruction) -> Option<Move> {
     let (fs, fields) = (fs_base(thread), thread.slot as u32);
@@ -216,6 +241,9 @@ fn as_move(thread: &mut Thread, instruction: &Instruction) -> Option<Move> {
         Mnemonic::Mov | Mnemonic::Movnti if general(0) && general(1) => {
             let bytes = size(0);
             Some(Move { to: place(0)??, from: place(1)?, bytes, zeros: if widened(0) { 4 } else { 0 } })
+        }
+        _ if instruction.op_count() == 1 && instruction.condition_code() != ConditionCode::None && size(0) == 1 => {
+            Some(Move { to: place(0)??, from: None, bytes: 1, zeros: 0 }) // a flag's value
         }
         Mnemonic::Movzx => {
             let bytes = size(1);
@@ -282,7 +310,7 @@ fn whole_vector_move(mnemonic: Mnemonic) -> Option<bool> {
     }
 }
 
-fn is_immediate(kind: OpKind) -> bool {
+pub fn is_immediate(kind: OpKind) -> bool {
     matches!(
         kind,
         OpKind::Immediate8
@@ -371,7 +399,7 @@ fn piece(bytes: u32) -> u32 {
     }
 }
 
-fn load(code: &mut Code, register: usize, from: &Operand, bytes: u32) {
+pub fn load(code: &mut Code, register: usize, from: &Operand, bytes: u32) {
     match bytes {
         1 => code.op_reg_mem(false, &[0x0f, 0xb6], register as u8, from),
         2 => code.op_reg_mem(false, &[0x0f, 0xb7], register as u8, from),
@@ -390,7 +418,7 @@ fn store(code: &mut Code, register: usize, to: &Operand, bytes: u32) {
     }
 }
 
-fn clear(code: &mut Code, to: &Operand, bytes: u32) {
+pub fn clear(code: &mut Code, to: &Operand, bytes: u32) {
     if bytes == 2 {
         code.byte(0x66);
     }
