@@ -1,6 +1,6 @@
 # Two commands: `make up` runs the honeynet on this machine, `make test` runs every check. Both set up what they need.
 .DELETE_ON_ERROR:
-.PHONY: help up demo test lint unit soak docs bench room engine clean
+.PHONY: help up demo test lint unit soak docs bench room engine victim clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -9,6 +9,7 @@ READY  := $(VENV)/.ready
 TESTED := $(VENV)/.tested
 ARGS   ?=
 SEAL   := src/eudaemon/possession/seal/seal.image
+VICTIM := src/eudaemon/demo/built/victim
 
 # The store's engine, without the data frame libraries that it declares and nobody here uses.
 ENGINE := $(shell sed -n 's/^ *"\(chdb-core[^"]*\)".*/\1/p' pyproject.toml)
@@ -16,7 +17,7 @@ ENGINE := $(shell sed -n 's/^ *"\(chdb-core[^"]*\)".*/\1/p' pyproject.toml)
 help:  ## what there is to make
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: $(READY) $(SEAL)  ## run sensor, farm and web page on this machine (ARGS="--data DIR --config FILE")
+up: $(READY) $(SEAL) $(VICTIM)  ## run sensor, farm and web page on this machine (ARGS="--data DIR --config FILE")
 	@exec $(BIN)/eudaemon up $(ARGS)
 
 demo: $(READY)  ## attack your own sensor, harmlessly, while `make up` runs
@@ -30,7 +31,7 @@ lint: $(TESTED)
 	@$(BIN)/mypy
 	@sh packaging/check_engine.sh lint
 
-unit: $(TESTED) $(SEAL)
+unit: $(TESTED) $(SEAL) $(VICTIM)
 	@sh packaging/check_engine.sh unit
 	@$(BIN)/pytest $(ARGS)
 
@@ -48,6 +49,11 @@ engine: $(SEAL)  ## build the possession engine (with Rust); part of up and test
 $(SEAL): $(shell find native/seal -name target -prune -o -type f -print)
 	@sh packaging/make_engine.sh
 
+victim: $(VICTIM)  ## build the victim of `eudaemon demo victim` (with a C compiler); part of up and test where there is one
+
+$(VICTIM): native/victim/victim.c packaging/make_victim.sh
+	@sh packaging/make_victim.sh
+
 room: $(READY)  ## begin a new protocol: make room NAME=x
 	@$(BIN)/python packaging/new_room.py $(NAME)
 
@@ -62,7 +68,7 @@ $(BIN)/python:
 
 $(READY): pyproject.toml | $(BIN)/python
 	@echo "Installing what the honeynet needs (about 200 MB the first time) …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[farm-without-engine]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[farm-without-engine,emulation,forensics]'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps '$(ENGINE)'
 	@touch $@
 

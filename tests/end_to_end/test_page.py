@@ -16,6 +16,8 @@ from end_to_end.page_farm import CHROMIUM, Running, Watched, browser
 from eudaemon.events import Fact
 from eudaemon.events import catalogue as facts
 from eudaemon.wire import conversation
+from payload.shellcode.assembling import under_xor
+from payload.shellcode.shellcodes import download_and_execute
 
 if not Path(CHROMIUM).exists():
     pytest.skip("Chromium is missing: apt-get install chromium", allow_module_level=True)
@@ -301,12 +303,13 @@ def test_a_bot_s_typing_is_shown_at_a_pace_one_can_read(desk: Watched, how: dict
 def test_how_things_are_said(desk: Watched) -> None:
     said = desk.open("/").evaluate(
         """async () => {
-          const { countryName, ending, exactly, moment, unhexed } = await import("/js/format.js");
+          const { countryName, ending, exactly, moment, says, unhexed } = await import("/js/format.js");
           return {
             moments: [moment(21.4, 60), moment(21.4, 5000), moment(61_000, 90_000)],
             heads: ["50494e470d0a", "1603", "", "<b>", undefined].map((head) => unhexed(head)),
             endings: [ending("peer"), ending("constructor")],
             nowhere: countryName(""),
+            hijacked: says("control.hijacked", { how: "return", process: "nginx", verdict: "contain" }),
             clock: exactly("2026-11-24T23:05:06Z"),
           };
         }"""
@@ -314,6 +317,7 @@ def test_how_things_are_said(desk: Watched) -> None:
     assert said["moments"] == ["21 ms", "0.0 s", "61.0 s"]
     assert said["heads"] == ["PING\r\n", "1603", "", "<b>", ""]
     assert said["endings"] == ["the attacker hung up", "constructor"]
+    assert said["hijacked"] == ["took control of nginx (a return address); the thread was ended first", None, "hot"]
     assert said["nowhere"] == "private or unknown"
     assert not re.search("[AP]M", said["clock"])
 
@@ -467,6 +471,22 @@ def test_account(chromium: Browser, running: Running) -> None:
     page.get_by_role("button", name="Change password").click()
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     context.close()
+
+
+def test_a_shellcode_says_what_it_does(desk: Watched, running: Running) -> None:
+    code = under_xor(download_and_execute(), 0x99)
+    sample = running.artefact(code)
+    running.happen(
+        time.time(), [facts.SessionOpened("tcp", "catchall"), facts.ArtefactKept(sample, len(code), "payload")]
+    )
+    for _ in range(100):
+        running.settle()
+        page = desk.open(f"/samples/{sample}")
+        page.locator(".facts").wait_for()
+        if "downloads" in page.locator(".facts").inner_text():
+            break
+    expect(page.locator(".facts")).to_contain_text("downloads http://203.0.113.7:8080/a.exe to c:\\a.exe")
+    expect(page.locator(".facts")).to_contain_text("executes c:\\a.exe")
 
 
 # --- an attacker's bytes -------------------------------------------------------------------------

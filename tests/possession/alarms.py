@@ -8,39 +8,44 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from eudaemon import possession
 from eudaemon.possession.engine import BUILT, load_engine
+from eudaemon.possession.taint import Taint
 
 ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
 # Said before the first instruction of the attacker's choice; the other kinds are said of what it then asks for.
 TRANSFERS = frozenset(("return", "jump", "call", "code"))
 LOOK_S = 0.003
+SETTLE_S = 0.3  # what is examined still when its process has ended
 
 
 def why_not() -> str:
     """Say why nothing can be possessed in taint mode here, or nothing."""
-    if find_spec("eudaemon.possession.taint") is None:
-        return "taint mode is not there yet"
     return "" if (ENGINE / "seal.image").exists() else "needs the engine: make engine (with Rust)"
 
 
 class Watch:
-    """Hears what is said. A report is of `eudaemon.evidence.model.Report`."""
+    """Hears what is said, in a thread of its own. A report is of `eudaemon.evidence.model.Report`."""
 
     def __init__(self, listener: Any) -> None:
         self._listener = listener
+        self._over = threading.Event()
+        self._wrong: BaseException | None = None
+        self._thread = threading.Thread(target=self._listen, daemon=True)
         self.reports: list[Any] = []
+        self._thread.start()
 
     def kinds(self) -> list[str]:
-        """Return the kinds of all alerts so far, as words without spaces."""
-        self.reports += [evidence.report for evidence in self._listener.poll()]
+        """Return the kinds of all alerts so far, as words without spaces. What went wrong with listening is raised."""
+        if self._wrong:
+            raise self._wrong
         return [report.kind.replace(" ", "_") for report in self.reports]
 
     def first(self, within_s: float, process: subprocess.Popen[bytes] | None = None) -> str:
@@ -49,9 +54,24 @@ class Watch:
         while not (kinds := self.kinds()):
             is_over = process is not None and process.poll() is not None
             if is_over or time.monotonic() > end_s:
-                return ""
+                time.sleep(SETTLE_S)
+                kinds = self.kinds()
+                break
             time.sleep(LOOK_S)
-        return kinds[0]
+        return kinds[0] if kinds else ""
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self._over.set()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        try:
+            while not self._over.is_set():
+                self.reports += [evidence.report for evidence in self._listener.poll()]
+                time.sleep(LOOK_S)
+        except BaseException as error:  # noqa: BLE001  # it is raised where somebody asks
+            self._wrong = error
 
 
 @contextmanager
@@ -60,8 +80,10 @@ def watched(pid: int, source: str, *, stores: bool = False) -> Iterator[Watch]:
 
     Whatever happens, it is released.
     """
-    from eudaemon.possession.taint import Taint
-
     policy = Taint.of(source, "kill", stores=stores)
-    with possession.possess(pid, taint=policy, engine=load_engine(ENGINE)) as one, one.listener() as listener:  # type: ignore[call-arg,attr-defined]
-        yield Watch(listener)
+    with possession.possess(pid, taint=policy, engine=load_engine(ENGINE)) as one, one.listener() as listener:
+        watch = Watch(listener)
+        try:
+            yield watch
+        finally:
+            watch.close()

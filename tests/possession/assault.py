@@ -177,8 +177,8 @@ class Assailed:
 
 
 @contextmanager
-def assailed(victim: Victim, way: Way) -> Iterator[Assailed]:
-    """Start a victim, learn its addresses; whatever happens, end it."""
+def assailed(victim: Victim | list[str], way: Way) -> Iterator[Assailed]:
+    """Start a victim, or a program that talks like one; learn its addresses; whatever happens, end it."""
     with ExitStack() as kept:
         folder = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="eudaemon-assault-")))
         errors = folder / "errors"
@@ -187,8 +187,9 @@ def assailed(victim: Victim, way: Way) -> Iterator[Assailed]:
             pair, theirs = (kept.enter_context(one) for one in socket.socketpair())
             arguments.append(str(theirs.fileno()))
             handed = (theirs.fileno(),)
+        program = command(victim) if isinstance(victim, Victim) else victim
         process = subprocess.Popen(
-            [*command(victim), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [*program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=kept.enter_context(errors.open("wb")), pass_fds=handed, start_new_session=True,
         )  # fmt: skip
         kept.callback(_end, process)

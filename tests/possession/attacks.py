@@ -107,14 +107,21 @@ def jump_buffer(at: At) -> bytes:
     return b"A" * 64 + words(at["slot"] + 2048, at["hijacked"], at["slot"] + 2048)
 
 
-def mangled(at: At) -> bytes:
+def mangle(address: int, guard: int) -> int:
     """Do what the C library does: exclusive or with the secret, rotated left by 17."""
+    word = address ^ guard
+    return (word << 17 | word >> 47) % 2**64
 
-    def mangle(address: int) -> int:
-        word = address ^ at["guard"]
-        return (word << 17 | word >> 47) % 2**64
 
-    return b"A" * 64 + words(0, 0, 0, 0, 0, 0, mangle(at["slot"] + 2048), mangle(at["hijacked"]))
+def mangled(at: At) -> bytes:
+    """Mangle stack pointer and address, behind six other registers."""
+    saved = words(0, 0, 0, 0, 0, 0, mangle(at["slot"] + 2048, at["guard"]), mangle(at["hijacked"], at["guard"]))
+    return b"A" * 64 + saved
+
+
+def stackless(at: At) -> bytes:
+    """Do the same with a stack pointer that is no address at all: the alert is to be told nevertheless."""
+    return b"A" * 64 + words(0, 0, 0, 0, 0, 0, mangle(2**64 - 8, at["guard"]), mangle(at["hijacked"], at["guard"]))
 
 
 def pointer_to_got(at: At) -> bytes:
@@ -202,6 +209,7 @@ ATTACKS = [
     row("chain.c", signal_frame, "return", name="chain-sigreturn"),
     row("injected.c", injected, "return", *EXECUTABLE_STACK, ways="tcp tcp-fork fetch"),
     row("switch.c", all_over, "return", benign=(b"hello", bytes(range(64)), bytes(range(64, 128))), ways="tcp fetch"),
+    row("jump_table.c", all_over, "return", benign=(b"hello", bytes(range(64)))),
     # pointers to functions
     row("pointer.c", after_name, "call", "-DWHERE=STACK", name="pointer-stack", ways="tcp tcp-fork"),
     row("pointer.c", after_name, "call", "-DWHERE=HEAP", name="pointer-heap", ways="tcp tcp-threads fetch"),
@@ -218,13 +226,14 @@ ATTACKS = [
     # saved registers
     row("longjmp_own.c", jump_buffer, "jump"),
     row("longjmp_libc.c", mangled, "jump", ways="tcp tcp-fork"),
+    row("longjmp_libc.c", stackless, "jump", name="longjmp-stackless"),
     row("context.c", after_name, "return jump"),
     row("sigreturn.c", after_name, "return jump"),
     row("handler.c", after_name, "call jump"),
     # code, formats and system calls
     row("code.c", code, "code", *EXECUTABLE_STACK, "-DWHERE=STACK", name="code-stack", ways="tcp tcp-fork"),
     row("code.c", code, "code", "-DWHERE=MAPPED", name="code-mapped", ways="tcp tcp-threads fetch file"),
-    row("spray.c", sprayed, "call", "-DCLEAN_ENTRY=0", name="spray", benign=(SUM, words(0))),
+    row("spray.c", sprayed, "call", "-DCLEAN_ENTRY=0", name="spray", benign=(b"hello",)),
     row("spray.c", sprayed, "code", "-DCLEAN_ENTRY=1", name="spray-clean-entry", benign=(SUM, words(0))),
     row("format.c", format_string, "format", *NON_PIE, "-Wno-format-security", ways="tcp tcp-fork"),
     row("execute.c", program, "execute", ways="tcp tcp-fork stdin"),

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -83,10 +84,11 @@ def process(*command: str | Path, port: int = 0, user: str = "", **more: object)
     if user:
         entry = pwd.getpwnam(user)
         more |= {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [], "cwd": "/"}
+    said = tempfile.TemporaryFile()  # not a pipe, which would be full one day  # noqa: SIM115
     one: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]
         command,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=said,
         stderr=subprocess.STDOUT,
         start_new_session=True,
         **more,
@@ -96,8 +98,8 @@ def process(*command: str | Path, port: int = 0, user: str = "", **more: object)
         while port and not _accepts(port):
             if one.poll() is not None or time.monotonic() > end_s:
                 one.kill()
-                assert one.stdout is not None
-                raise VictimError(f"{command[0]} did not come up: {one.stdout.read().decode()[-2000:]}")
+                said.seek(0)
+                raise VictimError(f"{command[0]} did not come up: {said.read().decode()[-2000:]}")
             time.sleep(0.02)
         yield one
     finally:
@@ -111,8 +113,7 @@ def process(*command: str | Path, port: int = 0, user: str = "", **more: object)
         for pid in everyone[1:]:
             with suppress(OSError):
                 os.kill(pid, 9)
-        if one.stdout:
-            one.stdout.close()
+        said.close()
 
 
 def _until(holds: Callable[[], bool]) -> None:

@@ -54,9 +54,10 @@ def test_is_caught_possessed(name: str, way: str, kinds: str, stores: bool) -> N
             (victim.folder / f"message-{number + 1}").touch()
         with watched(victim.pid, source, stores=stores) as watch:
             talk = victim.conversation()
-            for harmless in attack.benign:
-                talk.ask(harmless)
-            assert watch.kinds() == [], "harmless talk is an alert"
+            if not stores:  # under that policy, what is stored at an index that a peer names is an alert as well
+                for harmless in attack.benign:
+                    talk.ask(harmless)
+                assert watch.kinds() == [], "harmless talk is an alert"
             talk.send(attack.payload(victim.at))
             if kinds:
                 assert watch.first(ENDS_S) in kinds.split()

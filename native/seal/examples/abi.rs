@@ -31,7 +31,7 @@ fn main() {
         record!(Mailbox: magic version mode pid awake low low_bytes heap heap_bytes shadow_offset parent trouble
             mapping_count snapshot_count confined park blind code_count heap_used frozen_ns possessed_at_ns note slots actions mappings 
             code snapshots sources on_alert patience_ms store_alerts file_count alerts_missed alert_count stream_count input files
-            streams alerts),
+            formats format_count streams alerts),
         record!(SigAction: handler flags restorer mask),
         record!(AltStack: sp flags bytes),
         record!(Mapping: address bytes kind),
@@ -39,6 +39,7 @@ fn main() {
         record!(Snapshot: tid status regs),
         record!(Stream: serial received inode descriptor kind local peer),
         record!(File: device inode),
+        record!(Format: address register),
         record!(Alert: serial kind tid state verdict pc target place tags rflags at_ns regs register_tags),
     ];
     let constants = constants!(
@@ -92,6 +93,7 @@ fn main() {
         INPUT_BYTES,
         ALERTS_MAX,
         FILES_MAX,
+        FORMATS_MAX,
         trouble::NONE,
         trouble::NO_MEMORY,
         trouble::THREADS,

@@ -127,6 +127,7 @@ pub const LABELS: usize = 8;
 pub const INPUT_BYTES: u64 = 0x1_0000;
 pub const ALERTS_MAX: usize = 32;
 pub const FILES_MAX: usize = 64;
+pub const FORMATS_MAX: usize = 128;
 pub const VECTOR_BYTES: usize = 64;
 pub const VECTOR_REGISTERS: usize = 32;
 pub const ADDRESS_BYTES: usize = 28; // struct sockaddr_in6
@@ -260,6 +261,15 @@ pub struct Snapshot {
     pub regs: [u64; 27],
 }
 
+/// A function that takes a format string, and the register that says where that is.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Format {
+    pub address: u64,
+    pub register: u32,
+    pub pad: u32,
+}
+
 /// One stream of input, whose tag is the bit of its place in `Mailbox::streams`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -336,11 +346,13 @@ pub struct Mailbox {
     pub patience_ms: u32,   // by the controller
     pub store_alerts: u32,  // by the controller: 1: a tainted address of a store is an alert
     pub file_count: u32,    // by the controller
+    pub format_count: u32,  // by the controller
     pub alerts_missed: u32, // those that found all places taken by alerts without an answer
     pub alert_count: u64,   // serial of the latest
     pub stream_count: u64,  // likewise
     pub input: u64,         // where the raw input is kept: LABELS times INPUT_BYTES
     pub files: [File; FILES_MAX],
+    pub formats: [Format; FORMATS_MAX],
     pub streams: [Stream; LABELS],
     pub alerts: [Alert; ALERTS_MAX],
 }

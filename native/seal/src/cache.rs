@@ -94,7 +94,8 @@ pub enum ExitKind {
     Special,    // the instruction at `target` needs the engine
     Branch,     // in tracking mode, the branch at `target` is to go where `Context::target` says
     Follow,     // likewise: the tags for the instruction at `target` are the engine's to see to; on at `field`
-    Often,      // likewise: on at `target`, if tags are still to be followed
+    Format,     // at `target` a function begins that takes a format string; on at `field`
+    Often,      // in tracking mode: on at `target`, if tags are still to be followed
     Fpu,        // the instruction at `target` stores where the x87 unit has last been; on at `field`
     FpuWide,    // the same, in the 64-bit form
     Table(u16), // a jump by a table at `target`, through an entry that leads nowhere yet

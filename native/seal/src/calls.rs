@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use crate::abi::{AltStack, Context, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, SigAction, mode, state};
+use crate::abi::{AltStack, Context, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, SigAction, alert, mode, state};
 use crate::cache::Thread;
 use crate::{dispositions, effects, entry, frames, pages, pieces, shadow, sinks, start, sys, threads};
 
@@ -201,6 +201,7 @@ fn actions(context: &mut Context) -> i64 {
         None
     } else {
         let Some(action) = sys::read_guest_record::<SigAction>(new) else { return sys::EFAULT };
+        sinks::handler(context, alert::CALL, new, action.handler);
         Some(action)
     };
     let before = dispositions::action(context, signal as u32);
@@ -331,7 +332,10 @@ pub fn vsyscall(context: &mut Context) -> bool {
     };
     let arguments = [context.regs[RDI], context.regs[RSI], context.regs[RDX], 0, 0, 0];
     let Some(back) = sys::read_guest_u64(context.regs[crate::abi::RSP]) else { return false };
-    context.regs[RAX] = sys::call(number, arguments) as u64;
+    context.regs[RAX] = number;
+    let answer = sys::call(number, arguments);
+    effects::after(context, &context.regs, answer);
+    context.regs[RAX] = answer as u64;
     context.regs[crate::abi::RSP] += 8;
     context.rip = back;
     true

@@ -90,6 +90,11 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     context.resume = field.0;
                     return;
                 }
+                ExitKind::Format => {
+                    sinks::format(context);
+                    context.resume = field.0;
+                    return;
+                }
                 ExitKind::Often => {
                     track::see_whether_to_go_on(context);
                     By::Engine

@@ -141,8 +141,9 @@ impl<T: Tagged> Flow<'_, T> {
     // Whether a register is read as more than a part of an address, or to be moved by a constant.
     fn is_data(&self, register: Register) -> bool {
         let full = register.full_register();
-        let explicit = (0..self.instruction.op_count()).any(|at| self.explicit(at).is_some_and(|r| r.full_register() == full));
-        if explicit {
+        // An operand that is only written says nothing: movslq (%r11,%r10,4), %r10 reads %r10 for the address alone.
+        let explicit = |at| reads(self.info.op_access(at)) && self.explicit(at).is_some_and(|r| r.full_register() == full);
+        if (0..self.instruction.op_count()).any(explicit) {
             return true;
         }
         let used = self.info.used_registers().iter();

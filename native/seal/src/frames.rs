@@ -6,12 +6,12 @@
 //!   registers     r8 … r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, flags, segments, error, trap, old mask, cr2
 //! ```
 
-use crate::abi::{self, AltStack, Context, RAX, RDI, RDX, RSI, RSP, SigAction};
+use crate::abi::{self, AltStack, Context, RAX, RDI, RDX, RSI, RSP, SigAction, alert};
 use crate::dispositions::{
     DEFAULT, IGNORE, MASKABLE, SA_NODEFER, SA_ONSTACK, SA_RESETHAND, SIGSEGV, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, action,
     altstack_seen, bit, default_effect, set_action, set_altstack, set_kernel_mask,
 };
-use crate::{entry, pieces, recover, sys};
+use crate::{entry, pieces, recover, sinks, sys, track};
 
 const FRAME_BYTES: u64 = 440;
 pub const UC_WORDS: usize = 38;
@@ -34,7 +34,7 @@ pub const ORDER: [usize; 16] = [
 
 const FX_BYTES: usize = 512;
 const FX_MXCSR: usize = 24;
-const FX_XMM: usize = 160;
+pub const FX_XMM: usize = 160;
 const FX_SOFTWARE: usize = 464;
 const MXCSR_INITIAL: u32 = 0x1f80;
 const MAGIC1: u32 = 0x4650_5853;
@@ -150,6 +150,7 @@ pub fn deliver(context: &mut Context, signal: &Signal, vectors: u64) {
     if !written {
         return overflow();
     }
+    track::into_frame(context, frame, frame + FRAME_BYTES, area, area + vector_bytes);
     if action.flags & SA_RESETHAND != 0 {
         set_action(context, signal.number, SigAction { handler: DEFAULT, ..action });
     }
@@ -191,6 +192,8 @@ pub fn sigreturn(context: &mut Context) {
     if !readable {
         return overflow();
     }
+    sinks::handler(context, alert::RETURN, uc_at + REG_RIP as u64 * 8, uc[REG_RIP]);
+    track::from_frame(context, uc_at, uc[UC_VECTORS]);
     for (at, &place) in ORDER.iter().enumerate() {
         context.regs[at] = uc[place];
     }

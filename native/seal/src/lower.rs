@@ -30,7 +30,7 @@ use crate::cache::{ExitKind, Fragment, Full, Thread, kind};
 use crate::emit::{Code, GuestPc, HostPc, Operand};
 use crate::transfer::{Through, is_near_return};
 use crate::translate::{Step, Wish, Work, is_far, number};
-use crate::{pages, shadow, track};
+use crate::{pages, shadow, sinks, track};
 
 /// Where the application's rcx is. Translated code uses rcx as its scratch register, and restores it when the application needs it:
 /// most returns, landings and tests follow one another without that.
@@ -85,6 +85,9 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         lower.save_rcx(wish.pc);
         lower.code.land(same);
         lower.rcx = Rcx::Saved;
+    }
+    if wish.work != Work::Nothing && shadow::is_followed() && sinks::takes_format(wish.pc.0) {
+        lower.by_way_of_engine(ExitKind::Format, wish.pc);
     }
     let (mut low, mut high) = (wish.pc.0, wish.pc.0);
     let mut open = true;

@@ -59,6 +59,35 @@ fn memory_of(context: &Context, instruction: &Instruction) -> u64 {
     instruction.virtual_address(0, 0, |register, _, _| shadow::value(context, register)).unwrap_or(0)
 }
 
+/// Whether a function begins at `pc` that takes a format string.
+pub fn takes_format(pc: u64) -> bool {
+    format_at(pc).is_some()
+}
+
+fn format_at(pc: u64) -> Option<usize> {
+    let mailbox = sys::mailbox();
+    let known = &mailbox.formats[..(mailbox.format_count as usize).min(mailbox.formats.len())];
+    known.iter().find(|format| format.address == pc).map(|format| format.register as usize % 16)
+}
+
+/// A function that takes a format string is called: a conversion in it must not come from outside.
+pub fn format(context: &mut Context) {
+    let Some(register) = format_at(context.rip) else { return };
+    let string = context.regs[register];
+    let found = bytes_of(string).find(|&(_, byte, tag)| byte == b'%' && tag != 0);
+    if let Some((place, _, tag)) = found {
+        alerts::raise(context, &Finding { kind: alert::FORMAT, target: string, place, tags: u64::from(tag) });
+    }
+}
+
+/// A signal's handler has been named at `place`, or the frame there says where to go on: `target`.
+pub fn handler(context: &mut Context, kind: u32, place: u64, target: u64) {
+    let tags = if shadow::is_followed() { shadow::word(place) } else { 0 };
+    if tags != 0 {
+        alerts::raise(context, &Finding { kind, target, place, tags });
+    }
+}
+
 /// The code at `context.rip` has tags.
 pub fn code(context: &mut Context) {
     const RUN_BYTES_MAX: u64 = 0x1000;
@@ -106,18 +135,17 @@ fn execute(context: &mut Context, path: u64, arguments: u64) {
 
 // The first byte of a string that has a tag.
 fn first_tag(string: u64) -> Option<(u64, u8)> {
+    bytes_of(string).find(|&(_, _, tag)| tag != 0).map(|(place, _, tag)| (place, tag))
+}
+
+// Each byte of a string: where it lies, what it is, and its tag.
+fn bytes_of(string: u64) -> impl Iterator<Item = (u64, u8, u8)> {
     const STRING_BYTES_MAX: u64 = 0x1000;
-    for place in string..string.saturating_add(STRING_BYTES_MAX) {
+    (string..string.saturating_add(STRING_BYTES_MAX)).map_while(|place| {
         let mut byte = [0];
-        if sys::read_guest(place, &mut byte) == 0 || byte[0] == 0 {
-            return None;
-        }
-        let tag = shadow::word(place) as u8;
-        if tag != 0 {
-            return Some((place, tag));
-        }
-    }
-    None
+        let is_there = sys::read_guest(place, &mut byte) == 1 && byte[0] != 0;
+        is_there.then(|| (place, byte[0], shadow::word(place) as u8))
+    })
 }
 
 /// If that is asked for: the address of what the instruction at `context.rip` writes.

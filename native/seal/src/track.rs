@@ -20,12 +20,12 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use iced_x86::{Code as Op, FlowControl, Instruction, Mnemonic, OpAccess, OpKind, Register, UsedMemory};
 
-use crate::abi::{Context, RAX, RBX, RCX, RDX, VECTOR_BYTES};
+use crate::abi::{Context, RAX, RBX, RCX, RDI, RDX, RSI, RSP, VECTOR_BYTES};
 use crate::cache::{ExitKind, Thread, kind};
 use crate::emit::{Code, GuestPc, JMP_SHORT, JRCXZ, Operand};
 use crate::lower::Lower;
 use crate::translate::{Step, number};
-use crate::{shadow, sys};
+use crate::{frames, shadow, sys};
 
 /// After how many jumps backwards a thread sees whether there are tags left.
 pub const OFTEN: u64 = 64;
@@ -63,7 +63,8 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) {
         lower.by_way_of_engine(ExitKind::Follow, pc);
         return;
     }
-    if let Some(moved) = as_move(lower.thread, &step.instruction) {
+    let looks_at_address = needs.stores && sys::mailbox().store_alerts != 0;
+    if let Some(moved) = as_move(lower.thread, &step.instruction).filter(|_| !looks_at_address) {
         write_move(lower, &moved, pc);
         return;
     }
@@ -107,6 +108,7 @@ fn names_rcx(operand: &Operand) -> bool {
 struct Needs {
     places: Vec<Place>,
     writes: bool,
+    stores: bool, // at an address that registers say, other than the stack's top
     by_engine: bool,
 }
 
@@ -114,7 +116,7 @@ impl Needs {
     fn of(thread: &mut Thread, instruction: &Instruction) -> Needs {
         let (fs, fields) = (fs_base(thread), thread.slot as u32);
         let info = thread.scratch.info.info(instruction);
-        let mut needs = Needs { places: Vec::new(), writes: false, by_engine: false };
+        let mut needs = Needs { places: Vec::new(), writes: false, stores: false, by_engine: false };
         for register in info.used_registers() {
             let written = !matches!(register.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::None);
             let Some((at, bytes)) = tags_at(register.register()) else { continue };
@@ -133,7 +135,9 @@ impl Needs {
             if !shadow::touches(memory) {
                 continue;
             }
-            needs.writes |= !matches!(memory.access(), OpAccess::Read | OpAccess::CondRead);
+            let written = !matches!(memory.access(), OpAccess::Read | OpAccess::CondRead);
+            needs.writes |= written;
+            needs.stores |= written && [memory.base(), memory.index()].iter().any(|&r| r != Register::RSP && number(r).is_some());
             match tag_of(memory, fs) {
                 Some(operand) if !needs.by_engine => needs.cover(operand, memory.memory_size().size() as u32),
                 _ => needs.by_engine = true,
@@ -415,3 +419,47 @@ fn is_clean(context: &Context) -> bool {
     let bytes = context.vector_tags.as_flattened().iter().chain(&context.x87_tags).fold(0, |all, tag| all | tag);
     words == 0 && bytes == 0
 }
+
+/// A signal's frame has been written at `frame..end` and vectors at `vectors..vectors_end`, whose tags are those of the registers that it
+/// keeps. The handler begins with its own.
+pub fn into_frame(context: &mut Context, frame: u64, end: u64, vectors: u64, vectors_end: u64) {
+    if !shadow::is_followed() {
+        return;
+    }
+    shadow::clear_tags(frame, end - frame);
+    shadow::clear_tags(vectors, vectors_end - vectors);
+    if context.tracking == 0 {
+        return;
+    }
+    for (tags, at) in context.tags.iter().zip(frames::ORDER) {
+        shadow::write_tags(frame + WORD_BYTES * (1 + at as u64), &tags.to_le_bytes());
+    }
+    for (tags, at) in context.vector_tags.iter().zip(0..LEGACY_VECTORS) {
+        shadow::write_tags(vectors + frames::FX_XMM as u64 + at * XMM_BYTES, &tags[..XMM_BYTES as usize]);
+    }
+    for register in [RAX, RDX, RSI, RDI, RSP] {
+        context.tags[register] = 0;
+    }
+    context.vector_tags.iter_mut().for_each(|tags| tags.fill(0));
+    context.mask_tags = [0; 8];
+    context.x87_tags = [0; 8];
+}
+
+/// Registers are about to be what the frame's context at `context_at` and the vectors say: so are their tags.
+pub fn from_frame(context: &mut Context, context_at: u64, vectors: u64) {
+    if !shadow::is_followed() {
+        return;
+    }
+    for (tags, at) in context.tags.iter_mut().zip(frames::ORDER) {
+        *tags = shadow::word(context_at + WORD_BYTES * at as u64);
+    }
+    context.vector_tags.iter_mut().for_each(|tags| tags.fill(0));
+    for (tags, at) in context.vector_tags.iter_mut().zip(0..LEGACY_VECTORS) {
+        shadow::read_tags(vectors + frames::FX_XMM as u64 + at * XMM_BYTES, &mut tags[..XMM_BYTES as usize]);
+    }
+    see_whether_to_go_on(context);
+}
+
+const WORD_BYTES: u64 = 8;
+const XMM_BYTES: u64 = 16;
+const LEGACY_VECTORS: u64 = 16;

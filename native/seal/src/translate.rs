@@ -9,14 +9,15 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use iced_x86::{
-    Code as Op, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, Register,
+    Code as Op, ConstantOffsets, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
+    Mnemonic, Register,
 };
 
 use crate::cache::{Full, Thread};
 use crate::emit::GuestPc;
 use crate::plan::{self, Test};
 use crate::transfer::Through;
-use crate::{lower, pages, shadow, sys};
+use crate::{lower, pages, shadow, sinks, sys};
 
 const INSTRUCTIONS_MAX: usize = 96;
 /// Those of a fragment that follows tags: it is longer.
@@ -212,13 +213,16 @@ fn decode_into(thread: &Thread, scratch: &mut Scratch, wish: Wish, most: usize) 
             }
             break;
         }
-        if heeds_tags && shadow::any_tag(pc, step.instruction.len() as u64) {
+        let offsets = decoder.get_constant_offsets(&step.instruction);
+        if heeds_tags && is_from_outside(&step.instruction, &offsets) {
             if scratch.steps.is_empty() {
                 return Err(Refusal::Tagged);
             }
             break;
         }
-        let offsets = decoder.get_constant_offsets(&step.instruction);
+        if heeds_tags && !scratch.steps.is_empty() && sinks::takes_format(pc) {
+            break; // a fragment begins there
+        }
         step.displacement_at = offsets.displacement_offset() as u8;
         step.bytes_at = scratch.bytes.len() as u32;
         let length = step.instruction.len();
@@ -304,6 +308,23 @@ fn linked(branch: &Instruction, relied: &mut Range<u64>) -> Option<u64> {
 fn rely(low: u64, high: u64, relied: &mut Range<u64>) {
     pages::translated(low, high);
     *relied = relied.start.min(low)..relied.end.max(high);
+}
+
+// Whether what an instruction does came in from outside. Constants and displacements may: compilers at run time write what they are told.
+fn is_from_outside(instruction: &Instruction, offsets: &ConstantOffsets) -> bool {
+    const WORD_BYTES: usize = 8;
+    let (pc, length) = (instruction.ip(), instruction.len());
+    if !shadow::any_tag(pc, length as u64) {
+        return false;
+    }
+    let constants = [
+        (offsets.displacement_offset(), offsets.displacement_size()),
+        (offsets.immediate_offset(), offsets.immediate_size()),
+        (offsets.immediate_offset2(), offsets.immediate_size2()),
+    ];
+    let is_constant = |at: usize| constants.iter().any(|&(begin, bytes)| (begin..begin + bytes).contains(&at));
+    let tags = [shadow::word(pc).to_le_bytes(), shadow::word(pc + WORD_BYTES as u64).to_le_bytes()];
+    (0..length).any(|at| tags[at / WORD_BYTES][at % WORD_BYTES] != 0 && !is_constant(at))
 }
 
 fn is_near_call(instruction: &Instruction) -> bool {

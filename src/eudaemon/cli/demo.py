@@ -13,8 +13,10 @@ from functools import partial
 
 from eudaemon.app import UNPRIVILEGED_PORT_OFFSET
 from eudaemon.cli import DONE, FAILED, FOUND, WRONG_USE
+from eudaemon.cli._demo_victim import hijack, victim
 from eudaemon.demo.loader import attack
 from eudaemon.demo.sample import harmless_for
+from eudaemon.demo.victim import PORT
 
 HELP = """\
 Play bots against your own sensor: a telnet loader that does what Mirai's does and brings a harmless
@@ -24,7 +26,12 @@ program, a web request with a command injected, and bytes that nobody expects.
   eudaemon demo telnet             one of them
   eudaemon demo telnet --again     with a program that the farm has not seen yet
 
-It attacks only this machine."""
+Or watch the engine instead of the sensor (Linux on x86-64, on the loopback alone):
+
+  eudaemon demo victim             a small server with a mistake, to be possessed
+  eudaemon demo attack             take it over, with code that downloads a harmless file
+
+It attacks only this machine. The exit code is 1 if an attack did not succeed."""
 
 REQUEST = (
     b"POST /GponForm/diag_Form?images/ HTTP/1.1\r\nHost: router\r\nUser-Agent: demo\r\nContent-Length: %d\r\n"
@@ -39,11 +46,18 @@ TRY_S = 10.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("what", nargs="?", choices=("all", "telnet", "http", "bytes"), default="all")
+    parser.add_argument("what", nargs="?", choices=("all", *SENSOR, *VICTIM), default="all")
     parser.add_argument("--host", default="127.0.0.1", help="an address of this machine (default: %(default)s)")
-    parser.add_argument("--port", type=int, help="the sensor's port (default: 23, 80 or 445, or those plus 10000)")
+    parser.add_argument(
+        "--port",
+        type=int,
+        help=f"the sensor's port (default: 23, 80 or 445, or those plus 10000), or the victim's ({PORT})",
+    )
     parser.add_argument("--password", default="xc3511", help="for telnet's user root (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="bring a program that was not brought before")
+    parser.add_argument(
+        "--url", default="", help="what the code of `demo attack` downloads (default: a file of the demo's)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,8 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     if not _is_own(arguments.host):
         print(f"eudaemon: {arguments.host} is not an address of this machine; the demo attacks no other")
         return WRONG_USE
-    attacks = {"telnet": _telnet, "http": _http, "bytes": _bytes}
-    chosen = attacks if arguments.what == "all" else {arguments.what: attacks[arguments.what]}
+    if arguments.what in VICTIM:
+        return VICTIM[arguments.what](arguments)
+    chosen = SENSOR if arguments.what == "all" else {arguments.what: SENSOR[arguments.what]}
     try:
         succeeded = [play(arguments) for play in chosen.values()]
     except ConnectionRefusedError as error:
@@ -122,3 +137,7 @@ def _is_own(host: str) -> bool:
     except (ValueError, OSError):
         return False
     return True
+
+
+SENSOR = {"telnet": _telnet, "http": _http, "bytes": _bytes}
+VICTIM = {"victim": victim, "attack": hijack}

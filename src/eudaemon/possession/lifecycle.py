@@ -15,7 +15,7 @@ from contextlib import suppress
 from types import TracebackType
 
 from eudaemon.evidence.model import Evidence
-from eudaemon.possession import refuse
+from eudaemon.possession import formats, refuse
 from eudaemon.possession.blind import unseen
 from eudaemon.possession.engine import Engine, load_engine
 from eudaemon.possession.errors import PossessionError, Refused, Replaced, Vanished
@@ -46,6 +46,7 @@ class Possession:
         self.remarks: list[str] = []
         self.is_gone = False
         self.taint: Taint | None = None
+        self._listener: Listener | None = None
         self._engine = engine
         self._kernel = kernel
 
@@ -63,6 +64,8 @@ class Possession:
 
         Raises `Vanished` if the process has ended.
         """
+        if self._listener is not None:
+            self._listener.close()
         if not self.is_gone and not self.released_ns:
             alone(self._release)
 
@@ -72,15 +75,15 @@ class Possession:
         Ends also when nobody of them is possessed any more, and, if the verdict is `release`, with the process's own.
         """
         until_s = time.monotonic() + within_s
-        with self.listener() as listener:
-            while not listener.is_alone:
-                for evidence in listener.poll():
-                    yield evidence
-                    if listener.policy.on_alert == "release":
-                        self._let_out(evidence.report.process.pid)
-                if time.monotonic() >= until_s or self.released_ns or self.is_gone:
-                    return
-                time.sleep(POLL_S)
+        listener = self._listener = self._listener or self.listener()  # which knows what it has told
+        while not listener.is_alone:
+            for evidence in listener.poll():
+                yield evidence
+                if listener.policy.on_alert == "release":
+                    self._let_out(evidence.report.process.pid)
+            if time.monotonic() >= until_s or self.released_ns or self.is_gone:
+                return
+            time.sleep(POLL_S)
 
     def listener(self) -> Listener:
         """Return what asks for alerts. Raises `PossessionError` if the process is not possessed any more."""
@@ -91,9 +94,10 @@ class Possession:
             (self if pid == self.pid else adopt(pid, engine=self._engine, kernel=self._kernel)).release()
 
     def _begin(self, mode: str) -> None:
+        known = formats.find(self.pid, self._engine.abi["FORMATS_MAX"]) if self.taint else []
         with opened(self.pid, self._engine, self._kernel) as target:
             try:
-                self.frozen_ns = _possess(target, mode, self.taint)
+                self.frozen_ns = _possess(target, mode, self.taint, known)
             except Replaced as error:
                 self._lost(error.reason)
             self.remarks += target.settler.remarks
@@ -149,7 +153,7 @@ def possess(
     return possession
 
 
-def _possess(target: Target, mode: str, taint: Taint | None) -> int:
+def _possess(target: Target, mode: str, taint: Taint | None, known: list[tuple[int, int]]) -> int:
     if mode != "none" and is_limited(target.pid):
         raise Refused(
             f"process {target.pid} may not map a shadow: its address space is limited (RLIMIT_AS)",
@@ -158,7 +162,7 @@ def _possess(target: Target, mode: str, taint: Taint | None) -> int:
     target.await_children()
     target.tidy()
     _refuse_possessed(target)
-    planted = plant(target, mode, taint)
+    planted = plant(target, mode, taint, known)
     try:
         return patiently(lambda: wake(planted))
     except Vanished:

@@ -53,6 +53,8 @@ class Memory:
         """Return `size` bytes. Raises `PossessionError` where nothing is mapped."""
         try:
             data = os.pread(self._file, size, address)
+        except OverflowError:  # an attacker chose it
+            raise PossessionError(f"{size} bytes at {address:#x} of process {self._pid}: no such address") from None
         except OSError as error:
             raise PossessionError(f"{size} bytes at {address:#x} of process {self._pid}: {error.strerror}") from None
         if len(data) < size:

@@ -12,6 +12,7 @@ import struct
 from pathlib import Path
 
 from eudaemon.possession.errors import OperationFailed, PossessionError, Refused, Undone, Vanished
+from eudaemon.possession.formats import write as write_formats
 from eudaemon.possession.homeward import CODE
 from eudaemon.possession.image import PROT_EXEC, PROT_READ, PROT_WRITE, SYMBOLS
 from eudaemon.possession.layout import Layout, Sizes, fixed_spans, sizes_for
@@ -28,13 +29,16 @@ MAPPING = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE
 PLACES_MAX = 5  # tried, when the process takes the one that was free
 
 
-def plant(target: Target, mode: str, taint: Taint | None = None) -> Planted:
+def plant(
+    target: Target, mode: str, taint: Taint | None = None, formats: list[tuple[int, int]] | None = None
+) -> Planted:
     """Plant the engine. Raises `Undone` if that fails; nothing is left then."""
     threads = len(Seizure(target.kernel, target.pid).listing())
     tight = is_limited(target.pid)
     layout = _reserve(target, sizes_for(target.engine, threads, tight=tight, confined=target.confined))
     try:
         planted = Planted(target, _write(target, layout, mode, taint))
+        write_formats(planted.mailbox, formats or [])
         _prepare(planted)
     except Vanished:
         raise

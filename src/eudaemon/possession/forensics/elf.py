@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -66,6 +66,14 @@ class Elf:
                     text = name.decode(errors="backslashreplace")
                     return f"{text}+{address - begin:#x}" if address > begin else text
         return ""
+
+    def functions(self, names: Container[str]) -> Iterator[tuple[str, int]]:
+        """Yield name and address of the functions in the file that have one of these names."""
+        for _, symbols, table in self._tables:
+            for address, _, name_at in symbols:
+                name = table[name_at : name_at + _NAME_BYTES_MAX].partition(b"\0")[0].decode(errors="backslashreplace")
+                if name in names:
+                    yield name, address
 
     def frame_entry(self, address: int) -> tuple[bytes, int, int] | None:
         """Return `.eh_frame`, its address, and the offset in it of the entry for an address; None: there is none."""
