@@ -28,6 +28,7 @@ use crate::cache::ExitKind;
 use crate::emit::{GuestPc, HostPc, JRCXZ, Operand};
 use crate::lower::Lower;
 use crate::plan::Test;
+use crate::tags::Tags;
 use crate::translate::{Step, number};
 use crate::{pages, sys};
 
@@ -350,14 +351,27 @@ pub fn word(address: u64) -> u64 {
     u64::from_le_bytes(tags)
 }
 
-/// Give bytes of the application these tags. What has them already is not written.
+/// The tags of at most `Tags::BYTES_MAX` bytes of the application.
+pub fn tags_at(address: u64, bytes: usize) -> Tags {
+    const WHOLE: u64 = Tags::BYTES_MAX as u64;
+    let tags = tags_of(address);
+    if window() + WINDOW_BYTES - tags >= WHOLE {
+        let whole: &[u8; Tags::BYTES_MAX] = sys::octets(tags, Tags::BYTES_MAX).first_chunk().expect("as long as that");
+        return Tags(*whole).first(bytes);
+    }
+    let mut tags = Tags::CLEAN;
+    read_tags(address, &mut tags.0[..bytes]);
+    tags
+}
+
+/// Give bytes of the application these tags. What is clean and stays so is not written.
 pub fn write_tags(address: u64, from: &[u8]) {
     let mut rest = from;
     in_pieces(address, rest.len() as u64, |tags, count| {
         let (piece, others) = rest.split_at(count);
         let octets = sys::octets(tags, count);
-        if octets != piece {
-            octets.copy_from_slice(piece);
+        if octets.iter().chain(piece).fold(0, |all, tag| all | tag) != 0 {
+            octets.iter_mut().zip(piece).for_each(|(to, from)| *to = *from);
             repeat(tags, count);
         }
         rest = others;

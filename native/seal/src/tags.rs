@@ -19,9 +19,18 @@ impl Tags {
 
     /// The same tag for each of the first bytes.
     pub fn all(tag: u8, bytes: usize) -> Tags {
+        Tags::from_fn(|at| if at < bytes { tag } else { 0 })
+    }
+
+    /// Those of a general register.
+    pub fn of_word(word: u64) -> Tags {
         let mut tags = Tags::CLEAN;
-        tags.0[..bytes].fill(tag);
+        tags.0[..8].copy_from_slice(&word.to_le_bytes());
         tags
+    }
+
+    pub fn word(&self) -> u64 {
+        u64::from_le_bytes(core::array::from_fn(|at| self.0[at]))
     }
 
     pub fn from_fn(tag: impl FnMut(usize) -> u8) -> Tags {
@@ -43,9 +52,7 @@ impl Tags {
 
     /// The first bytes alone.
     pub fn first(&self, bytes: usize) -> Tags {
-        let mut tags = *self;
-        tags.0[bytes..].fill(0);
-        tags
+        Tags::from_fn(|at| if at < bytes { self.0[at] } else { 0 })
     }
 }
 
@@ -104,33 +111,36 @@ fn x87_number(register: Register, top: usize) -> usize {
 
 impl Tagged for Context {
     fn register(&self, register: Register) -> Tags {
-        let mut tags = Tags::CLEAN;
         let bytes = register.size();
         if let Some(number) = number(register) {
-            let first = usize::from(is_high_byte(register));
-            tags.0[..bytes].copy_from_slice(&self.tags[usize::from(number)].to_le_bytes()[first..first + bytes]);
-        } else if register.is_vector_register() {
-            tags.0[..bytes].copy_from_slice(&self.vector_tags[register.number()][..bytes]);
-        } else if register.is_k() {
-            tags.0[..bytes].copy_from_slice(&self.mask_tags[register.number()].to_le_bytes());
-        } else if register.is_st() || register.is_mm() {
-            tags = Tags::all(self.x87_tags[x87_number(register, self.x87_top())], bytes);
+            let word = self.tags[usize::from(number)] >> if is_high_byte(register) { 8 } else { 0 };
+            return Tags::of_word(word & !0 >> (64 - 8 * bytes));
         }
-        tags
+        if register.is_vector_register() {
+            return Tags(self.vector_tags[register.number()]).first(bytes);
+        }
+        if register.is_k() {
+            return Tags::of_word(self.mask_tags[register.number()]);
+        }
+        if register.is_st() || register.is_mm() {
+            return Tags::all(self.x87_tags[x87_number(register, self.x87_top())], bytes);
+        }
+        Tags::CLEAN
     }
 
     fn set_register(&mut self, register: Register, tags: &Tags) {
         let bytes = register.size();
         if let Some(number) = number(register) {
             let slot = &mut self.tags[usize::from(number)];
-            let mut all = if bytes == 4 { [0; 8] } else { slot.to_le_bytes() };
-            let first = usize::from(is_high_byte(register));
-            all[first..first + bytes].copy_from_slice(&tags.0[..bytes]);
-            *slot = u64::from_le_bytes(all);
+            let kept = if bytes == 4 { 0 } else { *slot };
+            let shift = if is_high_byte(register) { 8 } else { 0 };
+            let written = !0 >> (64 - 8 * bytes) << shift;
+            *slot = kept & !written | tags.word() << shift & written;
         } else if register.is_vector_register() {
-            self.vector_tags[register.number()][..bytes].copy_from_slice(&tags.0[..bytes]);
+            let slot = &mut self.vector_tags[register.number()];
+            *slot = core::array::from_fn(|at| if at < bytes { tags.0[at] } else { slot[at] });
         } else if register.is_k() {
-            self.mask_tags[register.number()] = u64::from_le_bytes(core::array::from_fn(|at| tags.0[at]));
+            self.mask_tags[register.number()] = tags.word();
         } else if register.is_st() || register.is_mm() {
             self.x87_tags[x87_number(register, self.x87_top())] = tags.union();
         }
@@ -141,9 +151,7 @@ impl Tagged for Context {
     }
 
     fn memory(&self, address: u64, bytes: usize) -> Tags {
-        let mut tags = Tags::CLEAN;
-        shadow::read_tags(address, &mut tags.0[..bytes]);
-        tags
+        shadow::tags_at(address, bytes)
     }
 
     fn set_memory(&mut self, address: u64, bytes: usize, tags: &Tags) {
@@ -174,6 +182,12 @@ impl Tagged for Context {
 
     fn vector(&self, register: Register) -> [u8; VECTOR_BYTES] {
         const XMM: usize = 160;
+        if register.is_xmm() && register.number() < 16 && self.vectors_in_context != 0 {
+            let [low, high] = self.xmm.0[register.number()];
+            let mut value = [0; VECTOR_BYTES];
+            value[..16].copy_from_slice(&(u128::from(high) << 64 | u128::from(low)).to_le_bytes());
+            return value;
+        }
         let mut image = sys::VectorImage([0; 4096]);
         sys::store_vectors(&mut image);
         let at = |component: usize, bytes: usize, number: usize| {

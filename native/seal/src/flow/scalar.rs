@@ -57,10 +57,12 @@ pub fn shifted(tags: &Tags, width: usize, shift: Shift, bits: usize) -> Tags {
         _ if (0..total).contains(&bit) => tags.0[(bit / 8) as usize],
         _ => 0,
     };
-    Tags::from_fn(|at| {
+    let mut moved = Tags::CLEAN;
+    for (at, tag) in moved.0[..width].iter_mut().enumerate() {
         let low = 8 * at as i64 - left;
-        if at < width { from(low) | from(low + 7) } else { 0 }
-    })
+        *tag = from(low) | from(low + 7);
+    }
+    moved
 }
 
 fn accumulator(width: usize) -> Register {
@@ -156,11 +158,11 @@ impl<T: Tagged> Flow<'_, T> {
     }
 
     fn carried(&self, tags: &Tags) -> Tags {
-        let mut below = 0;
-        Tags::from_fn(|at| {
-            below |= tags.0[at];
-            below
-        })
+        let mut word = tags.word();
+        word |= word << 8;
+        word |= word << 16;
+        word |= word << 32;
+        Tags::of_word(word)
     }
 
     fn write_second(&mut self, tags: &Tags) {

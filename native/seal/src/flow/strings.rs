@@ -16,7 +16,7 @@ impl<T: Tagged> Flow<'_, T> {
         };
         let (mut from, mut to) = (place(reads), place(writes));
         let (from, other, to) = (from.next(), from.next(), to.next());
-        let count = if repeated { self.state.repetitions(instruction, [from.or(to), other]) } else { 1 };
+        let count = if repeated { self.state.repetitions(instruction, [from.or(to), other.or(to)]) } else { 1 };
         let back = repeated && self.state.rflags() & DIRECTION != 0;
         let bytes = size.saturating_mul(count).min(1 << 32);
         let lowest = |at: u64| if back { at.wrapping_sub(bytes.wrapping_sub(size)) } else { at };

@@ -63,7 +63,7 @@ impl<T: Tagged> Flow<'_, T> {
             Vector::MoveHalf { high } => self.moved_half(high),
             Vector::Cross { up } => {
                 let (first, last) = (self.first(), self.last());
-                Tags::from_fn(|at| match (at / 8, up) {
+                self.made(|at| match (at / 8, up) {
                     (0, false) => last.0[at + 8],
                     (1, true) => last.0[at - 8],
                     (0 | 1, _) => first.0[at],
@@ -85,30 +85,30 @@ impl<T: Tagged> Flow<'_, T> {
             Vector::Convert { from, to } => {
                 let source = self.operand(1);
                 let tag = |element: usize| part(&source, element * from, from).iter().fold(0, |all, tag| all | tag);
-                Tags::from_fn(|at| tag(at / to))
+                self.made(|at| tag(at / to))
             }
             Vector::Extend { from, to } => {
                 let source = self.operand(1);
-                Tags::from_fn(|at| if at % to < from { source.0[at / to * from + at % to] } else { 0 })
+                self.made(|at| if at % to < from { source.0[at / to * from + at % to] } else { 0 })
             }
             Vector::ExtendSigned { from, to } => {
                 let source = self.operand(1);
-                Tags::from_fn(|at| source.0[at / to * from + (at % to).min(from - 1)])
+                self.made(|at| source.0[at / to * from + (at % to).min(from - 1)])
             }
             Vector::Truncate { from, to } => {
                 let source = self.operand(1);
-                Tags::from_fn(|at| source.0.get(at / to * from + at % to).copied().unwrap_or(0))
+                self.made(|at| source.0.get(at / to * from + at % to).copied().unwrap_or(0))
             }
             Vector::Pairs(size) => self.pairs(size),
             Vector::Mask(size) => {
                 let (source, width) = (self.operand(1), self.width(1));
                 let bits = |at: usize| (8 * at..8 * at + 8).filter(move |bit| bit * size < width);
-                Tags::from_fn(|at| bits(at).fold(0, |all, bit| all | source.0[bit * size + size - 1]))
+                self.made(|at| bits(at).fold(0, |all, bit| all | source.0[bit * size + size - 1]))
             }
             Vector::Shift(size, shift) => self.shift_elements(size, shift),
             Vector::ShiftLane { left } => {
                 let (source, by) = (self.source(), usize::from(self.immediate().unwrap_or(0)).min(LANE_BYTES));
-                Tags::from_fn(|at| match (at % LANE_BYTES, left) {
+                self.made(|at| match (at % LANE_BYTES, left) {
                     (within, true) if within >= by => source.0[at - by],
                     (within, false) if within + by < LANE_BYTES => source.0[at + by],
                     _ => 0,
@@ -116,11 +116,11 @@ impl<T: Tagged> Flow<'_, T> {
             }
             Vector::Repeat(size) => {
                 let source = self.operand(1);
-                Tags::from_fn(|at| source.0[at % size])
+                self.made(|at| source.0[at % size])
             }
             Vector::RepeatEach { size, odd, of } => {
                 let source = self.operand(1);
-                Tags::from_fn(|at| source.0[at / of * of + if odd { size } else { 0 } + at % size])
+                self.made(|at| source.0[at / of * of + if odd { size } else { 0 } + at % size])
             }
             Vector::Insert(size) => self.insert(size),
             Vector::Extract(size) => self.extract(size),
@@ -128,7 +128,7 @@ impl<T: Tagged> Flow<'_, T> {
             Vector::Interleave { size, high } => self.interleave(size, high),
             Vector::Words { from } => {
                 let (source, by) = (self.operand(1), usize::from(self.immediate().unwrap_or(0)));
-                Tags::from_fn(|at| match (at % LANE_BYTES).wrapping_sub(from) {
+                self.made(|at| match (at % LANE_BYTES).wrapping_sub(from) {
                     within @ 0..8 => source.0[at - within + (by >> (within / 2 * 2) & 3) * 2 + within % 2],
                     _ => source.0[at],
                 })
@@ -138,13 +138,13 @@ impl<T: Tagged> Flow<'_, T> {
             Vector::Select(size) => {
                 let (first, last, by) = (self.first(), self.last(), self.immediate().unwrap_or(0));
                 // pblendw's eight bits hold for each lane.
-                Tags::from_fn(|at| if by >> (at / size % 8) & 1 != 0 { last.0[at] } else { first.0[at] })
+                self.made(|at| if by >> (at / size % 8) & 1 != 0 { last.0[at] } else { first.0[at] })
             }
             Vector::Align => self.align(),
             Vector::AlignElements(size) => {
                 let (first, last, width) = (self.first(), self.last(), self.width(0));
                 let by = usize::from(self.immediate().unwrap_or(0)) % (width / size) * size;
-                Tags::from_fn(|at| match at + by {
+                self.made(|at| match at + by {
                     from if from < width => last.0[from],
                     from if from < 2 * width => first.0[from - width],
                     _ => 0,
@@ -153,7 +153,7 @@ impl<T: Tagged> Flow<'_, T> {
             Vector::Quarters => {
                 let (first, last, by) = (self.first(), self.last(), usize::from(self.immediate().unwrap_or(0)));
                 let count = self.width(0) / LANE_BYTES; // two or four lanes, by a bit or two each
-                Tags::from_fn(|at| {
+                self.made(|at| {
                     let lane = at / LANE_BYTES % count;
                     let from = (by >> (lane * (count / 2)) & (count - 1)) * LANE_BYTES + at % LANE_BYTES;
                     if lane < count / 2 { first.0[from] } else { last.0[from] }
@@ -162,13 +162,13 @@ impl<T: Tagged> Flow<'_, T> {
             Vector::Alternate => match self.immediate() {
                 Some(by) => {
                     let source = self.operand(1);
-                    Tags::from_fn(|at| source.0[at / LANE_BYTES * LANE_BYTES + usize::from(by >> (at / 8) & 1) * 8 + at % 8])
+                    self.made(|at| source.0[at / LANE_BYTES * LANE_BYTES + usize::from(by >> (at / 8) & 1) * 8 + at % 8])
                 }
                 None => self.permuted(4),
             },
             Vector::Halves => {
                 let (first, last, by) = (self.first(), self.last(), self.immediate().unwrap_or(0));
-                Tags::from_fn(|at| match (at / LANE_BYTES, by >> (at / LANE_BYTES % 2 * 4) & 0xf) {
+                self.made(|at| match (at / LANE_BYTES, by >> (at / LANE_BYTES % 2 * 4) & 0xf) {
                     (2.., _) | (_, 8..) => 0,
                     (_, which) => {
                         let from = usize::from(which & 1) * LANE_BYTES + at % LANE_BYTES;
@@ -189,7 +189,14 @@ impl<T: Tagged> Flow<'_, T> {
     fn bits(&self, tags: &Tags) -> Tags {
         let (size, width) = (self.element(), self.explicit(1).map_or(Tags::BYTES_MAX, |register| register.size()));
         let bits = |at: usize| (8 * at..8 * at + 8).filter(move |bit| (bit + 1) * size <= width);
-        Tags::from_fn(|at| bits(at).fold(0, |all, bit| all | tags.0[bit * size + size - 1]))
+        self.made(|at| bits(at).fold(0, |all, bit| all | tags.0[bit * size + size - 1]))
+    }
+
+    // The output, each byte as asked.
+    fn made(&self, mut tag: impl FnMut(usize) -> u8) -> Tags {
+        let mut tags = Tags::CLEAN;
+        tags.0[..self.width(0)].iter_mut().enumerate().for_each(|(at, to)| *to = tag(at));
+        tags
     }
 
     // ---- inputs
@@ -239,7 +246,7 @@ impl<T: Tagged> Flow<'_, T> {
         let legacy = self.instruction.code().encoding() == EncodingKind::Legacy;
         let rest = self.operand(u32::from(!legacy));
         let is_vector = self.explicit(0).is_some_and(|register| register.is_vector_register());
-        Tags::from_fn(|at| match at {
+        self.made(|at| match at {
             _ if at < size => tag,
             _ if is_vector && at < LANE_BYTES => rest.0[at],
             _ if is_vector => 0,
@@ -250,7 +257,7 @@ impl<T: Tagged> Flow<'_, T> {
     fn one_fused(&self, size: usize) -> Tags {
         let (old, inputs) = (self.operand(0), self.all_inputs(true));
         let tag = inputs.first(size).union();
-        Tags::from_fn(|at| if at < size { tag } else { old.0[at] })
+        self.made(|at| if at < size { tag } else { old.0[at] })
     }
 
     fn moved_low(&self, bytes: usize) -> Tags {
@@ -260,17 +267,17 @@ impl<T: Tagged> Flow<'_, T> {
             return source.first(bytes);
         }
         let rest = self.first();
-        Tags::from_fn(|at| if at < bytes { source.0[at] } else { rest.0[at] })
+        self.made(|at| if at < bytes { source.0[at] } else { rest.0[at] })
     }
 
     fn moved_half(&self, high: bool) -> Tags {
         let source = self.last();
         let from = if high { 8 } else { 0 };
         if self.explicit(0).is_none() {
-            return Tags::from_fn(|at| if at < 8 { source.0[at + from] } else { 0 });
+            return self.made(|at| if at < 8 { source.0[at + from] } else { 0 });
         }
         let rest = self.first();
-        Tags::from_fn(|at| match at.wrapping_sub(from) {
+        self.made(|at| match at.wrapping_sub(from) {
             within @ 0..8 => source.0[within],
             _ if at < LANE_BYTES => rest.0[at],
             _ => 0,
@@ -280,7 +287,7 @@ impl<T: Tagged> Flow<'_, T> {
     fn insert(&self, size: usize) -> Tags {
         let (first, last, width) = (self.first(), self.last(), self.width(0));
         let to = usize::from(self.immediate().unwrap_or(0)) % (width / size) * size;
-        Tags::from_fn(|at| match at.wrapping_sub(to) {
+        self.made(|at| match at.wrapping_sub(to) {
             within if within < size => last.0[within],
             _ => first.0[at],
         })
@@ -289,13 +296,13 @@ impl<T: Tagged> Flow<'_, T> {
     fn extract(&self, size: usize) -> Tags {
         let (source, width) = (self.operand(1), self.width(1));
         let from = usize::from(self.immediate().unwrap_or(0)) % (width / size) * size;
-        Tags::from_fn(|at| if at < size { source.0[from + at] } else { 0 })
+        self.made(|at| if at < size { source.0[from + at] } else { 0 })
     }
 
     fn insert_single(&self) -> Tags {
         let (first, last, by) = (self.first(), self.last(), usize::from(self.immediate().unwrap_or(0)));
         let from = if self.explicit(self.last_at()).is_some() { by >> 6 } else { 0 };
-        Tags::from_fn(|at| match at / 4 {
+        self.made(|at| match at / 4 {
             4.. => 0,
             element if by >> element & 1 != 0 => 0,
             element if element == by >> 4 & 3 => last.0[from * 4 + at % 4],
@@ -325,7 +332,7 @@ impl<T: Tagged> Flow<'_, T> {
     fn carry_elements(&self) -> Tags {
         let (inputs, size) = (self.all_inputs(false), self.element());
         let mut below = 0;
-        Tags::from_fn(|at| {
+        self.made(|at| {
             below = if at % size == 0 { inputs.0[at] } else { below | inputs.0[at] };
             below
         })
@@ -335,7 +342,7 @@ impl<T: Tagged> Flow<'_, T> {
     fn pairs(&self, size: usize) -> Tags {
         let (first, last) = (self.first(), self.last());
         let lane = self.width(0).min(LANE_BYTES);
-        Tags::from_fn(|at| {
+        self.made(|at| {
             let within = at % lane;
             let input = if within < lane / 2 { &first } else { &last };
             let from = at / lane * lane + within % (lane / 2) / size * size * 2;
@@ -363,7 +370,7 @@ impl<T: Tagged> Flow<'_, T> {
     fn interleave(&self, size: usize, high: bool) -> Tags {
         let (first, last) = (self.first(), self.last());
         let lane = self.width(0).min(LANE_BYTES);
-        Tags::from_fn(|at| {
+        self.made(|at| {
             let within = at % lane;
             let input = if (within / size).is_multiple_of(2) { &first } else { &last };
             let from = within / size / 2 * size + if high { lane / 2 } else { 0 };
@@ -374,7 +381,7 @@ impl<T: Tagged> Flow<'_, T> {
     fn four(&self, size: usize) -> Tags {
         let Some(by) = self.immediate() else { return self.permuted(size) };
         let (source, by, lane) = (self.operand(1), usize::from(by), self.width(0).min(4 * size));
-        Tags::from_fn(|at| source.0[at / lane * lane + (by >> (at / size % 4 * 2) & 3) * size % lane + at % size])
+        self.made(|at| source.0[at / lane * lane + (by >> (at / size % 4 * 2) & 3) * size % lane + at % size])
     }
 
     // By another register: within a lane, or anywhere.
@@ -388,7 +395,7 @@ impl<T: Tagged> Flow<'_, T> {
 
     fn two(&self, size: usize) -> Tags {
         let (first, last, by) = (self.first(), self.last(), usize::from(self.immediate().unwrap_or(0)));
-        Tags::from_fn(|at| {
+        self.made(|at| {
             let within = at % LANE_BYTES;
             let input = if within < LANE_BYTES / 2 { &first } else { &last };
             let which = if size == 4 { by >> (within / size * 2) & 3 } else { by >> (at / size) & 1 };
@@ -399,7 +406,7 @@ impl<T: Tagged> Flow<'_, T> {
     fn align(&self) -> Tags {
         let (first, last, by) = (self.first(), self.last(), usize::from(self.immediate().unwrap_or(0)));
         let lane = self.width(0).min(LANE_BYTES);
-        Tags::from_fn(|at| match at % lane + by {
+        self.made(|at| match at % lane + by {
             from if from < lane => last.0[at / lane * lane + from],
             from if from < 2 * lane => first.0[at / lane * lane + from - lane],
             _ => 0,
@@ -415,7 +422,7 @@ impl<T: Tagged> Flow<'_, T> {
             return last;
         }
         match self.value_of(self.last_at()) {
-            Some(by) => Tags::from_fn(|at| {
+            Some(by) => self.made(|at| {
                 let moved = if by[at] & 0x80 == 0 { first.0[within(at) + usize::from(by[at]) % lane] } else { 0 };
                 last.0[at] | if last.0[at] != 0 { part(&first, within(at), lane).iter().fold(0, |a, t| a | t) } else { moved }
             }),
@@ -452,9 +459,20 @@ fn part(tags: &Tags, from: usize, bytes: usize) -> &[u8] {
 
 /// The union within each lane.
 pub fn lanes(tags: &Tags, size: usize) -> Tags {
-    let mut all = Tags::CLEAN;
-    for (to, from) in all.0.chunks_mut(size).zip(tags.0.chunks(size)) {
-        to.fill(from.iter().fold(0, |all, tag| all | tag));
+    match size {
+        1 => *tags,
+        2 => lanes_of::<2>(tags),
+        4 => lanes_of::<4>(tags),
+        8 => lanes_of::<8>(tags),
+        16 => lanes_of::<16>(tags),
+        _ => Tags::all(tags.union(), Tags::BYTES_MAX),
+    }
+}
+
+fn lanes_of<const BYTES: usize>(tags: &Tags) -> Tags {
+    let mut all = *tags;
+    for lane in all.0.as_chunks_mut::<BYTES>().0 {
+        *lane = [lane.iter().fold(0, |all, tag| all | tag); BYTES];
     }
     all
 }
