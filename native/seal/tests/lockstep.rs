@@ -142,10 +142,10 @@ impl Run {
             return Vec::new(); // what was done before a fault may differ
         }
         let mut lines = Vec::new();
-        for (register, (a, b)) in fast.1.iter().zip(slow.1).enumerate().filter(|(_, (a, b))| **a & !*b != 0) {
+        for (register, (a, b)) in fast.1.iter().zip(slow.1).enumerate().filter(|(_, (a, b))| **a != *b) {
             lines.push(format!("tags of register {register}: {a:016x} in code, {b:016x} by the engine"));
         }
-        for (name, (a, b)) in ["masks", "the x87 unit"].iter().zip(fast.2.iter().zip(slow.2)).filter(|(_, (a, b))| **a & !*b != 0)
+        for (name, (a, b)) in ["masks", "the x87 unit"].iter().zip(fast.2.iter().zip(slow.2)).filter(|(_, (a, b))| **a != *b)
         {
             lines.push(format!("tags of {name}: {a:016x} in code, {b:016x} by the engine"));
         }
