@@ -1,7 +1,7 @@
 """A process is possessed in taint mode, and what is said of it and of the children that it forks.
 
-Owns the one place where the tests of attacks and the benches ask for taint mode. A thread of which something is said
-goes no further: its process is killed, before what it was about to do.
+Owns the one place where the tests of attacks and the benches ask for taint mode. A process of which something is said
+goes no further, unless it is only to be observed: it is killed, before what it was about to do.
 """
 
 from __future__ import annotations
@@ -75,12 +75,12 @@ class Watch:
 
 
 @contextmanager
-def watched(pid: int, source: str, *, stores: bool = False) -> Iterator[Watch]:
+def watched(pid: int, source: str, *, stores: bool = False, on_alert: str = "kill") -> Iterator[Watch]:
     """Possess a process; `source` is as for `--taint`. With `stores` a tainted address of a store is an alert too.
 
     Whatever happens, it is released.
     """
-    policy = Taint.of(source, "kill", stores=stores)
+    policy = Taint.of(source, on_alert, stores=stores)
     with possession.possess(pid, taint=policy, engine=load_engine(ENGINE)) as one, one.listener() as listener:
         watch = Watch(listener)
         try:
