@@ -37,7 +37,7 @@ from eudaemon.possession.mailbox import Mailbox, find_mailbox
 from eudaemon.possession.maps import read_maps
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
-from possession_peers import ENGINE, VARIANTS, Run, TooSlowError, server_behind, variants
+from possession_peers import ENGINE, POSSESSED, VARIANTS, Run, TooSlowError, server_behind, variants
 from possession_programs import PROGRAMS, MissingError
 
 HERE = Path(__file__).resolve().parent
@@ -145,10 +145,10 @@ def servers(bench: Bench) -> None:
                     rate_of(port, 1.0)  # warm
                     for _ in range(bench.rounds):
                         rates.setdefault("native", []).append(rate_of(port, bench.server_s))
-                        for mode in ("none", "shadow"):
-                            if mode in bench.variants:
-                                rates.setdefault(mode, []).append(
-                                    _possessed_rate(process.pid, mode, rate_of, port, bench)
+                        for variant in POSSESSED:
+                            if variant in bench.variants:
+                                rates.setdefault(variant, []).append(
+                                    _possessed_rate(process.pid, variant, rate_of, port, bench)
                                 )
                     rates["after"] = [rate_of(port, bench.server_s)]
                 for peer, prefix in _peers(bench.variants):
@@ -165,9 +165,9 @@ def servers(bench: Bench) -> None:
         bench.found[name] = {"native_per_s": round(native), **shares}
 
 
-def _possessed_rate(pid: int, mode: str, rate_of: object, port: int, bench: Bench) -> float:
+def _possessed_rate(pid: int, variant: str, rate_of: object, port: int, bench: Bench) -> float:
     assert callable(rate_of)
-    with possession.possess(pid, mode=mode, engine=load_engine(ENGINE)):
+    with possession.possess(pid, engine=load_engine(ENGINE), **POSSESSED[variant]):
         rate_of(port, 0.5)  # translate
         return float(rate_of(port, bench.server_s))
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from eudaemon import possession
 from eudaemon.possession.engine import BUILT, load_engine
-from possession_programs import MissingError
+from possession_programs import HERE, PLACE, MissingError
 
 ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
 
@@ -69,7 +69,16 @@ def behind(*prefix: str) -> Run:
     return run
 
 
-def possessed(mode: str) -> Run:
+# How each variant possesses. `clean`: taint is followed, and nothing of the input is a source; `tainted`: all of it is.
+POSSESSED: dict[str, dict[str, str]] = {
+    "none": {"mode": "none"},
+    "shadow": {"mode": "shadow"},
+    "clean": {"taint": "unix", "on_alert": "observe"},
+    "tainted": {"taint": f"inet,stdin,file:{PLACE}/*,file:{HERE}/*", "on_alert": "observe"},
+}
+
+
+def possessed(variant: str) -> Run:
     """Run a command that is possessed as soon as it has begun, and never let go."""
     engine = load_engine(ENGINE)
 
@@ -79,7 +88,7 @@ def possessed(mode: str) -> Run:
             with out.open("wb") as to:
                 began_s = time.monotonic()
                 process = subprocess.Popen(command, stdout=to, stderr=subprocess.DEVNULL)
-            possession.possess(process.pid, mode=mode, engine=engine)
+            possession.possess(process.pid, engine=engine, **POSSESSED[variant])
             return _watched(process, began_s, limit_s, out)
 
     return run
@@ -96,8 +105,7 @@ def variants(names: list[str]) -> Iterator[tuple[str, Run]]:
     """Yield the variants that can be had here; say what is missing."""
     makers: dict[str, Callable[[], Run]] = {
         "native": behind,
-        "none": lambda: possessed("none"),
-        "shadow": lambda: possessed("shadow"),
+        **{name: lambda name=name: possessed(name) for name in POSSESSED},  # type: ignore[misc]
         "qemu": lambda: behind(_installed("qemu-x86_64", "qemu-user")),
         "valgrind": lambda: behind(_installed("valgrind", "valgrind"), "--tool=none", "-q"),
         "dynamorio": _dynamorio,
@@ -116,7 +124,7 @@ def _dynamorio() -> Run:
     return behind(str(Path(home, "bin64", "drrun")), "--")
 
 
-VARIANTS = ("native", "none", "shadow", "qemu", "valgrind", "dynamorio")
+VARIANTS = ("native", "none", "shadow", "clean", "tainted", "qemu", "valgrind", "dynamorio")
 
 
 @contextmanager

@@ -97,6 +97,7 @@ def debian_source(package: str) -> Path:
 
 def _text(mebibytes: float) -> Path:
     """Return a file of made-up log lines, which compresses as such do."""
+    PLACE.mkdir(parents=True, exist_ok=True)
     path = PLACE / f"text-{mebibytes:.1f}"
     if not path.exists():
         dice = random.Random(1)

@@ -301,12 +301,13 @@ def test_a_bot_s_typing_is_shown_at_a_pace_one_can_read(desk: Watched, how: dict
 def test_how_things_are_said(desk: Watched) -> None:
     said = desk.open("/").evaluate(
         """async () => {
-          const { countryName, ending, exactly, moment, unhexed } = await import("/js/format.js");
+          const { countryName, ending, exactly, moment, says, unhexed } = await import("/js/format.js");
           return {
             moments: [moment(21.4, 60), moment(21.4, 5000), moment(61_000, 90_000)],
             heads: ["50494e470d0a", "1603", "", "<b>", undefined].map((head) => unhexed(head)),
             endings: [ending("peer"), ending("constructor")],
             nowhere: countryName(""),
+            hijacked: says("control.hijacked", { how: "return", process: "nginx", verdict: "contain" }),
             clock: exactly("2026-11-24T23:05:06Z"),
           };
         }"""
@@ -314,6 +315,7 @@ def test_how_things_are_said(desk: Watched) -> None:
     assert said["moments"] == ["21 ms", "0.0 s", "61.0 s"]
     assert said["heads"] == ["PING\r\n", "1603", "", "<b>", ""]
     assert said["endings"] == ["the attacker hung up", "constructor"]
+    assert said["hijacked"] == ["took control of nginx (a return address); the thread was ended first", None, "hot"]
     assert said["nowhere"] == "private or unknown"
     assert not re.search("[AP]M", said["clock"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -223,6 +224,21 @@ async def test_recent(full: World) -> None:
 
 
 # --- samples and search --------------------------------------------------------------------------
+
+
+async def test_a_process_that_was_taken_over_is_said(full: World) -> None:
+    at_s = END_S - 41 * 86_400  # before everything that the other tests count
+    ids = IdSource(os.urandom)
+    session = ids.new(at_s)
+    hijacked = facts.ControlHijacked("return", "nginx", "/usr/sbin/nginx", 4711, "contain", "2026-1")
+    told = [facts.SessionOpened("tcp", "possession"), hijacked, facts.SessionClosed("possession", "room", 0, 9, 0)]
+    events = [Event(ids.new(at_s), at_s, "lab", fact, session) for fact in told]
+    await fill(full.store, [Seen(event, None) for event in events], spool="09" * 16)
+    later = Window.last(timedelta(minutes=1), now=datetime.fromtimestamp(at_s + 1, UTC))
+    rows = await attacks.sessions(full.store, SessionFilter(later))
+    assert [(row["session"], row["hijacked"]) for row in rows] == [(session, "nginx")]
+    others = await attacks.sessions(full.store, SessionFilter(ALL), limit=500)
+    assert {row["hijacked"] for row in others} == {""}
 
 
 async def test_raw_payloads_are_no_samples(full: World) -> None:

@@ -1,7 +1,7 @@
 """Possess, let run, release, let run; again and again.
 
-Owns the rhythm, and how the tests get at the real possession. `EUDAEMON_POSSESSION` chooses: `none` and `shadow` are
-the engine's modes, `nothing` possesses nobody (the victims and this harness alone are then what is tested).
+Owns the rhythm, and how the tests get at the real possession. `EUDAEMON_POSSESSION` chooses: `none`, `shadow` and
+`taint` are the engine's modes, `nothing` possesses nobody (the victims and this harness alone are then what is tested).
 `EUDAEMON_ENGINE` is a folder with another engine than the one that is built here.
 """
 
@@ -15,9 +15,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 
 from eudaemon import possession
+from eudaemon.evidence import text
 from eudaemon.possession.engine import BUILT, load_engine
-from eudaemon.possession.errors import PossessionError, Refused
+from eudaemon.possession.errors import PossessionError, Refused, Vanished
 from eudaemon.possession.status import status_of
+from eudaemon.possession.taint import Taint
 from possession.residue import GROWN_KIB_MAX, Look, look
 from possession.running import Running
 
@@ -40,7 +42,24 @@ def possess(pid: int) -> AbstractContextManager[object]:
     """Possess a process, as `EUDAEMON_POSSESSION` says; leaving the context releases it."""
     if MODE == "nothing":
         return nothing(pid)
+    if MODE == "taint":
+        return in_peace(pid)
     return possession.possess(pid, mode=MODE, engine=load_engine(ENGINE))
+
+
+@contextmanager
+def in_peace(pid: int) -> Iterator[object]:
+    """Possess a process, and follow all that it is told; nothing that a harmless peer says is an alert."""
+    policy = Taint.of("inet,unix,stdin", "observe")
+    with possession.possess(pid, taint=policy, engine=load_engine(ENGINE)) as one:
+        yield one
+        with suppress(Vanished), ExitStack() as stack:
+            try:
+                listener = stack.enter_context(one.listener())
+            except PossessionError:  # it has executed another program
+                return
+            alerts = [evidence.report for evidence in listener.poll()]
+            assert not alerts, "\n".join(text.page(report) for report in alerts)
 
 
 def possess_or_adopt(pid: int) -> AbstractContextManager[object]:

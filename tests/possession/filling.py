@@ -69,7 +69,7 @@ class Filled:
         abi, memory = self.mailbox.abi, self.mailbox.memory
         record = abi.records["Alert"]
         raw = bytearray(record.size)
-        record.pack(raw, kind=abi[f"alert::{kind}"], at_ns=time.time_ns(), **{"tid": self.pid, **values})
+        record.pack(raw, kind=abi[f"alert::{kind}"], **{"tid": self.pid, "at_ns": time.time_ns(), **values})
         if registers is not None:
             words = [getattr(registers, name) for name in GENERAL]
             struct.pack_into("<16Q", raw, record["regs"].offset, *words)

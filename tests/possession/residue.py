@@ -26,15 +26,15 @@ class Look:
     signals: tuple[str, ...]
     resident_kib: int
 
-    def differs(self, later: Look, moving: frozenset[str]) -> list[str]:
-        """Say what is different, but for what the process moves by itself."""
+    def differs(self, later: Look, moving: frozenset[str], cycles: int = 0) -> list[str]:
+        """Say what is different, but for what the process moves by itself, and has more of after many cycles."""
         found = []
         for aspect in ("maps", "fd", "task", "signals"):
             before, after = getattr(self, aspect), getattr(later, aspect)
             if aspect not in moving:
                 found += [f"{aspect}: gone   {one}" for one in before if one not in after]
                 found += [f"{aspect}: new    {one}" for one in after if one not in before]
-            elif aspect in ("maps", "fd", "task") and len(after) > len(before) + GROWN_MAX:
+            elif aspect in ("maps", "fd", "task") and len(after) > len(before) + GROWN_MAX + cycles // 4:
                 found.append(f"{aspect}: {len(before)}, then {len(after)}")
         found += [f"maps: low    {one}" for one in later.maps if _is_low(one) and one not in self.maps]
         return found

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import random
 import struct
+import time
 from pathlib import Path
 
 import pytest
 
+from eudaemon.evidence import html, text
 from eudaemon.evidence.codec import dumps, loads
 from eudaemon.evidence.model import Evidence
 from eudaemon.possession import Possession, Taint, possess
 from eudaemon.possession.engine import Engine
-from eudaemon.possession.listening import Listener
+from eudaemon.possession.listening import COLLECTED_MAX, Listener
 from eudaemon.possession.status import status_of
 from possession.ctl import Victim, Victims
 from possession.filling import Filled, registers_of
@@ -151,3 +153,65 @@ def test_the_call_stack_has_names(victims: Victims, started: list[Victim], stub:
     assert report.instruction.text
     at = [one.address for one in report.code].index(report.pc)
     assert report.code[at - 1].text == "syscall"
+
+
+def test_under_seccomp_the_engine_tells_no_time(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    victim, _ = served(victims, started)
+    with possess(victim.pid, taint="inet", engine=stub), Listener(victim.pid, stub.abi) as listener:
+        filled = Filled.of(victim.pid, stub.abi)
+        before_s = time.time()
+        filled.alert("CALL", target=1, tags=1, at_ns=0)
+        (evidence,) = listener.poll()
+        assert before_s <= evidence.report.at_s <= time.time()
+
+
+def test_what_was_told_is_not_told_again(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    victim, _ = served(victims, started)
+    with possess(victim.pid, taint="inet", engine=stub) as possession:
+        filled = Filled.of(victim.pid, stub.abi)
+        for serial in (1, 2):
+            filled.alert("CALL", serial=serial, target=serial, tags=1)
+            assert next(possession.alerts(within_s=30)).report.target == serial
+        assert list(possession.alerts(within_s=0)) == []
+
+
+def test_a_mailbox_may_say_what_it_likes(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    """It lies in the process's own memory, and whoever takes over writes there."""
+    victim, buffer = served(victims, started)
+    dice = random.Random(3)
+    awkward = [0, 1, buffer, 2**31, 2**63 - 1, 2**63, 2**64 - 1, registers_of(victim.pid).rip]
+    with possess(victim.pid, taint="inet", engine=stub), Listener(victim.pid, stub.abi) as listener:
+        filled = Filled.of(victim.pid, stub.abi)
+        for serial in range(1, 101):
+            for name in ("input", "shadow_offset", "stream_count"):
+                filled.mailbox.set(name, dice.choice(awkward))
+            for name in ("streams", "files"):
+                field = filled.mailbox.record[name]
+                filled.mailbox.memory.write(filled.mailbox.address + field.offset, dice.randbytes(field.size))
+            record, at = stub.abi.records["Alert"], filled.address_of(serial % stub.abi["ALERTS_MAX"])
+            raw = bytearray(dice.randbytes(record.size))
+            chosen = {name: dice.choice(awkward) for name in ("pc", "target", "place", "at_ns")}
+            record.pack(raw, serial=serial, state=0, **chosen)
+            filled.mailbox.memory.write(at, raw)
+            filled.mailbox.set("alert_count", serial)
+            (evidence,) = listener.poll()
+            assert loads(dumps(evidence.report)) == evidence.report
+            text.page(evidence.report)
+            html.page(evidence.report)
+        filled.mailbox.set("alert_count", 2**64 - 1)
+        filled.mailbox.set("mapping_count", 2**32 - 1)
+        assert list(listener.poll()) == []
+        filled.mailbox.set("shadow_offset", 0)
+        filled.mailbox.set("mapping_count", 1)
+
+
+def test_so_many_reports_and_no_more(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    victim, _ = served(victims, started)
+    with possess(victim.pid, taint="inet", engine=stub), Listener(victim.pid, stub.abi) as listener:
+        filled = Filled.of(victim.pid, stub.abi)
+        for serial in range(1, COLLECTED_MAX + 3):
+            filled.alert("CALL", serial=serial, target=serial, tags=1)
+            assert len(list(listener.poll())) == (serial <= COLLECTED_MAX)
+        place = (COLLECTED_MAX + 1) % stub.abi["ALERTS_MAX"]
+        assert filled.verdict(place) == stub.abi["verdict::CONTAIN"]  # answered all the same
+    assert listener.remarks == [f"process {victim.pid}: of more than {COLLECTED_MAX} alerts no reports are made"]

@@ -136,7 +136,7 @@ def _compare(before: dict[int, Look], served: Served) -> None:
     looks = _looks(before)
     found = [f"{pid} has ended" for pid in list(before)[:1] if pid not in looks]
     for pid, after in looks.items():
-        found += [f"{pid}: {line}" for line in before[pid].differs(after, MOVING)]
+        found += [f"{pid}: {line}" for line in before[pid].differs(after, MOVING, CYCLES)]
         if served.speaks is None and after.resident_kib > 2 * before[pid].resident_kib + 4 * GROWN_KIB_MAX:
             found.append(f"{pid} has grown from {before[pid].resident_kib} to {after.resident_kib} KiB")
     assert not found

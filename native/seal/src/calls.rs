@@ -332,7 +332,10 @@ pub fn vsyscall(context: &mut Context) -> bool {
     };
     let arguments = [context.regs[RDI], context.regs[RSI], context.regs[RDX], 0, 0, 0];
     let Some(back) = sys::read_guest_u64(context.regs[crate::abi::RSP]) else { return false };
-    context.regs[RAX] = sys::call(number, arguments) as u64;
+    context.regs[RAX] = number;
+    let answer = sys::call(number, arguments);
+    effects::after(context, &context.regs, answer);
+    context.regs[RAX] = answer as u64;
     context.regs[crate::abi::RSP] += 8;
     context.rip = back;
     true

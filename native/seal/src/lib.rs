@@ -16,7 +16,8 @@
 //! | `sinks`, `alerts` | where tags must not come to, and what happens when they do |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
-//! | `effects`, `written`, `sources` | what system calls do to tags; which memory they write; what comes in from outside |
+//! | `effects`, `written`, `extent` | what system calls do to tags: what they write, where memory comes and goes |
+//! | `sources`, `descriptors` | what comes in from outside: by which label, and as it was; what a descriptor leads to |
 //! | `signals`, `frames`, `dispositions` | a signal comes, its frame, what the application wants of it |
 //! | `pages` | code that changes |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
@@ -31,11 +32,13 @@ pub mod abi;
 pub mod alerts;
 pub mod cache;
 pub mod calls;
+pub mod descriptors;
 pub mod dispatch;
 pub mod dispositions;
 pub mod effects;
 pub mod emit;
 pub mod entry;
+pub mod extent;
 pub mod flow;
 pub mod frames;
 pub mod heap;

@@ -77,6 +77,24 @@ pub fn map_near(near: u64, bytes: u64, reach: u64) -> Option<u64> {
     None
 }
 
+/// Map `bytes` of zeros that take no room until they are written, away from all else: a program that unmaps a page and maps another in its
+/// place must not find us there. Answers where.
+pub fn map_apart(bytes: u64, kind: u32) -> Option<u64> {
+    const APART: u64 = 64 << 20;
+    const NO_RIGHTS: u64 = 0;
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    let room = sys::call(sys::MMAP, [0, bytes + 2 * APART, NO_RIGHTS, flags, u64::MAX, 0]);
+    if room < 0 {
+        return None;
+    }
+    let begin = room as u64 + APART;
+    unmap(room as u64, APART);
+    unmap(begin + bytes, APART);
+    sys::call3(sys::MPROTECT, begin, bytes, PROT_READ | PROT_WRITE);
+    remember(begin, bytes, kind);
+    Some(begin)
+}
+
 /// Map `bytes` of code memory wherever there is room.
 pub fn map_anywhere(bytes: u64) -> Option<u64> {
     let answer = map_code(0, bytes, 0);

@@ -114,6 +114,11 @@ fn whole(context: &mut Context, answer: i64) -> u64 {
     }
 }
 
+/// Whether the kernel has refused to write where the application may, perhaps because of us. Such a call has not been made yet.
+pub fn is_refused(context: &Context, answer: i64) -> bool {
+    answer == sys::EFAULT && context.call_number != 0 && context.moved == 0 && pages::any_protected()
+}
+
 /// A signal has come in the middle of such a call. `answer`: the call's, if it has any. Says whether the call is over.
 pub fn interrupted(context: &mut Context, answer: Option<i64>) -> bool {
     restore(context);

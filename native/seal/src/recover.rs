@@ -189,7 +189,11 @@ fn snapshot_of(context: &mut Context, regs: &mut [u64; 27]) -> u32 {
     }
     if host == entry::issue_after() && context.pending_signal == 0 {
         // In a system call that the engine issues for the application: the Context has everything but the answer.
-        context.regs[abi::RAX] = regs[user_regs::RAX];
+        if pieces::is_refused(context, answer) {
+            context.rip -= CALL_BYTES;
+        } else {
+            context.regs[abi::RAX] = regs[user_regs::RAX];
+        }
         context.vectors_in_context = 1;
         write_back(context, regs);
         return recovered::EXACT;

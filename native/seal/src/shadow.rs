@@ -44,20 +44,14 @@ const OPERAND_BYTES_MAX: usize = 64;
 
 /// Map the window; answer the base of `gs` that goes with it.
 pub fn map() -> Option<u64> {
-    const FLAGS: u64 = 0x4022; // private, anonymous, no reserve
-    const PROTECTION: u64 = 3;
     const MADV_NOHUGEPAGE: u64 = 15;
     const MADV_DONTDUMP: u64 = 16;
     const MADVISE: u64 = 28;
     let bytes = WINDOW_BYTES + pages::PAGE; // an operand at the window's end goes on behind it
-    let begin = sys::call(sys::MMAP, [0, bytes, PROTECTION, FLAGS, u64::MAX, 0]);
-    if begin < 0 {
-        return None;
-    }
-    sys::call3(MADVISE, begin as u64, bytes, MADV_NOHUGEPAGE);
-    sys::call3(MADVISE, begin as u64, bytes, MADV_DONTDUMP); // nobody's memory, and slow to go through
-    pages::remember(begin as u64, bytes, mapping::SHADOW);
-    Some(begin as u64 + SKEW - ASIDE)
+    let begin = pages::map_apart(bytes, mapping::SHADOW)?;
+    sys::call3(MADVISE, begin, bytes, MADV_NOHUGEPAGE);
+    sys::call3(MADVISE, begin, bytes, MADV_DONTDUMP); // nobody's memory, and slow to go through
+    Some(begin + SKEW - ASIDE)
 }
 
 /// Let `gs:` lead to the tags in this thread.
@@ -392,9 +386,59 @@ pub fn set_tags(address: u64, bytes: u64, tag: u8) {
     });
 }
 
+/// These bytes of the application are gone, or new: they have no tags. Whole pages of tags are given back.
+pub fn forget_tags(address: u64, bytes: u64) {
+    const DISCARDED_BYTES_MIN: u64 = 4 * pages::PAGE;
+    let begin = address % WINDOW_BYTES;
+    let end = begin + bytes.min(WINDOW_BYTES);
+    for (begin, end) in [(begin, end.min(WINDOW_BYTES)), (0, end.saturating_sub(WINDOW_BYTES))] {
+        let low = (window() + begin).next_multiple_of(pages::PAGE) - window();
+        let high = ((window() + end) & !(pages::PAGE - 1)).saturating_sub(window());
+        if low + DISCARDED_BYTES_MIN > high || sys::mailbox().confined != 0 {
+            clear_tags(begin, end - begin);
+        } else {
+            clear_tags(begin, low - begin);
+            pages::discard(window() + low, high - low);
+            clear_tags(high, end - high);
+        }
+    }
+}
+
+/// Let bytes of the application have the tags that others have.
+pub fn copy_tags(from: u64, to: u64, bytes: u64) {
+    let mut at = to;
+    in_pieces(from, bytes, |tags, count| {
+        let mut copy = [0; PIECE];
+        copy[..count].copy_from_slice(sys::octets(tags, count));
+        write_tags(at, &copy[..count]);
+        at = at.wrapping_add(count as u64);
+        true
+    });
+}
+
 /// Return where the tag of a byte of the application lies.
 pub fn tags_of(address: u64) -> u64 {
     window() + address % WINDOW_BYTES
+}
+
+/// Do what an instruction about gs does to a program whose gs adds nothing; answer where it goes on. None: it would add something.
+pub fn answer_for_gs(context: &mut Context, instruction: &Instruction) -> Option<u64> {
+    const NULL_SELECTORS_END: u64 = 4;
+    let register = number(instruction.op0_register()).map(usize::from);
+    match (instruction.mnemonic(), register) {
+        (Mnemonic::Rdgsbase, Some(register)) => context.regs[register] = 0,
+        (Mnemonic::Wrgsbase, Some(register)) => {
+            let wide = instruction.op0_register().is_gpr64();
+            let base = if wide { context.regs[register] } else { context.regs[register] & 0xffff_ffff };
+            (base == 0).then_some(())?;
+        }
+        (Mnemonic::Mov, None) if instruction.op0_register() == Register::GS && instruction.op1_kind() == OpKind::Register => {
+            let selector = context.regs[usize::from(number(instruction.op1_register())?)] & 0xffff;
+            (selector < NULL_SELECTORS_END).then_some(())?;
+        }
+        _ => return None,
+    }
+    Some(instruction.next_ip())
 }
 
 /// Whether an instruction gives gs another base, or asks for it. Its selector may be read.

@@ -11,7 +11,7 @@ use crate::frames::{
     HANDLER_FLAGS, ORDER, REG_ERROR, REG_FLAGS, REG_RCX, REG_RIP, REG_RSP, REG_SEGMENTS, RESUME, Signal, UC_MASK, UC_STACK,
     UC_VECTORS, UC_WORDS, deliver, put_xmm, take_xmm,
 };
-use crate::translate::Refusal;
+use crate::translate::{Refusal, decode_one};
 use crate::{effects, entry, pages, pieces, recover, shadow, start, sys, threads};
 
 /// What the kernel calls. `info` and `frame`: siginfo and ucontext.
@@ -92,6 +92,7 @@ fn keep(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: 
 // The engine waits in a call for the application, whose state is all in the Context, but for the answer.
 fn in_call(context: &mut Context, number: u32, info: &[u64], uc: &mut [u64], host: u64) {
     let answer = (host == entry::issue_after()).then(|| uc[ORDER[RAX]] as i64);
+    let answer = answer.filter(|&answer| !pieces::is_refused(context, answer));
     if let Some(answer) = answer {
         effects::after(context, &context.regs, answer);
     }
@@ -213,8 +214,15 @@ fn go_to_dispatch(context: &mut Context, uc: &mut [u64]) {
     uc[UC_MASK] = context.mask & !OPEN;
 }
 
-/// The instruction at `context.rip` is one that cannot be copied: a far transfer. It cannot be followed.
+/// The instruction at `context.rip` is one that cannot be copied: a far transfer, which cannot be followed, or one about gs, whose base is
+/// the shadow's: for the application it is 0, and stays so.
 pub fn special(context: &mut Context) {
+    if let Some(instruction) = decode_one(context.rip)
+        && let Some(next) = shadow::answer_for_gs(context, &instruction)
+    {
+        context.rip = next;
+        return;
+    }
     sys::mailbox().trouble = trouble::FAR_TRANSFER;
     cannot_execute(context, Refusal::Undecodable);
 }

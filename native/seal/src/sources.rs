@@ -10,13 +10,12 @@
 //! Not seen: what comes by io_uring, by the kernel's asynchronous reads, into shared memory. Of threads that read the same stream at once, the
 //! ring has the bytes in the order in which they came back from the kernel.
 
-use crate::abi::{ADDRESS_BYTES, INPUT_BYTES, LABELS, Stream, mapping, source};
+use crate::abi::{INPUT_BYTES, LABELS, Stream, mapping, source};
+use crate::descriptors::{AF_INET, AF_INET6, AF_UNIX, Address, End, PIPE, SOCKET};
 use crate::sys::{self, Lock, Locked};
-use crate::{pages, shadow};
+use crate::{descriptors, pages, shadow};
 
 const STANDARD_INPUT: u64 = 0;
-
-pub type Address = [u8; ADDRESS_BYTES];
 
 /// What a descriptor leads to, where that is a source.
 #[derive(Clone, Copy)]
@@ -50,29 +49,18 @@ pub fn lock() -> &'static Lock {
 
 /// Map the rings; answer where.
 pub fn map() -> Option<u64> {
-    const FLAGS: u64 = 0x4022; // private, anonymous, no reserve
-    const PROTECTION: u64 = 3;
-    let bytes = LABELS as u64 * INPUT_BYTES;
-    let begin = sys::call(sys::MMAP, [0, bytes, PROTECTION, FLAGS, u64::MAX, 0]);
-    if begin < 0 {
-        return None;
-    }
-    pages::remember(begin as u64, bytes, mapping::INPUT);
-    Some(begin as u64)
+    pages::map_apart(LABELS as u64 * INPUT_BYTES, mapping::INPUT)
 }
 
 /// Return what `descriptor` leads to, if the policy makes that a source.
 pub fn origin(descriptor: u64) -> Option<Origin> {
-    const AF_UNIX: u32 = 1;
-    const AF_INET: u32 = 2;
-    const AF_INET6: u32 = 10;
     let mailbox = sys::mailbox();
     if mailbox.sources == 0 {
         return None;
     }
-    let status = status(descriptor)?;
+    let status = descriptors::status(descriptor)?;
     let mut origin = Origin { kind: 0, descriptor: descriptor as u32, device: status.device, inode: status.inode };
-    let family = if status.kind == SOCKET { family(descriptor) } else { 0 };
+    let family = if status.kind == SOCKET { family(&origin) } else { 0 };
     let files = &mailbox.files[..(mailbox.file_count as usize).min(mailbox.files.len())];
     let is_listed = files.iter().any(|file| (file.device, file.inode) == (status.device, status.inode));
     let kinds = [
@@ -85,11 +73,10 @@ pub fn origin(descriptor: u64) -> Option<Origin> {
     Some(origin)
 }
 
-/// Whether a descriptor's bytes are one stream of IPv4 or IPv6. (There, MSG_TRUNC drops what it counts.)
-pub fn is_tcp(descriptor: u64) -> bool {
-    const TCP: u32 = 6;
-    const MPTCP: u32 = 262;
-    matches!(socket_option(descriptor, SO_PROTOCOL), Some(TCP | MPTCP))
+// Of a socket that has a stream, its kind tells.
+fn family(socket: &Origin) -> u32 {
+    let has_stream = |kind| KNOWN.with(|known| known.any(&Origin { kind, ..*socket }).is_some());
+    if has_stream(source::INET) { AF_INET } else { descriptors::family(u64::from(socket.descriptor)) }
 }
 
 /// The stream's next bytes have come to where `places` tells: it is given something to call with address and number of bytes, in order.
@@ -112,13 +99,13 @@ pub fn drop(origin: &Origin, bytes: u64) {
 }
 
 fn with_stream(origin: &Origin, said: Option<Address>, work: impl FnOnce(usize, &mut Stream)) {
-    const NOBODY: Address = [0; ADDRESS_BYTES]; // also of what is no socket
     let descriptor = u64::from(origin.descriptor);
     let known = KNOWN.with(|known| known.any(origin).map(|at| known.labels[at].has_datagrams));
-    let has_datagrams = known.unwrap_or_else(|| has_datagrams(descriptor));
-    let ask = |number| address(number, descriptor).filter(|_| known.is_none() || has_datagrams).unwrap_or(NOBODY);
-    let peer = said.filter(|_| has_datagrams).unwrap_or_else(|| ask(GETPEERNAME));
-    let local = ask(GETSOCKNAME);
+    let has_datagrams = known.unwrap_or_else(|| descriptors::socket(descriptor).has_datagrams());
+    let is_asked = known.is_none() || has_datagrams;
+    let ask = |end| if is_asked { descriptors::address(end, descriptor) } else { Address::default() };
+    let peer = said.filter(|_| has_datagrams).unwrap_or_else(|| ask(End::Peer));
+    let local = ask(End::Local);
     KNOWN.with(|known| {
         let at = known.label(origin, has_datagrams, local, peer);
         work(at, &mut sys::mailbox().streams[at]);
@@ -166,57 +153,4 @@ fn keep(label: usize, received: u64, address: u64, bytes: u64) {
         sys::read_guest(address + at, sys::octets(ring + place, count as usize));
         at += count;
     }
-}
-
-// ---- what the kernel says of a descriptor
-
-const GETSOCKNAME: u64 = 51;
-const GETPEERNAME: u64 = 52;
-const SO_TYPE: u64 = 3;
-const SO_PROTOCOL: u64 = 38;
-const SO_DOMAIN: u64 = 39;
-
-// Its upper bits of the mode, `S_IFMT`.
-const SOCKET: u32 = 0o14;
-const PIPE: u32 = 0o1;
-
-struct Status {
-    device: u64,
-    inode: u64,
-    kind: u32,
-}
-
-fn status(descriptor: u64) -> Option<Status> {
-    const FSTAT: u64 = 5;
-    const MODE: usize = 3;
-    let mut words = [0u64; 18];
-    let answer = sys::call3(FSTAT, descriptor, (&raw mut words) as u64, 0);
-    (answer == 0).then(|| Status { device: words[0], inode: words[1], kind: words[MODE] as u32 >> 12 })
-}
-
-fn family(descriptor: u64) -> u32 {
-    socket_option(descriptor, SO_DOMAIN).unwrap_or(0)
-}
-
-fn has_datagrams(descriptor: u64) -> bool {
-    const DATAGRAM: u32 = 2;
-    const RAW: u32 = 3;
-    matches!(socket_option(descriptor, SO_TYPE), Some(DATAGRAM | RAW))
-}
-
-fn socket_option(descriptor: u64, option: u64) -> Option<u32> {
-    const GETSOCKOPT: u64 = 55;
-    const SOL_SOCKET: u64 = 1;
-    let mut value = 0u32;
-    let mut bytes = 4u32;
-    let arguments = [descriptor, SOL_SOCKET, option, (&raw mut value) as u64, (&raw mut bytes) as u64, 0];
-    (sys::call(GETSOCKOPT, arguments) == 0).then_some(value)
-}
-
-// What getsockname or getpeername answers, cut short.
-fn address(number: u64, descriptor: u64) -> Option<Address> {
-    let mut address = [0; ADDRESS_BYTES];
-    let mut bytes = ADDRESS_BYTES as u32;
-    let answer = sys::call3(number, descriptor, (&raw mut address) as u64, (&raw mut bytes) as u64);
-    (answer == 0).then_some(address)
 }

@@ -4,7 +4,7 @@ use crate::abi::{AltStack, Context, Mailbox, mapping, mode, state, trouble};
 use crate::emit::GuestPc;
 use crate::heap::Heap;
 use crate::sys::{self, Lock};
-use crate::{calls, dispositions, entry, pages, recover, shadow, sources, threads};
+use crate::{calls, descriptors, dispositions, entry, pages, recover, shadow, sources, threads};
 
 pub static HEAP: Heap = Heap::new();
 /// Orders changes to the mailbox.
@@ -43,6 +43,9 @@ pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
     dispositions::take_over(mailbox);
     if !pages::may_learn() {
         pages::learn(); // for the last time
+    }
+    if mailbox.confined != 0 {
+        learn_descriptors();
     }
     for slot in threads::slots() {
         let context = sys::context(slot);
@@ -108,9 +111,17 @@ pub fn confine() {
             service.with(|thread| thread.provide(true, first_code()));
         }
     }
+    learn_descriptors();
     sys::mailbox().confined = 1;
     pages::learn(); // what can be written is compared now, instead of protected
     pages::open_all();
+}
+
+// For when nothing may be asked about them.
+fn learn_descriptors() {
+    if shadow::is_followed() {
+        descriptors::learn();
+    }
 }
 
 /// A new thread's first step: it has no alternate stack and no rseq, and all signals are blocked.
@@ -149,6 +160,7 @@ pub fn is_image(address: u64) -> bool {
 /// No other thread may be inside the allocator or the mailbox while the process is copied.
 pub fn before_fork() {
     sources::lock().take();
+    descriptors::lock().take();
     pages::lock().take();
     PROCESS.take();
     HEAP.lock().take();
@@ -158,6 +170,7 @@ pub fn after_fork() {
     HEAP.lock().give();
     PROCESS.give();
     pages::lock().give();
+    descriptors::lock().give();
     sources::lock().give();
 }
 

@@ -156,6 +156,10 @@ fn inherit(context: &Context, child: &mut Context, asked: &Asked) {
     child.fault_resume = 0;
     child.xmm = context.xmm;
     child.vectors_in_context = 1;
+    // Not those of the thread that had the slot before, which may have ended in the middle of what tagged them.
+    child.tags = [0; 16];
+    child.vector_tags = [[0; abi::VECTOR_BYTES]; abi::VECTOR_REGISTERS];
+    child.tracking = 0;
     let vfork = asked.flags & CLONE_VFORK != 0;
     child.altstack = if vfork { context.altstack } else { AltStack { flags: 2, ..AltStack::default() } };
     child.rseq_address = 0;
@@ -190,6 +194,12 @@ fn fork(context: &mut Context, asked: &Asked) {
         mailbox.park = 0;
         mailbox.pid = sys::call(sys::GETPID, [0; 6]) as u32;
         mailbox.parent = parent;
+        // Its parent waits for an answer to these, it does not.
+        mailbox.alert_count = 0;
+        mailbox.alerts_missed = 0;
+        for alert in &mut mailbox.alerts {
+            alert.serial = 0;
+        }
         if asked.signals_cleared {
             dispositions::copy_actions(context.actions, context.actions, true);
         }

@@ -480,3 +480,223 @@ fn a_descriptor_that_is_another_now_is_another_stream() {
         assert_eq!(ring(1, 2), b"23");
     });
 }
+
+const CLONE: u64 = 56;
+const CLONE3: u64 = 435;
+const WAIT4: u64 = 61;
+const EXIT_GROUP: u64 = 231;
+
+/// Tags are 4 bytes each where a number is to be written: whether the parent's and the child's have gone.
+fn born(program: &mut Program<'_>, by_record: bool, of_child: impl Fn() -> bool) -> ([bool; 2], i64) {
+    const VFORK: u64 = 0x4000; // but with memory of its own
+    const PARENT_SETTID: u64 = 0x10_0000;
+    const CHILD_SETTID: u64 = 0x100_0000;
+    const SIGCHLD: u64 = 17;
+    let numbers = [Buffer::new(4), Buffer::new(4)];
+    let flags = VFORK | PARENT_SETTID | CHILD_SETTID;
+    let record = [flags, 0, numbers[1].at(), numbers[0].at(), SIGCHLD, 0, 0, 0];
+    let cleared = |which: usize| (0..4).all(|at| !shadow::any_tag(numbers[which].at() + at, 1));
+    // The way back is translated before: child and parent share what the test's engine has allocated, but not the code.
+    program.call(39, &[]);
+    let child = if by_record {
+        program.call(CLONE3, &[record.as_ptr() as u64, 64])
+    } else {
+        program.call(CLONE, &[flags | SIGCHLD, 0, numbers[0].at(), numbers[1].at(), 0])
+    };
+    if child == 0 {
+        let is_right = !cleared(0) && cleared(1) && of_child();
+        sys::call(EXIT_GROUP, [u64::from(is_right), 0, 0, 0, 0, 0]);
+    }
+    assert!(child > 0, "{child}");
+    let mut status = 0u32;
+    assert_eq!(sys::call3(WAIT4, child as u64, (&raw mut status) as u64, 0), child);
+    ([cleared(0), cleared(1)], i64::from(status >> 8))
+}
+
+#[test]
+fn a_child_has_its_parents_tags_and_streams_and_none_of_its_alerts() {
+    with(source::INET, |program| {
+        let (mut client, server) = connection();
+        let buffer = Buffer::new(8);
+        client.write_all(b"abc").expect("sent");
+        assert_eq!(program.read(&server, &buffer), 3);
+        sys::mailbox().alert_count = 1;
+        sys::mailbox().alerts[0].serial = 1;
+        for by_record in [false, true] {
+            let (cleared, right) = born(program, by_record, || {
+                let same = buffer.tags(3) == [1; 3] && ring(0, 3) == b"abc" && stream(0).received == 3;
+                let mailbox = sys::mailbox();
+                let quiet = mailbox.alert_count == 0 && mailbox.alerts.iter().all(|alert| alert.serial == 0);
+                shadow::clear_tags(buffer.at(), 3);
+                mailbox.streams[0].received = 77;
+                same && quiet
+            });
+            assert_eq!(cleared, [true, false]);
+            assert_eq!(right, 1);
+        }
+        buffer.has(b"abc", 1);
+        assert_eq!((stream(0).received, sys::mailbox().alert_count), (3, 1));
+    });
+}
+
+#[rustfmt::skip]
+global_asm!(
+    ".globl sources_handler", "sources_handler:", "inc dword ptr [rip+sources_signals]", "ret",
+    ".globl sources_restorer", "sources_restorer:", "mov eax, 15", "syscall",
+    ".data", ".balign 4", ".globl sources_signals", "sources_signals: .long 0", ".text",
+);
+
+unsafe extern "C" {
+    fn sources_handler();
+    fn sources_restorer();
+    static sources_signals: u32;
+}
+
+fn signals() -> u32 {
+    // SAFETY: a counter of the handler's, which runs in this thread.
+    unsafe { (&raw const sources_signals).read_volatile() }
+}
+
+#[test]
+fn what_has_come_before_a_signal_is_tagged_once() {
+    const SIGNAL: u64 = 12;
+    const SA_RESTORER: u64 = 0x400_0000;
+    const WAITALL: u64 = 0x100;
+    let action = abi::SigAction {
+        handler: sources_handler as *const () as u64,
+        flags: SA_RESTORER,
+        restorer: sources_restorer as *const () as u64,
+        mask: 0,
+    };
+    sys::call(sys::RT_SIGACTION, [SIGNAL, (&raw const action) as u64, 0, 8, 0, 0]);
+    with(source::INET, |program| {
+        let (mut client, server) = connection();
+        let buffer = Buffer::new(64);
+        let own = [sys::GETPID, sys::GETTID].map(|number| sys::call(number, [0; 6]) as u64);
+        for flags in [WAITALL, 0] {
+            let before = signals();
+            let received = stream(0).received;
+            if flags != 0 {
+                client.write_all(b"some").expect("sent");
+            }
+            // When the thread waits in the kernel, for the rest or for anything, a signal comes, once.
+            let waits = || {
+                std::fs::read_to_string(format!("/proc/self/task/{}/syscall", own[1])).is_ok_and(|text| text.starts_with("45 "))
+            };
+            let answer = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !waits() {
+                        std::thread::yield_now();
+                    }
+                    sys::call3(sys::TGKILL, own[0], own[1], SIGNAL);
+                });
+                program.call(RECVFROM, &[number(&server), buffer.at(), 64, flags, 0, 0])
+            });
+            assert_eq!(answer, if flags != 0 { 4 } else { sys::EINTR });
+            assert_eq!(signals(), before + 1);
+            let brought = if flags != 0 { &b"some"[..] } else { b"" };
+            buffer.has(brought, 1);
+            buffer.taint();
+            assert_eq!(stream(0).received, received + brought.len() as u64);
+        }
+    });
+}
+
+/// A filter of system calls under which these end the process.
+fn forbid(numbers: &[u32]) -> Vec<u64> {
+    const LOAD: u64 = 0x20;
+    const EQUAL: u64 = 0x15;
+    const RETURN: u64 = 0x06;
+    const KILL: u64 = 0x8000_0000;
+    const ALLOW: u64 = 0x7fff_0000;
+    let mut filter = vec![LOAD];
+    for (at, &number) in numbers.iter().enumerate() {
+        let to_the_end = (numbers.len() - at) as u64;
+        filter.push(EQUAL | to_the_end << 16 | u64::from(number) << 32);
+    }
+    filter.extend([RETURN | ALLOW << 32, RETURN | KILL << 32]);
+    filter
+}
+
+#[test]
+fn a_confined_process_is_not_asked() {
+    const SECCOMP: u64 = 317;
+    const ACCEPT: u64 = 43;
+    // fstat, getsockname, getpeername, getsockopt: what one asks about descriptors
+    let filter = forbid(&[5, 51, 52, 55]);
+    let program_of_filter = [filter.len() as u64, filter.as_ptr() as u64];
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let to = listener.local_addr().expect("bound");
+    let [mut before, mut later] = [(), ()].map(|()| connection());
+    let (pipe, mut into) = std::io::pipe().expect("a pipe");
+    let (receiver, sender) = (udp(), udp());
+    let path = c"/proc/self/comm".as_ptr() as u64;
+    let peers = [&before, &later].map(|(_, server)| address(server.peer_addr().expect("connected")));
+    let (udp_to, udp_from) = (receiver.local_addr().expect("bound"), address(sender.local_addr().expect("bound")));
+    let mut guests: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(to).expect("loopback")).collect();
+    let guest_name = address(guests[0].local_addr().expect("bound"));
+    with(source::INET, |program| {
+        let buffer = Buffer::new(8);
+        let read = |program: &mut Program<'_>, descriptor: u64, data: &[u8], tag: u8| {
+            buffer.taint();
+            assert_eq!(program.call(READ, &[descriptor, buffer.at(), data.len() as u64]), data.len() as i64);
+            buffer.has(data, tag);
+        };
+        before.0.write_all(b"a").expect("sent");
+        read(program, number(&before.1), b"a", 1);
+        program.call(157, &[38, 1, 0, 0, 0]); // prctl PR_SET_NO_NEW_PRIVS
+        assert_eq!(program.call(SECCOMP, &[1, 0, program_of_filter.as_ptr() as u64]), 0);
+        assert_eq!(sys::mailbox().confined, 1);
+
+        before.0.write_all(b"bc").expect("sent");
+        read(program, number(&before.1), b"b", 1);
+        let copy = program.call(32, &[number(&before.1)]) as u64; // dup
+        read(program, copy, b"c", 1);
+        assert_eq!(ring(0, 3), b"abc");
+        later.0.write_all(b"def").expect("sent");
+        read(program, number(&later.1), b"de", 2);
+        assert_eq!([0, 1].map(|label| stream(label).peer.to_vec()), peers);
+        into.write_all(b"pipe").expect("written");
+        read(program, number(&pipe), b"pipe", 0);
+
+        // New ones: accepted, with a name and without.
+        let (name, length) = (Buffer::new(28), 28u32);
+        let accepted = program.call(ACCEPT, &[number(&listener), name.at(), (&raw const length) as u64]) as u64;
+        guests[0].write_all(b"guest").expect("sent");
+        read(program, accepted, b"guest", 4);
+        assert_eq!((stream(2).peer[..16].to_vec(), stream(2).local.to_vec()), (guest_name[..16].to_vec(), address(to)));
+        let accepted = program.call(ACCEPT, &[number(&listener), 0, 0]) as u64;
+        guests[1].write_all(b"guest").expect("sent");
+        read(program, accepted, b"guest", 8);
+
+        // The number of a connection that is closed goes to a file, and back to a connection.
+        assert_eq!(program.call(sys::CLOSE, &[copy]), 0);
+        let file = program.call(sys::OPEN, &[path, 0, 0]) as u64;
+        assert_eq!(file, copy);
+        read(program, file, b"sou", 0);
+        assert_eq!(program.call(33, &[number(&later.1), file]), file as i64); // dup2
+        read(program, file, b"f", 2);
+
+        // A datagram's peer is who the call says.
+        sender.send_to(b"udp", udp_to).expect("sent");
+        let length = 28u32;
+        let arguments = [number(&receiver), buffer.at(), 8, 0, name.at(), (&raw const length) as u64];
+        buffer.taint();
+        assert_eq!(program.call(RECVFROM, &arguments), 3);
+        buffer.has(b"udp", 16);
+        assert_eq!(stream(4).peer[..16].to_vec(), udp_from[..16].to_vec());
+
+        // Two ends of a pipe that is made now, and what nobody knows how it came.
+        let ends = [0u32; 2];
+        assert_eq!(program.call(22, &[ends.as_ptr() as u64]), 0);
+        let ends = ends.map(|end| u64::from(std::hint::black_box(end)));
+        assert_eq!(sys::call3(1, ends[1], b"x".as_ptr() as u64, 1), 1);
+        read(program, ends[0], b"x", 0);
+        let unseen = sys::call3(32, ends[0], 0, 0) as u64; // dup
+        assert_eq!(sys::call3(1, ends[1], b"y".as_ptr() as u64, 1), 1);
+        read(program, unseen, b"y", 32);
+        for descriptor in [file, accepted, ends[0], ends[1], unseen] {
+            sys::call3(sys::CLOSE, descriptor, 0, 0);
+        }
+    });
+}

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+from pathlib import Path
 
 from eudaemon.cli._common import add_place
 from eudaemon.cli._possession import say
-from eudaemon.evidence import words
+from eudaemon.events import IdSource
+from eudaemon.evidence import facts, words
 from eudaemon.evidence.dump import plain
 from eudaemon.evidence.model import Evidence, Report
 from eudaemon.evidence.settings import AlertSettings
 from eudaemon.evidence.store import Store
+from eudaemon.sensor.inbox import hand_in
 from eudaemon.settings import read
 
 
@@ -31,8 +35,11 @@ def store_of(arguments: argparse.Namespace) -> Store:
 class Keeper:
     """Keeps alerts as they happen."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, inbox: Path) -> None:
+        """Keep in a store; and hand on what is told to the farm, where a sensor of this machine has an inbox."""
         self._store = store
+        self._inbox = inbox
+        self._ids = IdSource(os.urandom)
         self.kept = 0
 
     def has(self, evidence: Evidence) -> bool:
@@ -49,12 +56,17 @@ class Keeper:
         else:
             if dropped:
                 say(f"eudaemon: {dropped} of the oldest alerts were dropped, for there were too many", sys.stderr)
+        try:
+            told = facts.events(evidence, self._ids)
+            hand_in(self._inbox, evidence.report.id, told, facts.artefacts(evidence))
+        except OSError as error:
+            say(f"eudaemon: the alert was not handed on in {self._inbox}: {error.strerror}", sys.stderr)
         return line_of(evidence.report, child_of=child_of, as_json=as_json)
 
 
 def keeper_of(arguments: argparse.Namespace) -> Keeper:
     """Return who keeps alerts in the store of the settings."""
-    return Keeper(store_of(arguments))
+    return Keeper(store_of(arguments), arguments.data / "sensor" / "inbox")
 
 
 def line_of(report: Report, *, child_of: int = 0, as_json: bool) -> str:
@@ -75,5 +87,7 @@ def line_of(report: Report, *, child_of: int = 0, as_json: bool) -> str:
     child = f", a child of {child_of}" if child_of else ""
     lines = [f"{report.process.pid}: ALERT: {plain(report.process.name)}{child}: {report.words}"]
     lines += [f"  {words.culprit(report, one)}" for one in report.culprits]
+    if not report.culprits and (origin := words.origin(report)):
+        lines.append(f"  its tags say that it came from {origin}")
     lines += [f"  {words.answer(report)}", f"  → eudaemon alert show {report.id}"]
     return "\n".join(lines)

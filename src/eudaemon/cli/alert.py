@@ -12,7 +12,7 @@ from eudaemon.cli import DONE, FAILED, FOUND
 from eudaemon.cli._alerts import add_store, store_of
 from eudaemon.cli._possession import say
 from eudaemon.events.envelope import rfc3339
-from eudaemon.evidence import html, text, words
+from eudaemon.evidence import benign, html, rules, signature, text, words
 from eudaemon.evidence.codec import EvidenceError, dumps
 from eudaemon.evidence.dump import plain
 from eudaemon.evidence.model import Report
@@ -23,11 +23,16 @@ Look at alerts: what was about to take control of a process that `eudaemon posse
   eudaemon alert list                              all, the newest last
   eudaemon alert show last                         the newest, as a page of text
   eudaemon alert show 20261126T1030 --html a.html  one (its id may be shortened), as a page for a browser
+  eudaemon alert signature ID ID                   rules that recognise the attack, for Suricata and YARA
 
 Whose bytes they were, from which offset of which connection; the instruction, registers and memory with the tags of
 each byte; the call stack; the injected code. `show` ends with where the files beside the report lie.
 
-The exit code of `list` is 1 if there are none; 3 where an alert cannot be read."""
+A signature is made of what does not change from capture to capture; one capture will do, more are better. It is tried
+against what common clients send, and against your own recorded streams (`--benign`): one that would match is refused.
+
+The exit code of `list` is 1 if there are none; 3 where an alert cannot be read, or no
+signature can be given."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for verb in (listing, show):
         (form if verb is show else verb).add_argument("--json", action="store_true", help="for machines")
         add_store(verb)
+    signing = verbs.add_parser("signature", help="rules for Suricata and YARA, from one alert or several of one attack")
+    signing.add_argument("ids", nargs="+", metavar="ID", help="alerts of the same attack")
+    signing.add_argument("--suricata", action="store_true", help="only the rule for Suricata")
+    signing.add_argument("--yara", action="store_true", help="only the rule for YARA")
+    signing.add_argument(
+        "--benign", type=Path, action="append", default=[], metavar="PATH",
+        help="a recorded stream that must not match, or a folder of such",
+    )  # fmt: skip
+    signing.add_argument("--name", default="", help="what the rules are called (default: from the program's name)")
+    add_store(signing)
+    signing.set_defaults(verb_run=_signature)
     listing.set_defaults(verb_run=_list)
     show.set_defaults(verb_run=_show)
 
@@ -85,7 +101,8 @@ def _brief(report: Report) -> dict[str, object]:
 
 
 def _line(report: Report) -> str:
-    peers = ", ".join(dict.fromkeys(words.peer(report.stream(one.label)) for one in report.culprits)) or "unknown"
+    peers = ", ".join(dict.fromkeys(words.peer(report.stream(one.label)) for one in report.culprits))
+    peers = peers or words.origin(report) or "unknown"
     return f"{report.id}  {plain(report.process.name)}  {report.kind}  from {peers}  {report.verdict}"
 
 
@@ -102,6 +119,26 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         return DONE if say(dumps(evidence.report)) else FAILED
     return DONE if say(f"{text.page(evidence.report)}\nFiles: {store.folder / name}") else FAILED
+
+
+def _signature(arguments: argparse.Namespace) -> int:
+    store = store_of(arguments)
+    found = [store.load(store.find(text)) for text in dict.fromkeys(arguments.ids)]
+    tried = {**benign.built_in(), **benign.read(arguments.benign)}
+    name = arguments.name or f"eudaemon {found[0].report.process.name} {found[0].report.kind}"
+    try:
+        made = signature.make(found, tried, name)
+    except signature.RefusedSignature as error:
+        raise EvidenceError(str(error), "name more captures of the same attack" if len(found) == 1 else "") from None
+    notes = [f"from {len(found)} capture{'s' if found[1:] else ''}; none of {len(tried)} benign streams matches"]
+    if not found[1:]:
+        notes.append("of one capture nobody knows what changes from attack to attack: try it on another")
+    lines = []
+    if arguments.suricata or not arguments.yara:
+        lines += [*(f"# {note}" for note in notes), rules.suricata(made)]
+    if arguments.yara or not arguments.suricata:
+        lines += [*(f"// {note}" for note in notes), rules.yara(made)]
+    return DONE if say("\n".join(lines)) else FAILED
 
 
 def _write(path: Path, page: str) -> None:

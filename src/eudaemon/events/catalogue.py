@@ -198,6 +198,29 @@ class PayloadClassified(Fact):
     head: str = said("the first 64 bytes, hexadecimal")
 
 
+# --- what they do to possessed processes --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ControlHijacked(Fact):
+    """Input was about to take control of a possessed process, and its thread stood still before it happened."""
+
+    kind: ClassVar[str] = "control.hijacked"
+    how: str = said("`return`, `jump`, `call`, `code`, `execute`, `call number`, `rights`, `format` or `store`")
+    process: str = said("the process's name")
+    program: str = said("path of its program")
+    pid: int = said("its number")
+    verdict: str = said("what became of it: `observe`, `contain`, `kill` or `release`")
+    alert: str = said("the alert's id on that machine, as `eudaemon alert show` takes it")
+    instruction: str = said("the instruction that would have handed over control", "")
+    source: str = said("where the input came from: `inet`, `unix`, `stdin` or `file`; empty if that is not known", "")
+    offset: int = said("offset in the stream of the first byte that took control", 0)
+    size: int = said("how many bytes they are", 0)
+    culprit: str = said("SHA-256 of these bytes", "")
+    code: str = said("SHA-256 of the injected code, an artefact; empty if there is none", "")
+    input: str = said("SHA-256 of the stream's input as far as it was kept, an artefact", "")
+
+
 # --- what they bring ---------------------------------------------------------------------------
 
 
@@ -256,6 +279,7 @@ KINDS: dict[str, type[Fact]] = {
         SensorStarted, SensorStopped, SensorFaulted, CaptureStopped, CaptureResumed, SpoolDropped,
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
         LoginTried, CommandEntered, RequestReceived, ExploitRecognised, PayloadClassified,
+        ControlHijacked,
         ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
     )
 }  # fmt: skip

@@ -35,6 +35,8 @@ def _body(report: Report) -> Iterator[str]:
     process = report.process
     yield f"<h1>{escape(plain(process.name))}: {escape(report.words)}</h1>"
     yield f'<p class="what">{escape(words.sentence(words.answer(report)))}</p>'
+    if not report.culprits and (origin := words.origin(report)):
+        yield f"<p>Its tags say that it came from {escape(origin)}.</p>"
     yield from (f'<p class="remark">{escape(plain(remark))}</p>' for remark in report.remarks)
     facts = [
         ("alert", report.id),
@@ -77,8 +79,7 @@ def _culprits(report: Report) -> Iterator[str]:
     for one in report.culprits:
         yield f"<h2>Input from {escape(words.peer(report.stream(one.label)))}</h2>"
         yield f"<p>{escape(words.sentence(words.culprit(report, one)))}</p>"
-        lit = range(one.offset, one.offset + len(one.data))
-        yield _scroll(picture(one.around, "The input, by its offset in the stream; lit are the culprits", lit))
+        yield _scroll(picture(one.lit, "The input, by its offset in the stream; lit is what took control", one.core))
 
 
 def _listing(instructions: Iterable[Instruction], here: int) -> str:

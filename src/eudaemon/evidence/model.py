@@ -94,13 +94,15 @@ class Stream:
     received: int  # bytes since it was first read while possessed
     input_at: int
     input: Blob | None
+    transport: str = ""  # tcp, udp; "" where it is neither, or not known
 
 
 @dataclass(frozen=True, slots=True)
 class Culprit:
     """Bytes of a stream that are at work here.
 
-    `role`: `value` (they are what took control) or `code` (they would have been executed). `offset` is the first's in
+    `role`: `value` (they are what took control), `code` (they would have been executed), or the register that points to
+    them, where the value has been computed. `offset` is the first's in
     the stream; `address` is where they lie in memory, 0 if in registers alone. `core_at` and `core_size` tell which of
     them are the value itself. `certainty` is a sentence.
     """
@@ -115,6 +117,18 @@ class Culprit:
     is_certain: bool
     certainty: str
     around: Window  # the input around it; the address is the stream's offset
+
+    @property
+    def lit(self) -> Window:
+        """The input around it with a tag on each of the bytes."""
+        before = self.offset - self.around.address
+        tags = (bytes(before) + b"\1" * len(self.data)).ljust(len(self.around.data), b"\0")
+        return Window(self.around.address, self.around.data, tags)
+
+    @property
+    def core(self) -> range:
+        """Between which offsets of the stream the value itself lies."""
+        return range(self.offset + self.core_at, self.offset + self.core_at + self.core_size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"  forked while it was possessed by process {process.parent}"
     yield ""
     yield words.sentence(report.words)
+    if not report.culprits and (origin := words.origin(report)):
+        yield f"Its tags say that it came from {origin}."
     yield f"The answer was {report.verdict}: {words.answer(report)}."
     yield from (f"! {plain(remark)}" for remark in report.remarks)
     yield from _section("Whose bytes", _culprits(report))
@@ -60,7 +62,7 @@ def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
 def _culprits(report: Report) -> Iterator[str]:
     for one in report.culprits:
         yield f"  {words.culprit(report, one)}"
-        yield from _dump(one.around, range(one.offset, one.offset + len(one.data)))
+        yield from _dump(one.lit, one.core)
         if one.role == "value":
             core = one.data[one.core_at : one.core_at + one.core_size]
             yield f"  the value itself: {len(core)} bytes from offset {one.offset + one.core_at}, {core.hex(' ')}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eudaemon.evidence.model import Culprit, Frame, Report, Stream
+from eudaemon.evidence.model import Culprit, Frame, Report, Stream, labels_of
 
 ANSWERS = {
     "observe": "it went on, as it was told to",
@@ -10,6 +10,7 @@ ANSWERS = {
     "kill": "the process has been ended",
     "release": "the thread has been ended, the process let go",
 }
+_ROLES = {"value": "the value is", "code": "the code is"}
 _LATE = " (by the engine, for nobody had answered in time)"
 
 
@@ -25,7 +26,7 @@ def answer(report: Report) -> str:
 
 def culprit(report: Report, one: Culprit) -> str:
     """Return whose bytes they are."""
-    what = "the value is" if one.role == "value" else "the code is"
+    what = _ROLES.get(one.role, f"the value is computed; where {one.role} points stand")
     count = f"{len(one.data)} bytes" if len(one.data) != 1 else "one byte"
     source = report.stream(one.label)
     return f"{what} {count} from offset {one.offset} of what came from {peer(source)} ({one.certainty})"
@@ -39,6 +40,12 @@ def peer(stream: Stream | None) -> str:
         return stream.peer
     named = {"stdin": "standard input", "file": f"a file (descriptor {stream.descriptor}, inode {stream.inode})"}
     return named.get(stream.kind, f"descriptor {stream.descriptor}")
+
+
+def origin(report: Report) -> str:
+    """Return where the value came from, as its tags say; "" where they do not."""
+    named = [peer(report.stream(label)) for label in labels_of(report.tags)]
+    return " and ".join(dict.fromkeys(named))
 
 
 def place(frame: Frame) -> str:

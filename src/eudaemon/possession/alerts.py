@@ -26,7 +26,7 @@ class RawAlert:
     place: int
     tags: bytes  # of the 8 bytes of the value
     rflags: int
-    at_ns: int
+    at_ns: int  # since 1970; 0 where the engine may not ask (under seccomp)
     registers: tuple[int, ...]  # in the order of `mailbox.GENERAL`
     register_tags: tuple[bytes, ...]
 

@@ -46,6 +46,7 @@ class Possession:
         self.remarks: list[str] = []
         self.is_gone = False
         self.taint: Taint | None = None
+        self._listener: Listener | None = None
         self._engine = engine
         self._kernel = kernel
 
@@ -63,6 +64,8 @@ class Possession:
 
         Raises `Vanished` if the process has ended.
         """
+        if self._listener is not None:
+            self._listener.close()
         if not self.is_gone and not self.released_ns:
             alone(self._release)
 
@@ -72,15 +75,15 @@ class Possession:
         Ends also when nobody of them is possessed any more, and, if the verdict is `release`, with the process's own.
         """
         until_s = time.monotonic() + within_s
-        with self.listener() as listener:
-            while not listener.is_alone:
-                for evidence in listener.poll():
-                    yield evidence
-                    if listener.policy.on_alert == "release":
-                        self._let_out(evidence.report.process.pid)
-                if time.monotonic() >= until_s or self.released_ns or self.is_gone:
-                    return
-                time.sleep(POLL_S)
+        listener = self._listener = self._listener or self.listener()  # which knows what it has told
+        while not listener.is_alone:
+            for evidence in listener.poll():
+                yield evidence
+                if listener.policy.on_alert == "release":
+                    self._let_out(evidence.report.process.pid)
+            if time.monotonic() >= until_s or self.released_ns or self.is_gone:
+                return
+            time.sleep(POLL_S)
 
     def listener(self) -> Listener:
         """Return what asks for alerts. Raises `PossessionError` if the process is not possessed any more."""

@@ -6,28 +6,31 @@ copied first, then it is answered, then thought about.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from eudaemon.evidence.model import Evidence
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.alerts import RawAlert, answer, read_alerts
-from eudaemon.possession.errors import PossessionError, Vanished
+from eudaemon.possession.errors import PossessionError
+from eudaemon.possession.forensics import disassembly, unwind
 from eudaemon.possession.forensics.examine import examine
 from eudaemon.possession.forensics.scene import Scene, take
-from eudaemon.possession.mailbox import Mailbox, find_mailbox
+from eudaemon.possession.mailbox import Mailbox, candidates, find_mailbox
 from eudaemon.possession.maps import read_maps
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
-from eudaemon.possession.status import Family, family_of, status_of
 from eudaemon.possession.taint import Files, Taint, verdict_constant, write_files
 
 POLL_S = 0.003  # between two looks at the mailboxes
 CHILDREN_S = 0.02  # ... at the children of those that are known
 FAMILY_S = 0.5  # ... at all processes, for children whose parent has ended; and at the files that are sources
+COLLECTED_MAX = 256  # reports of one process: its mailbox lies in its own memory, and says what it likes
+CLOCK_NS_MAX = 3600 * 10**9  # by which a process's time may differ from ours
 SEEN_MAX = 4096  # alerts that are remembered, for a child's mailbox has its parent's in it
 
 
@@ -40,6 +43,7 @@ class _Member:
     mailbox: Mailbox
     heard: int = 0  # serial up to which all alerts have been collected
     missed: int = 0  # that found no place in the mailbox
+    collected: int = 0
     files: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -53,14 +57,19 @@ class Listener:
         self._abi = abi
         self._members: dict[int, _Member] = {}
         self._seen: dict[tuple[int, int, int], None] = {}
-        self._others: set[int] = set()  # children that are not possessed
+        self._others: set[int] = set()  # processes that are none of the family
         self._join(pid)
         if pid not in self._members:
             raise PossessionError(f"process {pid} is not possessed", f"possess it: eudaemon possess {pid}")
         self.policy = policy or Taint.in_mailbox(self._members[pid].mailbox)
+        self._verdict = abi[verdict_constant(self.policy.on_alert)]
         self._files = Files(self.policy.globs)
-        self._family = self._find_family()
+        parent, self._since_ns = self._members[pid].mailbox.get("parent", "possessed_at_ns")
+        self._is_whole = not parent
         self._children_s = self._family_s = 0.0
+        disassembly.is_there()  # nothing is to be imported while a thread waits
+        unwind.is_there()
+        self._look_around()
 
     def __enter__(self) -> Listener:
         return self
@@ -82,6 +91,8 @@ class Listener:
         """Yield what has happened since the last time; each is answered before it is yielded."""
         self._look_around()
         for member in list(self._members.values()):
+            if member.pid not in self._members:
+                continue
             try:
                 count, missed = member.mailbox.get("alert_count", "alerts_missed")
                 alerts = self._new(member, count) if count > member.heard else []
@@ -92,6 +103,8 @@ class Listener:
                 self.remarks.append(f"process {member.pid}: {missed - member.missed} alerts found no place any more")
                 member.missed = missed
             for alert in alerts:
+                if member.pid not in self._members:  # who hears of it may have closed us meanwhile
+                    break
                 if evidence := self._collect(member, alert):
                     yield evidence
 
@@ -107,15 +120,22 @@ class Listener:
         self._seen[alert.is_same] = None
         if len(self._seen) > SEEN_MAX:
             del self._seen[next(iter(self._seen))]
+        member.collected += 1
+        if member.collected > COLLECTED_MAX:
+            if member.collected == COLLECTED_MAX + 1:
+                self.remarks.append(f"process {member.pid}: of more than {COLLECTED_MAX} alerts no reports are made")
+            with suppress(PossessionError):
+                answer(member.mailbox, alert, self._verdict)
+            return None
         scene: Scene | None = None
         in_time = False
         try:
-            scene = take(member.pid, member.mailbox, alert)
+            scene = take(member.pid, member.mailbox, _timed(alert))
         except PossessionError:
             return None
         finally:  # whatever it looked like: nobody is left standing
             with suppress(PossessionError):
-                in_time = answer(member.mailbox, alert, self._abi[verdict_constant(self.policy.on_alert)])
+                in_time = answer(member.mailbox, alert, self._verdict)
         try:
             return examine(scene, self.policy.on_alert, in_time=in_time)
         finally:
@@ -127,17 +147,20 @@ class Listener:
             self._children_s = now_s + CHILDREN_S
             for pid in list(self._members):
                 for child in _children(pid):
-                    if child not in self._others:
-                        self._join(child)
+                    self._join(child, is_child=True)
         if now_s >= self._family_s:
             self._family_s = now_s + FAMILY_S
-            self._others.clear()
-            if self._family is not None:
-                for status in self._family.living(self._abi):
-                    self._join(status.pid)
+            self._look_at_new()
             if self.policy.globs:
                 for member in self._members.values():
                     self._renew_files(member)
+
+    def _look_at_new(self) -> None:
+        """Look at the processes that have come since the last time: one of ours may have forked it and ended."""
+        there = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
+        self._others &= there  # a number that is free may be one of ours next time
+        for pid in there - self._others:
+            self._join(pid)
 
     def _renew_files(self, member: _Member) -> None:
         were_too_many = self._files.are_too_many
@@ -149,35 +172,49 @@ class Listener:
                 write_files(member.mailbox, files)
                 member.files = files
 
-    def _find_family(self) -> Family | None:
-        with suppress(PossessionError):
-            status = status_of(self.pid, self._abi)
-            return family_of(status) if status else None
-        return None
-
-    def _join(self, pid: int) -> None:
-        if pid in self._members:
+    def _join(self, pid: int, *, is_child: bool = False) -> None:
+        """Listen to a process, if it is the one or of its family."""
+        if pid in self._members or pid in self._others:
             return
+        self._others.add(pid)  # looked at once
+        memory: Memory | None = None
         try:
+            areas = list(candidates(read_maps(pid)))
+            if not areas:
+                return
             memory = Memory(Kernel(), pid)
-        except Vanished:
+            address = find_mailbox(areas, memory, self._abi)
+            mailbox = None if address is None else Mailbox(memory, self._abi, address)
+            if mailbox is not None and (pid == self.pid or self._is_kin(mailbox, is_child=is_child)):
+                self._others.discard(pid)
+                self._members[pid] = _Member(pid, memory, mailbox)
+                memory = None
+        except PermissionError:
+            pass
+        except PossessionError:
             if pid == self.pid:
                 raise
-            return
-        except PossessionError:
-            return
-        try:
-            address = find_mailbox(read_maps(pid), memory, self._abi)
-        except (PossessionError, PermissionError):
-            address = None
-        if address is None:
-            memory.close()
-            self._others.add(pid)
-        else:
-            self._members[pid] = _Member(pid, memory, Mailbox(memory, self._abi, address))
+        finally:
+            if memory is not None:
+                memory.close()
+
+    def _is_kin(self, mailbox: Mailbox, *, is_child: bool) -> bool:
+        """Whether a mailbox is a copy of ours: a fork copies the moment of the possession, too.
+
+        Who was forked before that was noted has none. Where the one itself is a child, only its own children are kin.
+        """
+        parent, since_ns = mailbox.get("parent", "possessed_at_ns")
+        is_copy = since_ns == self._since_ns or bool(parent and not since_ns)
+        return is_copy and (is_child or self._is_whole)
 
     def _leave(self, pid: int) -> None:
         self._members.pop(pid).memory.close()
+
+
+def _timed(alert: RawAlert) -> RawAlert:
+    """Return an alert with a time that can be: ours, where the engine told none or an impossible one."""
+    now_ns = time.time_ns()
+    return alert if abs(now_ns - alert.at_ns) < CLOCK_NS_MAX else replace(alert, at_ns=now_ns)
 
 
 def _children(pid: int) -> list[int]:

@@ -54,7 +54,7 @@ class Memory:
         try:
             data = os.pread(self._file, size, address)
         except OverflowError:  # an attacker chose it
-            raise PossessionError(f"{address:#x} is no address of process {self._pid}") from None
+            raise PossessionError(f"{size} bytes at {address:#x} of process {self._pid}: no such address") from None
         except OSError as error:
             raise PossessionError(f"{size} bytes at {address:#x} of process {self._pid}: {error.strerror}") from None
         if len(data) < size:

@@ -34,6 +34,7 @@ from eudaemon.sensor.driver import Driver
 from eudaemon.sensor.durable import Committer
 from eudaemon.sensor.fetching import Fetching
 from eudaemon.sensor.grace import Grace
+from eudaemon.sensor.inbox import Inbox
 from eudaemon.sensor.limits import Doorkeeper
 from eudaemon.sensor.settings import Listener, SensorSettings
 from eudaemon.sensor.spool import Spool
@@ -119,7 +120,11 @@ class Sensor:
         gc.freeze()  # what is there now stays: it need not be looked through again
         driver.state(SensorStarted(__version__, self.listening[:LISTED_MAX]))
         listeners = [self._listen(sock, listener, driver, doors, spare) for sock, listener in self._sockets]
-        tasks = [loop.create_task(committer.run()), loop.create_task(_state_refused(driver, doors))]
+        inbox = Inbox(
+            self._home / "inbox", self.settings.name, spool.append, driver.artefacts.keep, committer.commit
+        )  # fmt: skip
+        inbox.open()
+        tasks = [loop.create_task(one) for one in (committer.run(), _state_refused(driver, doors), inbox.run())]
         if uplink:
             tasks.append(loop.create_task(uplink.run()))
         try:

@@ -141,6 +141,7 @@ class Session(Model):
     credential: str = Field(description="`user / password` that was let in, or empty")
     commands: int
     samples: int = Field(description="different files that it brought; raw payloads are none")
+    hijacked: str = Field(description="name of the possessed process that it was about to take control of, or empty")
     exploit: str
     request: str = Field(description="method and target of an HTTP request in it, or empty")
     guess: str = Field(description="what the first bytes look like where no room claims them, or empty")

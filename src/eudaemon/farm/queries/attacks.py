@@ -295,8 +295,8 @@ async def sessions(
     if not opened:
         return []
     happened = await _happened(store, opened)
-    nothing = {"logins": 0, "credential": "", "commands": 0, "samples": 0, "exploit": "", "request": "", "guess": "",
-               "closed": "", "duration_s": None, "conversation": ""}  # fmt: skip
+    nothing = {"logins": 0, "credential": "", "commands": 0, "samples": 0, "hijacked": "", "exploit": "",
+               "request": "", "guess": "", "closed": "", "duration_s": None, "conversation": ""}  # fmt: skip
     return [{**row, **nothing, **happened.get(row["session"], {})} for row in opened]
 
 
@@ -325,6 +325,7 @@ async def _happened(store: Answers, opened: Sequence[Row]) -> dict[str, Row]:
                    anyIf(concat(user, ' / ', password), kind = 'login.tried' AND accepted) AS credential,
                    countIf(kind = 'command.entered') AS commands,
                    uniqExactIf(sha256, {SAMPLE_KEPT}) AS samples,
+                   anyIf(JSONExtractString(fields, 'process'), kind = 'control.hijacked') AS hijacked,
                    anyIf(name, kind = 'exploit.recognised') AS exploit,
                    anyIf(concat(name, ' ', url), kind = 'http.request') AS request,
                    anyIf(name, kind = 'payload.classified') AS guess,

@@ -11,7 +11,7 @@ INSTRUCTION_BYTES_MAX = 15
 
 
 def is_there() -> bool:
-    """Whether anything can be disassembled."""
+    """Whether anything can be disassembled. What that needs is imported now."""
     return _decoder() is not None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from eudaemon.events.envelope import rfc3339
 from eudaemon.evidence.model import (
@@ -24,7 +24,7 @@ from eudaemon.evidence.model import (
     labels_of,
 )
 from eudaemon.evidence.provenance import Kept, culprit
-from eudaemon.possession.forensics import disassembly
+from eudaemon.possession.forensics import disassembly, unwind
 from eudaemon.possession.forensics.elf import Elf, ElfError
 from eudaemon.possession.forensics.scene import STACK_BELOW_BYTES, Scene
 from eudaemon.possession.forensics.unwind import Place, call_stack
@@ -33,9 +33,12 @@ from eudaemon.possession.maps import Area as Mapped
 
 AROUND_INSTRUCTIONS = 6  # shown on either side
 LISTING_INSTRUCTIONS_MAX = 64
+TEXT_BYTES_MAX = 4096
 WINDOW_BYTES = 512  # of stack and code, in the report itself
 _WORD = 8
 _RSP = GENERAL.index("rsp")
+_TEXTS = ("execute", "format")  # the value is the first byte of a text
+_LEADS_ON = ("return", "jump", "call", "code", "rights")  # the value is where code lies, or is to
 
 
 def examine(scene: Scene, verdict: str, *, in_time: bool) -> Evidence:
@@ -86,16 +89,18 @@ def _instruction(scene: Scene) -> Instruction:
 def _around(scene: Scene) -> Iterator[Instruction]:
     code, pc = scene.code, scene.alert.pc
     if code.data:
-        yield from disassembly.before(code.data[: pc - code.address], pc, AROUND_INSTRUCTIONS)
+        if scene.alert.kind != "code":  # before which there is nothing of a program
+            yield from disassembly.before(code.data[: pc - code.address], pc, AROUND_INSTRUCTIONS)
         yield from disassembly.listing(code.data[pc - code.address :], pc, AROUND_INSTRUCTIONS + 1)
 
 
 def _frames(scene: Scene) -> list[Frame]:
     elves: dict[str, Elf | None] = {}
+    code = [area for area in scene.areas if area.rights[2] == "x"]
 
     def find(address: int) -> Place | None:
-        area = next((area for area in scene.areas if area.begin <= address < area.end), None)
-        if area is None or area.rights[2] != "x":
+        area = next((area for area in code if area.begin <= address < area.end), None)
+        if area is None:
             return None
         if area.path not in elves:
             elves[area.path] = _elf(scene, area.path)
@@ -104,7 +109,7 @@ def _frames(scene: Scene) -> list[Frame]:
         return Place(readable(area), own or offset, offset, elf if own is not None else None)
 
     registers = dict(zip(GENERAL, scene.alert.registers, strict=True))
-    return call_stack(find, scene.alert.pc, registers, scene.stack)
+    return call_stack(find, scene.alert.pc, registers, scene.stack, scene.alert.target)
 
 
 def _elf(scene: Scene, path: str) -> Elf | None:
@@ -119,23 +124,50 @@ def _elf(scene: Scene, path: str) -> Elf | None:
 def _culprits(scene: Scene) -> Iterator[Culprit]:
     """Yield whose bytes the value is, and whose the code that it leads to."""
     alert = scene.alert
-    core = _tagged_part(alert.tags)
     kept = [one for one in scene.kept if one.label in labels_of(alert.tags)] or list(scene.kept)
-    if scene.near.data and core:
-        at = alert.place - scene.near.address
-        found = culprit("value", scene.near, at + core[0], core[1], kept)
-    elif core:  # in registers alone
-        found = culprit("value", Window(0, alert.target.to_bytes(_WORD, "little")), *core, kept)
-    else:
-        found = None
+    found: Culprit | None = None
+    if core := _tagged_part(alert.tags):
+        if scene.near.data:
+            role = "code" if alert.kind == "code" else "value"
+            first, size = alert.place + core[0], core[1]
+            if alert.kind in _TEXTS:
+                size = max(size, _text_size(scene.near, first))
+            found = _in_memory(role, scene.near, first, size, kept)
+        else:  # in registers alone
+            found = culprit("value", Window(0, alert.target.to_bytes(_WORD, "little")), *core, kept)
+    found = found or _pointed(scene, kept)
     if found:
         yield found
     begin, end = _tagged_run(scene.at_target, alert.target)
-    if end > begin and (not found or not found.address <= alert.target < found.address + len(found.data)):
-        at = max(begin, alert.target) - scene.at_target.address
-        code = culprit("code", scene.at_target, at, min(_WORD, end - begin), scene.kept)
+    is_other = not found or not found.address <= alert.target < found.address + len(found.data)
+    if alert.kind in _LEADS_ON and end > begin and is_other:
+        code = _in_memory("code", scene.at_target, alert.target, min(_WORD, end - alert.target), scene.kept)
         if code:
             yield code
+
+
+def _in_memory(role: str, window: Window, first: int, size: int, kept: Iterable[Kept]) -> Culprit | None:
+    """Return whose bytes lie at `first`, with those around them; where tags are known, no others than have one."""
+    begin, end = _tagged_run(window, first)
+    if end > begin:
+        window = _part(window, begin, end - begin)
+    return culprit(role, window, first - window.address, min(size, window.end - first), kept)
+
+
+def _pointed(scene: Scene, kept: Iterable[Kept]) -> Culprit | None:
+    """Return whose bytes lie where a register points, the longest match: what the value was computed from, perhaps."""
+    found = []
+    for name, window in scene.pointed.items():
+        if run := _tagged_part(window.tags):
+            found.append(_in_memory(name, window, window.address + run[0], min(run[1], _WORD), kept))
+    return max((one for one in found if one), key=lambda one: len(one.data), default=None)
+
+
+def _text_size(window: Window, first: int) -> int:
+    """Return how long the text is that begins there, as far as it is tagged."""
+    at = first - window.address
+    text = window.data[at : at + TEXT_BYTES_MAX].partition(b"\0")[0]
+    return len(text) - len(window.tags[at : at + len(text)].lstrip(b"\1\2\4\x08\x10\x20\x40\x80"))
 
 
 def _tagged_part(tags: bytes) -> tuple[int, int] | None:
@@ -163,7 +195,7 @@ def _tagged_run(window: Window, address: int) -> tuple[int, int]:
 
 def _injected(scene: Scene) -> tuple[Injected | None, bytes]:
     """Return the tagged bytes at the target, where a branch would have executed them."""
-    if scene.alert.kind not in ("return", "jump", "call", "code"):
+    if scene.alert.kind not in _LEADS_ON:
         return None, b""
     begin, end = _tagged_run(scene.at_target, scene.alert.target)
     if end <= begin:
@@ -186,7 +218,17 @@ def _streams(scene: Scene) -> Iterator[Stream]:
         own = kept.get(raw.label, Kept(raw.label, raw.received, b""))
         blob = _blob(f"input-{raw.label}.bin", own.data) if own.data else None
         yield Stream(
-            raw.label, raw.serial, raw.kind, raw.descriptor, raw.inode, raw.local, raw.peer, raw.received, own.at, blob
+            raw.label,
+            raw.serial,
+            raw.kind,
+            raw.descriptor,
+            raw.inode,
+            raw.local,
+            raw.peer,
+            raw.received,
+            own.at,
+            blob,
+            scene.transports.get(raw.label, ""),
         )
 
 
@@ -204,12 +246,14 @@ def readable(area: Mapped) -> str:
 def _remarks(scene: Scene, culprits: tuple[Culprit, ...]) -> Iterator[str]:
     if not disassembly.is_there():
         yield "nothing is disassembled: pip install capstone"
+    if not unwind.is_there():
+        yield "the call stack is read without call frame information: pip install pyelftools"
     if not scene.near.tags and not scene.stack.tags:
         yield "the tags of memory could not be read"
     if not culprits:
         yield (
-            "the bytes were not found in the input that is kept: they were changed on their way (decoded, converted), "
-            "or have been pushed out by later ones"
+            "the bytes are not in the input that is kept as they stand in memory: they were changed on their way "
+            "(decoded, computed with), or later ones have pushed them out"
         )
     if not scene.streams:
         yield "no stream is known from which the tags come"

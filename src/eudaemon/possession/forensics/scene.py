@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,10 +14,12 @@ from eudaemon.evidence.model import Process, Window, labels_of
 from eudaemon.evidence.provenance import Kept
 from eudaemon.possession.alerts import RawAlert, RawStream, read_input, read_streams
 from eudaemon.possession.errors import PossessionError
+from eudaemon.possession.look import socket_of
 from eudaemon.possession.mailbox import GENERAL, Mailbox
 from eudaemon.possession.maps import Area, read_maps
 from eudaemon.possession.memory import PAGE
 from eudaemon.possession.plant import inner_tids
+from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.tags import tags_at
 
 CODE_BYTES = 64  # on either side of the instruction
@@ -25,6 +28,8 @@ STACK_BELOW_BYTES, STACK_BYTES = 128, 64 * 1024
 INJECTED_BYTES_MAX = 64 * 1024
 COMMAND_BYTES_MAX = 4096
 MODULES_MAX = 64
+POINTED_BYTES = 512
+_TRANSPORTS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp"}
 _RSP = GENERAL.index("rsp")
 
 
@@ -38,10 +43,12 @@ class Scene:
     own: tuple[tuple[int, int], ...]  # spans of the engine
     streams: tuple[RawStream, ...]
     kept: tuple[Kept, ...]  # input, of the streams that matter
+    transports: dict[int, str]  # of the streams, by label
     code: Window
     near: Window  # around the value's place in memory
     at_target: Window
     stack: Window
+    pointed: dict[str, Window]  # where registers point
     modules: dict[str, int | bytes]  # by path: the file, open, or what is in memory of the vDSO
 
     def close(self) -> None:
@@ -60,6 +67,7 @@ def take(pid: int, mailbox: Mailbox, alert: RawAlert) -> Scene:
     near = _window(mailbox, areas, place - NEAR_BYTES, place, place + NEAR_BYTES) if place else Window(0, b"")
     at_target = _window(mailbox, areas, alert.target - NEAR_BYTES, alert.target, alert.target + INJECTED_BYTES_MAX)
     wanted = set(labels_of(alert.tags + near.tags + at_target.tags)) or {stream.label for stream in streams}
+    kernel = Kernel()
     return Scene(
         alert=alert,
         process=_process(pid, mailbox, alert.tid),
@@ -67,10 +75,12 @@ def take(pid: int, mailbox: Mailbox, alert: RawAlert) -> Scene:
         own=tuple((mapped.address, mapped.address + mapped.size) for mapped in mailbox.mappings()),
         streams=streams,
         kept=tuple(Kept(stream.label, *read_input(mailbox, stream)) for stream in streams if stream.label in wanted),
+        transports={stream.label: _transport(kernel, pid, stream) for stream in streams if stream.label in wanted},
         code=_window(mailbox, areas, alert.pc - CODE_BYTES, alert.pc, alert.pc + CODE_BYTES),
         near=near,
         at_target=at_target,
         stack=_window(mailbox, areas, rsp - STACK_BELOW_BYTES, rsp, rsp + STACK_BYTES),
+        pointed=_pointed(mailbox, areas, alert),
         modules=_modules(pid, mailbox, areas),
     )
 
@@ -85,6 +95,18 @@ def _window(mailbox: Mailbox, areas: Iterable[Area], begin: int, core: int, end:
             if data := mailbox.memory.read(first, max(last - first, 0)):
                 return Window(first, data, tags_at(mailbox, first, len(data)))
     return Window(0, b"")
+
+
+def _pointed(mailbox: Mailbox, areas: Iterable[Area], alert: RawAlert) -> dict[str, Window]:
+    """Return what lies where the registers point, if a value is in registers alone and something there is tagged."""
+    if alert.place:
+        return {}
+    found = {}
+    for name, address in zip(GENERAL, alert.registers, strict=True):
+        window = _window(mailbox, areas, address, address, address + POINTED_BYTES)
+        if any(window.tags):
+            found[name] = window
+    return found
 
 
 def _pieces(areas: Iterable[Area]) -> list[tuple[int, int]]:
@@ -116,6 +138,16 @@ def _modules(pid: int, mailbox: Mailbox, areas: Iterable[Area]) -> dict[str, int
                     found[area.path] = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
                     break
     return found
+
+
+def _transport(kernel: Kernel, pid: int, stream: RawStream) -> str:
+    """Return what carries a stream, if its descriptor is still the same socket."""
+    if stream.kind != "inet":
+        return ""
+    with suppress(OSError, PossessionError), socket_of(kernel, pid, stream.descriptor) as one:
+        if os.fstat(one.fileno()).st_ino == stream.inode:
+            return _TRANSPORTS.get(one.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL), "")
+    return ""
 
 
 def _process(pid: int, mailbox: Mailbox, inner_tid: int) -> Process:

@@ -10,13 +10,17 @@ import io
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from eudaemon.evidence.model import Frame, Window
 from eudaemon.possession.forensics.elf import Elf, ElfError
+from eudaemon.possession.memory import PAGE
 
 FRAMES_MAX = 64
 SCANNED_MAX = 16
+SCANNED_BYTES_MAX = 8192
 ENTRY_BYTES_MAX = 64 * 1024
 _WORD = 8
 # Numbers of registers in call frame information (System V ABI for x86-64, figure 3.36).
@@ -39,8 +43,8 @@ class Place:
 Finder = Callable[[int], Place | None]  # None: not in memory that may be executed
 
 
-def call_stack(find: Finder, rip: int, registers: dict[str, int], stack: Window) -> list[Frame]:
-    """Return the frames, the innermost first."""
+def call_stack(find: Finder, rip: int, registers: dict[str, int], stack: Window, hijacked: int = 0) -> list[Frame]:
+    """Return the frames, the innermost first. No call stands before `hijacked`, where one of them leads."""
     values: dict[int, int] = {number: registers[name] for number, name in enumerate(NUMBERS)}
     frames = [_frame(find, rip, "registers", is_call=False)]
     address = rip
@@ -55,7 +59,7 @@ def call_stack(find: Finder, rip: int, registers: dict[str, int], stack: Window)
         if step is None or not step[_RETURN] or step[_RSP] <= values[_RSP]:
             break
         values, address = step, step[_RETURN]
-        frames.append(_frame(find, address, how, is_call=True))
+        frames.append(_frame(find, address, how, is_call=address != hijacked))
         if find(address) is None:
             break
     else:
@@ -86,13 +90,28 @@ def _by_frame_information(place: Place, values: dict[int, int], stack: Window) -
     return caller
 
 
+def is_there() -> bool:
+    """Whether call frame information can be read. What that needs is made now."""
+    try:
+        import_module("elftools.dwarf.callframe")
+    except ModuleNotFoundError:
+        return False
+    return _structs() is not None
+
+
+@lru_cache(maxsize=1)
+def _structs() -> Any:
+    from elftools.dwarf.structs import DWARFStructs
+
+    return DWARFStructs(little_endian=True, dwarf_format=32, address_size=8)
+
+
 def _row(place: Place) -> dict[Any, Any] | None:
     """Return how to find the caller's registers at a place, as pyelftools says it."""
     try:
         from elftools.common.exceptions import ELFError
         from elftools.construct.core import ConstructError
         from elftools.dwarf.callframe import FDE, CallFrameInfo
-        from elftools.dwarf.structs import DWARFStructs
     except ModuleNotFoundError:
         return None
     if place.elf is None:
@@ -104,8 +123,7 @@ def _row(place: Place) -> dict[Any, Any] | None:
         frames, frames_at, at = found
         if not 0 <= at <= len(frames) - 8 or struct.unpack_from("<I", frames, at)[0] > ENTRY_BYTES_MAX:
             return None
-        structs = DWARFStructs(little_endian=True, dwarf_format=32, address_size=8)
-        information = CallFrameInfo(io.BytesIO(frames), len(frames), frames_at, structs, for_eh_frame=True)
+        information = CallFrameInfo(io.BytesIO(frames), len(frames), frames_at, _structs(), for_eh_frame=True)
         # Not through `get_entries`, which reads all: a second for libc.
         entry = information._parse_entry_at(at)
         if not isinstance(entry, FDE):
@@ -130,10 +148,11 @@ def _by_frame_pointer(values: dict[int, int], stack: Window) -> dict[int, int] |
 
 def _scanned(find: Finder, begin: int, stack: Window) -> Iterator[Frame]:
     """Yield what on the stack may be a return address: it lies in code of a module."""
+    first = max((begin & -_WORD) - stack.address, 0)
+    raw = stack.data[first : first + SCANNED_BYTES_MAX]
     count = 0
-    for at in range(begin & -_WORD, stack.end - _WORD, _WORD):
-        word = _word(stack, at)
-        if word is None or (place := find(word)) is None or place.elf is None:
+    for (word,) in struct.iter_unpack("<Q", raw[: len(raw) & -_WORD]):
+        if word < PAGE or (place := find(word)) is None or place.elf is None:
             continue
         yield _frame(find, word, "scan", is_call=True)
         count += 1

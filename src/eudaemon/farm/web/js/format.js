@@ -88,6 +88,14 @@ const ENDINGS = new Map([
 ]);
 export const ending = (reason) => ENDINGS.get(reason) ?? String(reason);
 
+const HIJACKS = new Map([
+  ["return", "a return address"], ["jump", "a jump"], ["call", "a call"], ["code", "injected code"], ["execute", "the program to execute"],
+  ["call number", "a system call's number"], ["rights", "memory made executable"], ["format", "a format string"], ["store", "an address written to"],
+]);
+const VERDICTS = new Map([["observe", "it was let"], ["contain", "the thread was ended first"], ["kill", "the process was ended first"], ["release", "the thread was ended first, the process let go"]]);
+const hijack = (how) => HIJACKS.get(how) ?? String(how);
+const verdict = (name) => VERDICTS.get(name) ?? String(name);
+
 // What a fact says, in a few words: [what happened, what the attacker wrote, tone].
 export function says(kind, f = {}) {
   switch (kind) {
@@ -97,6 +105,7 @@ export function says(kind, f = {}) {
     case "command.entered": return ["entered", f.line, ""];
     case "http.request": return ["requested", `${f.method} ${f.target}`, ""];
     case "exploit.recognised": return [`used ${f.name}${f.reference ? ` (${f.reference})` : ""}`, f.command, "hot"];
+    case "control.hijacked": return [`took control of ${f.process} (${hijack(f.how)}); ${verdict(f.verdict)}`, f.instruction, "hot"];
     case "payload.classified": return [f.guess === "unknown" ? "sent unknown bytes" : `sent what looks like ${f.guess}`, unhexed(f.head), ""];
     case "artefact.kept": if (f.origin === "payload") return [`raw payload kept, ${bytes(f.size ?? 0)}`, "", ""];
       return [`brought a sample, ${bytes(f.size ?? 0)}`, f.name || f.sha256?.slice(0, 16), "hot"];

@@ -81,6 +81,7 @@ export function SessionTable({ rows, stale = false }) {
 function Happened({ session: s }) {
   const chips = [];
   if (s.samples) chips.push(html`<span class="chip hot" key="s"><${Icon} name="samples" size="14" /> ${s.samples === 1 ? "sample" : `${s.samples} samples`}</span>`);
+  if (s.hijacked) chips.push(html`<span class="chip hot" key="h">took control of <${Raw} text=${s.hijacked} max="40" /></span>`);
   if (s.exploit) chips.push(html`<span class="chip hot" key="e"><${Raw} text=${s.exploit} max="40" /></span>`);
   if (s.credential) chips.push(html`<span class="chip" key="c">let in as <${Raw} text=${s.credential} max="40" /></span>`);
   else if (s.logins) chips.push(html`<span class="plain" key="l">${s.logins} ${s.logins === 1 ? "login" : "logins"}</span>`);

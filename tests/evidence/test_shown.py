@@ -16,7 +16,7 @@ from eudaemon.evidence.codec import EvidenceError
 from eudaemon.evidence.dump import rows
 from eudaemon.evidence.model import Evidence, Report, Window
 from eudaemon.evidence.store import Store
-from possession.reports import HOSTILE, evidence
+from evidence.reports import HOSTILE, evidence
 
 VOID = {"meta"}
 
