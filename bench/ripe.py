@@ -80,11 +80,6 @@ class Form:
         """Return the five choices."""
         return (self.technique, self.code, self.pointer, self.location, self.function)
 
-    @property
-    def is_pointer_input(self) -> bool:
-        """Whether the code pointer itself is input. Indirect attacks have the program store an address of its own."""
-        return self.technique == "direct" or self.pointer == "baseptr"
-
 
 FORMS = [Form(*words) for words in itertools.product(TECHNIQUES, CODE, POINTERS, LOCATIONS, FUNCTIONS)]
 
@@ -112,17 +107,21 @@ def start(program: Path, form: Form, way: str, place: str, gate: socket.socket) 
 
 def end(process: subprocess.Popen[bytes]) -> bytes:
     """Tell the shell its word, wait, and end all that the attack has started; return what was said."""
+    assert process.stdin
+    with suppress(BrokenPipeError):  # it may be over already
+        process.stdin.write(TOLD)
+        process.stdin.close()
+    process.stdin = None
     try:
-        return process.communicate(TOLD, timeout=RUN_S)[0]
+        return process.communicate(timeout=RUN_S)[0]
     except subprocess.TimeoutExpired:
         return b""
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
         process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream:
-                stream.close()
+        if process.stdout:
+            process.stdout.close()
 
 
 def opened(gate: socket.socket) -> bool:
