@@ -68,7 +68,7 @@ $(BIN)/python:
 
 $(READY): pyproject.toml | $(BIN)/python
 	@echo "Installing what the honeynet needs (about 200 MB the first time) …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[farm-without-engine,forensics]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[farm-without-engine,emulation,forensics]'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps '$(ENGINE)'
 	@touch $@
 

@@ -44,6 +44,10 @@ held["execute"] = tries(lambda: subprocess.run(["/bin/true"]))
 held["execv"] = tries(lambda: os.execv("/bin/true", ["true"]))
 held["become root"] = tries(lambda: os.setuid(0)) if uid else "PermissionError"
 held["serve"] = tries(lambda: socket.create_connection(server.getsockname()).close())
+held["no sockets"] = confinement.forbid_sockets()
+held["accept"] = tries(lambda: server.accept())  # the connection that waits: what is open works on
+held["socket"] = tries(lambda: socket.socket().close())
+held["socket pair"] = tries(socket.socketpair)
 print(json.dumps(held))
 """
 
@@ -73,6 +77,12 @@ def test_what_serving_needs_still_works(tried: dict[str, object]) -> None:
     assert tried["move"] == "done"
     assert tried["link"] == "done"
     assert tried["serve"] == "done"
+
+
+def test_no_more_sockets_means_what_it_says(tried: dict[str, object]) -> None:
+    if not tried["no sockets"]:
+        pytest.skip("no seccomp here")
+    assert (tried["accept"], tried["socket"], tried["socket pair"]) == ("done", "PermissionError", "PermissionError")
 
 
 def test_root_is_gone_for_good(tried: dict[str, object]) -> None:

@@ -30,6 +30,7 @@ from eudaemon.supervisor import Channel, PartError
 if TYPE_CHECKING:
     from eudaemon.farm.settings import FarmSettings
     from eudaemon.payload.fetch.policy import FetchSettings
+    from eudaemon.payload.shellcode.apart import Bench
     from eudaemon.sensor.settings import SensorSettings
 
 log = logging.getLogger("eudaemon")
@@ -107,7 +108,7 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> 
     configure_logging(general)
     home = folder(data / "farm").resolve()
     with hold(home, HOLD_S_MAX if told else 0.0):
-        farm = Farm(settings, home)
+        farm = Farm(settings, home, _bench(general.farm_uid))
         if "sensor" in told:
             farm.admit(told["sensor"], told["secret"])
 
@@ -123,6 +124,27 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> 
             _serve(farm, "farm", channel, home, general.farm_uid, ready)
         except ServingError as error:
             raise PartError(str(error)) from None
+
+
+def _bench(uid: int) -> Bench | None:
+    """Start the process that examines shellcodes: before the farm has a secret, a thread or a socket.
+
+    None where unicorn is not installed.
+    """
+    if find_spec("unicorn") is None:
+        log.info("farm: unicorn is not installed, so that shellcodes are not emulated")
+        return None
+    from eudaemon.payload.shellcode.apart import Bench
+
+    def confine_bench() -> None:
+        if os.geteuid() == 0:
+            confinement.become(uid)
+        if confinement.no_new_privileges():
+            confinement.restrict_files([], [])
+            confinement.forbid_execution()
+            confinement.forbid_sockets()
+
+    return Bench(confine_bench)
 
 
 def _serve(

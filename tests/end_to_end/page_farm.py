@@ -20,6 +20,7 @@ from eudaemon.events import Endpoint, Event, Fact, IdSource, to_json
 from eudaemon.farm.server import Farm
 from eudaemon.farm.settings import FarmSettings, Intake, StoreSettings
 from eudaemon.farm.settings import Page as PageSettings
+from eudaemon.payload.shellcode.apart import Bench
 from eudaemon.testing.synthetic import SAMPLES_MAX, Synthetic
 from farm.made_up import bytes_of_sample, fill
 
@@ -45,7 +46,7 @@ class Running:
             intake=Intake(addresses=("127.0.0.1",), port=0),
             store=StoreSettings(load_every_s=0.05, disk_free_bytes_min=1024**2),
         )
-        self.farm = Farm(settings, home)
+        self.farm = Farm(settings, home, Bench())
         self.password = self.farm.prepare() or ""
         self.farm.admit("lab", SECRET)
         self.farm.bind()

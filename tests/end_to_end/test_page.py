@@ -16,6 +16,8 @@ from end_to_end.page_farm import CHROMIUM, Running, Watched, browser
 from eudaemon.events import Fact
 from eudaemon.events import catalogue as facts
 from eudaemon.wire import conversation
+from payload.shellcode.assembling import under_xor
+from payload.shellcode.shellcodes import download_and_execute
 
 if not Path(CHROMIUM).exists():
     pytest.skip("Chromium is missing: apt-get install chromium", allow_module_level=True)
@@ -469,6 +471,22 @@ def test_account(chromium: Browser, running: Running) -> None:
     page.get_by_role("button", name="Change password").click()
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     context.close()
+
+
+def test_a_shellcode_says_what_it_does(desk: Watched, running: Running) -> None:
+    code = under_xor(download_and_execute(), 0x99)
+    sample = running.artefact(code)
+    running.happen(
+        time.time(), [facts.SessionOpened("tcp", "catchall"), facts.ArtefactKept(sample, len(code), "payload")]
+    )
+    for _ in range(100):
+        running.settle()
+        page = desk.open(f"/samples/{sample}")
+        page.locator(".facts").wait_for()
+        if "downloads" in page.locator(".facts").inner_text():
+            break
+    expect(page.locator(".facts")).to_contain_text("downloads http://203.0.113.7:8080/a.exe to c:\\a.exe")
+    expect(page.locator(".facts")).to_contain_text("executes c:\\a.exe")
 
 
 # --- an attacker's bytes -------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import httpx
 from eudaemon.events import Endpoint, Event, Fact, IdSource, to_json
 from eudaemon.farm.server import Farm
 from eudaemon.farm.settings import FarmSettings, Intake, Page, StoreSettings
+from eudaemon.payload.shellcode.apart import Bench
 
 SPOOL = "0f" * 16
 NOW_S = 1_795_487_000.0
@@ -30,9 +31,11 @@ def settings(**changes: Any) -> FarmSettings:
 
 
 @asynccontextmanager
-async def running(home: Path, wanted: FarmSettings | None = None) -> AsyncIterator[Farm]:
+async def running(
+    home: Path, wanted: FarmSettings | None = None, bench: Bench | None = None
+) -> AsyncIterator[Farm]:  # fmt: skip
     """Run a farm."""
-    farm = Farm(wanted or settings(), home)
+    farm = Farm(wanted or settings(), home, bench)
     farm.prepare()
     farm.bind()
     stop = asyncio.Event()

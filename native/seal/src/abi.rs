@@ -224,8 +224,10 @@ pub struct Context {
     pub followed_left: u64, // jumps backwards until the engine sees whether tags are left
     pub tracked: u64,       // instructions whose tags the engine has seen to
     // A tag for each byte of each register, the least significant first. All are 0 in clean mode.
-    pub tracking: u32,   // 1: some may not be 0; the thread runs the fragments that follow tags
-    pub other_tags: u32, // of the x87 unit, MMX and mask registers: one for all
+    pub tracking: u32, // 1: some may not be 0; the thread runs the fragments that follow tags
+    pub pad: u32,
+    pub mask_tags: [u64; 8], // of k0 to k7
+    pub x87_tags: [u8; 8],   // one for each register of the x87 unit, as MMX counts them, whatever stands on top
     pub tags: Registers,
     pub vector_tags: [[u8; VECTOR_BYTES]; VECTOR_REGISTERS],
 }

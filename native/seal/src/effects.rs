@@ -18,7 +18,6 @@ const MSG_ERRQUEUE: u64 = 0x2000;
 
 const IOVEC_BYTES: u64 = 16;
 const IOVECS_MAX: u64 = 1024; // the kernel's limit
-const MESSAGES_MAX: u64 = 1024; // likewise
 const INT: u64 = 0xffff_ffff; // of an argument, all that counts
 const TIME_BYTES: u64 = 16;
 
@@ -50,7 +49,7 @@ impl Notes {
         Notes { at: (&raw const *context) as u64 + abi::SLOT_NOTES, count: 0 }
     }
 
-    // None: all places are taken.
+    // None: all places are taken. Of a later message's name as much is taken to be written as there is of it.
     fn next(&mut self) -> Option<&mut u64> {
         let at = self.count;
         self.count += 1;
@@ -64,7 +63,7 @@ impl Notes {
     }
 
     fn take(&mut self) -> u64 {
-        self.next().map_or(0, |place| *place)
+        self.next().map_or(u64::MAX, |place| *place)
     }
 }
 
@@ -82,7 +81,7 @@ pub fn before(context: &Context) {
             Write::Input { load: Load::From { length: at, .. }, .. } => notes.put(length(call.argument(at))),
             Write::Input { load: Load::Message { at }, .. } => notes.put(length(call.argument(at) + MSG_NAMELEN)),
             Write::Input { load: Load::Messages { at }, .. } => {
-                for message in 0..call.argument(2).min(MESSAGES_MAX) {
+                for message in 0..call.argument(2).min(abi::NOTES) {
                     notes.put(length(call.argument(at) + message * MESSAGE_BYTES + MSG_NAMELEN));
                 }
             }
@@ -164,6 +163,7 @@ impl Call<'_> {
 
     fn bytes(&self, address: u64, size: Size, noted: u64) -> u64 {
         const BITS: u64 = 64;
+        const SET_MAX: u64 = 0x1_0000; // the kernel stops at the process's table of descriptors, which we do not know
         let answer = self.answer as u64;
         let field = |pointer, offset| length(self.argument(pointer) + offset);
         match size {
@@ -186,7 +186,7 @@ impl Call<'_> {
             Size::Field { pointer, offset, times } => field(pointer, offset) * times,
             Size::LeastField { pointer, offset } => answer.min(field(pointer, offset)),
             Size::Text => text_bytes(address),
-            Size::Set(at) => (self.argument(at) & INT).div_ceil(BITS) * 8,
+            Size::Set(at) => (self.argument(at) & INT).min(SET_MAX).div_ceil(BITS) * 8,
             Size::Nodes(at) => self.argument(at).saturating_sub(1).div_ceil(BITS) * 8,
             Size::Pages(at) => self.argument(at).div_ceil(pages::PAGE),
             Size::Timeout => noted * TIME_BYTES,
@@ -243,7 +243,7 @@ impl Call<'_> {
             }
             Load::Message { at } => self.message(&arrived, self.argument(at), self.answer, notes.take()),
             Load::Messages { at } => {
-                for number in 0..(self.answer.max(0) as u64).min(MESSAGES_MAX) {
+                for number in 0..self.answer.max(0) as u64 {
                     let header = self.argument(at) + number * MESSAGE_BYTES;
                     let bytes = length(header + MSG_LEN);
                     shadow::clear_tags(header + MSG_LEN, 4);

@@ -20,9 +20,9 @@ const MAP_FIXED: u64 = 0x10;
 const MAP_ANONYMOUS: u64 = 0x20;
 
 /// Of a file that is mapped, as much has tags.
-pub const MAPPED_BYTES_MAX: u64 = 256 << 20;
+pub const MAPPED_BYTES_MAX: u64 = 64 << 20;
 /// A mapping of more is room for what will be mapped there later, and taken to have no tags.
-const FORGOTTEN_BYTES_MAX: u64 = 1 << 30;
+pub const FORGOTTEN_BYTES_MAX: u64 = 1 << 30;
 
 /// The application is about to make this call.
 pub fn before(number: u64, arguments: &[u64; 6]) {

@@ -1,18 +1,35 @@
 //! Which tags an instruction's outputs get. Asked before the instruction executes: its addresses are made of what registers hold then.
 //!
 //! The general rule: every byte that is written gets the union of the tags of all that is read. It holds for every instruction; where it
-//! says more than is so, the table of exceptions says better.
+//! says more than is so, a row of `table` says better. The processor is the judge of both (tests/oracle.rs).
 //!
 //! What is not followed, on purpose:
-//! - *Flags have no tags*: neither `cmp` and `jcc` nor `setcc`, `adc`'s carry, or which of both `cmov` takes. What is decided by input is
-//!   not input.
+//! - *Flags have no tags*: neither `cmp` and `jcc` nor `setcc`, `adc`'s carry, `cmpxchg`'s comparison, or which of both `cmov` takes. What is
+//!   decided by input is not input. The same goes for the status words of x87 and SSE. Masks (`k1`) are registers, and have tags.
 //! - *Addresses do not taint what they lead to*: the base and index of a load are not among its inputs. `lea` is arithmetic.
 //! - rsp by `push`, `pop` and their like, rsi and rdi by the size of an element: what is added is a constant.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `table` | which instruction goes by which rule, and why |
+//! | `scalar` | general registers, the stack |
+//! | `vector` | lanes, shuffles, conversions |
+//! | `strings` | `movs`, `stos` and their like |
+//! | `elements` | gathers, scatters, stores by mask |
+//! | `images` | `xsave`, `fxsave`, `fnsave` and back |
 
-use iced_x86::{EncodingKind, Instruction, InstructionInfo, Mnemonic, OpAccess, OpKind, Register, UsedMemory};
+mod elements;
+mod images;
+mod scalar;
+mod strings;
+mod table;
+mod vector;
 
-use crate::sys;
+use iced_x86::{EncodingKind, Instruction, InstructionInfo, OpAccess, OpKind, Register, UsedMemory};
+
 use crate::tags::{Tagged, Tags};
+use crate::{shadow, sys};
+use table::Rule;
 
 const DIRECTION: u64 = 0x400;
 const LINE_BYTES: u64 = 64;
@@ -23,11 +40,11 @@ pub fn follow(instruction: &Instruction, info: &InstructionInfo, state: &mut imp
     if instruction.is_string_instruction() {
         return flow.string();
     }
-    match instruction.mnemonic() {
-        Mnemonic::Call => flow.pushes(0), // a return address is the code's own
-        Mnemonic::Push => flow.push(),
-        Mnemonic::Clzero => flow.line(),
-        _ => flow.general(),
+    match table::rule(instruction.mnemonic()) {
+        Rule::General => flow.general(),
+        Rule::Cancels(_) if flow.is_cancelled() => flow.write(0, &Tags::CLEAN),
+        Rule::Cancels(rule) => flow.by(rule),
+        rule => flow.by(&rule),
     }
 }
 
@@ -50,20 +67,32 @@ fn may_leave(access: OpAccess) -> bool {
 }
 
 impl<T: Tagged> Flow<'_, T> {
+    fn by(&mut self, rule: &Rule) {
+        match *rule {
+            Rule::General | Rule::Cancels(_) => self.general(),
+            Rule::May => self.outputs(self.inputs(), true),
+            Rule::Clear => self.outputs(0, false),
+            Rule::Keep => {}
+            Rule::Line => self.line(),
+            Rule::Scalar(rule) => self.scalar(rule),
+            Rule::Vector(rule) => self.vector(rule),
+            Rule::Elements(rule) => self.elements(rule),
+            Rule::Image(rule) => self.image(rule),
+        }
+    }
+
+    // Whether both inputs are the same register, so that the result is what it is whatever that holds.
+    fn is_cancelled(&self) -> bool {
+        let count = self.instruction.op_count();
+        let immediate = (0..count).any(|at| !matches!(self.instruction.op_kind(at), OpKind::Register));
+        count >= 2 && !immediate && self.instruction.op_register(count - 1) == self.instruction.op_register(count - 2)
+    }
+
     // ---- the general rule
 
     fn general(&mut self) {
         let tag = self.inputs();
-        for used in self.info.used_registers() {
-            let named = self.operand_of(used.register());
-            let implied_stack = used.register().full_register() == Register::RSP && named.is_none();
-            if writes(used.access()) && !implied_stack {
-                let register = named.unwrap_or(used.register());
-                let tag = if may_leave(used.access()) { tag | self.state.register(register).union() } else { tag };
-                self.set_register(register, &Tags::all(tag, register.size()));
-            }
-        }
-        self.pushes(tag);
+        self.outputs(tag, false);
     }
 
     // What is read: registers, but not for addresses, and memory.
@@ -75,14 +104,37 @@ impl<T: Tagged> Flow<'_, T> {
         memory.fold(tag, |tag, memory| tag | self.place(memory).map_or(0, |at| self.state.any(at, self.bytes(memory))))
     }
 
-    /// Let all that is written to memory have this tag.
-    fn pushes(&mut self, tag: u8) {
+    // Let all that is written have this tag. `may`: what was there may stay, whatever iced says.
+    fn outputs(&mut self, tag: u8, may: bool) {
+        for used in self.info.used_registers().iter().filter(|used| writes(used.access())) {
+            let named = self.operand_of(used.register());
+            if named.is_none() && used.register().full_register() == Register::RSP {
+                continue;
+            }
+            let mut register = named.unwrap_or(used.register());
+            let mut tags = Tags::all(tag, register.size());
+            if may || may_leave(used.access()) {
+                register = if register.is_gpr() { register.full_register() } else { register }; // then its upper half stays too
+                tags = tags.or(&self.state.register(register));
+            }
+            self.set_register(register, &tags);
+        }
+        self.outputs_on_top(tag);
         for memory in self.info.used_memory().iter().filter(|memory| writes(memory.access())) {
             if let Some(at) = self.place(memory) {
                 let bytes = self.bytes(memory);
-                let tag = if may_leave(memory.access()) { tag | self.state.any(at, bytes) } else { tag };
+                let tag = if may || may_leave(memory.access()) { tag | self.state.any(at, bytes) } else { tag };
                 self.state.fill(at, bytes, tag);
             }
+        }
+    }
+
+    // What is pushed onto x87's stack, which is written without being named.
+    fn outputs_on_top(&mut self, tag: u8) {
+        let stack = self.instruction.fpu_stack_increment_info();
+        if stack.increment() < 0 {
+            let kept = if stack.conditional() { self.state.register(Register::ST7).union() } else { 0 };
+            self.state.set_register(Register::ST7, &Tags::all(tag | kept, 8));
         }
     }
 
@@ -117,6 +169,74 @@ impl<T: Tagged> Flow<'_, T> {
         self.state.set_register(if whole { register.full_register() } else { register }, tags);
     }
 
+    // ---- operands
+
+    /// The memory that an operand names.
+    fn operand_memory(&self) -> Option<(u64, usize)> {
+        let memory = self.info.used_memory().first()?;
+        Some((self.place(memory)?, (self.bytes(memory) as usize).min(Tags::BYTES_MAX)))
+    }
+
+    /// An operand's tags; an immediate has none. What is broadcast is repeated.
+    fn operand(&self, at: u32) -> Tags {
+        match self.instruction.op_kind(at) {
+            OpKind::Register => self.state.register(self.instruction.op_register(at)),
+            OpKind::Memory => {
+                let Some((place, bytes)) = self.operand_memory() else { return Tags::CLEAN };
+                let tags = self.state.memory(place, bytes);
+                if self.instruction.is_broadcast() { Tags::from_fn(|at| tags.0[at % bytes]) } else { tags }
+            }
+            _ => Tags::CLEAN,
+        }
+    }
+
+    /// How many bytes an operand has.
+    fn width(&self, at: u32) -> usize {
+        match self.instruction.op_kind(at) {
+            OpKind::Register => self.instruction.op_register(at).size(),
+            OpKind::Memory => self.operand_memory().map_or(0, |(_, bytes)| bytes),
+            _ => 0,
+        }
+    }
+
+    fn immediate(&self) -> Option<u8> {
+        let last = self.instruction.op_count().checked_sub(1)?;
+        (self.instruction.op_kind(last) == OpKind::Immediate8).then(|| self.instruction.immediate8())
+    }
+
+    /// Write operand `at`: all of it; where a mask decides, what was there may stay.
+    fn write(&mut self, at: u32, tags: &Tags) {
+        let bytes = self.width(at);
+        let mut tags = tags.first(bytes);
+        if self.instruction.has_op_mask() {
+            let to_mask = self.instruction.op_register(at).is_k();
+            if self.instruction.merging_masking() && !to_mask {
+                tags = tags.or(&self.operand(at));
+            }
+            tags = tags.or(&self.deciding(to_mask)).first(bytes);
+        }
+        match self.instruction.op_kind(at) {
+            OpKind::Register => self.set_register(self.instruction.op_register(at), &tags),
+            OpKind::Memory => {
+                if let Some((place, bytes)) = self.operand_memory() {
+                    self.state.set_memory(place, bytes, &tags);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    // The tags of the bits that may decide about each byte: an element has at least one byte, and a bit.
+    fn deciding(&self, to_mask: bool) -> Tags {
+        let mask = self.state.register(self.instruction.op_mask());
+        let mut below = 0;
+        let below = Tags::from_fn(|at| {
+            below |= mask.0[at];
+            below
+        });
+        if to_mask { mask } else { Tags::from_fn(|at| below.0[at / 8]) }
+    }
+
     // ---- memory
 
     /// Where an operand lies. Those of gathers and scatters are many.
@@ -124,7 +244,9 @@ impl<T: Tagged> Flow<'_, T> {
         if memory.vsib_size() != 0 {
             return None;
         }
-        memory.virtual_address(0, |register, _, _| self.state.value(register))
+        let value = |register| self.state.value(register);
+        let at = memory.virtual_address(0, |register, _, _| value(register))?;
+        Some(at.wrapping_add(shadow::beside(self.instruction, value)))
     }
 
     fn bytes(&self, memory: &UsedMemory) -> u64 {
@@ -138,96 +260,6 @@ impl<T: Tagged> Flow<'_, T> {
     fn line(&mut self) {
         if let Some(at) = self.state.value(Register::RAX) {
             self.state.fill(at & !(LINE_BYTES - 1), LINE_BYTES, 0);
-        }
-    }
-
-    fn push(&mut self) {
-        let memory = self.info.used_memory().iter();
-        let bytes = self.instruction.stack_pointer_increment().unsigned_abs() as usize;
-        let read = memory.clone().find(|memory| reads(memory.access())).and_then(|memory| self.place(memory));
-        let tags = match (self.explicit(0), read) {
-            (Some(register), _) => self.state.register(register),
-            (None, Some(at)) => self.state.memory(at, bytes),
-            (None, None) => Tags::CLEAN,
-        };
-        if let Some(at) = memory.clone().find(|memory| writes(memory.access())).and_then(|memory| self.place(memory)) {
-            self.state.set_memory(at, bytes, &tags);
-        }
-    }
-
-    // ---- strings
-
-    fn string(&mut self) {
-        let instruction = self.instruction;
-        let repeated = instruction.has_rep_prefix() || instruction.has_repne_prefix();
-        let size = instruction.memory_size().size() as u64;
-        let place = |wanted: fn(OpAccess) -> bool| {
-            self.info.used_memory().iter().filter(move |memory| wanted(memory.access())).filter_map(|memory| self.place(memory))
-        };
-        let (mut from, mut to) = (place(reads), place(writes));
-        let (from, other, to) = (from.next(), from.next(), to.next());
-        let count = if repeated { self.state.repetitions(instruction, [from.or(to), other]) } else { 1 };
-        let back = repeated && self.state.rflags() & DIRECTION != 0;
-        let bytes = size.saturating_mul(count).min(1 << 32);
-        let lowest = |at: u64| if back { at.wrapping_sub(bytes.wrapping_sub(size)) } else { at };
-        let accumulator = match size {
-            1 => Register::AL,
-            2 => Register::AX,
-            4 => Register::EAX,
-            _ => Register::RAX,
-        };
-        let counter = if repeated { self.state.register(Register::RCX).union() } else { 0 };
-        let mut decided = 0; // by which data it ends
-        match (instruction.mnemonic(), from, to) {
-            _ if count == 0 => {}
-            (_, Some(from), Some(to)) => self.state.copy(lowest(from), lowest(to), bytes, size, back),
-            (Mnemonic::Lodsb | Mnemonic::Lodsw | Mnemonic::Lodsd | Mnemonic::Lodsq, Some(from), None) => {
-                let last = if back { lowest(from) } else { from.wrapping_add(bytes - size) };
-                let tags = self.state.memory(last, size as usize);
-                self.state.set_register(accumulator, &tags);
-            }
-            (Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq, None, Some(to)) => {
-                let tags = self.state.register(accumulator);
-                self.repeat(&tags, lowest(to), bytes, size);
-            }
-            // ins: from outside, but from no source.
-            (_, None, Some(to)) => self.state.fill(lowest(to), bytes, 0),
-            (_, Some(from), None) if repeated => {
-                decided = self.state.any(lowest(from), bytes);
-                decided |= match other {
-                    Some(other) => self.state.any(lowest(other), bytes),
-                    None => self.state.register(accumulator).union(),
-                };
-            }
-            _ => {}
-        }
-        if repeated {
-            self.end_repetition(counter | decided, decided);
-        }
-    }
-
-    fn repeat(&mut self, tags: &Tags, to: u64, bytes: u64, size: u64) {
-        let same = (1..size as usize).all(|at| tags.0[at] == tags.0[0]);
-        if same {
-            return self.state.fill(to, bytes, tags.0[0]);
-        }
-        for at in (0..bytes).step_by(size as usize) {
-            self.state.set_memory(to.wrapping_add(at), size as usize, tags);
-        }
-    }
-
-    // The pointers have moved by as much as the counter and what was found say, and the counter says how much is left.
-    fn end_repetition(&mut self, moved: u8, left: u8) {
-        for used in self.info.used_registers().iter().filter(|used| writes(used.access())) {
-            let full = used.register().full_register();
-            match full {
-                Register::RCX if left == 0 => self.state.set_register(full, &Tags::CLEAN),
-                Register::RCX | Register::RSI | Register::RDI if moved != 0 => {
-                    let tag = self.state.register(full).union() | moved;
-                    self.state.set_register(full, &Tags::all(tag, 8));
-                }
-                _ => {}
-            }
         }
     }
 }

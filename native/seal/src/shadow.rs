@@ -170,10 +170,13 @@ fn is_line(instruction: &Instruction) -> bool {
     instruction.mnemonic() == Mnemonic::Clzero
 }
 
-// How far from its operand the word of that bit lies.
-fn beside(context: &Context, instruction: &Instruction) -> u64 {
+/// How far from its operand an instruction's memory lies: the word of a bit that a register names.
+pub fn beside(instruction: &Instruction, value: impl Fn(Register) -> Option<u64>) -> u64 {
+    if !is_bit_string(instruction) {
+        return 0;
+    }
     let register = instruction.op1_register();
-    let bit = value(context, register).filter(|_| is_bit_string(instruction)).unwrap_or(0);
+    let bit = value(register).unwrap_or(0);
     match register.size() {
         2 => (i64::from(bit as i16 >> 4) * 2) as u64,
         4 => (i64::from(bit as i32 >> 5) * 4) as u64,
@@ -207,7 +210,7 @@ pub fn clear_written(context: &Context, instruction: &Instruction, used: &[UsedM
 // Name the memory that an instruction reads, or that it writes: where it begins, and how many bytes.
 fn each_range(context: &Context, instruction: &Instruction, used: &[UsedMemory], reading: bool, mut each: impl FnMut(u64, u64)) {
     const DIRECTION: u64 = 0x400;
-    let aside = beside(context, instruction);
+    let aside = beside(instruction, |register| value(context, register));
     let touched = || {
         let value = |register, _, _| value(context, register);
         let place = move |memory: &UsedMemory| Some(memory.virtual_address(0, value)?.wrapping_add(aside));
@@ -234,7 +237,8 @@ pub fn repetitions(context: &Context, instruction: &Instruction, places: impl It
     const DIRECTION: u64 = 0x400;
     const SEARCHED_BYTES_MIN: u64 = 1 << 20; // up to there memory is taken to be there
     let size = instruction.memory_size().size() as u64;
-    let narrow = matches!(instruction.memory_base(), Register::ESI | Register::EDI);
+    let by_32_bits = [OpKind::MemorySegESI, OpKind::MemoryESEDI, OpKind::MemorySegEDI];
+    let narrow = (0..instruction.op_count()).any(|at| by_32_bits.contains(&instruction.op_kind(at)));
     let wanted = if narrow { context.regs[RCX] & 0xffff_ffff } else { context.regs[RCX] };
     let back = context.rflags & DIRECTION != 0;
     let nth = |address: u64, n: u64| if back { address.wrapping_sub(n * size) } else { address.wrapping_add(n * size) };

@@ -280,3 +280,46 @@ pub fn vector_features() -> u64 {
     unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack)) };
     u64::from(high) << 32 | u64::from(low)
 }
+
+/// Which register of the x87 unit stands on top.
+pub fn x87_top() -> usize {
+    let status: u16;
+    // SAFETY: reads a register; the engine does not use the unit, so it is as the application has left it.
+    unsafe { asm!("fnstsw ax", out("ax") status, options(nomem, nostack)) };
+    usize::from(status >> 11 & 7)
+}
+
+/// An XSAVE image.
+#[repr(C, align(64))]
+pub struct VectorImage(pub [u8; 4096]);
+
+/// Store the vector and mask registers as they are.
+pub fn store_vectors(into: &mut VectorImage) {
+    const SSE_AVX_AND_AVX512: u32 = 0xe6;
+    // SAFETY: the image is aligned and large enough for these components, whatever else the processor has behind them.
+    unsafe { asm!("xsave64 [{}]", in(reg) into, in("eax") SSE_AVX_AND_AVX512, in("edx") 0, options(nostack)) };
+}
+
+/// Where a component of the processor's state lies in an XSAVE image, how large it is, and whether it is aligned to 64 in a compact one.
+#[derive(Clone, Copy)]
+pub struct Component {
+    pub offset: u32,
+    pub bytes: u32,
+    pub aligned: bool,
+}
+
+/// Tell of a component from the third on. Asked of the processor once: where that is a virtual one, it is slow.
+pub fn component(number: usize) -> Component {
+    const COMPONENTS: usize = 32;
+    const KNOWN: u64 = 1 << 63;
+    const ALIGNED: u64 = 1 << 62;
+    static KEPT: [AtomicU64; COMPONENTS] = [const { AtomicU64::new(0) }; COMPONENTS];
+    let kept = &KEPT[number % COMPONENTS];
+    if kept.load(Ordering::Relaxed) == 0 {
+        let answer = core::arch::x86_64::__cpuid_count(0xd, number as u32);
+        let aligned = if answer.ecx & 2 != 0 { ALIGNED } else { 0 };
+        kept.store(KNOWN | aligned | u64::from(answer.eax & 0xffff) << 32 | u64::from(answer.ebx), Ordering::Relaxed);
+    }
+    let kept = kept.load(Ordering::Relaxed);
+    Component { offset: kept as u32, bytes: (kept >> 32) as u32 & 0xffff, aligned: kept & ALIGNED != 0 }
+}

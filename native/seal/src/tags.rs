@@ -5,8 +5,8 @@
 use iced_x86::{Instruction, Register};
 
 use crate::abi::{Context, VECTOR_BYTES};
-use crate::shadow;
 use crate::translate::number;
+use crate::{shadow, sys};
 
 /// Tags of up to 64 bytes, the lowest address or the least significant byte first; those behind them are 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,7 +19,9 @@ impl Tags {
 
     /// The same tag for each of the first bytes.
     pub fn all(tag: u8, bytes: usize) -> Tags {
-        Tags::from_fn(|at| if at < bytes { tag } else { 0 })
+        let mut tags = Tags::CLEAN;
+        tags.0[..bytes].fill(tag);
+        tags
     }
 
     pub fn from_fn(tag: impl FnMut(usize) -> u8) -> Tags {
@@ -41,7 +43,9 @@ impl Tags {
 
     /// The first bytes alone.
     pub fn first(&self, bytes: usize) -> Tags {
-        Tags::from_fn(|at| if at < bytes { self.0[at] } else { 0 })
+        let mut tags = *self;
+        tags.0[bytes..].fill(0);
+        tags
     }
 }
 
@@ -60,7 +64,13 @@ pub trait Tagged {
     fn fill(&mut self, address: u64, bytes: u64, tag: u8);
     /// The value of a general register, zeros above it; or a segment's base.
     fn value(&self, register: Register) -> Option<u64>;
+    /// The value of a vector register.
+    fn vector(&self, register: Register) -> [u8; VECTOR_BYTES];
+    /// Read memory; answer how many bytes that was.
+    fn read(&self, address: u64, into: &mut [u8]) -> usize;
     fn rflags(&self) -> u64;
+    /// Which register of the x87 unit stands on top.
+    fn x87_top(&self) -> usize;
     /// How often a string instruction will be repeated, at the most; its operands lie at `places`.
     fn repetitions(&self, instruction: &Instruction, places: [Option<u64>; 2]) -> u64;
 
@@ -87,6 +97,11 @@ fn is_high_byte(register: Register) -> bool {
     matches!(register, Register::AH | Register::CH | Register::DH | Register::BH)
 }
 
+/// The x87 unit's registers are those of MMX; `st0` is the one that stands on top.
+fn x87_number(register: Register, top: usize) -> usize {
+    if register.is_st() { (top + register.number()) % 8 } else { register.number() }
+}
+
 impl Tagged for Context {
     fn register(&self, register: Register) -> Tags {
         let mut tags = Tags::CLEAN;
@@ -96,8 +111,10 @@ impl Tagged for Context {
             tags.0[..bytes].copy_from_slice(&self.tags[usize::from(number)].to_le_bytes()[first..first + bytes]);
         } else if register.is_vector_register() {
             tags.0[..bytes].copy_from_slice(&self.vector_tags[register.number()][..bytes]);
-        } else if is_other(register) {
-            tags = Tags::all(self.other_tags as u8, bytes);
+        } else if register.is_k() {
+            tags.0[..bytes].copy_from_slice(&self.mask_tags[register.number()].to_le_bytes());
+        } else if register.is_st() || register.is_mm() {
+            tags = Tags::all(self.x87_tags[x87_number(register, self.x87_top())], bytes);
         }
         tags
     }
@@ -112,8 +129,10 @@ impl Tagged for Context {
             *slot = u64::from_le_bytes(all);
         } else if register.is_vector_register() {
             self.vector_tags[register.number()][..bytes].copy_from_slice(&tags.0[..bytes]);
-        } else if is_other(register) {
-            self.other_tags |= u32::from(tags.union());
+        } else if register.is_k() {
+            self.mask_tags[register.number()] = u64::from_le_bytes(core::array::from_fn(|at| tags.0[at]));
+        } else if register.is_st() || register.is_mm() {
+            self.x87_tags[x87_number(register, self.x87_top())] = tags.union();
         }
     }
 
@@ -153,16 +172,47 @@ impl Tagged for Context {
         })
     }
 
+    fn vector(&self, register: Register) -> [u8; VECTOR_BYTES] {
+        const XMM: usize = 160;
+        let mut image = sys::VectorImage([0; 4096]);
+        sys::store_vectors(&mut image);
+        let at = |component: usize, bytes: usize, number: usize| {
+            let begin = sys::component(component).offset as usize + bytes * number;
+            &image.0[begin..begin + bytes]
+        };
+        let number = register.number();
+        let mut value = [0; VECTOR_BYTES];
+        if number >= 16 {
+            value.copy_from_slice(at(7, 64, number - 16));
+            return value;
+        }
+        if self.vectors_in_context != 0 {
+            let [low, high] = self.xmm.0[number].map(u64::to_le_bytes);
+            value[..8].copy_from_slice(&low);
+            value[8..16].copy_from_slice(&high);
+        } else {
+            value[..16].copy_from_slice(&image.0[XMM + 16 * number..][..16]);
+        }
+        value[16..32].copy_from_slice(at(2, 16, number));
+        if sys::vector_features() & 0x40 != 0 {
+            value[32..].copy_from_slice(at(6, 32, number));
+        }
+        value
+    }
+
+    fn read(&self, address: u64, into: &mut [u8]) -> usize {
+        sys::read_guest(address, into)
+    }
+
     fn rflags(&self) -> u64 {
         self.rflags
+    }
+
+    fn x87_top(&self) -> usize {
+        sys::x87_top()
     }
 
     fn repetitions(&self, instruction: &Instruction, places: [Option<u64>; 2]) -> u64 {
         shadow::repetitions(self, instruction, places.into_iter().flatten())
     }
-}
-
-// Those that have one tag together.
-fn is_other(register: Register) -> bool {
-    register.is_k() || register.is_mm() || register.is_st()
 }

@@ -174,7 +174,11 @@ fn tags_at(register: Register) -> Option<(u32, u32)> {
         let at = offset_of!(Context, vector_tags) + VECTOR_BYTES * register.number();
         return Some((at as u32, register.size() as u32));
     }
-    (register.is_st() || register.is_mm() || register.is_k()).then_some((offset_of!(Context, other_tags) as u32, 4))
+    if register.is_k() {
+        return Some(((offset_of!(Context, mask_tags) + 8 * register.number()) as u32, 8));
+    }
+    // Which one of them it is depends on what stands on top.
+    (register.is_st() || register.is_mm()).then_some((offset_of!(Context, x87_tags) as u32, 8))
 }
 
 // The tags of a memory operand. None: its address is not one that code can reckon.
@@ -411,8 +415,9 @@ pub fn see_whether_to_go_on(context: &mut Context) {
 }
 
 fn is_clean(context: &Context) -> bool {
-    let vectors = context.vector_tags.as_flattened().iter().fold(0, |all, tag| all | tag);
-    context.tags.iter().fold(0, |all, tags| all | tags) | u64::from(vectors) | u64::from(context.other_tags) == 0
+    let words = context.tags.iter().chain(&context.mask_tags).fold(0, |all, tags| all | tags);
+    let bytes = context.vector_tags.as_flattened().iter().chain(&context.x87_tags).fold(0, |all, tag| all | tag);
+    words == 0 && bytes == 0
 }
 
 /// A signal's frame has been written at `frame..end` and vectors at `vectors..vectors_end`, whose tags are those of the registers that it
@@ -436,7 +441,8 @@ pub fn into_frame(context: &mut Context, frame: u64, end: u64, vectors: u64, vec
         context.tags[register] = 0;
     }
     context.vector_tags.iter_mut().for_each(|tags| tags.fill(0));
-    context.other_tags = 0;
+    context.mask_tags = [0; 8];
+    context.x87_tags = [0; 8];
 }
 
 /// Registers are about to be what the frame's context at `context_at` and the vectors say: so are their tags.

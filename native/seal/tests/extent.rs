@@ -10,6 +10,7 @@ use std::os::unix::fs::MetadataExt;
 
 use inside::Inside;
 use seal::abi::{self, R8, R9, R10, RAX, RDI, RDX, RSI, mode, source};
+use seal::extent::{FORGOTTEN_BYTES_MAX, MAPPED_BYTES_MAX};
 use seal::{shadow, sys};
 
 #[rustfmt::skip]
@@ -199,5 +200,39 @@ fn a_listed_file_has_tags_where_it_is_mapped() {
             assert_eq!(call(inside, MUNMAP, &[at, 4 * PAGE]), 0);
             assert!(!shadow::any_tag(at, 4 * PAGE));
         }
+    });
+}
+
+#[test]
+fn of_much_a_part_is_seen_to() {
+    const NORESERVE: u64 = 0x4000;
+    const TRUNCATE: u64 = 77;
+    inside::with(mode::TAINT, |inside| {
+        for (bytes, left) in [(FORGOTTEN_BYTES_MAX, 0), (FORGOTTEN_BYTES_MAX + PAGE, STALE)] {
+            let arguments = [0, bytes, READ_WRITE, PRIVATE | NORESERVE, NOBODY, 0];
+            let at = call(inside, MMAP, &arguments) as u64;
+            sys::call3(MUNMAP, at, bytes, 0);
+            shadow::set_tags(at + PAGE, 1, STALE);
+            assert_eq!(call(inside, MMAP, &[at, bytes, READ_WRITE, PRIVATE | NORESERVE, NOBODY, 0]), at as i64);
+            assert_eq!(sys::octets(shadow::tags_of(at + PAGE), 1)[0], left);
+            shadow::clear_tags(at + PAGE, 1);
+            sys::call3(MUNMAP, at, bytes, 0);
+        }
+        // SAFETY: it is new.
+        let file = unsafe { File::from_raw_fd(sys::call3(319, c"extent".as_ptr() as u64, 0, 0) as i32) };
+        let (descriptor, bytes) = (file.as_raw_fd() as u64, MAPPED_BYTES_MAX + PAGE);
+        assert_eq!(sys::call3(TRUNCATE, descriptor, bytes, 0), 0);
+        let status = file.metadata().expect("open");
+        let mailbox = sys::mailbox();
+        mailbox.sources = source::FILE;
+        mailbox.files[0] = abi::File { device: status.dev(), inode: status.ino() };
+        mailbox.file_count = 1;
+        let at = call(inside, MMAP, &[0, bytes, READ_WRITE, 2, descriptor, 0]) as u64;
+        let tags = sys::octets(shadow::tags_of(at), bytes as usize);
+        assert_eq!(tags.iter().position(|&tag| tag != 1), Some(MAPPED_BYTES_MAX as usize));
+        assert!(tags[MAPPED_BYTES_MAX as usize..].iter().all(|&tag| tag == 0));
+        assert_eq!(sys::mailbox().streams[0].received, MAPPED_BYTES_MAX);
+        assert_eq!(call(inside, MUNMAP, &[at, bytes]), 0);
+        assert!(!shadow::any_tag(at, bytes));
     });
 }

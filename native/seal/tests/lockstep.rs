@@ -134,7 +134,7 @@ impl Run {
             let memory: Vec<u8> = world::regions().iter().flat_map(|region| tags_of(*region)).collect();
             let context = &*inside.context;
             let vectors = context.vector_tags.as_flattened().to_vec();
-            (faulted, context.tags, context.other_tags, vectors, memory)
+            (faulted, context.tags, others(context), vectors, memory)
         };
         let (fast, slow) = (run(false), run(true));
         track::BY_ENGINE.store(false, Ordering::Relaxed);
@@ -145,8 +145,9 @@ impl Run {
         for (register, (a, b)) in fast.1.iter().zip(slow.1).enumerate().filter(|(_, (a, b))| **a & !*b != 0) {
             lines.push(format!("tags of register {register}: {a:016x} in code, {b:016x} by the engine"));
         }
-        if fast.2 & !slow.2 != 0 {
-            lines.push(format!("other tags: {:x} in code, {:x} by the engine", fast.2, slow.2));
+        for (name, (a, b)) in ["masks", "the x87 unit"].iter().zip(fast.2.iter().zip(slow.2)).filter(|(_, (a, b))| **a & !*b != 0)
+        {
+            lines.push(format!("tags of {name}: {a:016x} in code, {b:016x} by the engine"));
         }
         for at in (0..slow.3.len()).filter(|&at| fast.3[at] & !slow.3[at] != 0) {
             lines.push(format!(
@@ -296,6 +297,11 @@ fn generated_programs_agree() {
         }
         assert_eq!(run.shown, 0, "programs disagree");
     });
+}
+
+// The tags of mask registers, and of the x87 unit.
+fn others(context: &seal::abi::Context) -> [u64; 9] {
+    core::array::from_fn(|at| context.mask_tags.get(at).copied().unwrap_or(u64::from_le_bytes(context.x87_tags)))
 }
 
 // How often this thread has been switched away from.

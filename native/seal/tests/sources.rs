@@ -13,6 +13,7 @@ use std::os::unix::net::UnixStream;
 
 use inside::Inside;
 use seal::abi::{self, INPUT_BYTES, LABELS, R8, R9, R10, RAX, RDI, RDX, RSI, Stream, mode, source};
+use seal::descriptors::REMEMBERED_MAX;
 use seal::{shadow, sys};
 
 #[rustfmt::skip]
@@ -331,6 +332,26 @@ fn many_messages_at_once() {
 }
 
 #[test]
+fn more_messages_than_there_is_room_for_notes() {
+    const MORE: usize = abi::NOTES as usize + 3;
+    with(source::INET, |program| {
+        let (mut client, server) = connection();
+        let data: Vec<u8> = (0..MORE).map(|at| at as u8).collect();
+        client.write_all(&data).expect("sent");
+        let buffer = Buffer::new(MORE);
+        let name = Buffer::new(128);
+        let lists: Vec<u64> = (0..MORE as u64).flat_map(|at| [buffer.at() + at, 1]).collect();
+        let list = lists.as_ptr() as u64;
+        let headers: Vec<u64> = (0..MORE as u64).flat_map(|at| [name.at(), 128, list + at * 16, 1, 0, 0, 0, 0]).collect();
+        let arguments = [number(&server), headers.as_ptr() as u64, MORE as u64, MSG_DONTWAIT, 0];
+        assert_eq!(program.call(RECVMMSG, &arguments), MORE as i64);
+        buffer.has(&data, 1);
+        assert_eq!(ring(0, MORE as u64), data);
+        name.has(b"", 0); // a connection has no names to tell
+    });
+}
+
+#[test]
 fn pipes_unix_sockets_and_standard_input_by_policy() {
     let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
     let standard_input = sys::call3(32, 0, 0, 0) as u64; // dup
@@ -631,6 +652,11 @@ fn a_confined_process_is_not_asked() {
     let (pipe, mut into) = std::io::pipe().expect("a pipe");
     let (receiver, sender) = (udp(), udp());
     let path = c"/proc/self/comm".as_ptr() as u64;
+    // The last descriptor that is remembered, and the first that is not.
+    let limit = [REMEMBERED_MAX as u64 + 1; 2];
+    assert_eq!(sys::call(302, [0, 7, limit.as_ptr() as u64, 0, 0, 0]), 0); // prlimit64 RLIMIT_NOFILE
+    let many = [REMEMBERED_MAX as u64 - 1, REMEMBERED_MAX as u64];
+    many.iter().for_each(|&to| assert_eq!(sys::call3(33, number(&pipe), to, 0), to as i64)); // dup2
     let peers = [&before, &later].map(|(_, server)| address(server.peer_addr().expect("connected")));
     let (udp_to, udp_from) = (receiver.local_addr().expect("bound"), address(sender.local_addr().expect("bound")));
     let mut guests: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(to).expect("loopback")).collect();
@@ -695,7 +721,10 @@ fn a_confined_process_is_not_asked() {
         let unseen = sys::call3(32, ends[0], 0, 0) as u64; // dup
         assert_eq!(sys::call3(1, ends[1], b"y".as_ptr() as u64, 1), 1);
         read(program, unseen, b"y", 32);
-        for descriptor in [file, accepted, ends[0], ends[1], unseen] {
+        into.write_all(b"manymany").expect("written");
+        read(program, many[0], b"many", 0);
+        read(program, many[1], b"many", 64);
+        for descriptor in [many[0], many[1], file, accepted, ends[0], ends[1], unseen] {
             sys::call3(sys::CLOSE, descriptor, 0, 0);
         }
     });

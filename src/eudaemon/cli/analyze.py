@@ -1,4 +1,4 @@
-"""`eudaemon analyze FILE`: what a file is, what stands in it, and what it would fetch. Runs and fetches nothing."""
+"""`eudaemon analyze FILE`: what a file is, what stands in it, and what it would do. Runs and fetches nothing."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import Any
 
 from eudaemon.cli import DONE, WRONG_USE
 from eudaemon.cli._files import UnreadableError, read
+from eudaemon.cli._shellcode import lines as shellcode_lines
+from eudaemon.cli._shellcode import shellcode
 from eudaemon.payload.extract import extract
 from eudaemon.payload.identify import Identity, identify
 from eudaemon.payload.strings import strings
@@ -22,7 +24,9 @@ from eudaemon.world.seed import Seed
 
 HELP = """\
 Take a file apart by hand: what it is, its hashes, the texts in it that say something, its layers of decoding,
-the commands in them, and what those would download. Nothing of it is run, and nothing is fetched."""
+the commands in them, and what those would download. What may be a shellcode (x86, x86-64, ARM, AArch64, MIPS)
+runs on an emulated CPU in a pretended Windows or Linux: what it does, what it calls, and a listing. Your machine
+runs nothing of it, and nothing is fetched."""
 
 TEXTS_SHOWN_MAX = 60
 EXTRACTED_BYTES_MAX = 8 * 1024 * 1024  # a person waits longer than a sensor
@@ -81,6 +85,7 @@ def examine(data: bytes) -> dict[str, Any]:
         "commands": list(found.commands),
         "layers": list(_layers(found.layers[1:], identity)),
         "strings": list(telling),
+        "shellcode": shellcode(data, identity.format),
     }
 
 
@@ -132,3 +137,4 @@ def _lines(findings: dict[str, Any]) -> Iterator[str]:
         if entries:
             yield f"{title}:"
             yield from ("  " + printable(entry.encode()).replace("\n", "\n    ") for entry in entries)
+    yield from shellcode_lines(findings["shellcode"])

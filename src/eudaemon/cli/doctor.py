@@ -86,6 +86,15 @@ def _farm(_: argparse.Namespace) -> Iterator[Finding]:
         yield Finding("farm", "good", "everything it needs is installed")
 
 
+def _shellcodes(_: argparse.Namespace) -> Iterator[Finding]:
+    lacking = [name for name in ("unicorn", "capstone") if find_spec(name) is None]
+    if lacking:
+        yield Finding("shellcodes", "lacking", f"without {', '.join(lacking)} they are not emulated: signatures alone",
+                      "pip install '.[emulation]'")  # fmt: skip
+    else:
+        yield Finding("shellcodes", "good", "emulated on x86, x86-64, ARM, AArch64 and MIPS")
+
+
 def _settings(arguments: argparse.Namespace) -> Iterator[Finding]:
     try:
         settings.read(arguments.config)
@@ -196,7 +205,7 @@ def _ipv6(_: argparse.Namespace) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[argparse.Namespace], Iterator[Finding]], ...] = (
-    _python, _farm, _settings, _power, _taken, _limits, _disk, _kernel, _ipv6, _possession, _processes,
+    _python, _farm, _shellcodes, _settings, _power, _taken, _limits, _disk, _kernel, _ipv6, _possession, _processes,
 )  # fmt: skip
 
 

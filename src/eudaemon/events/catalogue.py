@@ -271,6 +271,7 @@ class SampleIdentified(Fact):
     description: str = said("one line for people: format, word size, byte order, machine, linkage")
     rules: tuple[str, ...] = said("names of the YARA rules that match", ())
     fuzzy: str = said("ssdeep fuzzy hash", "")
+    does: tuple[str, ...] = said("what it does, if it is a shellcode: a sentence each, as the emulation saw it", ())
 
 
 KINDS: dict[str, type[Fact]] = {

@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eudaemon import __version__
 from eudaemon.farm.accounts import Accounts
 from eudaemon.farm.certificate import Certificate, certificate
 from eudaemon.farm.fleet import Fleet
 from eudaemon.farm.settings import FarmSettings
+
+if TYPE_CHECKING:
+    from eudaemon.payload.shellcode.apart import Bench
 
 log = logging.getLogger("eudaemon.farm")
 
@@ -28,10 +31,13 @@ HOUSEKEEPING_S = 600.0
 
 
 class Farm:
-    """The farm in the directory `home`. Making one opens only what the command line may share with a running farm."""
+    """The farm in the directory `home`. Making one opens only what the command line may share with a running farm.
 
-    def __init__(self, settings: FarmSettings, home: Path) -> None:
-        self.settings, self._home = settings, home
+    `bench` examines shellcodes, and is closed when `run` ends; without one they are not emulated.
+    """
+
+    def __init__(self, settings: FarmSettings, home: Path, bench: Bench | None = None) -> None:
+        self.settings, self._home, self._bench = settings, home, bench
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.fleet = Fleet(home / "fleet.sqlite", settings.fleet)
         self.accounts = Accounts(home / "accounts.sqlite")
@@ -100,7 +106,7 @@ class Farm:
         self.samples = SampleStore(
             self._home / "samples", settings.samples, disk_free_bytes_min=settings.store.disk_free_bytes_min
         )
-        self.identifier = Identifier(self.store, self.samples, self.hub)
+        self.identifier = Identifier(self.store, self.samples, self.hub, self._bench)
         taker = Taker(self.store, self.samples, self.fleet, self.hub, Locator().locate, self.identifier.wake)
         self._intake = Intake(taker, settings.intake)
         parts = Parts(
@@ -149,6 +155,8 @@ class Farm:
                 outcomes += await _cancelled([*background, stopping])
             self.fleet.flush()
         self.samples.close()
+        if self._bench is not None:
+            self._bench.close()
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome

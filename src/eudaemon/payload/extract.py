@@ -2,6 +2,7 @@
 
     bytes -> layers of decoding -> fragments that may be commands -> the one shell engine -> downloads
                                \\-> URLs that stand there plainly -----------------------------^
+          \\-> signatures of shellcodes: what stands behind a XOR ---------------------------------^
 
 Each fragment is run twice, once in a world where every download works and once where none does, so that both sides of
 `&&` and of `||` show. Everything is bounded: layers, bytes, fragments, shell steps and results.
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from eudaemon.payload import fragments, url
 from eudaemon.payload.fetch.policy import is_private
+from eudaemon.payload.shellcode.behaviour import Executes, wishes
+from eudaemon.payload.shellcode.signatures import signatures
 from eudaemon.wire import PeerError, Purse, decode, printable
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download, Downloaded
@@ -62,6 +65,7 @@ def extract(
     search = _Search(host, attacker_ip)
     for text in _layers(payload[:bytes_max], bytes_max):
         search.look_at(text)
+    search.look_for_code(payload[:bytes_max])
     return Extraction(
         tuple(search.downloads.values()), tuple(search.commands), tuple(search.layers), tuple(search.private)
     )
@@ -90,6 +94,15 @@ class _Search:
             # A URL that others continue is a variable's value, not a wish.
             if not any(known.startswith(where + "/") for known in self.downloads):
                 self.found(Download(where, tool))
+
+    def look_for_code(self, payload: bytes) -> None:
+        """Find what a shellcode shows of itself without being run: URLs and commands behind a XOR."""
+        behaviours = [signature.behaviour for signature in signatures(payload)]
+        for download in wishes(behaviours):
+            self.found(download)
+        for behaviour in behaviours:
+            if isinstance(behaviour, Executes):
+                self.run(behaviour.line)
 
     def found(self, download: Download) -> bool:
         """Note a download; False if it is none that anybody could carry out."""

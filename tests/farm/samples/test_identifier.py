@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from eudaemon.events import catalogue as facts
+from eudaemon.farm.queries.samples import identities
 from eudaemon.farm.samples import identifier
 from eudaemon.farm.server import Farm
 from eudaemon.payload.identify import Identity
+from eudaemon.payload.shellcode.apart import Bench
 from farm.farms import Uplink, event, running, sha256
+from payload.shellcode.assembling import under_xor
+from payload.shellcode.shellcodes import download_and_execute
 
 # A header that names a machine, and nothing that runs.
 ELF = b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x02\x00\x28\x00" + bytes(300)
@@ -60,6 +66,35 @@ async def test_a_new_sample_is_identified_and_a_conversation_is_not(farm: Farm) 
     entry = farm.samples.catalogue.get(kept[0].sha256)
     assert entry is not None
     assert (entry.format, entry.fuzzy) == ("elf", found[kept[0].sha256]["fuzzy"])
+
+
+async def test_a_shellcode_says_what_it_does(tmp_path: Path) -> None:
+    code, other = under_xor(download_and_execute(), 0x99), b"\x01\x02\x03" * 100
+    async with running(tmp_path, bench=Bench()) as farm, Uplink(farm) as uplink:
+        for data in (code, other, ELF):
+            await uplink.put(data)
+        await uplink.send([event(facts.ArtefactKept(sha256(d), len(d), "upload")) for d in (code, other, ELF)])
+        found = await identified(farm, 3)
+        shown = await identities(farm.store, [sha256(code)])
+    said = ["downloads http://203.0.113.7:8080/a.exe to c:\\a.exe", "executes c:\\a.exe"]
+    assert found[sha256(code)]["does"] == said
+    assert shown[sha256(code)]["does"] == said  # as the sample's page has it
+    assert [found[sha256(data)].get("does", []) for data in (other, ELF)] == [[], []]
+
+
+async def test_a_sample_that_the_examination_does_not_survive_is_identified_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench()
+    os.kill(bench.process, signal.SIGKILL)
+    code = download_and_execute()
+    async with running(tmp_path, bench=bench) as farm, Uplink(farm) as uplink:
+        await uplink.put(code)
+        await uplink.send([event(facts.ArtefactKept(sha256(code), len(code), "upload"))])
+        found = await identified(farm, 1)
+    assert found[sha256(code)]["format"] == "data"
+    assert found[sha256(code)].get("does", []) == []
+    assert "could not be examined for a shellcode: the process for it is gone" in caplog.text
 
 
 async def test_what_was_not_looked_at_before_a_stop_is_afterwards(tmp_path: Path) -> None:

@@ -217,6 +217,7 @@ class Sample(Model):
     description: str
     rules: list[str]
     fuzzy: str
+    does: list[str] = Field(description="what it does, if it is a shellcode: a sentence each")
 
 
 class Samples(Model):
@@ -260,6 +261,7 @@ class SampleDetail(Model):
     description: str
     rules: list[str]
     fuzzy: str
+    does: list[str] = Field(description="what it does, if it is a shellcode: a sentence each")
     relations: Relations
 
 

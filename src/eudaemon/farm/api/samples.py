@@ -23,7 +23,7 @@ STRINGS_BYTES_MAX = 16 * 1024 * 1024  # strings are looked for in so much of a s
 STRING_CHARS_MAX = 1_000
 HASHED_BYTES_MAX = 64 * 1024 * 1024
 _PART_BYTES = 1024 * 1024
-_UNKNOWN = {"format": "", "description": "", "rules": [], "fuzzy": ""}
+_UNKNOWN = {"format": "", "description": "", "rules": [], "fuzzy": "", "does": []}
 _NEVER_BROUGHT: dict[str, Any] = {
     "count": 0, "size": 0, "attackers": 0, "first": None, "last": None, "names": [], "sensors": [], "countries": [],
     "origins": [],

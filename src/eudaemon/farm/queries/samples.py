@@ -65,7 +65,7 @@ async def samples(
         parameters,
     )
     known = await identities(store, [row["sha256"] for row in rows])
-    unknown = {"format": "", "description": "", "rules": [], "fuzzy": ""}
+    unknown = {"format": "", "description": "", "rules": [], "fuzzy": "", "does": []}
     return [
         {**{k: v for k, v in row.items() if not k.endswith("_time")}, **known.get(row["sha256"], unknown)}
         for row in rows
@@ -92,6 +92,7 @@ def _identity(fact: Any) -> Row:
         "description": str(values.get("description", "")),
         "rules": [str(rule) for rule in values.get("rules", ())],
         "fuzzy": str(values.get("fuzzy", "")),
+        "does": [str(sentence) for sentence in values.get("does", ())],
     }
 
 

@@ -1,4 +1,5 @@
-"""Looks at every new sample and says what it is: format, rules that match, fuzzy hash. In the background, one by one.
+"""Looks at every new sample and says what it is: format, rules that match, fuzzy hash, and what it does if it is a
+shellcode. In the background, one by one.
 
 What is found is a fact of the farm's own, and goes the way of all facts: through the queue, to the store and the page.
 A sample whose look was cut off by a crash is looked at again.
@@ -19,21 +20,25 @@ from eudaemon.farm.samples.samples import SampleStore
 from eudaemon.farm.store import DiskFullError, QueueFullError, Store, row_of
 from eudaemon.payload.fuzzy import fuzzy_hash
 from eudaemon.payload.identify import identify
+from eudaemon.payload.shellcode.apart import ApartError, Bench
+from eudaemon.payload.shellcode.examine import FORMATS
 from eudaemon.payload.yara import Yara
+from eudaemon.wire import clipped
 
 log = logging.getLogger("eudaemon.farm.identifier")
 
 SPOOL = "0" * 32  # the farm's own
 LOOKED_AT_BYTES_MAX = 32 * 1024 * 1024  # of a larger sample only so much is looked at
 AT_A_TIME = 50
+SENTENCES_MAX, SENTENCE_CHARS_MAX = 32, 400  # of what a shellcode does
 PAUSE_S = 30.0  # before what could not be stored is tried again
 
 
 class Identifier:
     """Identifies the samples of `samples` while `run` runs."""
 
-    def __init__(self, store: Store, samples: SampleStore, hub: Hub) -> None:
-        self._store, self._samples, self._hub = store, samples, hub
+    def __init__(self, store: Store, samples: SampleStore, hub: Hub, bench: Bench | None = None) -> None:
+        self._store, self._samples, self._hub, self._bench = store, samples, hub, bench
         self._ids = IdSource(os.urandom)
         self._yara = Yara()
         self._there_are = asyncio.Event()
@@ -85,4 +90,17 @@ class Identifier:
     def _look(self, sha256: str, size: int, data: bytes) -> SampleIdentified:
         identity = identify(data)
         fuzzy = fuzzy_hash(data) if len(data) == size else ""
-        return SampleIdentified(sha256, size, identity.format, identity.description, self._yara.matches(data), fuzzy)
+        does = self._does(sha256, data) if identity.format in FORMATS else ()
+        rules = self._yara.matches(data)
+        return SampleIdentified(sha256, size, identity.format, identity.description, rules, fuzzy, does)
+
+    def _does(self, sha256: str, data: bytes) -> tuple[str, ...]:
+        """Return what a sample does as machine code; nothing where the examination comes to no end."""
+        if self._bench is None:
+            return ()
+        try:
+            found = self._bench.examine(data)
+        except ApartError as error:
+            log.warning("identifier: sample %s could not be examined for a shellcode: %s", sha256, error)
+            return ()
+        return tuple(clipped(sentence, SENTENCE_CHARS_MAX) for sentence in found["says"][:SENTENCES_MAX])

@@ -17,6 +17,7 @@ export function Sample({ sha256 }) {
       ${s.kept && html`<a class="button danger" href=${`/api/samples/${sha256}/download`} download><${Icon} name="download" size="16" /> Save malware</a>`}</div>
     <dl class="facts">
       <div class="wide"><dt>What it is</dt><dd>${s.description ? html`<${Raw} text=${s.description} />` : html`<span class="muted">not looked at yet</span>`} <${Rules} names=${s.rules} /></dd></div>
+      ${s.does.length > 0 && html`<div class="wide"><dt>What its code does</dt><dd><ul class="plain-list">${s.does.map((text) => html`<li key=${text}><${Raw} text=${text} /></li>`)}</ul></dd></div>`}
       <div><dt>Size</dt><dd>${s.size < 1024 ? plural(s.size, "byte") : html`${bytes(s.size)} <span class="muted">${number(s.size)} bytes</span>`}</dd></div>
       <div><dt>Brought</dt><dd>${plural(s.count, "time")} by ${plural(s.attackers, "address", "addresses")}</dd></div>
       ${s.first && html`<div><dt>First seen</dt><dd>${exactly(s.first)}</dd></div><div><dt>Last seen</dt><dd>${exactly(s.last)}</dd></div>`}

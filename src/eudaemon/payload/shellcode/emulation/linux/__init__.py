@@ -1,0 +1,1 @@
+"""The pretended Linux: the system calls that shellcodes make, on four CPUs. `numbers` is the data, `system` answers."""
