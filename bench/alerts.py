@@ -3,7 +3,7 @@
     python bench/alerts.py [--rounds 10]
 
 Real attacks (tests/possession/attacks.py) on possessed victims; a listener as `eudaemon possess --taint` has it, which
-looks every 3 ms. The engine's own clock says when the thread stopped (`Alert::at_ns`). Needs root, gcc and the engine.
+looks every 5 ms. The engine's own clock says when the thread stopped (`Alert::at_ns`). Needs root, gcc and the engine.
 """
 
 from __future__ import annotations

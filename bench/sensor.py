@@ -29,6 +29,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from cowrie_peer import cowrie
+from eudaemon.protocols import ROOMS
 from eudaemon.sensor.certificate import kept
 from eudaemon.world.seed import Seed
 
@@ -127,6 +128,10 @@ def idle() -> None:
         with busy_farm() as uplink, sensor(listen, python, uplink=uplink) as (pid, _):
             time.sleep(2)
             print(f"   with an uplink   {memory(pid)}")
+        every_room = [f"{name} tcp {first + number}" for number, name in enumerate(ROOMS)]
+        with sensor(every_room, python) as (pid, _):
+            time.sleep(2)
+            print(f"   with every room  {memory(pid)}, on {len(ROOMS)} ports")
 
 
 def held() -> None:

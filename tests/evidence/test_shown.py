@@ -149,7 +149,9 @@ def test_alerts_as_one_types_it(tmp_path: Path) -> None:
     assert json.loads(run("list", "--json", *place).stdout.splitlines()[0])["id"] == "2026-000"
     shown = run("show", "last", *place).stdout
     assert shown.startswith("ALERT 2026-001\n")
-    assert f"Files: {tmp_path}/alerts/2026-001" in shown
+    assert f"Files: {tmp_path}/alerts/2026-001\n  → eudaemon analyze {tmp_path}/alerts/2026-001/code.bin\n" in shown
+    analyze = shown.splitlines()[-1].split()[2:]
+    assert subprocess.run([sys.executable, "-m", "eudaemon", *analyze], capture_output=True).returncode == 0
     assert codec.loads(run("show", "2026-000", "--json", *place).stdout) == numbered(0).report
     assert run("show", "2026-001", "--html", str(tmp_path / "a.html"), *place).returncode == 0
     assert (tmp_path / "a.html").read_text() == html.page(numbered(1).report)

@@ -7,6 +7,7 @@ import random
 import re
 import runpy
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 import yara_x
 
 from eudaemon.evidence import benign, rules
-from eudaemon.evidence.model import Blob, Evidence
+from eudaemon.evidence.model import Area, Blob, Evidence
 from eudaemon.evidence.signature import (
     CAPTURES_MAX,
     PACKET_BYTES,
@@ -30,6 +31,7 @@ from evidence.reports import evidence
 ROOT = Path(__file__).resolve().parents[2]
 BENIGN = benign.built_in()
 NOTHING: dict[str, bytes] = {}
+SEVEN = b"\1\2\3\4\5\6\7"
 HEAD = b"PUT /upload/report HTTP/1.1\r\nHost: "
 SLED = b"\x90\x90\x31\xc0\x48\xbb\xd1\x9d\x96\x91\xd0\x8c\x97\xff\x48\xf7\xdb\x53"
 
@@ -80,8 +82,17 @@ def test_what_came_before_helps_where_the_bytes_themselves_do_not() -> None:
         return capture(b"CMD " + b"\7\6\5\4\3\2\1" + b"A" * 80 + address, address, at=11, size=88, number=number)
 
     made = make([one(1), one(2)], BENIGN, "test")
-    assert made.tokens[0].data.startswith(b"CMD \7\6\5\4\3\2\1AAAA")
+    assert [token.data for token in made.tokens] == [b"CMD \7\6\5\4\3\2\1", b"A" * TOKEN_BYTES_MAX]
     assert made.matches(raw(one(3)))
+
+
+def test_what_came_before_alone_is_nobodys_attack() -> None:
+    def one(number: int) -> Evidence:
+        address = random.Random(number).randbytes(8)
+        return capture(b"a friendly greeting that everybody sends " + address, address, number=number)
+
+    with pytest.raises(RefusedSignature, match="nothing is left of what took control"):
+        make([one(1), one(2)], NOTHING, "x")
 
 
 def test_of_one_capture_the_bytes_around_the_value_are_taken() -> None:
@@ -92,6 +103,29 @@ def test_of_one_capture_the_bytes_around_the_value_are_taken() -> None:
     assert len(made.tokens[0].data) <= TOKEN_BYTES_MAX
     assert made.begin == 0
     assert made.matches(raw(one))
+
+
+PROGRAM, LIBRARY, HEAP = 0x5581_0000_0000, 0x7F31_0000_0000, 0x9C_0000
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_drawn_addresses_are_left_out(count: int) -> None:
+    """Also where two captures agree on some of their bytes by chance."""
+
+    def one(number: int) -> Evidence:
+        drawn = [base + 0x1000 * number + 0x123 for base in (PROGRAM, LIBRARY, HEAP)]
+        words = [struct.pack("<Q", address) for address in (*drawn, 0x40_1000)]
+        sent = b"before it".join(words) + b"and behind"
+        made = capture(sent, words[0], at=0, size=len(sent), number=number)
+        areas = [(PROGRAM, "/bin/x"), (LIBRARY, "/lib/y"), (HEAP, "[heap]"), (0x40_0000, "/bin/fixed")]
+        maps = tuple(Area(begin, begin + 0x10_0000, "rw-p", path) for begin, path in areas)
+        return Evidence(dataclasses.replace(made.report, maps=maps, target=drawn[0]), made.files)
+
+    made = make([one(number) for number in range(count)], NOTHING, "x")
+    fixed = struct.pack("<Q", 0x40_1000)
+    tokens = [token.data for token in made.tokens]
+    assert tokens == [b"before it", b"before it", b"before it" + fixed + b"and behind"]
+    assert made.matches(raw(one(77)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -147,7 +181,10 @@ def test_a_client_is_attacked_by_its_server() -> None:
 def test_datagrams_have_no_place_in_a_stream() -> None:
     made = make([attack(n, transport="udp", local="10.0.0.1:53") for n in (1, 2)], NOTHING, "x")
     assert (made.transport, made.end) == ("udp", 0)
-    assert rules.suricata(made).startswith("alert udp any any -> any 53 (msg:")
+    rule = rules.suricata(made)
+    assert rule.startswith("alert udp any any -> any 53 (msg:")
+    other = rules.suricata(make([attack(1), attack(2)], NOTHING, "x"))
+    assert re.findall(r"sid:\d+", rule) != re.findall(r"sid:\d+", other)  # Suricata takes each number once
 
 
 def test_a_place_that_is_not_known_is_not_said() -> None:
@@ -177,8 +214,8 @@ def test_benign_input_refuses_it() -> None:
         ([attack(1)] * (CAPTURES_MAX + 1), "65 captures, of 1 to 64"),
         ([capture(b"A" * 200, b"AAAAAAAA", size=100)], "only 1 different bytes"),
         ([capture(b"\1\2\3\4\5\6\7\x08", b"\1\2\3\4\5\6\7\x08"), capture(b"\x08\7\6\5\4\3\2\1", b"\x08\7\6\5\4\3\2\1")],
-         "nothing in common"),
-        ([capture(b"..\1\2\3\4\5__", b"\1\2\3\4\5"), capture(b"--\1\2\3\4\5++", b"\1\2\3\4\5")], "only 5 bytes"),
+         "nothing is left"),
+        ([capture(b"..\1\2\3\4\5\6\7__", SEVEN), capture(b"--\1\2\3\4\5\6\7++", SEVEN)], "only 7 bytes"),
         ([Evidence(dataclasses.replace(evidence().report, culprits=()), {})], "does not say whose bytes"),
         ([Evidence(evidence().report, {})], "is not kept any more"),
     ],

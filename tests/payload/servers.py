@@ -40,12 +40,12 @@ class Lab:
             FetchSettings(**{**defaults, **settings}), lambda: MemorySink(self.kept), Seed(b"lab"), resolve=resolve
         )
 
-    async def fetch(self, url: str, tool: str = "wget") -> FetchResult:
-        return await self.fetcher.fetch(Download(url, tool), ATTACKER)
+    async def fetch(self, url: str, tool: str = "wget", attacker: str = ATTACKER) -> FetchResult:
+        return await self.fetcher.fetch(Download(url, tool), attacker)
 
-    async def content(self, url: str, tool: str = "wget") -> bytes:
+    async def content(self, url: str, tool: str = "wget", attacker: str = ATTACKER) -> bytes:
         """Fetch, and return what was kept. It must have ended well, and the result must say the truth about it."""
-        result = await self.fetch(url, tool)
+        result = await self.fetch(url, tool, attacker)
         assert (result.outcome, result.reason) == ("ok", ""), result
         data = self.kept[result.sha256]
         assert result.size == len(data)

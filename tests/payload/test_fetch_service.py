@@ -177,7 +177,7 @@ async def test_what_is_no_download_is_refused(url: str, reason: str) -> None:
 async def test_policy_off_asks_nobody() -> None:
     server = Counting()
     async with serving(server.talk) as port:
-        for scheme in ("http", "https", "ftp", "tftp", "nc", "tcp"):
+        for scheme in ("http", "https", "ftp", "tftp", "redis", "nc", "tcp"):
             result = await Lab(policy="off").fetch(f"{scheme}://127.0.0.1:{port}/x")
             assert (result.outcome, result.reason) == ("refused", "policy")
     assert server.all == 0

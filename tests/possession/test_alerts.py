@@ -215,3 +215,16 @@ def test_so_many_reports_and_no_more(victims: Victims, started: list[Victim], st
         place = (COLLECTED_MAX + 1) % stub.abi["ALERTS_MAX"]
         assert filled.verdict(place) == stub.abi["verdict::CONTAIN"]  # answered all the same
     assert listener.remarks == [f"process {victim.pid}: of more than {COLLECTED_MAX} alerts no reports are made"]
+
+
+def test_an_alert_at_the_last_moment_is_not_lost(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    victim, _ = served(victims, started)
+    possession = possess(victim.pid, taint="inet", engine=stub)
+    with possession.listener() as listener:
+        assert list(listener.poll()) == []
+        Filled.of(victim.pid, stub.abi).alert("CALL", target=7, tags=1)
+        seen: list[Evidence] = []
+        possession.last_look = lambda: seen.extend(listener.poll())
+        possession.release()
+    assert [evidence.report.target for evidence in seen] == [7]
+    assert status_of(victim.pid, stub.abi) is None

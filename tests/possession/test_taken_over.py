@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from eudaemon.evidence import benign
+from eudaemon.evidence import benign, text
+from eudaemon.evidence.codec import dumps, loads
 from eudaemon.evidence.model import Evidence
 from eudaemon.evidence.signature import make
 from eudaemon.possession import Possession, possess
 from eudaemon.possession.status import status_of
 from possession.alarms import ENGINE, why_not
 from possession.assault import WAYS, Assailed, Conversation, assailed
-from possession.attacks import BY_NAME, HIJACK, Attack
+from possession.attacks import ATTACKS, BY_NAME, HIJACK, Attack
 from possession.victims import missing
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -82,6 +83,22 @@ def test_the_report_says_which_bytes_of_which_connection(way: str) -> None:
         }
 
 
+@pytest.mark.parametrize("name", [attack.name for attack in ATTACKS if attack.kinds])
+def test_whatever_takes_control_is_found_in_what_was_sent(name: str) -> None:
+    way = BY_NAME[name].ways[0]
+    with taken(name, way) as (victim, possession, talk, before):
+        evidence, payload = attacked(BY_NAME[name], victim, possession, talk)
+    culprits = evidence.report.culprits
+    assert culprits
+    if way != "file":
+        sent = before + len(payload).to_bytes(2, "little") + bytes(2) + payload
+        for culprit in culprits:
+            assert sent[culprit.offset :].startswith(culprit.data)
+            assert culprit.offset + culprit.core_at >= len(before)
+    assert loads(dumps(evidence.report)) == evidence.report
+    assert f"from offset {culprits[0].offset} of what came" in text.page(evidence.report)
+
+
 def test_injected_code_is_kept_and_disassembled() -> None:
     with taken("code-stack") as (victim, possession, talk, before):
         evidence, _ = attacked(BY_NAME["code-stack"], victim, possession, talk)
@@ -137,17 +154,18 @@ def test_who_is_released_goes_on_natively() -> None:
         assert not victim.is_hijacked(0.1)
 
 
-def test_two_captures_make_a_signature_of_the_third() -> None:
-    """Addresses differ from run to run; what the attack says around them does not."""
+@pytest.mark.parametrize("name", ["code-stack", "chain", "injected", "pointer-heap"])
+def test_a_signature_recognises_the_next_run_of_the_attack(name: str) -> None:
+    """Addresses differ from run to run, and stand all over the attack; what is between them does not."""
     captures, streams = [], []
     for _ in range(3):
-        with taken("code-stack") as (victim, possession, talk, _):
-            evidence, _ = attacked(BY_NAME["code-stack"], victim, possession, talk)
+        with taken(name) as (victim, possession, talk, _):
+            evidence, _ = attacked(BY_NAME[name], victim, possession, talk)
             captures.append(evidence)
             streams.append(evidence.files["input-0.bin"])
-    made = make(captures[:2], benign.built_in(), "test")
-    assert any(token.data in HIJACK for token in made.tokens)
-    assert made.matches(streams[2])
+    for count in (1, 2):
+        made = make(captures[:count], benign.built_in(), "test")
+        assert made.matches(streams[2])
 
 
 def test_the_command_tells_of_a_real_attack(tmp_path: Path) -> None:

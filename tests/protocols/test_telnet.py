@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from eudaemon.protocols._base import Claim, HalfClosed
+from eudaemon.protocols._seat import WAITING_BYTES_MAX
+from eudaemon.protocols._terminal import HISTORY_LINES_MAX
 from eudaemon.protocols.telnet import Telnet
 from eudaemon.protocols.telnet.iac import COMMANDS_MAX, SUBNEGOTIATION_BYTES_MAX
-from eudaemon.protocols.telnet.room import TRIES_MAX, WAITING_BYTES_MAX
-from eudaemon.protocols.telnet.terminal import HISTORY_LINES_MAX
+from eudaemon.protocols.telnet.room import TRIES_MAX
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host

@@ -69,10 +69,17 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    home: Path, rooms: str = "echo", *, transport: str = "tcp", addresses: tuple[str, ...] = ("127.0.0.1",), **more: Any
+    home: Path,
+    rooms: str = "echo",
+    *,
+    transport: str = "tcp",
+    addresses: tuple[str, ...] = ("127.0.0.1",),
+    seed: bytes = SEED,
+    port: int = 0,
+    **more: Any,
 ) -> AsyncIterator[Running]:
     """Run a sensor with one listener. `more`: fields of the settings or of their sections, wherever they belong."""
-    port = free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
+    port = port or free_port(socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
     settings = SensorSettings(listen=(f"{rooms} {transport} {port}",), addresses=addresses)
     fetch = more.pop("fetch", FetchSettings(policy="off"))
     sections = {"limits": Limits(), "capture": Capture(), "spool": SpoolSettings(fsync_ms=5), "uplink": Uplink()}
@@ -86,7 +93,7 @@ async def running(
                 break
         else:
             settings = replace(settings, **{name: value})
-    sensor = Sensor(replace(settings, **sections), fetch, SEED, home)
+    sensor = Sensor(replace(settings, **sections), fetch, seed, home)
     sensor.preload()
     sensor.bind()
     stop = asyncio.Event()

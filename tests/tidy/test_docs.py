@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import tomllib
 from types import ModuleType
@@ -11,6 +12,8 @@ import pytest
 
 from eudaemon.cli import COMMANDS
 from eudaemon.events import KINDS, fields_of
+from eudaemon.protocols import ROOMS
+from eudaemon.sensor.settings import SensorSettings
 from tidy.tree import ROOT
 
 
@@ -65,6 +68,20 @@ def test_every_dependency_has_its_reason() -> None:
     names = {re.split(r"[\[<>=~; ]", entry)[0] for entry in wanted} - {"eudaemon-honeynet"}
     page = (ROOT / "docs" / "decisions" / "dependencies.md").read_text(encoding="utf-8")
     assert {name for name in names if f"**{name}**" not in page} == set()
+
+
+def test_every_room_can_be_found() -> None:
+    """In the README, in the page of rooms, among the ports that are listened to by default, and on the farm's page."""
+    readme, rooms = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/rooms.md"))
+    listening = " ".join(SensorSettings().listen)
+    for name in ROOMS:
+        assert f"| {name} |" in readme, name
+        assert f"\n## {name}\n" in rooms, name
+        assert re.search(rf"\b{name}\b", listening), name
+    page = (ROOT / "src/eudaemon/farm/web/js/views/sessions.js").read_text(encoding="utf-8")
+    listed = re.search(r"^const ROOMS = (\[.*?\]);", page, re.MULTILINE)
+    assert listed is not None
+    assert json.loads(listed[1]) == list(ROOMS)
 
 
 def test_every_decision_is_listed() -> None:

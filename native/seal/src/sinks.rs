@@ -8,7 +8,7 @@ use iced_x86::{FlowControl, Instruction, OpAccess, OpKind, UsedMemory};
 use crate::abi::{Context, RAX, RDI, RDX, RSI, RSP, alert};
 use crate::alerts::{self, Finding};
 use crate::translate::{decode_one, number};
-use crate::{recover, shadow, sys};
+use crate::{recover, shadow, sys, track};
 
 const WORD_BYTES: u64 = 8;
 
@@ -37,6 +37,7 @@ pub fn branch(context: &mut Context) -> bool {
         FlowControl::Return => {
             let more = if instruction.op_count() == 0 { 0 } else { u64::from(instruction.immediate16()) };
             context.regs[RSP] = context.regs[RSP].wrapping_add(WORD_BYTES + more);
+            track::forget_scratch(context);
         }
         FlowControl::IndirectCall => {
             let place = context.regs[RSP].wrapping_sub(WORD_BYTES);

@@ -408,6 +408,14 @@ pub fn begin(context: &mut Context) {
     context.followed_left = OFTEN;
 }
 
+/// A function returns. What the ABI lets each destroy, and none hand over, nobody reads any more: zmm16 to zmm31 and the mask registers,
+/// which string functions leave full of what they have searched.
+pub fn forget_scratch(context: &mut Context) {
+    const FIRST: usize = 16;
+    context.vector_tags[FIRST..].iter_mut().for_each(|tags| tags.fill(0));
+    context.mask_tags = [0; 8];
+}
+
 /// Go on without, if no register has a tag any more.
 pub fn see_whether_to_go_on(context: &mut Context) {
     context.followed_left = OFTEN;

@@ -118,7 +118,10 @@ def _show(arguments: argparse.Namespace) -> int:
         return DONE
     if arguments.json:
         return DONE if say(dumps(evidence.report)) else FAILED
-    return DONE if say(f"{text.page(evidence.report)}\nFiles: {store.folder / name}") else FAILED
+    lines = [text.page(evidence.report), f"Files: {store.folder / name}"]
+    if injected := evidence.report.injected:
+        lines.append(f"  → eudaemon analyze {store.folder / name / injected.code.file}")
+    return DONE if say("\n".join(lines)) else FAILED
 
 
 def _signature(arguments: argparse.Namespace) -> int:

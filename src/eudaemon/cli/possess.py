@@ -47,7 +47,7 @@ the engine gives the answer at once, and `eudaemon release` collects what it has
 
 With --json `did` is possessed, released (`child_of`: with whom), gone (`why`: ended, executed, released), or left
 (`children`: who stay possessed); or alert (`id`, `kind`, `verdict`, `child_of`, `culprits`: whose bytes, from which
-offset of the stream, how many).
+offset of the stream, how many), or remarked (`remarks`).
 
 If this command is killed the processes stay possessed; `eudaemon status` shows them, `eudaemon release` lets them go.
 `eudaemon doctor PID` says beforehand whether it will work.
@@ -205,10 +205,8 @@ class _Vigil:
             held.listener.remarks.clear()
 
     def _alert(self, held: _Held, evidence: Evidence) -> None:
-        if self._keeper is None:
-            return
         report, own = evidence.report, held.possession.pid
-        self.say(self._keeper.keep(evidence, child_of=0 if report.process.pid == own else own, as_json=self._as_json))
+        self._keep(held, evidence)
         if report.verdict != "release":
             return
         if report.process.pid == own:
@@ -221,6 +219,12 @@ class _Vigil:
         except PossessionError as error:
             tell(report.process.pid, error)
 
+    def _keep(self, held: _Held, evidence: Evidence) -> None:
+        own = held.possession.pid
+        if self._keeper is not None:
+            child_of = 0 if evidence.report.process.pid == own else own
+            self.say(self._keeper.keep(evidence, child_of=child_of, as_json=self._as_json))
+
     def _lose(self, held: _Held) -> None:
         if held in self._held:
             self._held.remove(held)
@@ -230,9 +234,9 @@ class _Vigil:
 
     def release(self) -> None:
         """Release all, and the children that were forked meanwhile; only then say so, for that may fail."""
-        self.listen()  # for the last time
+        self.listen()
         lines: list[str] = []
-        for held in self._held:
+        for held in list(self._held):
             lines += self._released(held)
         for held in [*self._held, *self._lost]:
             more, are_free = release_children(held.possession.pid, held.family, self._abi, as_json=self._as_json)
@@ -244,6 +248,9 @@ class _Vigil:
 
     def _released(self, held: _Held) -> Iterator[str]:
         possession = held.possession
+        late: list[Evidence] = []  # what happened since we looked last
+        if listener := held.listener:
+            possession.last_look = lambda: late.extend(listener.poll())
         try:
             possession.release()
         except Vanished:
@@ -252,6 +259,8 @@ class _Vigil:
             tell(possession.pid, error)
             self.code = FAILED
             return
+        for evidence in late:
+            self._keep(held, evidence)
         if possession.is_gone:
             yield self._lost_line(possession.pid, fate_of(possession.pid, held.program))
         else:

@@ -54,8 +54,10 @@ def _release(pid: int, keeper: Keeper, *, as_json: bool) -> tuple[list[str], boo
         abi = load_engine().abi
         status = status_of(pid, abi)
         family = family_of(status) if status else None  # while there is still somebody to ask
-        lines = _alerts(pid, abi, keeper, as_json=as_json) if status and status.mode == "taint" else []
         possession = adopt(pid)
+        lines: list[str] = []
+        if status and status.mode == "taint":
+            possession.last_look = lambda: lines.extend(_alerts(pid, abi, keeper, as_json=as_json))
         possession.release()
     except PossessionError as error:
         tell(pid, error)

@@ -160,10 +160,10 @@ class LoginTried(Fact):
 
 @dataclass(frozen=True, slots=True)
 class CommandEntered(Fact):
-    """A line was given to the pretended shell. Nothing of it was executed."""
+    """A line was given to the pretended shell, or a command to another service that takes them. None was executed."""
 
     kind: ClassVar[str] = "command.entered"
-    line: str = said("the line as given, cut at the limit")
+    line: str = said("the line or command as given, cut at the limit")
     unknown: tuple[str, ...] = said("names of commands in it that the pretended shell does not know", ())
 
 

@@ -54,9 +54,9 @@ def _body(report: Report) -> Iterator[str]:
     rsp = next((one.value for one in report.registers if one.name == "rsp"), None)
     yield _scroll(picture(report.stack, "The stack around the stack pointer", marked, rsp))
     yield '<p class="key"><span class="t">from outside</span><span class="c">took control</span></p>'
-    if report.place_window:
+    if report.place_apart:
         yield "<h2>Memory around the value</h2>"
-        yield _scroll(picture(report.place_window, "Memory around the value", marked, report.place))
+        yield _scroll(picture(report.place_apart, "Memory around the value", marked, report.place))
     if report.injected:
         yield f"<h2>Injected code, {report.injected.code.size} bytes</h2>"
         yield f'<p class="faint">SHA-256 <code>{escape(report.injected.code.sha256)}</code></p>'

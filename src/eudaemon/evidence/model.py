@@ -191,6 +191,12 @@ class Report:
     remarks: tuple[str, ...]
 
     @property
+    def place_apart(self) -> Window | None:
+        """What lies around the value's place, where that is not on the stack that is shown anyway."""
+        is_shown = self.stack.address <= self.place < self.stack.end
+        return None if is_shown else self.place_window
+
+    @property
     def words(self) -> str:
         """What happened, as the rest of a sentence."""
         return WORDS.get(self.kind, f"an alert of kind {self.kind}")

@@ -38,4 +38,4 @@ def _row(row: Row, y: int, pointer: int | None) -> Iterator[str]:
         yield f'<rect x="{x}" y="{y}" width="{_CELL_X - 2}" height="{_CELL_Y - 2}" class="cell{kind}"/>'
         yield f'<text x="{x + (_CELL_X - 2) / 2:g}" y="{base}" class="byte{kind}">{byte:02x}</text>'
     shown = escape(characters(row.data)).replace(" ", " ")
-    yield f'<text x="{_TEXT_X + skipped * 9}" y="{base}" class="said">{shown}</text>'
+    yield f'<text x="{_TEXT_X + skipped * 7.8:g}" y="{base}" class="said">{shown}</text>'

@@ -1,7 +1,9 @@
 """A signature from one or several captures of an attack: what of the bytes that took control does not change.
 
-Of several captures those runs of bytes are taken that all have in common, in the same order; of one capture the bytes
-around the value, for nobody knows yet which of them change. A signature that would match benign input is not given out.
+Of several captures those runs of bytes are taken that all have in common, in the same order; of one capture what lies
+nearest to the value, for nobody knows yet what changes. Addresses are left out where the machine has drawn them: words
+that point to where a program, a library, a heap or a stack lay that time. A signature that would match benign input is
+not given out.
 """
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eudaemon.evidence.model import Culprit, Evidence, Stream
+from eudaemon.evidence.model import Culprit, Evidence, Report, Stream
 
-TOKEN_BYTES_MIN, TOKEN_BYTES_MAX = 4, 64
+TOKEN_BYTES_MIN, TOKEN_BYTES_MAX = 6, 64
 TOKENS_MAX = 8
 SIGNATURE_BYTES_MIN = 8  # in all
 DISTINCT_MIN = 4  # different bytes in all: a row of letters A is no signature
@@ -20,6 +22,8 @@ CONTEXT_BYTES = 256  # before the bytes that took control, where these alone wou
 REGION_BYTES_MAX = 8 * 1024
 PACKET_BYTES = 1400  # a place in the stream beyond that is not said: Suricata counts it in the packet
 CAPTURES_MAX = 64
+DRAWN_FROM = 0x5000_0000_0000  # above it Linux draws where things lie
+_WORD = 8
 EPHEMERAL_PORT = 32768  # Linux's first
 
 
@@ -64,7 +68,8 @@ class Signature:
     @property
     def sha256(self) -> str:
         """What tells it from others."""
-        return hashlib.sha256(b"\0".join(token.data for token in self.tokens)).hexdigest()
+        where = f"{self.transport} {self.port} {self.to_server} {self.begin} {self.end}".encode()
+        return hashlib.sha256(b"\0".join((where, *(token.data for token in self.tokens)))).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,12 @@ class _Region:
     at: int
     size: int
     core_at: int  # of the value, in `data`
-    core_size: int
+    drawn: bytes  # for each byte of `data`: 1 where it is part of an address that is another next time
+
+    def text(self, begin: int, end: int, sign: str) -> str:
+        """Return bytes as characters, with `sign` for those that are drawn."""
+        shown = self.data[begin:end].decode("latin-1")
+        return "".join(sign if drawn else one for one, drawn in zip(shown, self.drawn[begin:end], strict=True))
 
 
 def make(evidence: Sequence[Evidence], benign: Mapping[str, bytes], name: str) -> Signature:
@@ -117,23 +127,64 @@ def _region(evidence: Evidence) -> _Region:
     # An overflow may be long: what lies nearest to the value counts.
     first = max(at, at + one.core_at + one.core_size - REGION_BYTES_MAX // 2)
     size = min(at + len(one.data) - first, REGION_BYTES_MAX)
-    return _Region(report.id, stream, stream.input_at, data, first, size, at + one.core_at, one.core_size)
+    drawn = _drawn(report, data, max(0, first - CONTEXT_BYTES), first + size)
+    core_at = at + one.core_at
+    # Also where only some of its bytes came in. Of a text the target is where it lies.
+    if _is_drawn(report, report.target) and one.role == "value" and report.kind not in ("execute", "format"):
+        drawn[core_at : core_at + one.core_size] = b"\1" * one.core_size
+    return _Region(report.id, stream, stream.input_at, data, first, size, core_at, bytes(drawn))
+
+
+def _drawn(report: Report, data: bytes, begin: int, end: int) -> bytearray:
+    """Mark the words between two places that point to where something lay by chance."""
+    marks = bytearray(len(data))
+    for at in range(begin, min(end, len(data)) - _WORD + 1):
+        if _is_drawn(report, int.from_bytes(data[at : at + _WORD], "little")):
+            marks[at : at + _WORD] = b"\1" * _WORD
+    return marks
+
+
+def _is_drawn(report: Report, address: int) -> bool:
+    for area in report.maps:
+        if area.begin <= address < area.end:
+            return area.begin >= DRAWN_FROM or area.path == "[heap]"
+    return False
 
 
 def _tokens(regions: list[_Region], context: int) -> list[bytes]:
-    if len(regions) == 1:
-        (region,) = regions
-        begin = max(region.at, region.core_at - TOKEN_BYTES_MAX // 2)
-        end = min(region.at + region.size, begin + TOKEN_BYTES_MAX)
-        pieces = [region.data[begin:end]]
-        if context and region.at:
-            pieces.insert(0, region.data[max(0, region.at - context) : region.at][:TOKEN_BYTES_MAX])
-        return [piece for piece in pieces if len(piece) >= TOKEN_BYTES_MIN]
-    parts = [region.data[max(0, region.at - context) : region.at + region.size] for region in regions]
-    return [token[:TOKEN_BYTES_MAX] for token in _common(parts, TOKENS_MAX)]
+    own = _of_all(regions, [(region.at, region.at + region.size) for region in regions], TOKENS_MAX)
+    if not own:  # what came before alone is nobody's attack
+        return []
+    earlier = _of_all(regions, [(max(0, region.at - context), region.at) for region in regions], TOKENS_MAX - len(own))
+    return [*earlier, *own]
 
 
-def _common(parts: list[bytes], most: int) -> list[bytes]:
+def _of_all(regions: list[_Region], spans: list[tuple[int, int]], most: int) -> list[bytes]:
+    """Return what can be a token between these places, in order."""
+    # A sign for each capture that no other has: what is drawn is common to none.
+    signs = (chr(0x100 + number) for number in range(len(regions)))
+    parts = [region.text(*span, sign) for region, span, sign in zip(regions, spans, signs, strict=True)]
+    found = _common(parts, most) if len(parts) > 1 else _nearest(parts[0], regions[0].core_at - spans[0][0], most)
+    return [token[:TOKEN_BYTES_MAX].encode("latin-1") for token in found]
+
+
+def _nearest(part: str, core_at: int, most: int) -> list[str]:
+    """Return the pieces of one capture that are nearest to the value, cut to length on the side that is farther."""
+    pieces: list[tuple[int, str]] = []
+    at = 0
+    for piece in part.split(chr(0x100)):
+        is_before = at + len(piece) <= core_at
+        skipped = max(0, len(piece) - TOKEN_BYTES_MAX) if is_before else 0
+        if not is_before and at < core_at:  # the value is no address, and within
+            skipped = max(0, core_at - at - TOKEN_BYTES_MAX // 2)
+        if len(piece) - skipped >= TOKEN_BYTES_MIN:
+            pieces.append((at + skipped, piece[skipped : skipped + TOKEN_BYTES_MAX]))
+        at += len(piece) + 1
+    nearest = sorted(pieces, key=lambda placed: abs(placed[0] - core_at))[:most]
+    return [piece for _, piece in sorted(nearest)]
+
+
+def _common(parts: list[str], most: int) -> list[str]:
     """Return runs that all parts have, in the same order: the longest, then what is common before it and behind it."""
     if most <= 0 or min(map(len, parts)) < TOKEN_BYTES_MIN:
         return []
@@ -148,9 +199,9 @@ def _common(parts: list[bytes], most: int) -> list[bytes]:
     return [*left, token, *right]
 
 
-def _longest(parts: list[bytes]) -> bytes:
+def _longest(parts: list[str]) -> str:
     """Return the longest run that all parts have: by its length, halved; all runs of a length are hashed."""
-    best = b""
+    best = ""
     low, high = 1, min(map(len, parts))
     while low <= high:
         size = (low + high) // 2
@@ -165,7 +216,7 @@ def _longest(parts: list[bytes]) -> bytes:
 
 def _too_little(tokens: list[bytes]) -> str:
     if not tokens:
-        return "the captures have nothing in common that took control"
+        return "nothing is left of what took control but addresses, and what changes"
     total, distinct = sum(map(len, tokens)), len(set(b"".join(tokens)))
     if total < SIGNATURE_BYTES_MIN:
         return f"only {total} bytes do not change, and {SIGNATURE_BYTES_MIN} are wanted"

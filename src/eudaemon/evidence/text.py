@@ -40,10 +40,10 @@ def _lines(report: Report) -> Iterator[str]:
         listing = (f"  {one.address:#{_ADDRESS}x}  {one.data.hex():<24} {one.text}" for one in report.injected.listing)
         title = f"Injected code at {report.injected.address:#x}, {report.injected.code.size} bytes"
         yield from _section(f"{title}, SHA-256 {report.injected.code.sha256}", listing)
-    if report.place_window:
+    if report.place_apart:
         marked = range(report.place, report.place + 8)
-        yield from _section(f"Memory around the value at {report.place:#x}", _dump(report.place_window, marked))
-    yield from _section("Stack", _dump(report.stack))
+        yield from _section(f"Memory around the value at {report.place:#x}", _dump(report.place_apart, marked))
+    yield from _section("Stack", _dump(report.stack, range(report.place, report.place + 8)))
     yield from _section("Streams", _streams(report))
     areas = (
         f"  {area.begin:#{_ADDRESS}x}-{area.end:#{_ADDRESS}x} {area.rights} {plain(area.path)}" for area in report.maps

@@ -22,12 +22,12 @@ def unseen(pid: int, sources: tuple[str, ...]) -> Iterator[str]:
         areas = read_maps(pid)
         if any(area.path.startswith("/[aio]") for area in areas):
             yield "it uses the kernel's asynchronous input (AIO): what comes that way is not followed"
-        shared = sorted({area.path for area in areas if area.rights[1] == "w" and area.rights[3] == "s"} - {"/[aio]"})
-        shared = [path for path in shared if not path.startswith("anon_inode:")]
+        named = {area.path for area in areas if area.rights[1] == "w" and area.rights[3] == "s"}
+        shared = sorted(path for path in named if not path.startswith(("anon_inode:", "/[aio]")))
         if shared:
             more = f" and {len(shared) - _NAMED_MAX} more" if len(shared) > _NAMED_MAX else ""
-            named = ", ".join(path or "(no name)" for path in shared[:_NAMED_MAX])
-            yield f"it shares memory with others ({named}{more}): what they write there is not followed"
+            some = ", ".join(path or "(no name)" for path in shared[:_NAMED_MAX])
+            yield f"it shares memory with others ({some}{more}): what they write there is not followed"
     sockets = sum(link.startswith("socket:") for link in links)
     if sockets and {"inet", "unix"} & set(sources):
         yield f"what its {_count(sockets, 'open socket')} brought before now is not followed"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
 
@@ -37,6 +37,7 @@ class Possession:
 
     `is_gone`: it has executed another program meanwhile, so that nothing is possessed any more; a remark says so.
     `taint` is what is asked of taint analysis; None: nothing, or somebody else has possessed it.
+    `last_look` is called when a release has brought the threads back, before the mailbox goes with all that is in it.
     """
 
     def __init__(self, pid: int, engine: Engine, kernel: Kernel) -> None:
@@ -46,6 +47,7 @@ class Possession:
         self.remarks: list[str] = []
         self.is_gone = False
         self.taint: Taint | None = None
+        self.last_look: Callable[[], None] = lambda: None  # at the end of a release, while the mailbox is still there
         self._listener: Listener | None = None
         self._engine = engine
         self._kernel = kernel
@@ -64,10 +66,10 @@ class Possession:
 
         Raises `Vanished` if the process has ended.
         """
-        if self._listener is not None:
-            self._listener.close()
         if not self.is_gone and not self.released_ns:
             alone(self._release)
+        if self._listener is not None:
+            self._listener.close()
 
     def alerts(self, within_s: float = math.inf) -> Iterator[Evidence]:
         """Yield each alert of the process and its children as it happens, answered by the policy; wait for it so long.
@@ -116,7 +118,7 @@ class Possession:
                     self._lost(f"process {self.pid} has executed another program, or somebody else has released it")
                     return
                 planted = Planted(target, mailbox)
-                self.released_ns = patiently(lambda: withdraw(planted))
+                self.released_ns = patiently(lambda: withdraw(planted, self.last_look))
             except Replaced as error:
                 self._lost(error.reason)
             self.remarks += target.settler.remarks

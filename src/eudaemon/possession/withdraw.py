@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -103,9 +104,10 @@ class Leaving:
                 self.contexts[outer[tid]] = context
 
 
-def withdraw(planted: Planted) -> int:
-    """Bring every thread back and unmap everything. Return for how long all threads stood, in nanoseconds.
+def withdraw(planted: Planted, last_look: Callable[[], None] = lambda: None) -> int:
+    """Bring every thread back and unmap everything; the mailbox goes after a last look.
 
+    Return for how long all threads stood, in nanoseconds.
     Raises `PossessionError` if one does not come out; the process stays possessed then, and can be released later.
     """
     leaving = Leaving(planted, planted.mailbox.one("shadow_offset") != 0)
@@ -132,6 +134,7 @@ def withdraw(planted: Planted) -> int:
         _farewell(leaving)
         last = _the_others_go(seizure, planted.target.settler)
         released_ns = time.monotonic_ns() - seizure.began_ns
+        last_look()
         _unmap(planted, last)
     return released_ns
 

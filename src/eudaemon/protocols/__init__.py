@@ -11,8 +11,13 @@ from importlib import import_module
 from eudaemon.protocols._base import Room
 
 ROOMS = {
+    "adb": "eudaemon.protocols.adb:Adb",
     "catchall": "eudaemon.protocols.catchall:CatchAll",
+    "docker": "eudaemon.protocols.docker:Docker",
     "http": "eudaemon.protocols.http:Http",
+    "kubelet": "eudaemon.protocols.kubelet:Kubelet",
+    "memcached": "eudaemon.protocols.memcached:Memcached",
+    "redis": "eudaemon.protocols.redis:Redis",
     "telnet": "eudaemon.protocols.telnet:Telnet",
 }
 

@@ -16,13 +16,14 @@ Whatever a room holds for its peer it takes from `Visit.purse` first; the driver
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
 from eudaemon.events import Endpoint, Fact
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
+from eudaemon.world.memory import Memory
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.seed import Seed
 
@@ -155,6 +156,7 @@ class Visit:
     purse: Purse  # how many bytes this session may hold
     seed: Seed  # the session's own: differs from session to session
     tls: bool = False
+    memory: Memory = field(default_factory=Memory)  # what services remember of addresses
 
 
 class Room:

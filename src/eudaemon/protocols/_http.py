@@ -14,11 +14,14 @@ a `PeerError` that says with which status a product would answer. Refuses to kno
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 
 from eudaemon.wire import PeerError, Purse
 
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")  # RFC 9110 5.6.2
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 METHOD_BYTES_MAX = 24  # `VERSION-CONTROL` (RFC 3253) has 15
 METHODS = (
     b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"DELETE", b"CONNECT", b"TRACE", b"PATCH",  # RFC 9110, 5789
@@ -361,3 +364,10 @@ def _origin_form(target: bytes) -> bytes:
         slash = rest.find(b"/")
         return rest[slash:] if slash >= 0 else b"/"
     return target
+
+
+def http_date(at_s: float) -> str:
+    """Return seconds since the epoch as RFC 9110 section 5.6.7 wants them: `Tue, 24 Nov 2026 01:53:27 GMT`."""
+    moment = datetime.fromtimestamp(at_s, UTC)
+    day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
+    return f"{day}, {moment.day:02d} {month} {moment.year} {moment:%H:%M:%S} GMT"

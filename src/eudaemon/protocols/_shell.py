@@ -10,28 +10,39 @@ from collections.abc import Generator, Iterator
 from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered
-from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send, Visit, WakeAt
+from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send, Visit, WakeAt, Woken
 from eudaemon.wire import PeerError, printable
+from eudaemon.world.files import Files
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.shell import Act, Kept, Pause, Print, Shell
 
 QUEUED_LINES_MAX = 1024
 QUEUED_BYTES_MAX = 256 * 1024
+PRINTED_BYTES_MAX = 256 * 1024  # of a command whose output a room takes into its answer
 _LINE_CHARS_MAX = 4096
 
 
 class ShellDialogue:
     """One attacker at the shell of the pretended host. `muted` keeps the output back, for commands that nobody sees.
 
-    Override `shown` and `after_line` where a terminal stands between.
+    `files` are those that several shells of one session share; `starts_in` a directory other than the host's own.
+    Override `shown` and `after_line` where a terminal
+    stands between.
     """
 
-    __slots__ = ("_line", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_user", "muted", "visit")
+    __slots__ = (
+        "_line", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_user", "files", "muted",
+        "starts_in", "status", "visit",
+    )  # fmt: skip
+    name: ClassVar[bytes] = b""  # what the shell calls itself, if not as the host's does
     watched: ClassVar[bool] = False  # whether somebody sits at a terminal; then `woken` must be told
 
-    def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False) -> None:
+    def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False, files: Files | None = None) -> None:
         self.visit = visit
+        self.starts_in = b""
         self.muted = muted
+        self.files = files
+        self.status = 0  # what the last line ended with
         self._user = user
         self._shell: Shell | None = None
         self._running: Generator[Act, Downloaded | None, int] | None = None
@@ -60,7 +71,7 @@ class ShellDialogue:
     @property
     def prompt(self) -> bytes:
         """The prompt that stands before the next line."""
-        return self._shell.prompt() if self._shell is not None else self.visit.host.prompt
+        return self._shell.prompt() if self._shell is not None else self.visit.host.prompt_in(self.visit.host.starts_in)
 
     def enter(self, line: bytes, at_s: float) -> Iterator[Order]:
         """Run a line, or queue it while busy. Raises `PeerError` past a limit."""
@@ -76,6 +87,15 @@ class ShellDialogue:
             return
         yield from self._start(line, at_s)
 
+    def read_from(self, data: bytes) -> None:
+        """Let the next line's commands read this from their standard input."""
+        self._made().give_input(data)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last line wants to be continued."""
+        return self._shell is not None and self._shell.unfinished
+
     def answered(self, occasion: Answered) -> Iterator[Order]:
         """Go on with what a download brought, then with the lines that waited."""
         if self._running is not None and not self._pausing:
@@ -87,6 +107,10 @@ class ShellDialogue:
             self._pausing = False
             self._shell.at_s = at_s
             yield from self._resume(None, at_s)
+
+    def go_on(self, occasion: Answered | Woken) -> Iterator[Order]:
+        """Go on, whatever was waited for."""
+        yield from self.answered(occasion) if isinstance(occasion, Answered) else self.woken(occasion.at_s)
 
     def _resume(self, answer: Downloaded | None, at_s: float) -> Iterator[Order]:
         yield from self._go_on(answer, at_s)
@@ -127,15 +151,20 @@ class ShellDialogue:
 
     # --- the run -----------------------------------------------------------------------------------
 
-    def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
+    def _made(self) -> Shell:
+        """Return the shell, made when it is first needed."""
         if self._shell is None:
             visit = self.visit
             self._shell = Shell(
                 visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
-                ports=(visit.local.port, visit.attacker.port), watched=self.watched,
+                ports=(visit.local.port, visit.attacker.port), watched=self.watched, files=self.files, name=self.name,
+                starts_in=self.starts_in,
             )  # fmt: skip
+        return self._shell
+
+    def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
         self._line = line if line.strip() else None
-        self._running = self._shell.run(line, at_s)
+        self._running = self._made().run(line, at_s)
         yield from self._go_on(None, at_s)
 
     def _go_on(self, answer: Downloaded | None, at_s: float) -> Iterator[Order]:
@@ -143,7 +172,8 @@ class ShellDialogue:
         while running is not None:
             try:
                 act = running.send(answer)
-            except StopIteration:
+            except StopIteration as stop:
+                self.status = stop.value
                 running = None
                 break
             finally:
@@ -175,3 +205,46 @@ class ShellDialogue:
     def _send(self, data: bytes) -> Iterator[Order]:
         if not self.muted:
             yield Send(data)
+
+
+class TerminalShell(ShellDialogue):
+    """The shell behind a terminal: LF is shown as CR LF, and a prompt follows each line."""
+
+    __slots__ = ()
+    watched: ClassVar[bool] = True
+
+    def shown(self, data: bytes) -> bytes:
+        """See `ShellDialogue`."""
+        return data.replace(b"\n", b"\r\n")
+
+    def after_line(self) -> bytes:
+        """See `ShellDialogue`."""
+        return self.prompt
+
+
+class Captured(ShellDialogue):
+    """A command whose output is taken, for an answer that the room gives: `printed`, up to a limit."""
+
+    __slots__ = ("printed",)
+
+    def __init__(self, visit: Visit, files: Files | None = None, starts_in: bytes = b"") -> None:
+        super().__init__(visit, files=files)
+        self.starts_in = starts_in
+        self.printed = b""
+
+    def release(self) -> None:
+        """Forget what was printed, and give its bytes back."""
+        self.visit.purse.give_back(len(self.printed))
+        self.printed = b""
+
+    def _send(self, data: bytes) -> Iterator[Order]:
+        part = data[: PRINTED_BYTES_MAX - len(self.printed)]
+        if self.visit.purse.take(len(part)):
+            self.printed += part
+        yield from ()
+
+
+def left_in(files: Files, visit: Visit) -> Iterator[Keep]:
+    """Yield what shells that share these files wrote and did not keep. Call it when the session is over."""
+    for kept in Shell(visit.host, purse=visit.purse, seed=visit.seed, files=files).finish():
+        yield Keep(kept.data, kept.origin, kept.path)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from eudaemon.events import Endpoint
 from eudaemon.events.catalogue import TlsAccepted
 from eudaemon.protocols._base import Room, Visit
 from eudaemon.world.outside import Download, Downloaded
-
-if TYPE_CHECKING:
-    from eudaemon.sensor.session import Session
 
 
 class Channel(Protocol):
@@ -29,13 +27,29 @@ class Channel(Protocol):
         """Close at once; `Session.released` follows."""
 
 
+class Talk(Protocol):
+    """What facts are stated about: a session of ours, or one that was handed in."""
+
+    @property
+    def id(self) -> str:
+        """Its id, in all its events."""
+
+    @property
+    def attacker(self) -> Endpoint:
+        """The peer."""
+
+    @property
+    def local(self) -> Endpoint:
+        """What the peer has talked to."""
+
+
 class Outside(Protocol):
     """Who carries out a room's `Fetch`, and looks into what is kept for more."""
 
-    def wish(self, session: Session, download: Download, answer: Callable[[Downloaded], None]) -> None:
+    def wish(self, session: Talk, download: Download, answer: Callable[[Downloaded], None]) -> None:
         """State and carry out a wish; `answer` is called once, later, also after the session."""
 
-    def look_into(self, session: Session, data: bytes) -> None:
+    def look_into(self, session: Talk, data: bytes) -> None:
         """Fetch what a kept payload or script would fetch."""
 
 

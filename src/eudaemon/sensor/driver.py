@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from eudaemon.events import Event, Fact, IdSource, to_json
 from eudaemon.events.catalogue import PeerFaulted, SensorFaulted
 from eudaemon.sensor.artefacts import ArtefactStore
-from eudaemon.sensor.contract import Outside, TlsLayer
+from eudaemon.sensor.contract import Outside, Talk, TlsLayer
 from eudaemon.sensor.grace import Grace
 from eudaemon.sensor.segments import RECORD_BYTES_MAX
 from eudaemon.sensor.settings import SensorSettings
@@ -24,6 +24,7 @@ from eudaemon.sensor.spool import Spool
 from eudaemon.sensor.wheel import Wheel
 from eudaemon.wire import PeerError, Purse, clipped
 from eudaemon.world.host import Host
+from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Driver:
         self.ticks = ticks  # the loop's time, for deadlines
         self.ids = ids
         self.purse = Purse(settings.limits.held_bytes_max)
+        self.memory = Memory()
         self.artefacts: ArtefactStore
         self.outside: Outside
         self.grace: Grace
@@ -69,7 +71,7 @@ class Driver:
         self.events_total = 0
         self.faults = 0
 
-    def state(self, fact: Fact, session: Session | None = None) -> None:
+    def state(self, fact: Fact, session: Talk | None = None) -> None:
         """State a fact, about a session or about the sensor itself."""
         now_s = self.clock()
         name = self.settings.name
@@ -97,7 +99,7 @@ class Driver:
                 self.faulted(session.room, error, session)
             session.end("our fault")
 
-    def faulted(self, where: str, error: BaseException, session: Session | None = None) -> None:
+    def faulted(self, where: str, error: BaseException, session: Talk | None = None) -> None:
         """State, count and log a fault of ours. `where` is the room or part in which it happened."""
         self.faults += 1
         log.error("a fault of ours in %s, session %s", where, session.id if session else "none", exc_info=error)

@@ -20,8 +20,8 @@ from eudaemon.payload.fetch.policy import FetchSettings
 from eudaemon.payload.fetch.service import Fetcher, FetchResult
 from eudaemon.payload.follow import Trail
 from eudaemon.sensor.artefacts import ArtefactStore, Sink
+from eudaemon.sensor.contract import Talk
 from eudaemon.sensor.driver import Driver
-from eudaemon.sensor.session import Session
 from eudaemon.wire import clipped
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.seed import Seed
@@ -41,11 +41,11 @@ class Fetching:
         self._fetcher = Fetcher(settings, lambda: Sink(store), seed)
         self._thread = ThreadPoolExecutor(1, "extract")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._payloads: deque[tuple[Session, bytes]] = deque()
+        self._payloads: deque[tuple[Talk, bytes]] = deque()
         self._looker: asyncio.Task[None] | None = None
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def wish(self, session: Session, download: Download, answer: Callable[[Downloaded], None]) -> None:
+    def wish(self, session: Talk, download: Download, answer: Callable[[Downloaded], None]) -> None:
         """State and carry out a wish; `answer` is called once, later, also after the session."""
         self._state_wish(session, download)
         if len(self._tasks) >= WISHES_MAX:
@@ -55,7 +55,7 @@ class Fetching:
             return
         self._start(self._follow(session, [download], answer), session)
 
-    def look_into(self, session: Session, data: bytes) -> None:
+    def look_into(self, session: Talk, data: bytes) -> None:
         """Fetch what a kept payload or script would fetch. The same bytes are looked into once."""
         if not data or len(self._payloads) >= PAYLOADS_MAX or not self._is_new("", hashlib.sha256(data).hexdigest()):
             return
@@ -82,7 +82,7 @@ class Fetching:
                 self._start(self._follow(session, downloads, None), session)
 
     async def _follow(
-        self, session: Session, downloads: list[Download], answer: Callable[[Downloaded], None] | None
+        self, session: Talk, downloads: list[Download], answer: Callable[[Downloaded], None] | None
     ) -> None:
         trail = Trail(downloads, self._settings)
         host, ip = self._driver.host, session.attacker.ip
@@ -103,11 +103,11 @@ class Fetching:
             self._finished(session, downloads[0], result)
             answer(result.downloaded)
 
-    def _state_wish(self, session: Session, download: Download) -> None:
+    def _state_wish(self, session: Talk, download: Download) -> None:
         self._is_new(session.id, download.url)
         self._driver.state(DownloadWished(clipped(download.url, URL_CHARS_MAX), clipped(download.tool, 64)), session)
 
-    def _finished(self, session: Session, download: Download, result: FetchResult) -> None:
+    def _finished(self, session: Talk, download: Download, result: FetchResult) -> None:
         url = clipped(download.url, URL_CHARS_MAX)
         if result.sha256:
             is_partial = result.outcome == "partial"
@@ -129,7 +129,7 @@ class Fetching:
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
-    def _start(self, work: Coroutine[Any, Any, None], session: Session) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None], session: Talk) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
 

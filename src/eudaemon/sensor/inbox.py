@@ -3,7 +3,8 @@
     home/inbox/NAME.json    {"events": ["{…}", …], "artefacts": ["hexadecimal", …]}
 
 A file is written under a name with a dot in front and renamed when it is whole. The sensor puts its own name on the
-events, which go the way of its own: spool, uplink, farm. What is no such file is set aside, for a person to look at.
+events, which go the way of its own: spool, uplink, farm; and it looks into the artefacts as into what its own sessions
+bring, for what they would download. What is no such file is set aside, for a person to look at.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import json
 import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from eudaemon.events import Event, from_json, to_json
+from eudaemon.events import Endpoint, Event, from_json, to_json
 from eudaemon.events.codec import CodecError
 
 log = logging.getLogger("eudaemon.sensor")
@@ -27,18 +28,32 @@ LOOK_S = 1.0
 _DAMAGED = ".damaged"
 
 
+@dataclass(frozen=True, slots=True)
+class HandedIn:
+    """A session that was handed in."""
+
+    id: str
+    attacker: Endpoint
+    local: Endpoint
+
+
 class Inbox:
-    """Takes in what is there. `append` takes an event's line, `keep` an artefact; `commit` makes them durable."""
+    """Takes in what is there.
+
+    `append` takes an event's line, `keep` an artefact; `commit` makes them durable; `look_into` is for artefacts of a
+    session.
+    """
 
     def __init__(
         self, folder: Path, name: str, append: Callable[[bytes], None], keep: Callable[[bytes], object],
-        commit: Callable[[], Awaitable[None]],
+        commit: Callable[[], Awaitable[None]], look_into: Callable[[HandedIn, bytes], None],
     ) -> None:  # fmt: skip
         self._folder = folder
         self._name = name
         self._append = append
         self._keep = keep
         self._commit = commit
+        self._look_into = look_into
 
     def open(self) -> None:
         """Make the folder. Raises `OSError`."""
@@ -67,6 +82,9 @@ class Inbox:
                 self._keep(data)
             for event in events:
                 self._append(to_json(replace(event, sensor=self._name)).encode("ascii"))
+            if session := _session_of(events):
+                for data in artefacts:
+                    self._look_into(session, data)
             taken.append(path)
         if taken:
             await self._commit()
@@ -101,6 +119,13 @@ def hand_in(folder: Path, name: str, events: Sequence[Event], artefacts: Sequenc
     finally:
         os.close(inside)
     return True
+
+
+def _session_of(events: list[Event]) -> HandedIn | None:
+    for event in events:
+        if event.session and event.attacker and event.local:
+            return HandedIn(event.session, event.attacker, event.local)
+    return None
 
 
 def _read(path: Path) -> tuple[list[Event], list[bytes]]:

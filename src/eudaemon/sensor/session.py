@@ -200,8 +200,9 @@ class Session:
     def _enter_room(self, *, tls: bool) -> None:
         driver = self._driver
         visit = Visit(
-            driver.host, self.attacker, self.local, self._transport, self._purse, driver.seed.child(self.id), tls
-        )
+            driver.host, self.attacker, self.local, self._transport, self._purse, driver.seed.child(self.id), tls,
+            driver.memory,
+        )  # fmt: skip
         self._wake_s = NEVER_S
         self._waits = False
         self._room = None

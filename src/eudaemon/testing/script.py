@@ -42,6 +42,7 @@ from eudaemon.protocols._base import (
 )  # fmt: skip
 from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
+from eudaemon.world.memory import Memory
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
 
@@ -53,8 +54,9 @@ class ScriptError(AssertionError):
 
 
 def visit(
-    *, host: Host | None = None, transport: str = "tcp", port: int = 23, purse: Purse | None = None, tls: bool = False
-) -> Visit:
+    *, host: Host | None = None, transport: str = "tcp", port: int = 23, purse: Purse | None = None, tls: bool = False,
+    memory: Memory | None = None,
+) -> Visit:  # fmt: skip
     """Return a visit for tests: attacker 198.51.100.7, host 192.0.2.1, everything drawn from a fixed seed."""
     return Visit(
         host=host or Host.from_seed(Seed(b"test")),
@@ -64,6 +66,7 @@ def visit(
         purse=purse or Purse(32 * 1024 * 1024),
         seed=Seed(b"test session"),
         tls=tls,
+        memory=memory or Memory(),
     )
 
 

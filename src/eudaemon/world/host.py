@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import ClassVar
 
 from eudaemon.world import rootfs
 from eudaemon.world.files import Directory
@@ -35,6 +36,19 @@ class Host:
     `name` is its model and its host name, the same at every door; `title` is what its pages call it. `downloads` says
     whether it has wget, tftp, curl and their like: without them a loader uploads what it brings through the session.
     """
+
+    shell_name: ClassVar[bytes] = b"-sh"  # how its shell names itself when it complains
+    starts_in: ClassVar[bytes] = b"/root"
+    identity: ClassVar[str] = "uid=0(root) gid=0(root)"
+    ports: ClassVar[tuple[int, ...]] = (80, 23)  # on which it says that it listens
+    first_process: str = "init"
+    threads: ClassVar[tuple[str, ...]] = (
+        "kthreadd", "ksoftirqd/0", "kworker/0:0", "khelper", "sync_supers", "bdi-default", "kblockd", "kswapd0",
+        "mtdblockd",
+    )  # fmt: skip
+    environment: ClassVar[dict[bytes, bytes]] = {
+        b"HOME": b"/root", b"PATH": b"/bin:/sbin:/usr/bin:/usr/sbin", b"SHELL": b"/bin/sh", b"TERM": b"vt102",
+    }  # fmt: skip
 
     def __init__(self, seed: Seed, persona: Persona, *, downloads: bool = True) -> None:
         self.seed = seed
@@ -71,6 +85,10 @@ class Host:
         """
         chosen = BY_NAME[persona] if persona else seed.choice("persona", PERSONAS[:DRAWN])
         return cls(seed, chosen, downloads=downloads)
+
+    def prompt_in(self, directory: bytes) -> bytes:  # noqa: ARG002
+        """Return the prompt that stands before a line that is typed in this directory."""
+        return self.prompt
 
     # --- time --------------------------------------------------------------------------------------
 
@@ -142,6 +160,11 @@ class Host:
             if row[3].startswith("rw") and row[2] not in ("proc", "sysfs", "devpts", "rootfs")
         )
 
+    @property
+    def daemons(self) -> tuple[str, ...]:
+        """The command lines of what runs on it all the time, besides the kernel's threads."""
+        return ("/sbin/syslogd -n", "/sbin/klogd -n", *self.persona.services, "telnetd")
+
     # --- programs ----------------------------------------------------------------------------------
 
     @cached_property
@@ -153,6 +176,10 @@ class Host:
     def programs(self) -> frozenset[str]:
         """The programs that are none of BusyBox's applets."""
         return frozenset(PROGRAMS + (DOWNLOADING_PROGRAMS[:2] if self.downloads else ()))
+
+    def path_of(self, program: str) -> str:
+        """Return where a program of that name stands, as `which` says it."""
+        return rootfs.path_of(program)
 
     @cached_property
     def busybox(self) -> bytes:

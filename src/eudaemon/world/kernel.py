@@ -83,7 +83,7 @@ def meminfo(host: Host, at_s: float) -> bytes:
 
 def listening(host: Host) -> tuple[int, ...]:
     """Return the TCP ports on which it says that it listens."""
-    return (80, 23, 554) if any("rtsp" in service for service in host.persona.services) else (80, 23)
+    return (*host.ports, 554) if any("rtsp" in service for service in host.persona.services) else host.ports
 
 
 def space_kb(host: Host, device: str, kind: str, flags: str) -> int:
@@ -93,6 +93,8 @@ def space_kb(host: Host, device: str, kind: str, flags: str) -> int:
             return int(flag[len("size=") : -1])  # all ours are in k
     if kind == "tmpfs":
         return host.memory_kb // 2
+    if kind == "overlay":
+        return 20_000_000 + host.seed.number("disk size", 60_000_000)
     if kind == "ext4":
         return 475_000 if device.endswith("1") else 3_800_000
     return {"/dev/root": 5632, "/dev/mtdblock4": 128, "/dev/mtdblock5": 512}.get(device, 4096)
@@ -100,12 +102,10 @@ def space_kb(host: Host, device: str, kind: str, flags: str) -> int:
 
 def residents(host: Host) -> list[tuple[int, int, str, str]]:
     """Return the processes that run as long as the host does: pid, VSZ in KiB, state, command."""
-    threads = ("kthreadd", "ksoftirqd/0", "kworker/0:0", "khelper", "sync_supers", "bdi-default", "kblockd", "kswapd0",
-               "mtdblockd")  # fmt: skip
-    found = [(1, 1512, "S", "init")]
-    found += [(number, 0, "SW", f"[{name}]") for number, name in enumerate(threads, 2)]
-    pid = 60
-    for command in ("/sbin/syslogd -n", "/sbin/klogd -n", *host.persona.services, "telnetd"):
+    found = [(1, 1512, "S", host.first_process)]
+    found += [(number, 0, "SW", f"[{name}]") for number, name in enumerate(host.threads, 2)]
+    pid = 60 if host.threads else 1
+    for command in host.daemons:
         pid += 7 + host.seed.number(f"pid {command}", 23)
         found.append((pid, 1100 + host.seed.number(f"vsz {command}", 4000), "S", command))
     return found
@@ -113,7 +113,7 @@ def residents(host: Host) -> list[tuple[int, int, str, str]]:
 
 def processes(host: Host, shell: int, asking: str) -> list[tuple[int, int, str, str]]:
     """Return what `ps` lists: the residents, the session's shell by its pid, and the command that asks."""
-    return [*residents(host), (shell, 1520, "S", "-sh"), (shell + 3, 1516, "R", asking)]
+    return [*residents(host), (shell, 1520, "S", host.shell_name.decode()), (shell + 3, 1516, "R", asking)]
 
 
 def process_files(pid: int, size_kb: int, state: str, command: str) -> dict[str, bytes]:

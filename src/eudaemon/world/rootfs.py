@@ -40,16 +40,16 @@ def path_of(applet: str) -> str:
 
 def build(host: Host) -> Directory:
     """Return the root of the host's tree."""
-    tree = _Tree(host.built_s)
+    tree = Tree(host.built_s)
     _directories(host, tree)
     _programs(host, tree)
-    _devices(tree)
-    for path, text in _etc(host).items():
+    devices(tree)
+    for path, text in etc(host).items():
         mode = 0o600 if path == "/etc/shadow" else 0o755 if "init.d" in path else 0o644
         tree.put(path, Fixed(text.encode(), mode, host.built_s))
     for path, content in kernel.files(host).items():
         tree.put(path, Fixed(content, 0o444))
-    _processes(host, tree)
+    processes(host, tree)
     mounts = ("\n".join(host.mounts) + "\n").encode()
     tree.put("/proc/mounts", Fixed(mounts, 0o444))
     tree.put("/proc/self/mounts", Fixed(mounts, 0o444))
@@ -59,7 +59,7 @@ def build(host: Host) -> Directory:
     return tree.root
 
 
-class _Tree:
+class Tree:
     """A tree that grows by paths."""
 
     def __init__(self, made_s: float) -> None:
@@ -86,7 +86,7 @@ _DIRECTORIES = words(
 )
 
 
-def _directories(host: Host, tree: _Tree) -> None:
+def _directories(host: Host, tree: Tree) -> None:
     for path in (*_DIRECTORIES, *sorted(_STICKY)):
         tree.put(path, Directory(0o1777 if path in _STICKY else 0o755, host.built_s))
     for mount in host.mounts:
@@ -95,7 +95,7 @@ def _directories(host: Host, tree: _Tree) -> None:
             tree.put(place, Directory(mtime_s=host.built_s))
 
 
-def _programs(host: Host, tree: _Tree) -> None:
+def _programs(host: Host, tree: Tree) -> None:
     made_s = host.built_s
     tree.put("/bin/busybox", Fixed(host.busybox, 0o755, made_s))
     for applet in host.applets:
@@ -108,7 +108,7 @@ def _programs(host: Host, tree: _Tree) -> None:
     tree.put("/lib/ld-uClibc.so.0", Link(b"libuClibc-0.9.33.2.so", made_s))
 
 
-def _processes(host: Host, tree: _Tree) -> None:
+def processes(host: Host, tree: Tree) -> None:
     """What `ps` lists, in /proc; and the programs that it names, on disk."""
     for pid, size_kb, state, command in kernel.residents(host):
         for name, content in kernel.process_files(pid, size_kb, state, command).items():
@@ -118,7 +118,7 @@ def _processes(host: Host, tree: _Tree) -> None:
         program = command.split(" ")[0]
         if program.rpartition("/")[2] in host.applets:
             tree.put(f"/proc/{pid}/exe", Link(b"/bin/busybox"))
-        else:
+        elif program.startswith("/"):
             tree.put(program, Fixed(host.busybox, 0o755, host.built_s))
             tree.put(f"/proc/{pid}/exe", Link(program.encode()))
 
@@ -127,10 +127,11 @@ _DEVICES = {"null": 0o666, "zero": 0o666, "random": 0o666, "urandom": 0o666, "tt
             "ptmx": 0o666, "watchdog": 0o600, "mem": 0o640, "full": 0o666}  # fmt: skip
 
 
-def _devices(tree: _Tree) -> None:
+def devices(tree: Tree, *, flash: bool = True) -> None:
+    """Put the devices that all have, and those of flash memory."""
     for name, mode in _DEVICES.items():
         tree.put(f"/dev/{name}", Device(b"random" if name == "urandom" else name.encode(), mode, mtime_s=tree.made_s))
-    for number in range(6):
+    for number in range(6 if flash else 0):
         tree.put(f"/dev/mtdblock{number}", Device(b"mtd", 0o640, block=True, mtime_s=tree.made_s))
 
 
@@ -141,7 +142,8 @@ def _digest(host: Host, user: str) -> str:
     return f"$1${drawn[:8]}${drawn[8:]}"
 
 
-def _etc(host: Host) -> dict[str, str]:
+def etc(host: Host) -> dict[str, str]:
+    """Return the text files of /etc by their paths."""
     # All live in the one place that can be written: what a loader brings without `cd` is to arrive.
     people = [user.decode() for user in host.users]
     system = "bin:x:1:1:bin:/bin:/bin/false\ndaemon:x:2:2:daemon:/sbin:/bin/false\nnobody:x:99:99:nobody:/:/bin/false\n"

@@ -50,7 +50,10 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 address is the last 3
 _RFC1918 = tuple(network for network, why in _NEVER_4 if why == "private")
 
 
-SCHEMES = ("http", "https", "ftp", "tftp", "nc", "tcp")
+SCHEMES = ("http", "https", "ftp", "tftp", "redis", "nc", "tcp")
+# Where the attack itself makes us the client, only the attacker's own address is asked, whatever the policy says:
+# anybody else's Redis would be read, and asked to replicate, through us.
+ATTACKER_ONLY = frozenset(("redis",))
 # Where loaders wait for a bare connection: the web's ports, digits that repeat, and the high ones. Not where mail,
 # logins, databases and the like are: a bare connection says nothing of what it is for, and looks there like an attack.
 _RAW_PORTS = ("80-90,443,666,999,1111,1234,1337,2222,3333,4321,4444,5555,6666,7777,8000-8100,8443,8888,9000-9010,9999,"

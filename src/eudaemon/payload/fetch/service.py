@@ -11,11 +11,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from eudaemon.payload.fetch import ftp, http, raw, tftp
+from eudaemon.payload.fetch import ftp, http, raw, redis, tftp
 from eudaemon.payload.fetch.agents import agent_of
 from eudaemon.payload.fetch.memory import Memory, Rates
 from eudaemon.payload.fetch.outcome import NotFetched, Refused
-from eudaemon.payload.fetch.policy import FetchSettings, is_private
+from eudaemon.payload.fetch.policy import ATTACKER_ONLY, FetchSettings, is_private
 from eudaemon.payload.fetch.target import Request, Resolve, SystemResolver, Target, aim, words
 from eudaemon.payload.fetch.transfer import NoRoomError, Sink, Transfer
 from eudaemon.payload.url import Url, parse
@@ -28,6 +28,7 @@ SCHEMES: dict[str, Callable[[Request, Transfer], Awaitable[None]]] = {
     "https": http.fetch,
     "ftp": ftp.fetch,
     "tftp": tftp.fetch,
+    "redis": redis.fetch,
     "nc": raw.fetch,
     "tcp": raw.fetch,
 }
@@ -81,7 +82,8 @@ class Fetcher:
         if self.settings.policy == "off":
             return FetchResult(download.url, "refused", "policy")
         # What an attacker may reach depends on who it is only where its own address matters.
-        whose = attacker_ip if self.settings.policy == "attacker" or is_private(url.host) else ""
+        matters = self.settings.policy == "attacker" or url.scheme in ATTACKER_ONLY or is_private(url.host)
+        whose = attacker_ip if matters else ""
         key = (whose, agent_of(download.tool), str(url))
         loop = asyncio.get_running_loop()
         known = self._memory.recall(key, loop.time())

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from eudaemon.payload.fetch.outcome import Failed, Refused
-from eudaemon.payload.fetch.policy import FetchSettings, forbidden, forbidden_port, is_private, plain
+from eudaemon.payload.fetch.policy import ATTACKER_ONLY, FetchSettings, forbidden, forbidden_port, is_private, plain
 from eudaemon.payload.url import Url
 from eudaemon.world.seed import Seed
 
@@ -65,6 +65,8 @@ async def aim(url: Url, attacker_ip: str, settings: FetchSettings, resolve: Reso
     allowed, why = [], "name: not found"
     for ip in dict.fromkeys(found):
         reason = forbidden(ip, attacker_ip, settings)
+        if not reason and url.scheme in ATTACKER_ONLY and plain(ip) != plain(attacker_ip):
+            reason = f"policy: {url.scheme} to another than the attacker"
         if reason:
             why = reason
         else:

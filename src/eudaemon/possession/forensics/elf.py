@@ -23,6 +23,7 @@ _LOAD, _NOTE, _EH_FRAME = 1, 4, 0x6474E550
 _SYMTAB, _DYNSYM = 2, 11
 _FUNCTIONS = (0, 2, 10)  # without a type, function, indirect function
 _BUILD_ID = 3
+_LONG_ENTRY = 0xFFFFFFFF
 _NAME_BYTES_MAX = 256
 # Of `.eh_frame_hdr`, as every linker writes them: pointer relative to its place, table relative to the header.
 _ENCODINGS = (1, 0x1B, 0x03, 0x3B)
@@ -55,8 +56,8 @@ class Elf:
                 return int(address + offset - at)
         return None
 
-    def symbol(self, address: int) -> str:
-        """Return `name+0x12` for an address; "" where no symbol lies before it near enough."""
+    def symbol(self, address: int, *, behind: int = 0) -> str:
+        """Return `name+0x12` for what lies `behind` bytes behind an address of a function; "" where it lies in none."""
         for starts, symbols, names in self._tables:
             at = bisect_right(starts, address) - 1
             if at >= 0:
@@ -64,7 +65,8 @@ class Elf:
                 if address < begin + max(size, 1) or (size == 0 and address - begin < 4096):
                     name = names[name_at : name_at + _NAME_BYTES_MAX].partition(b"\0")[0]
                     text = name.decode(errors="backslashreplace")
-                    return f"{text}+{address - begin:#x}" if address > begin else text
+                    offset = address - begin + behind
+                    return f"{text}+{offset:#x}" if offset else text
         return ""
 
     def functions(self, names: Container[str]) -> Iterator[tuple[str, int]]:
@@ -137,7 +139,20 @@ class Elf:
                 table = raw[12 : 12 + 8 * count]
                 pairs = list(struct.iter_unpack("<ii", table[: len(table) & -8]))
                 return address, [pair[0] for pair in pairs], [pair[1] for pair in pairs], address + 4 + frames
+        return self._walked()
+
+    def _walked(self) -> tuple[int, list[int], list[int], int] | None:
+        """Return the same for a file without an index, as static programs are: read from the entries themselves."""
+        for name, _, _, address, offset, size, *_ in self._sections:
+            if self._section_name(name) == b".eh_frame":
+                found = sorted(_entries(self._read(offset, size)))
+                return address, [begin for begin, _ in found], [at for _, at in found], address
         return None
+
+    def _section_name(self, at: int) -> bytes:
+        index = struct.unpack("<H", self._read(62, 2))[0]
+        names = self._read(*self._sections[index][4:6]) if index < len(self._sections) else b""
+        return names[at : at + _NAME_BYTES_MAX].partition(b"\0")[0]
 
     def _frames(self, address: int) -> bytes:
         """Return `.eh_frame`: from its address to where its segment ends, or its section does."""
@@ -173,6 +188,21 @@ def _pread(file: int, size: int, offset: int) -> bytes:
         return os.pread(file, size, offset)
     except OSError as error:
         raise ElfError(str(error)) from None
+
+
+def _entries(frames: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the code of each entry begins, relative to `.eh_frame`, and where the entry does.
+
+    With pointers as compilers write them for x86-64: 32 bits, relative to their place.
+    """
+    at = 0
+    while at + 12 <= len(frames):
+        length, cie = struct.unpack_from("<II", frames, at)
+        if length == 0 or length == _LONG_ENTRY:
+            return
+        if cie:
+            yield at + 8 + struct.unpack_from("<i", frames, at + 8)[0], at
+        at += 4 + length
 
 
 def _notes(raw: bytes) -> Iterator[tuple[bytes, int, bytes]]:

@@ -167,7 +167,7 @@ def _frame(find: Finder, address: int, how: str, *, is_call: bool) -> Frame:
     symbol = ""
     if place.elf is not None:
         try:
-            symbol = place.elf.symbol(place.address)
+            symbol = place.elf.symbol(place.address, behind=int(is_call))
         except (ElfError, struct.error):
             symbol = ""
     return Frame(address, place.module, place.offset + is_call, symbol, how)

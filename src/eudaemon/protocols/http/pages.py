@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from eudaemon.protocols._http import http_date
 from eudaemon.protocols.http.answers import SERVICES, Answer
-from eudaemon.protocols.http.persona import Persona, http_date
+from eudaemon.protocols.http.persona import Persona
 from eudaemon.protocols.http.places import Look, matches
 from eudaemon.wire import decode
 

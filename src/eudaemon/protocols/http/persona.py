@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from eudaemon.protocols._http import http_date
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
@@ -88,8 +89,6 @@ _REASONS = {
     500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }  # fmt: skip
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +202,3 @@ def persona_of(host: Host) -> Persona:
 
 def _token(seed: Seed) -> str:
     return seed.bytes("token", 16).hex()[: seed.choice("token length", (8, 16, 32))]
-
-
-def http_date(at_s: float) -> str:
-    """Return seconds since the epoch as RFC 9110 section 5.6.7 wants them: `Tue, 24 Nov 2026 01:53:27 GMT`."""
-    moment = datetime.fromtimestamp(at_s, UTC)
-    day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
-    return f"{day}, {moment.day:02d} {month} {moment.year} {moment:%H:%M:%S} GMT"

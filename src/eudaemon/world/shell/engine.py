@@ -10,7 +10,6 @@ from eudaemon.wire import PeerError, Purse, printable
 from eudaemon.world.files import Device, Files, Written
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download, Downloaded
-from eudaemon.world.rootfs import path_of
 from eudaemon.world.seed import Seed
 from eudaemon.world.shell.acts import Act, Kept, Print
 from eudaemon.world.shell.applets import APPLETS, BUILTINS
@@ -27,7 +26,7 @@ from eudaemon.world.shell.limits import (
 from eudaemon.world.shell.notes import is_note, note_used
 from eudaemon.world.shell.parser import Parser
 from eudaemon.world.shell.scope import Scope
-from eudaemon.world.shell.streams import Endless, Full, PipeFullError, Stream, Terminal
+from eudaemon.world.shell.streams import Buffered, Endless, Full, PipeFullError, Stream, Terminal
 from eudaemon.world.shell.survey import unknown_commands
 from eudaemon.world.shell.words import IncompleteError, ShellSyntaxError
 
@@ -44,6 +43,8 @@ class Shell:
 
     What its files hold is taken from `purse`. `peer` is the attacker's address, for droppers that hold it as bytes.
     `ports` are the host's and the attacker's of the connection. `hostname` is what `hostname` last set.
+    `files` are those of a session that has several shells, `name` is what the shell calls itself and `starts_in` where
+    it begins, if not as the host's does.
     `watched` is whether somebody sits at a terminal. `unwatched` is 0 while he sees what is being evaluated: for what
     he does not see, such as a job in the background, no time passes.
     `unknown` names the commands of the last line that the host does not have; `exited` is true after `exit`.
@@ -53,6 +54,7 @@ class Shell:
         "_asked",
         "_draws",
         "_exhausted",
+        "_given_bytes",
         "_held_bytes",
         "_kept",
         "_lent",
@@ -90,6 +92,9 @@ class Shell:
         peer: str = "",
         ports: tuple[int, int] = (0, 0),
         watched: bool = False,
+        files: Files | None = None,
+        name: bytes = b"",
+        starts_in: bytes = b"",
     ) -> None:
         self.host = host
         self.hostname = host.name
@@ -98,7 +103,7 @@ class Shell:
         self.purse = purse
         self.seed = seed
         self.user = user
-        self.files = Files(host.tree, host.writable, purse)
+        self.files = files or Files(host.tree, host.writable, purse)
         self.budget = Budget()
         self.evaluator = Evaluator(self)
         self.exited = False
@@ -117,14 +122,16 @@ class Shell:
         self._levels = 0
         self._lent = False
         self._held_bytes = 0
+        self._given_bytes = 0
         self._kept: set[bytes] | None = None
         terminal = Terminal(self._screen, self.budget)
-        self._scope = Scope(b"/root", self._environment(), {0: Stream(), 1: terminal, 2: terminal})
+        starts_in = starts_in or host.starts_in
+        self._scope = Scope(starts_in, self._environment(starts_in), {0: Stream(), 1: terminal, 2: terminal})
+        self._scope.name = name or host.shell_name
 
-    def _environment(self) -> dict[bytes, bytes]:
+    def _environment(self, starts_in: bytes) -> dict[bytes, bytes]:
         name = self.user.encode("latin-1", "replace")
-        return {b"HOME": b"/root", b"PATH": b"/bin:/sbin:/usr/bin:/usr/sbin",
-                b"USER": name, b"LOGNAME": name, b"SHELL": b"/bin/sh", b"TERM": b"vt102", b"PWD": b"/root"}  # fmt: skip
+        return {**self.host.environment, b"USER": name, b"LOGNAME": name, b"PWD": starts_in}
 
     # --- lines in, acts out ------------------------------------------------------------------------
 
@@ -134,7 +141,7 @@ class Shell:
             return self._asked[0]
         if self._lent:
             return b""
-        return b"> " if self._pending else self.host.prompt
+        return b"> " if self._pending else self.host.prompt_in(self._scope.cwd)
 
     def run(self, line: bytes, at_s: float) -> Generator[Act, Downloaded | None, int]:
         """Run one line, without its line end. Each `Download` is to be answered by `send`; returns the exit status.
@@ -163,6 +170,8 @@ class Shell:
             self._settle()
             return 0
         self.budget.renew()
+        self.budget.work(-2 * self._given_bytes)  # what somebody took the trouble to send may be read and written once
+        self._given_bytes = 0
         walk = self._evaluate_guarded(whole)
         answer: Downloaded | None = None
         while True:
@@ -177,6 +186,16 @@ class Shell:
             yield self._shown()
         self._settle()
         return self._scope.status
+
+    def give_input(self, data: bytes) -> None:
+        """Let the next line's commands read this from their standard input; the purse is the caller's affair."""
+        self._scope.streams[0] = Buffered(data)
+        self._given_bytes = len(data)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last line wants to be continued."""
+        return bool(self._pending)
 
     def _settle(self) -> None:
         """Take from the purse what the shell's state has grown by. Raises `PeerError` if that is not there."""
@@ -222,11 +241,8 @@ class Shell:
             self._pending_lines = 0
         except IncompleteError as error:
             self._pending, self._wanted = line, error.wanted
-        except ShellSyntaxError as error:
-            self._screen += f"-sh: {error}\n".encode("latin-1", "replace")
-            self._scope.status = 2
-        except ExpansionError as error:
-            self._screen += f"-sh: {error}\n".encode("latin-1", "replace")
+        except (ShellSyntaxError, ExpansionError) as error:
+            self._screen += self._scope.name + f": {error}\n".encode("latin-1", "replace")
             self._scope.status = 2
         except (Break, Return, PipeFullError):
             self._scope.status = 1
@@ -412,5 +428,5 @@ class Shell:
         """Return where a program stands, None if the host does not have it."""
         known = name.decode("latin-1")
         if known in self.host.applets or known in self.host.programs or known == "busybox":
-            return path_of(known).encode()
+            return self.host.path_of(known).encode()
         return None

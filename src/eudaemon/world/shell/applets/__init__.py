@@ -7,6 +7,7 @@ an applet is the persona's business; builtins are always there.
 from __future__ import annotations
 
 from eudaemon.world.shell.applets import (
+    android,
     awk,
     builtins,
     downloads,
@@ -36,4 +37,5 @@ APPLETS: dict[str, Applet] = {
     **downloads.TABLE,
     **network.TABLE,
     **system.TABLE,
+    **android.TABLE,
 }

@@ -14,7 +14,6 @@ from eudaemon.world.shell.streams import content
 
 _HOST_NAME_BYTES_MAX = 64  # the kernel's own
 _SCREEN_LINES = 23
-_LOGIN_SHELL = b"-sh"  # a script that kills itself ends alone
 _CRONTABS = b"/var/spool/cron/crontabs/"
 
 
@@ -39,7 +38,7 @@ def identity(call: Call) -> int:
     elif "g" in given:
         call.line("0")
     else:
-        call.line("uid=0(root) gid=0(root)")
+        call.line(call.host.identity)
     return 0
 
 
@@ -138,7 +137,7 @@ def kill(call: Call) -> int:
     known = {pid for pid, *_ in processes(call.host, call.shell.pid, call.name)}
     status = 0
     for target in rest:
-        if number(target, -1) == call.shell.pid and call.scope.name == _LOGIN_SHELL:
+        if number(target, -1) == call.shell.pid and call.scope.name == call.host.shell_name:
             if "9" in given or given.get("s") in (b"9", b"KILL"):
                 call.shell.leave()
         elif target[:1] != b"%" and number(target, -1) not in known:

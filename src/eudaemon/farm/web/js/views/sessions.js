@@ -8,6 +8,7 @@ import { SpanChooser } from "../span.js";
 import { useData, useSpan } from "../state.js";
 
 const FIELDS = ["since", "until", "country", "network", "asn", "port", "sensor", "room", "with_sample", "with_login", "text"];
+const ROOMS = ["adb", "catchall", "docker", "http", "kubelet", "memcached", "redis", "telnet"]; // a test holds it to the sensor's
 
 function Filters({ wanted, sensors }) {
   const form = useRef(null);
@@ -24,7 +25,7 @@ function Filters({ wanted, sensors }) {
     ${field("country", "Country", { placeholder: "DE", size: 4, maxlength: 2, pattern: "[A-Za-z]{2}", title: "two letters" })}
     ${field("port", "Port", { inputmode: "numeric", size: 6, pattern: "[0-9]{1,5}", placeholder: "23" })}
     ${field("asn", "AS number", { inputmode: "numeric", size: 8, pattern: "[0-9]{1,10}" })}
-    <label class="field"><span>Room</span><select name="room" onChange=${change}>${["", "telnet", "http", "catchall"].map((room) => html`<option key=${room} value=${room} selected=${room === (wanted.room ?? "")}>${room || "any"}</option>`)}</select></label>
+    <label class="field"><span>Room</span><select name="room" onChange=${change}>${["", ...ROOMS].map((room) => html`<option key=${room} value=${room} selected=${room === (wanted.room ?? "")}>${room || "any"}</option>`)}</select></label>
     <label class="field"><span>Sensor</span><select name="sensor" onChange=${change}>${["", ...new Set([...sensors, wanted.sensor].filter(Boolean))].map((sensor) => html`<option key=${sensor} value=${sensor} selected=${sensor === (wanted.sensor ?? "")}>${sensor || "any"}</option>`)}</select></label>
     <label class="inline check"><input type="checkbox" name="with_login" value="true" checked=${wanted.with_login === "true"} onChange=${change} /> let in</label>
     <label class="inline check"><input type="checkbox" name="with_sample" value="true" checked=${wanted.with_sample === "true"} onChange=${change} /> brought a sample</label>

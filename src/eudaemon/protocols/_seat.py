@@ -1,0 +1,108 @@
+"""Somebody who sits at a terminal with the shell of the pretended host behind it: at telnet's door or at SSH's.
+
+What is typed while a download is awaited or a command sleeps waits, but for Ctrl-C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from eudaemon.protocols._base import Answered, Order, Send, Visit, Woken
+from eudaemon.protocols._shell import TerminalShell
+from eudaemon.protocols._terminal import END, INTERRUPT, Terminal
+from eudaemon.wire import PeerError
+from eudaemon.world.files import Files
+from eudaemon.world.host import Host
+
+WAITING_BYTES_MAX = 256 * 1024  # typed while a download is awaited or a command sleeps
+
+
+class Seat:
+    """One terminal, from the first prompt on. `over` is true once the shell was left."""
+
+    __slots__ = ("_purse", "_shell", "_terminal", "_waiting", "over")
+
+    def __init__(self, visit: Visit, user: str, terminal: Terminal, files: Files | None = None) -> None:
+        self._purse = visit.purse
+        self._shell = TerminalShell(visit, user, files=files)
+        self._terminal = terminal
+        self._waiting = b""
+        self.over = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a download is awaited or a command takes its time."""
+        return self._shell.busy
+
+    @property
+    def prompt(self) -> bytes:
+        """The prompt that stands before the next line."""
+        return self._shell.prompt
+
+    @property
+    def status(self) -> int:
+        """What the last line ended with."""
+        return self._shell.status
+
+    def typed(self, text: bytes, at_s: float) -> Iterator[Order]:
+        """Take what is typed. Raises `PeerError` past a limit."""
+        at = 0
+        while at < len(text) and not self.over:
+            if self._shell.busy:
+                interrupted = text.rfind(INTERRUPT, at)
+                if interrupted < 0:
+                    self._wait(text[at:])
+                    return
+                self._shell.interrupt()
+                self._forget_waiting()
+                at = interrupted
+            at, line, echo = self._terminal.take(text, at)
+            if echo:
+                yield Send(echo)
+            if line is not None:
+                yield from self._command(line, at_s)
+
+    def go_on(self, occasion: Answered | Woken) -> Iterator[Order]:
+        """Go on with what a download brought, or with a command whose time has passed."""
+        yield from self._shell.go_on(occasion)
+        self._look_up()
+        if not self._shell.busy and self._waiting:
+            yield from self.typed(self._forget_waiting(), occasion.at_s)
+
+    def ended(self) -> Iterator[Order]:
+        """The session is over: keep what was written and not kept."""
+        self._forget_waiting()
+        yield from self._shell.ended()
+
+    def _command(self, line: bytes, at_s: float) -> Iterator[Order]:
+        if line == INTERRUPT:
+            self._shell.interrupt()
+            self._terminal.echoes = True
+            yield Send(b"\r\n" + self._shell.prompt)
+            return
+        if self._terminal.echoes:
+            self._terminal.remember(line)
+        yield from self._shell.enter(b"exit" if line == END else line, at_s)
+        self._look_up()
+
+    def _look_up(self) -> None:
+        self._terminal.echoes = not self._shell.asking
+        self.over = self.over or self._shell.over
+
+    def _wait(self, text: bytes) -> None:
+        if len(self._waiting) + len(text) > WAITING_BYTES_MAX:
+            raise PeerError(f"over {WAITING_BYTES_MAX} bytes typed while a command runs")
+        if not self._purse.take(len(text)):
+            raise PeerError("the session holds too many bytes")
+        self._waiting += text
+
+    def _forget_waiting(self) -> bytes:
+        waiting, self._waiting = self._waiting, b""
+        self._purse.give_back(len(waiting))
+        return waiting
+
+
+def welcome(host: Host) -> bytes:
+    """Return what a login shell shows before its first prompt."""
+    shell = f"{host.busybox_line} built-in shell (ash)"
+    return f"\r\n\r\n{shell}\r\nEnter 'help' for a list of built-in commands.\r\n\r\n".encode()

@@ -1,0 +1,9 @@
+"""Redis without a password, as the worms of the day look for it: 4.0 or 5.0, which still load modules from anywhere.
+
+`resp` reads requests, `commands` is the table of what can be said, `server` is who answers, `attacks` is what is
+recognised in it, `room` is the connection.
+"""
+
+from eudaemon.protocols.redis.room import Redis
+
+__all__ = ["Redis"]
