@@ -122,7 +122,7 @@ def redis_suite(kept: ExitStack, place: Path) -> Case:
 def redis_benchmark(kept: ExitStack, place: Path) -> Case:
     """Run all of redis-benchmark's tests."""
     port, pid = redis_server(kept, place)
-    line = [servers.tool("redis-benchmark", "redis-tools"), "-h", "127.0.0.1", "-p", str(port), "-q", "-n", "20000"]
+    line = [servers.tool("redis-benchmark", "redis-tools"), "-h", "127.0.0.1", "-p", str(port), "-q", "-n", "5000"]
     return Case([pid], "inet", lambda: command(line, r"(?m)^(MSET).*requests per second", well="MSET"))
 
 
