@@ -1,4 +1,4 @@
-"""Cowrie, the best known telnet honeypot, installed from its package and run for a comparison in the same run.
+"""Cowrie, the best known honeypot for telnet and SSH, installed from its package and run in the same run.
 
 It refuses to run as root, so root starts it as nobody, from an interpreter that nobody may execute.
 """
@@ -22,8 +22,11 @@ START_S_MAX = 60.0
 
 
 @contextmanager
-def cowrie() -> Iterator[tuple[int, int]]:
-    """Install cowrie into a folder of its own and run its telnet service; yield (port, process id)."""
+def cowrie(service: str = "telnet") -> Iterator[tuple[int, int]]:
+    """Install cowrie into a folder of its own and run one of its services, `telnet` or `ssh`; yield (port, process id).
+
+    It lets root in with the password `xc3511`, as a sensor does.
+    """
     home = Path(tempfile.mkdtemp(prefix="cowrie-"))
     try:
         home.chmod(0o755)
@@ -39,9 +42,13 @@ def cowrie() -> Iterator[tuple[int, int]]:
         command = [*as_nobody, str(python), str(python.parent / "cowrie")]
         subprocess.run([*command, "init"], cwd=run, env=environment, check=True, stdout=subprocess.DEVNULL)
         (run / "etc" / "cowrie.cfg").write_text(
-            "[honeypot]\nhostname = svr04\n[ssh]\nenabled = false\n[telnet]\nenabled = true\n"
-            f"listen_endpoints = tcp:{port}:interface=127.0.0.1\n[output_jsonlog]\nenabled = true\n"
-            "logfile = var/log/cowrie/cowrie.json\n"
+            "[honeypot]\nhostname = svr04\n"
+            + "".join(
+                f"[{name}]\nenabled = {'true' if name == service else 'false'}\n"
+                f"listen_endpoints = tcp:{port}:interface=127.0.0.1\n"
+                for name in ("ssh", "telnet")
+            )
+            + "[output_jsonlog]\nenabled = true\nlogfile = var/log/cowrie/cowrie.json\n"
         )
         with (run / "log").open("wb") as log:
             process = subprocess.Popen([*command, "start"], cwd=run, env=environment, stdout=log, stderr=log)

@@ -2,6 +2,7 @@
 
     python bench/sensor.py                    all of it (about three minutes)
     python bench/sensor.py --only logins      telnet logins a second, ours and cowrie's in turn
+    python bench/sensor.py --only ssh         SSH logins a second with one command each, ours and cowrie's in turn
     python bench/sensor.py --only idle        start, and memory with 20 ports open and nobody there
     python bench/sensor.py --only held        memory for each of 5,000 sessions that are held open
 
@@ -24,10 +25,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import ssh_load
 from cowrie_peer import cowrie
 from eudaemon.protocols import ROOMS
 from eudaemon.sensor.certificate import kept
@@ -44,7 +46,7 @@ LOGINS_AT_ONCE = (256, 24)
 
 @contextmanager
 def sensor(
-    listen: list[str], python: str = sys.executable, *, uplink: str = "", **limits: int
+    listen: list[str], python: str = sys.executable, *, uplink: str = "", persona: str = "", **limits: int
 ) -> Iterator[tuple[int, float]]:
     """Run a sensor; yield (process id, seconds until it listened). `uplink` is that section of its settings."""
     with tempfile.TemporaryDirectory(prefix="eudaemon-") as place:
@@ -54,6 +56,7 @@ def sensor(
                   "starts_per_address_minute_max": 1_000_000, **limits}  # fmt: skip
         config.write_text(
             f"[general]\nlog_level = 'warning'\n[sensor]\naddresses = ['127.0.0.1']\nlisten = {json.dumps(listen)}\n"
+            f"persona = '{persona}'\n"
             "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items()) + uplink
         )
         port = int(listen[0].split(" ")[2].split(",")[0].split("-")[0])
@@ -111,7 +114,8 @@ def memory(pid: int) -> str:
 def idle() -> None:
     """Start time and memory with 20 ports open, for each Python at hand; and what the first use of TLS adds."""
     first = _free_run(PORTS_OPEN)
-    listen = [f"telnet tcp {first}", f"catchall tcp {first + 1}-{first + PORTS_OPEN - 1}"]
+    ports = f"{first + 2}-{first + PORTS_OPEN - 1}"
+    listen = [f"telnet tcp {first}", f"ssh tcp {first + 1}", f"catchall tcp {ports}"]
     for python in dict.fromkeys((sys.executable, "/usr/bin/python3")):
         if not Path(python).exists():
             continue
@@ -123,8 +127,12 @@ def idle() -> None:
             time.sleep(2)
             print(f"idle, {PORTS_OPEN} ports   {memory(pid)}, up after {start_s:.2f} s"
                   f"   ({python}; `import asyncio` alone: {alone / 1024:.1f} MiB)")  # fmt: skip
-            _speak_tls(first + 1)
+            _speak_tls(first + 2)
             print(f"   after a TLS peer {memory(pid)}")
+        with sensor(listen, python) as (pid, _), suppress(ConnectionRefusedError):  # without `cryptography`
+            time.sleep(2)
+            ssh_load.log_in(("127.0.0.1", first + 1), {"user": b"root", "password": b"xc3511"}, ("", 0)).close()
+            print(f"   after an SSH peer {memory(pid)}")
         with busy_farm() as uplink, sensor(listen, python, uplink=uplink) as (pid, _):
             time.sleep(2)
             print(f"   with an uplink   {memory(pid)}")
@@ -139,56 +147,79 @@ def held() -> None:
     resource.setrlimit(
         resource.RLIMIT_NOFILE, (HELD + 1000, max(HELD + 1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     )
-    port = _free_ports(1)[0]
-    with sensor([f"telnet tcp {port}"]) as (pid, _):
+    _held("telnet", _log_in)
+    _held("ssh", ssh_load.log_in)
+
+
+def _held(service: str, log_in: Callable[[tuple[str, int], dict[str, bytes], tuple[str, int]], socket.socket]) -> None:
+    address = ("127.0.0.1", _free_ports(1)[0])
+    words = {"user": b"root", "password": b"xc3511"}
+    with sensor([f"{service} tcp {address[1]}"]) as (pid, _):
+        log_in(address, words, ("127.0.9.9", 0)).close()  # what the first one loads is not this one's
+        time.sleep(0.5)
         before = memory_kib(pid)
-        peers = []
-        for number in range(HELD):
-            # Many loopback addresses, as many attackers would have.
-            source = (f"127.0.{1 + number // 250}.{1 + number % 250}", 0)
-            peers.append(socket.create_connection(("127.0.0.1", port), 10, source))
-        for peer in peers:
-            _log_in(peer)
+        # Many loopback addresses, as many attackers would have.
+        peers = [log_in(address, words, (f"127.0.{1 + number // 250}.{1 + number % 250}", 0)) for number in range(HELD)]
         time.sleep(1)
         each = (memory_kib(pid) - before) * 1024 / HELD
-        print(f"held, {HELD} sessions  {each / 1000:6.2f} KB each, logged in ({memory_kib(pid) / 1024:.0f} MiB in all)")
+        print(f"held, {HELD} {service:<6} sessions  {each / 1000:6.2f} KB each, logged in "
+              f"({memory_kib(pid) / 1024:.0f} MiB in all)", flush=True)  # fmt: skip
         for peer in peers:
             peer.close()
 
 
 def logins() -> None:
     """Telnet logins a second, ours and cowrie's in turn; the ratio pair by pair."""
+    _beside("telnet", "telnet_load.py")
+
+
+def ssh() -> None:
+    """SSH logins a second, with one command each. Both servers have a key for Ed25519, and are asked for the same."""
+    _beside("ssh", "ssh_load.py", persona="storage")
+
+
+def _beside(service: str, program: str, persona: str = "") -> None:
+    """Print rates, and the processor time that a session took: of that, what else runs takes nothing away."""
     port = _free_ports(1)[0]
-    with sensor([f"telnet tcp {port}"]) as (pid, _), cowrie() as (cowrie_port, cowrie_pid):
+    ours_runs = sensor([f"{service} tcp {port}"], persona=persona)
+    with ours_runs as (pid, _), cowrie(service) as (cowrie_port, cowrie_pid):
         idle_kib = memory_kib(pid), memory_kib(cowrie_pid)
         for at_once in LOGINS_AT_ONCE:
-            ratios, ours, theirs = [], [], []
-            for number in range(ROUNDS + 1):
-                pair = [_rate(port, at_once), _rate(cowrie_port, at_once)]
-                if number:  # the first round warms up
-                    ours.append(pair[0])
-                    theirs.append(pair[1])
-                    ratios.append(pair[0] / pair[1])
-            print(f"telnet logins, {at_once:3} at once   ours {statistics.median(ours):7.0f}/s   cowrie "
-                  f"{statistics.median(theirs):7.0f}/s   ratio {statistics.median(ratios):.1f} "
-                  f"(from {min(ratios):.1f} to {max(ratios):.1f})", flush=True)  # fmt: skip
+            pairs = [
+                (_measured(program, port, pid, at_once), _measured(program, cowrie_port, cowrie_pid, at_once))
+                for _ in range(ROUNDS + 1)
+            ][1:]  # the first round warms up
+            ratios = [ours[0] / theirs[0] for ours, theirs in pairs]
+            rates, costs = ([statistics.median(side[what] for side in sides) for sides in zip(*pairs, strict=True)]
+                            for what in (0, 1))  # fmt: skip
+            print(f"{service} logins, {at_once:3} at once   ours {rates[0]:7.0f}/s   cowrie {rates[1]:7.0f}/s   "
+                  f"ratio {statistics.median(ratios):.1f} (from {min(ratios):.1f} to {max(ratios):.1f})   "
+                  f"processor ours {costs[0]:.2f} ms   cowrie {costs[1]:.2f} ms", flush=True)  # fmt: skip
         print(f"memory before      ours {idle_kib[0] / 1024:7.1f} MiB   cowrie {idle_kib[1] / 1024:5.1f} MiB")
 
 
-def _rate(port: int, at_once: int) -> float:
+def _measured(program: str, port: int, pid: int, at_once: int) -> tuple[float, float]:
+    """Return sessions a second, and milliseconds of processor time a session."""
+    before_s = _processor_s(pid)
     done = subprocess.run(
-        [sys.executable, HERE / "telnet_load.py", "127.0.0.1", str(port), "--seconds", str(LOGIN_S),
+        [sys.executable, HERE / program, "127.0.0.1", str(port), "--seconds", str(LOGIN_S),
          "--at-once", str(at_once)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     counts = json.loads(done.stdout)
     if counts["failed"] > counts["sessions"] / 100 or not counts["sessions"]:
         raise SystemExit(f"port {port}: {counts}")
-    return float(counts["sessions"] / counts["seconds"])
+    return counts["sessions"] / counts["seconds"], 1000 * (_processor_s(pid) - before_s) / counts["sessions"]
 
 
-def _log_in(peer: socket.socket) -> None:
-    for mark, word in ((b"ogin:", b"root\r\n"), (b"assword:", b"xc3511\r\n"), (b"#", b"")):
+def _processor_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _log_in(address: tuple[str, int], words: dict[str, bytes], source: tuple[str, int]) -> socket.socket:
+    peer = socket.create_connection(address, 10, source)
+    for mark, word in ((b"ogin:", words["user"] + b"\r\n"), (b"assword:", words["password"] + b"\r\n"), (b"#", b"")):
         heard = b""
         while mark not in heard:
             piece = peer.recv(4096)
@@ -196,6 +227,7 @@ def _log_in(peer: socket.socket) -> None:
                 raise SystemExit("a held session was closed")
             heard += piece
         peer.sendall(word)
+    return peer
 
 
 def _speak_tls(port: int) -> None:
@@ -236,7 +268,7 @@ def _free_run(count: int) -> int:
 
 def main() -> None:
     """Run what is asked for."""
-    parts = {"idle": idle, "held": held, "logins": logins}
+    parts = {"idle": idle, "held": held, "logins": logins, "ssh": ssh}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=parts)
     chosen = parser.parse_args().only

@@ -77,7 +77,9 @@ class Session:
         return bytes(out)
 
 
-def load(address: tuple[str, int], words: dict[str, bytes], seconds: float, at_once: int) -> dict[str, float]:
+def load(
+    address: tuple[str, int], words: dict[str, bytes], seconds: float, at_once: int, kind: type[Session] = Session
+) -> dict[str, float]:
     """Log in over and over for so many seconds, so many at once; return the counts."""
     poll = selectors.EpollSelector()
     began_s = now_s = time.monotonic()
@@ -85,7 +87,7 @@ def load(address: tuple[str, int], words: dict[str, bytes], seconds: float, at_o
     sessions: set[Session] = set()
 
     def begin() -> None:
-        session = Session(address, words, now_s)
+        session = kind(address, words, now_s)
         sessions.add(session)
         poll.register(session.socket, selectors.EVENT_READ, session)
 
@@ -107,8 +109,8 @@ def load(address: tuple[str, int], words: dict[str, bytes], seconds: float, at_o
     return {"sessions": counts["done"], "failed": counts["failed"], "seconds": round(now_s - began_s, 3)}
 
 
-def main() -> None:
-    """Parse, load, print."""
+def main(kind: type[Session] = Session) -> None:
+    """Parse, load, print. `kind` is the session of another protocol."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("host")
     parser.add_argument("port", type=int)
@@ -118,7 +120,7 @@ def main() -> None:
     parser.add_argument("--password", default="xc3511")
     given = parser.parse_args()
     words = {"user": given.user.encode(), "password": given.password.encode()}
-    print(json.dumps(load((given.host, given.port), words, given.seconds, given.at_once)))
+    print(json.dumps(load((given.host, given.port), words, given.seconds, given.at_once, kind)))
 
 
 if __name__ == "__main__":

@@ -38,13 +38,13 @@ sys.exit(main())
 class Running:
     """`eudaemon sensor` as a process of its own, up and confined."""
 
-    def __init__(self, place: Path, python: str = sys.executable) -> None:
+    def __init__(self, place: Path, python: str = sys.executable, room: str = "catchall") -> None:
         for path in (place, *place.parents):  # as root, the sensor becomes somebody else
             if path.stat().st_uid == os.geteuid() and path != Path("/"):
                 path.chmod(path.stat().st_mode | 0o011)
         self.port = free_port()
         config = place / "sensor.toml"
-        config.write_text(f"[sensor]\naddresses = ['127.0.0.1']\nlisten = ['catchall tcp {self.port}']\n")
+        config.write_text(f"[sensor]\naddresses = ['127.0.0.1']\nlisten = ['{room} tcp {self.port}']\n")
         self.process = subprocess.Popen(
             [python, "-c", SAYS_MODULES, "sensor", "--config", config, "--data", place / "data"],
             env={**os.environ, "PYTHONPATH": str(SOURCE.parent)},
@@ -99,6 +99,21 @@ def test_openssl_comes_with_the_first_peer_that_speaks_tls(python: str, tmp_path
         assert sensor.has_openssl() == (os.geteuid() == 0 and not _strangers_reach(python))
         assert sensor.speak_tls() == "TLSv1.3"
         assert sensor.has_openssl()
+
+
+@pytest.mark.parametrize("python", dict.fromkeys((sys.executable, str(SYSTEM_PYTHON))))
+def test_the_primitives_of_ssh_come_with_the_first_peer_that_speaks_it(python: str, tmp_path: Path) -> None:
+    """Where they are out of reach by then they come before, as OpenSSL does; SSH is spoken anyway."""
+    paramiko = pytest.importorskip("paramiko")
+    if not Path(python).exists() or subprocess.run([python, "-c", "import cryptography"], stderr=-3).returncode:
+        pytest.skip(f"needs {python} with the package cryptography (python3-cryptography)")
+    with Running(tmp_path, python, "ssh") as sensor, paramiko.SSHClient() as client:
+        maps = Path(f"/proc/{sensor.process.pid}/maps")
+        assert ("cryptography" in maps.read_text()) == (os.geteuid() == 0 and not _strangers_reach(python))
+        client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+        client.connect("127.0.0.1", sensor.port, "root", "xc3511", look_for_keys=False, allow_agent=False, timeout=20)
+        assert client.exec_command("echo a", timeout=20)[1].read() == b"a\n"
+        assert "cryptography" in maps.read_text()
 
 
 def _strangers_reach(python: str) -> bool:

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -39,7 +39,9 @@ SEED_BYTES = 32
 UNPRIVILEGED_PORT_OFFSET = 10_000
 HOLD_S_MAX = 10.0  # parts whose supervisor was killed notice at once, and still finish what is under way
 _HOLD_AGAIN_S = 0.1
-TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")  # what brings OpenSSL into a sensor
+# What brings libraries into a sensor that not all peers need: OpenSSL, and the primitives of SSH.
+TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")
+SSH = ("eudaemon.protocols.ssh.room",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +91,22 @@ def serve_sensor(general: GeneralSettings, settings: SensorSettings, fetch: Fetc
     home = folder(data / "sensor").resolve()
     with hold(home, HOLD_S_MAX if told else 0.0):
         sensor = Sensor(settings, fetch, read_seed(data), home)
-        if find_spec("_ssl") is not None and not _can_wait(TLS, general.sensor_uid, home):
-            for module in TLS:
-                import_module(module)
+        for modules in later(settings):
+            if not _can_wait(modules, general.sensor_uid, home):
+                for module in modules:
+                    import_module(module)
         try:
             _serve(sensor, "sensor", channel, home, general.sensor_uid, dict)
         except BindError as error:
             raise PartError(str(error)) from None
+
+
+def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
+    """Yield what a sensor imports when it is first asked for, as far as this machine has it."""
+    if find_spec("_ssl") is not None:
+        yield TLS
+    if find_spec("cryptography") is not None and any("ssh" in listener.rooms for listener in settings.listeners):
+        yield SSH
 
 
 def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> None:

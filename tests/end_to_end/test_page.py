@@ -255,6 +255,21 @@ def test_telnet_s_own_commands_are_said_in_words(desk: Watched) -> None:
     ]  # fmt: skip
 
 
+def test_lone_line_ends_become_a_terminal_s_wherever_they_are_cut(desk: Watched) -> None:
+    data = list(b"a\nb\r\n\nc")
+    shown = desk.open("/").evaluate(
+        """async (data) => {
+          const { lineEnds } = await import("/js/talk.js");
+          return data.map((_, cut) => {
+            const filter = lineEnds();
+            return [...filter(data.slice(0, cut)), ...filter(data.slice(cut))];
+          });
+        }""",
+        data,
+    )
+    assert shown == [list(b"a\r\nb\r\n\r\nc")] * len(data)
+
+
 TEXTS = [
     b"# ls\r\n\x1b[1;34mbin\x1b[0m\x07\r\n",
     "Gr\u00fc\u00dfe \u4f60\u597d \U0001f642\r\n".encode(),

@@ -47,12 +47,14 @@ class Seat:
 
 
 @asynccontextmanager
-async def seated(*command: str) -> AsyncIterator[tuple[Seat, asyncio.subprocess.Process]]:
+async def seated(
+    *command: str, env: dict[str, str] | None = None
+) -> AsyncIterator[tuple[Seat, asyncio.subprocess.Process]]:
     ours, theirs = pty.openpty()
     os.set_blocking(ours, False)
     process = await asyncio.create_subprocess_exec(
         *command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        env={"TERM": "vt100", "PATH": "/usr/bin:/bin"},
+        env={"TERM": "vt100", "PATH": "/usr/bin:/bin", **(env or {})},
     )  # fmt: skip
     os.close(theirs)
     seat = Seat(ours)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from eudaemon.sensor.limits import Doorkeeper, plain_ip, subscriber
+from eudaemon.sensor.runtime import without_unable
 from eudaemon.sensor.settings import PORTS_MAX, Limits, Listener, SensorSettings, _listeners
 from eudaemon.sensor.wheel import TICK_S, Wheel
 
@@ -18,6 +19,18 @@ def test_a_listener_is_read() -> None:
         ("telnet", "http"), "tcp", (7547, 80, 81, 82)
     )
     assert SensorSettings().listeners[0].rooms == ("telnet",)
+
+
+def test_a_room_that_lacks_its_library_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    listen = ("ssh tcp 22", "ssh+http tcp 80,443", "telnet tcp 23")
+    assert without_unable(SensorSettings(listen=listen)).listen == listen
+    monkeypatch.setattr("eudaemon.sensor.runtime.find_spec", lambda name: None)
+    assert without_unable(SensorSettings(listen=listen)).listen == ("http tcp 80,443", "telnet tcp 23")
+    assert caplog.messages == [
+        "the room ssh is not opened: it needs cryptography, which is not installed (pip install cryptography)"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 from eudaemon.protocols import ROOMS, load
+from tidy.test_imports import ROOMS_NEED
 from tidy.tree import SOURCE
 
 
@@ -16,3 +21,16 @@ def test_the_table_and_the_folder_agree() -> None:
 def test_every_room_loads_and_bears_its_name() -> None:
     for name in ROOMS:
         assert load(name).name == name
+
+
+def test_a_room_that_needs_more_says_so_and_does_not_load_it() -> None:
+    """A sensor that nobody speaks SSH with does without the library."""
+    code = (
+        "import sys; from eudaemon.protocols import ROOMS, load; rooms = [load(name) for name in ROOMS];"
+        "needed = {package for room in rooms for package in room.needs};"
+        "print(*needed); sys.exit(any(package in sys.modules for package in needed))"
+    )
+    env = {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == set(ROOMS_NEED.values())

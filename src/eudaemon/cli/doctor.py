@@ -86,6 +86,15 @@ def _farm(_: argparse.Namespace) -> Iterator[Finding]:
         yield Finding("farm", "good", "everything it needs is installed")
 
 
+def _rooms(_: argparse.Namespace) -> Iterator[Finding]:
+    from eudaemon.protocols import ROOMS, load
+
+    for name in ROOMS:
+        if lacking := [package for package in load(name).needs if find_spec(package) is None]:
+            yield Finding("rooms", "lacking", f"{name} is not opened without {', '.join(lacking)}",
+                          f"pip install {' '.join(lacking)}")  # fmt: skip
+
+
 def _shellcodes(_: argparse.Namespace) -> Iterator[Finding]:
     lacking = [name for name in ("unicorn", "capstone") if find_spec(name) is None]
     if lacking:
@@ -205,7 +214,8 @@ def _ipv6(_: argparse.Namespace) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Callable[[argparse.Namespace], Iterator[Finding]], ...] = (
-    _python, _farm, _shellcodes, _settings, _power, _taken, _limits, _disk, _kernel, _ipv6, _possession, _processes,
+    _python, _farm, _shellcodes, _rooms, _settings, _power, _taken, _limits, _disk, _kernel, _ipv6, _possession,
+    _processes,
 )  # fmt: skip
 
 

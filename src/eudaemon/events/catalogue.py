@@ -168,6 +168,49 @@ class CommandEntered(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class SshClientIdentified(Fact):
+    """An SSH client said which software it is, and what it can."""
+
+    kind: ClassVar[str] = "ssh.client"
+    version: str = said("its identification, `SSH-2.0-…`")
+    hassh: str = said("HASSH fingerprint: MD5 of `algorithms`, hexadecimal")
+    algorithms: str = said("its lists of key exchange, ciphers, MACs and compression, cut at the limit")
+    host_keys: str = said("its list of host key algorithms, cut at the limit", "")
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKeyOffered(Fact):
+    """Somebody tried to log in with a public key, and was refused."""
+
+    kind: ClassVar[str] = "ssh.key"
+    user: str = said("user name")
+    algorithm: str = said("algorithm of the signature that was offered")
+    fingerprint: str = said("SHA-256 fingerprint, as OpenSSH writes it")
+    key: str = said("the key, base64 as in `authorized_keys`; empty if it is too long", "")
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingAsked(Fact):
+    """Somebody wanted to be connected elsewhere through the host, or from elsewhere. It was refused."""
+
+    kind: ClassVar[str] = "ssh.forwarding"
+    direction: str = said("`direct-tcpip` (to there), `tcpip-forward` (from there), or another kind as asked for")
+    host: str = said("name or address")
+    port: int = said("port")
+
+
+@dataclass(frozen=True, slots=True)
+class FileRequested(Fact):
+    """Something was done to a file of the pretended host, over SFTP or SCP."""
+
+    kind: ClassVar[str] = "file.requested"
+    action: str = said("`read`, `write`, `list`, `remove`, `make`, `rename`, `link` or `change`")
+    path: str = said("which file or directory")
+    detail: str = said("the new name, the link's target or the new mode", "")
+    done: bool = said("whether it could be done", True)
+
+
+@dataclass(frozen=True, slots=True)
 class RequestReceived(Fact):
     """An HTTP request was received."""
 
@@ -279,7 +322,8 @@ KINDS: dict[str, type[Fact]] = {
     for fact in (
         SensorStarted, SensorStopped, SensorFaulted, CaptureStopped, CaptureResumed, SpoolDropped,
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
-        LoginTried, CommandEntered, RequestReceived, ExploitRecognised, PayloadClassified,
+        LoginTried, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked, FileRequested,
+        RequestReceived, ExploitRecognised, PayloadClassified,
         ControlHijacked,
         ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
     )

@@ -68,6 +68,13 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Drained:
+    """All that was sent is on its way, as the room's last `TellDrained` wanted to know."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The session is over; nothing can be sent. The last chance to `Keep`, to `Saw` and to `Fetch`.
 
@@ -77,7 +84,7 @@ class Ended:
     at_s: float
 
 
-Occasion: TypeAlias = Opened | Received | HalfClosed | Woken | Answered | Ended
+Occasion: TypeAlias = Opened | Received | HalfClosed | Woken | Answered | Drained | Ended
 
 # --- orders: what a room wants done --------------------------------------------------------------
 
@@ -132,7 +139,20 @@ class WakeAt:
     at_s: float
 
 
-Order: TypeAlias = Send | HangUp | Saw | Keep | Fetch | WakeAt
+@dataclass(frozen=True, slots=True)
+class TellDrained:
+    """Tell the room `Drained` when nothing waits to be sent any more: for who has more to say than may wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Put this into the recording of the conversation. Of a room that is not `recorded`, nothing else is."""
+
+    side: int  # ATTACKER or HOST of `eudaemon.wire.conversation`
+    data: bytes
+
+
+Order: TypeAlias = Send | HangUp | Saw | Keep | Fetch | WakeAt | TellDrained | Record
 
 # --- the room ------------------------------------------------------------------------------------
 
@@ -166,6 +186,8 @@ class Room:
 
     name: ClassVar[str]  # as in ROOMS and in the settings
     speaks_first: ClassVar[bool] = False  # whether the service sends before it receives
+    recorded: ClassVar[bool] = True  # whether the bytes themselves are recorded; not where they are enciphered
+    needs: ClassVar[tuple[str, ...]] = ()  # packages that it cannot do without, as the index names them
 
     def __init__(self, visit: Visit) -> None:
         self.visit = visit

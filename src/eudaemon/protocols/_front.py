@@ -18,6 +18,7 @@ from typing import ClassVar
 from eudaemon.protocols._base import (
     Answered,
     Claim,
+    Drained,
     Ended,
     HalfClosed,
     HangUp,
@@ -60,6 +61,11 @@ class Front(Room):
         """The name of the room whose the conversation is; that of the first, as long as nothing is decided."""
         return (self._chosen or self._rooms[0]).name
 
+    @property
+    def records(self) -> bool:
+        """Whether the bytes themselves are recorded."""
+        return self._chosen is None or self._chosen.recorded
+
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""
         return self._pass_on(occasion) if self._chosen else self._undecided(occasion)
@@ -87,7 +93,7 @@ class Front(Room):
                 if self._first:
                     yield from self._choose(self._strongest(), at_s)
                     yield from self._pass_on(occasion)
-            case Answered():
+            case Answered() | Drained():
                 return
 
     def _hear(self, data: bytes, at_s: float) -> Iterator[Order]:

@@ -75,6 +75,7 @@ class Sensor:
 
     def preload(self) -> None:
         """Import what running will need, except for TLS, which few may speak: after `bind` that may be too late."""
+        self.settings = without_unable(self.settings)
         for listener in self.settings.listeners:
             for room in listener.rooms:
                 load(room)
@@ -212,6 +213,24 @@ class Sensor:
             "listening": list(self.listening[:LISTED_MAX]),
             "faults": driver.faults,
         }
+
+
+def without_unable(settings: SensorSettings) -> SensorSettings:
+    """Return the settings without the rooms that lack a package here; the log says what to install."""
+    left = []
+    for listener in settings.listeners:
+        rooms = [name for name in listener.rooms if not _lacking(name)]
+        if rooms:
+            left.append(f"{'+'.join(rooms)} {listener.transport} {','.join(map(str, listener.ports))}")
+    for name in dict.fromkeys(name for listener in settings.listeners for name in listener.rooms):
+        if lacking := _lacking(name):
+            log.error("the room %s is not opened: it needs %s, which is not installed (pip install %s)",
+                      name, " and ".join(lacking), " ".join(lacking))  # fmt: skip
+    return replace(settings, listen=tuple(left))
+
+
+def _lacking(room: str) -> list[str]:
+    return [package for package in load(room).needs if find_spec(package) is None]
 
 
 def rss_bytes() -> int:

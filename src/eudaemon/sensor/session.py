@@ -13,6 +13,7 @@ from eudaemon.events import Endpoint
 from eudaemon.events.catalogue import ArtefactKept, SessionClosed, SessionOpened
 from eudaemon.protocols._base import (
     Answered,
+    Drained,
     Ended,
     Fetch,
     HalfClosed,
@@ -22,9 +23,11 @@ from eudaemon.protocols._base import (
     Opened,
     Order,
     Received,
+    Record,
     Room,
     Saw,
     Send,
+    TellDrained,
     Visit,
     WakeAt,
     Woken,
@@ -50,7 +53,7 @@ class Session:
     __slots__ = (
         "_answers", "_began_s", "_bytes_in", "_bytes_out", "_channel", "_driver", "_faulted", "_heard_s", "_held",
         "_leaving", "_opened_s", "_over", "_peer_left", "_purse", "_recorder", "_room", "_service", "_tls",
-        "_transport", "_unsent_taken", "_waits", "_wake_s", "attacker", "id", "local", "tick",
+        "_transport", "_unsent_taken", "_waits", "_wake_s", "_wants_drained", "attacker", "id", "local", "tick",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +74,7 @@ class Session:
         self._held = b""  # the start of what may become a ClientHello
         self._tls: TlsLayer | None = None
         self._over = self._leaving = self._faulted = self._peer_left = False
+        self._wants_drained = False  # whether the room waits for `Drained`
         self._waits = False  # whether the room has not been entered, because TLS may come
         self.attacker = attacker
         self.local = local
@@ -145,6 +149,7 @@ class Session:
     def drained(self) -> None:
         """The channel has less unsent than before."""
         self._account_for_unsent()
+        self._tell_drained()
 
     def released(self) -> None:
         """The channel is closed: nothing is held for this peer any more."""
@@ -218,11 +223,18 @@ class Session:
         self._driver.attempt(self, self._do_as_told, self._room, occasion)
         if self._leaving:
             self.end("peer" if self._peer_left else "room")
+        elif self._wants_drained and not isinstance(occasion, Drained):
+            self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        while self._wants_drained and not self._channel.unsent_bytes and not self._over:
+            self._wants_drained = False
+            self._tell(Drained(self._driver.clock()))
 
     def _do_as_told(self, room: Room, occasion: Occasion) -> None:
         is_ended = isinstance(occasion, Ended)
         for order in room.tell(occasion):
-            if not (is_ended and isinstance(order, Send | HangUp | WakeAt)):
+            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained)):
                 self._carry_out(order)
 
     def _carry_out(self, order: Order) -> None:
@@ -239,13 +251,18 @@ class Session:
             self._keep(order)
         elif isinstance(order, Fetch):
             self._fetch(order.download)
+        elif isinstance(order, TellDrained):
+            self._wants_drained = True
+        elif isinstance(order, Record):
+            self._recorder.note(order.side, self._ms(), order.data)
 
     def _send(self, data: bytes) -> None:
         if self._over or self._leaving or not data:
             return
         if self._transport == "udp" and self._bytes_out + len(data) > self._bytes_in:
             return  # its address may be forged: whoever really lives there is never sent more than it seemed to send
-        self._recorder.note(HOST, self._ms(), data)
+        if self._records():
+            self._recorder.note(HOST, self._ms(), data)
         if self._tls is not None:
             data = self._tls.wrap(data)
         self._pass_on(data)
@@ -304,12 +321,17 @@ class Session:
             self.end("peer")
         self._look_again()  # from now on silence counts again
 
+    def _records(self) -> bool:
+        room = self._room
+        return room is None or (room.records if isinstance(room, Front) else room.recorded)
+
     # --- bytes --------------------------------------------------------------------------------------
 
     def _hear(self, data: bytes) -> None:
         if self._waits:
             self._enter_room(tls=False)
-        self._recorder.note(ATTACKER, self._ms(), data)
+        if self._records():
+            self._recorder.note(ATTACKER, self._ms(), data)
         self._tell(Received(self._driver.clock(), data))
 
     def _may_be_tls(self, data: bytes) -> bool:

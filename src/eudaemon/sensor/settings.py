@@ -194,6 +194,7 @@ class SensorSettings:
     listen: tuple[str, ...] = option(
         (
             "telnet tcp 23,2323",
+            "ssh tcp 22,2222",
             "http tcp 80,81,8000,8080,8081,8443,9000,37215,52869",
             "telnet+http tcp 7547",
             "adb tcp 5555",

@@ -25,6 +25,7 @@ from typing import ClassVar
 from eudaemon.events import Endpoint, Fact, Unknown, fields_of
 from eudaemon.protocols._base import (
     Answered,
+    Drained,
     Ended,
     Fetch,
     HangUp,
@@ -33,9 +34,11 @@ from eudaemon.protocols._base import (
     Opened,
     Order,
     Received,
+    Record,
     Room,
     Saw,
     Send,
+    TellDrained,
     Visit,
     WakeAt,
     Woken,
@@ -80,7 +83,10 @@ class Table:
     facts: list[Fact] = field(default_factory=list)
     kept: list[Keep] = field(default_factory=list)
     wishes: list[Fetch] = field(default_factory=list)
+    recorded: list[Record] = field(default_factory=list)
     wake_at_s: float | None = None
+    drains: bool = True  # whether the peer reads; else `Drained` is the test's to tell
+    wants_drained: bool = False
     over: bool = False
     fault: str = ""
 
@@ -92,6 +98,9 @@ class Table:
             self._note(self.room.tell(occasion))
         except PeerError as error:
             self.fault, self.over = str(error), True
+        while self.wants_drained and self.drains and not self.over and not isinstance(occasion, Drained):
+            self.wants_drained = False
+            self.tell(Drained(self.at_s))
 
     def open(self) -> Table:
         """Tell `Opened`."""
@@ -136,6 +145,10 @@ class Table:
                     self.wishes.append(order)
                 case WakeAt(at_s):
                     self.wake_at_s = at_s
+                case TellDrained():
+                    self.wants_drained = True
+                case Record():
+                    self.recorded.append(order)
                 case HangUp():
                     self.over = True
 

@@ -251,6 +251,18 @@ class Files:
         file.mtime_s = at_s
         file.kept = False
 
+    def write(self, file: Written, at: int, data: bytes, at_s: float) -> None:
+        """Put bytes at a position of a file; a gap before them is filled with zeros. Raises `FileError`."""
+        grows = max(0, at + len(data) - len(file.data))
+        if not self._purse.take(grows):
+            raise FileError("No space left on device")
+        gap = at - len(file.data)
+        if gap > 0:
+            file.data += bytes(gap)
+        file.data[at : at + len(data)] = data
+        file.mtime_s = at_s
+        file.kept = False
+
     def truncate(self, file: Written, size: int = 0) -> None:
         """Cut a file."""
         if size < len(file.data):

@@ -103,6 +103,10 @@ export function says(kind, f = {}) {
     case "session.closed": return [`ended after ${span(f.duration_s)}: ${ending(f.reason)}; ${bytes(f.bytes_in ?? 0)} in, ${bytes(f.bytes_out ?? 0)} out`, "", ""];
     case "login.tried": return [f.accepted ? "logged in as" : "tried", `${f.user} / ${f.password}`, f.accepted ? "hot" : ""];
     case "command.entered": return ["entered", f.line, ""];
+    case "ssh.client": return ["spoke SSH with", `${f.version}`, ""];
+    case "ssh.key": return [`offered a public key for ${f.user}:`, f.fingerprint, ""];
+    case "ssh.forwarding": return [`wanted a connection elsewhere (${f.direction}), refused:`, `${f.host}:${f.port}`, ""];
+    case "file.requested": return [`${f.done === false ? "could not " : ""}${f.action}${f.detail ? ` (${f.detail})` : ""}`, f.path, ""];
     case "http.request": return ["requested", `${f.method} ${f.target}`, ""];
     case "exploit.recognised": return [`used ${f.name}${f.reference ? ` (${f.reference})` : ""}`, f.command, "hot"];
     case "control.hijacked": return [`took control of ${f.process} (${hijack(f.how)}); ${verdict(f.verdict)}`, f.instruction, "hot"];

@@ -2,7 +2,7 @@
 import { moment, plural, SHORT_MS } from "./format.js";
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { Icon, Raw } from "./parts.js";
-import { foldBinary, asText, timesOf, unpack } from "./talk.js";
+import { foldBinary, asText, lineEnds, timesOf, unpack } from "./talk.js";
 import { telnetFilter, telnetSplitter } from "./telnet.js";
 import { create, Screen } from "./terminal.js";
 
@@ -10,7 +10,7 @@ const SPEEDS = [0.5, 1, 2, 4, 8, 16];
 const SHOWN_MAX = 400;
 
 function prepare(pieces, room) {
-  const forScreen = room === "telnet" ? telnetFilter() : (data) => data;
+  const forScreen = room === "telnet" ? telnetFilter() : room === "ssh" ? lineEnds() : (data) => data;
   const splitter = () => (room === "telnet" ? telnetSplitter() : (data) => [{ data }]);
   const split = { host: splitter(), attacker: splitter() };
   return pieces.map((piece) => {
@@ -21,7 +21,7 @@ function prepare(pieces, room) {
 }
 
 export function Replay({ conversation, room }) {
-  const [mode, setMode] = useState(room === "telnet" ? "terminal" : "both");
+  const [mode, setMode] = useState(["telnet", "ssh"].includes(room) ? "terminal" : "both");
   const pieces = useMemo(() => prepare(conversation.pieces, room), [conversation, room]);
   return html`<div class="replay">
     <div class="segments" role="group" aria-label="Show as">

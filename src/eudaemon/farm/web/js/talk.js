@@ -49,6 +49,16 @@ export function foldBinary(data) {
   return Uint8Array.from([...out, ...data.slice(end)]);
 }
 
+// Returns a function that makes CR LF of each lone LF, piece by piece: a command without a terminal writes only that.
+export function lineEnds() {
+  let before = 0;
+  return (data) => Uint8Array.from(Array.from(data).flatMap((byte) => {
+    const lone = byte === 10 && before !== 13;
+    before = byte;
+    return lone ? [13, 10] : [byte];
+  }));
+}
+
 // Returns when each piece is shown, in milliseconds: as it was, with silences shortened, or so slowly that one can read.
 export function timesOf(pieces, { brief, reading }) {
   let [shown, before] = [0, 0];
