@@ -64,7 +64,7 @@ def sqlite(scale: float) -> Program:
     """SQLite's own speedtest1, against the system's library."""
     program = PLACE / "speedtest1.out"
     if not program.exists():
-        source = next(iter(PLACE.glob("sqlite3-*/test/speedtest1.c")), None) or _sqlite_source()
+        source = debian_source("sqlite3") / "test" / "speedtest1.c"
         done = subprocess.run(["gcc", "-O2", "-w", "-o", program, source, "-lsqlite3"], capture_output=True, text=True)
         if done.returncode:
             raise MissingError("apt-get install gcc libsqlite3-dev")
@@ -74,23 +74,25 @@ def sqlite(scale: float) -> Program:
     )
 
 
-def _sqlite_source() -> Path:
-    """Fetch Debian's source package, with lists of our own, so that the system's stay as they are."""
+def debian_source(package: str) -> Path:
+    """Return the folder of a Debian source package; fetched with lists of our own, so that the system's stay so."""
+    found = sorted(path for path in PLACE.glob(f"{package}-*") if path.is_dir())
+    if found:
+        return found[-1]
     lists, sources = PLACE / "apt", Path("/etc/apt/sources.list.d/debian.sources")
     if not sources.exists():
-        raise MissingError("in .venv/bench: apt-get source sqlite3 (with deb-src lines)")
+        raise MissingError(f"in .venv/bench: apt-get source {package} (with deb-src lines)")
     (lists / "partial").mkdir(parents=True, exist_ok=True)
     ours = PLACE / "src.sources"
     ours.write_text(sources.read_text().replace("Types: deb\n", "Types: deb-src\n"))
     options = [f"-oDir::Etc::sourcelist={ours}", "-oDir::Etc::sourceparts=/dev/null", f"-oDir::State::lists={lists}",
                "-oDir::Cache::srcpkgcache=", "-oDir::Cache::pkgcache="]  # fmt: skip
-    for words in (["update"], ["source", "--download-only", "sqlite3"]):
+    for words in (["update"], ["source", "--download-only", package]):
         done = subprocess.run(["apt-get", *options, "-qq", *words], cwd=PLACE, capture_output=True, text=True)
         if done.returncode:
-            raise MissingError(f"in .venv/bench: apt-get source sqlite3 ({done.stderr.strip()[-200:]})")
-    archive = next(PLACE.glob("sqlite3_*.orig.tar.*"))
-    subprocess.run(["tar", "xf", archive], cwd=PLACE, check=True)
-    return next(PLACE.glob("sqlite3-*/test/speedtest1.c"))
+            raise MissingError(f"in .venv/bench: apt-get source {package} ({done.stderr.strip()[-200:]})")
+    subprocess.run(["tar", "xf", next(PLACE.glob(f"{package}_*.orig.tar.*"))], cwd=PLACE, check=True)
+    return debian_source(package)
 
 
 def _text(mebibytes: float) -> Path:

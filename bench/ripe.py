@@ -31,6 +31,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,11 +80,6 @@ class Form:
         """Return the five choices."""
         return (self.technique, self.code, self.pointer, self.location, self.function)
 
-    @property
-    def is_pointer_input(self) -> bool:
-        """Whether the code pointer itself is input. Indirect attacks have the program store an address of its own."""
-        return self.technique == "direct" or self.pointer == "baseptr"
-
 
 FORMS = [Form(*words) for words in itertools.product(TECHNIQUES, CODE, POINTERS, LOCATIONS, FUNCTIONS)]
 
@@ -111,19 +107,21 @@ def start(program: Path, form: Form, way: str, place: str, gate: socket.socket) 
 
 def end(process: subprocess.Popen[bytes]) -> bytes:
     """Tell the shell its word, wait, and end all that the attack has started; return what was said."""
+    assert process.stdin
+    with suppress(BrokenPipeError):  # it may be over already
+        process.stdin.write(TOLD)
+        process.stdin.close()
+    process.stdin = None
     try:
-        return process.communicate(TOLD, timeout=RUN_S)[0]
+        return process.communicate(timeout=RUN_S)[0]
     except subprocess.TimeoutExpired:
         return b""
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
-        except ProcessLookupError:
-            process.kill()
         process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream:
-                stream.close()
+        if process.stdout:
+            process.stdout.close()
 
 
 def opened(gate: socket.socket) -> bool:
@@ -156,7 +154,20 @@ def natively(program: Path, way: str, form: Form) -> str:
 
 
 def possessed(program: Path, way: str, stores: bool, form: Form) -> str:
-    """Return `before KIND`, `late KIND`, `missed` or `otherwise`."""
+    """Return `before KIND`, `late KIND`, `missed` or `otherwise`; that only if it is so each time.
+
+    A saved jump buffer has the process's secret in it, which is another each time. Where there is a zero byte in it a
+    string function copies too little, natively too.
+    """
+    for _ in range(TRIES):
+        outcome = once_possessed(program, way, stores, form)
+        if not outcome.startswith("otherwise"):
+            break
+    return outcome
+
+
+def once_possessed(program: Path, way: str, stores: bool, form: Form) -> str:
+    """Run a form once."""
     sys.path[:] = [TESTS, *(place for place in sys.path if place not in (TESTS, str(HERE)))]
     from possession.alarms import TRANSFERS, watched  # type: ignore[import-not-found]
 
@@ -173,8 +184,9 @@ def possessed(program: Path, way: str, stores: bool, form: Form) -> str:
             with watched(process.pid, SOURCES[way].format(place=place), stores=stores) as watch:
                 ours.sendall(b"g")
                 assert process.stdin
-                process.stdin.write(TOLD)
-                process.stdin.flush()
+                with suppress(BrokenPipeError):  # it may be over already
+                    process.stdin.write(TOLD)
+                    process.stdin.flush()
                 kind = watch.first(RUN_S, process)
                 said = end(process)
     if WORD.encode() in said:

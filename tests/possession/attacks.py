@@ -210,6 +210,7 @@ ATTACKS = [
     row("injected.c", injected, "return", *EXECUTABLE_STACK, ways="tcp tcp-fork fetch"),
     row("switch.c", all_over, "return", benign=(b"hello", bytes(range(64)), bytes(range(64, 128))), ways="tcp fetch"),
     row("jump_table.c", all_over, "return", benign=(b"hello", bytes(range(64)))),
+    row("pair.c", all_over, "return"),
     # pointers to functions
     row("pointer.c", after_name, "call", "-DWHERE=STACK", name="pointer-stack", ways="tcp tcp-fork"),
     row("pointer.c", after_name, "call", "-DWHERE=HEAP", name="pointer-heap", ways="tcp tcp-threads fetch"),
