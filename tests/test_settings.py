@@ -29,6 +29,12 @@ WRONG = [
     ("# a\n[sensor]\nport_offset = 20000\n", 2, "does not go with port 52869"),
     ("# a\n[sensor.limits]\nno_such = 1\n", 3, "no setting sensor.limits.no_such"),
     ("sensor = 3\n", 1, "must be a section"),
+    ("[watch]\npolicies = 3\n", 2, "must be a list of tables: [[watch.policies]]"),
+    ("[[watch.policies]]\nwhen = 'always'\n", 1, "says of no process"),
+    ("[[watch.policies]]\nexe = 'a'\n[[watch.policies]]\nexe = 'b'\non = 'x'\n", 5, "no setting watch.policies.2.on"),
+    ("[[watch.policies]]\nexe = 'a'\naddresses = ['x']\n", 3, "does not appear to be an IPv4 or IPv6 network"),
+    ("[[watch.policies]]\nexe = 'a'\ntaint = 'tea'\n", 3, "no source of input"),
+    ("[[watch.policies]]\nexe = 'a'\n" * 65, 0, "there are 65 of [[watch.policies]]; there may be 64"),
     ("[sensor.uplink]\nurl = 'https://farm.example:8601'\n", 1, "no secret or no fingerprint"),
 ]
 
@@ -39,7 +45,7 @@ def test_what_is_wrong_is_named_with_its_line(text: str, line: int, complaint: s
     path.write_text(text)
     with pytest.raises(SettingsError) as raised:
         settings.read(path)
-    assert str(raised.value).startswith(f"{path}:{line}: ")
+    assert str(raised.value).startswith(f"{path}:{line}: " if line else f"{path}: ")
     assert complaint in str(raised.value)
 
 
@@ -54,6 +60,12 @@ def test_all_that_is_wrong_is_named_at_once_in_the_order_of_the_file(tmp_path: P
     lines = [int(complaint.removeprefix(f"{path}:").partition(":")[0]) for complaint in raised.value.complaints]
     assert lines == [1, 3, 5, 7, 8, 10]
     assert str(raised.value).splitlines() == list(raised.value.complaints)
+
+
+def test_as_many_tables_as_there_may_be() -> None:
+    document = Document("[[watch.policies]]\nexe = 'a'\n" * 64)
+    document.check()
+    assert len(document.part("watch", kind_of("watch")).policies) == settings.TABLES_MAX
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -100,7 +112,7 @@ def test_every_number_has_a_bound() -> None:
     for name in settings.PARTS:
         for key, field, hint in declared(kind_of(name), (name,)):
             known = field.metadata["option"]
-            if hint in (int, float):
+            if hint in (int, float):  # also in the tables of a list
                 assert known.low is not None, ".".join(key)
                 assert known.low <= field.default, ".".join(key)
                 assert known.high is None or field.default <= known.high, ".".join(key)

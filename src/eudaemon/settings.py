@@ -13,7 +13,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, get_type_hints
+from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from eudaemon.options import Option
 
@@ -23,8 +23,10 @@ PARTS = {
     "fetch": "eudaemon.payload.fetch.policy:FetchSettings",
     "farm": "eudaemon.farm.settings:FarmSettings",
     "alerts": "eudaemon.evidence.settings:AlertSettings",
+    "watch": "eudaemon.possession.policies:WatchSettings",
 }
 FILE_BYTES_MAX = 1024 * 1024
+TABLES_MAX = 64  # in one list of tables
 T = TypeVar("T")
 _Wrong: TypeAlias = tuple[tuple[str, ...], str]  # the setting, and what is wrong with it
 
@@ -102,6 +104,8 @@ class Document:
         for name, declaration in declared.items():
             if is_dataclass(hints[name]):
                 found[name] = self._section((*key, name), values.get(name, {}), hints[name], wrong)
+            elif (table := _table_of(hints[name])) is not None:
+                found[name] = self._tables((*key, name), values.get(name, []), table, wrong)
             elif name in values:
                 try:
                     found[name] = _value(".".join((*key, name)), values[name], hints[name], _option(declaration))
@@ -114,6 +118,16 @@ class Document:
         except ValueError as error:  # what no single setting is to blame for
             wrong.append((key, f"[{'.'.join(key)}] {error}"))
             return None
+
+    def _tables(self, key: tuple[str, ...], values: object, kind: type[T], wrong: list[_Wrong]) -> tuple[T, ...]:
+        """Return a list of tables' settings, without those in which something is wrong, which is added to `wrong`."""
+        if not isinstance(values, list):
+            wrong.append((key, f"{'.'.join(key)} must be a list of tables: [[{'.'.join(key)}]]"))
+            return ()
+        if len(values) > TABLES_MAX:
+            wrong.append((key, f"there are {len(values)} of [[{'.'.join(key)}]]; there may be {TABLES_MAX}"))
+        found = (self._section((*key, str(n)), one, kind, wrong) for n, one in enumerate(values[:TABLES_MAX], 1))
+        return tuple(one for one in found if one is not None)
 
 
 def read(path: Path | None) -> Document:
@@ -158,6 +172,8 @@ def declared(kind: type[Any], key: tuple[str, ...] = ()) -> Iterator[tuple[tuple
     for field in fields(kind):
         if is_dataclass(hints[field.name]):
             sections.append((hints[field.name], (*key, field.name)))
+        elif (table := _table_of(hints[field.name])) is not None:
+            sections.append((table, (*key, f"{field.name}[]")))
         else:
             yield (*key, field.name), field, hints[field.name]
     for section, section_key in sections:
@@ -172,9 +188,10 @@ def example() -> str:
         for key, field, hint in declared(kind_of(part), (part,)):
             if key[:-1] != last:
                 last = key[:-1]
-                out += ["", f"[{'.'.join(last)}]"]
+                out += ["", _header(last) if last[-1][-1] != "]" else f"# {_header(last)}"]  # none is the default
             known = _option(field)
-            out += [f"# {known.says}{_bounds(known)}", f"#{key[-1]} = {_toml(field.default, hint)}"]
+            mark = "#" if last[-1][-1] != "]" else "#   "
+            out += [f"# {known.says}{_bounds(known)}", f"{mark}{key[-1]} = {_toml(field.default, hint)}"]
     return "\n".join(out) + "\n"
 
 
@@ -192,11 +209,23 @@ def document() -> str:
         for key, field, hint in declared(kind_of(part), (part,)):
             if key[:-1] != last:
                 last = key[:-1]
-                out += ["", f"## [{'.'.join(last)}]", "", "| setting | default | meaning |", "|---|---|---|"]
+                out += ["", f"## {_header(last)}", "", "| setting | default | meaning |", "|---|---|---|"]
             known = _option(field)
             row = [f"`{key[-1]}`", f"`{_toml(field.default, hint)}`", f"{known.says}{_bounds(known)}"]
             out.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
     return "\n".join(out) + "\n"
+
+
+def _table_of(hint: Any) -> type[Any] | None:
+    """Return the dataclass of a list of tables, None for any other type."""
+    kind = next(iter(get_args(hint)), None)
+    return kind if isinstance(kind, type) and is_dataclass(kind) else None
+
+
+def _header(key: tuple[str, ...]) -> str:
+    """Return a section's header; that of a list's tables, whose key ends with `[]`, has two brackets."""
+    name = ".".join(key)
+    return f"[[{name.removesuffix('[]')}]]" if name.endswith("[]") else f"[{name}]"
 
 
 _TYPES = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
@@ -207,9 +236,13 @@ _KEY = re.compile(r"^\s*([A-Za-z0-9_.\-\"']+)\s*=")
 def _lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
     """Yield where each key stands; good enough to point at it, as the file has already been read as TOML."""
     section: tuple[str, ...] = ()
+    tables: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):
             section = tuple(part.strip(" \"'") for part in header[1].split("."))
+            if line.lstrip().startswith("[["):  # a table of a list: its number belongs to the key, from 1
+                tables[section] = tables.get(section, 0) + 1
+                section = (*section, str(tables[section]))
             yield section, number
         elif key := _KEY.match(line):
             yield (*section, *(part.strip("\"'") for part in key[1].split("."))), number

@@ -60,6 +60,8 @@ class Lines:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
         self._rest = b""
 
     def line(self, within_s: float = ANSWER_S) -> bytes:
@@ -67,7 +69,7 @@ class Lines:
         end_s = time.monotonic() + within_s
         while b"\n" not in self._rest:
             left_s = end_s - time.monotonic()
-            if left_s <= 0 or not select.select([self._descriptor], [], [], left_s)[0]:
+            if left_s <= 0 or not self._poll.poll(left_s * 1000):
                 raise AssaultError(f"no answer within {within_s} s; heard {self._rest[-200:]!r}")
             try:
                 piece = os.read(self._descriptor, LINE_BYTES_MAX)

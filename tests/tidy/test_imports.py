@@ -20,7 +20,7 @@ ARROWS = {
     "farm": {"events", "wire", "payload", "options"},
     "demo": {"wire"},
     "evidence": {"events", "options"},
-    "possession": {"events", "evidence"},
+    "possession": {"events", "evidence", "options"},
     "testing": {"events", "wire", "world", "protocols", "payload"},
 }
 

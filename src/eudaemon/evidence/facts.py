@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from eudaemon.events import Endpoint, Event, Fact, IdSource
-from eudaemon.events.catalogue import ArtefactKept, ControlHijacked, SessionClosed, SessionOpened
+from eudaemon.events.catalogue import ArtefactKept, ControlHijacked, DownloadWished, SessionClosed, SessionOpened
 from eudaemon.evidence.dump import plain
 from eudaemon.evidence.model import Culprit, Evidence, Report, Stream
 
@@ -15,8 +15,10 @@ TEXT_CHARS_MAX = 512
 _SENSOR = "local"  # until the sensor says its own
 
 
-def events(evidence: Evidence, ids: IdSource) -> list[Event]:
+def events(evidence: Evidence, ids: IdSource, wishes: Sequence[tuple[str, str]] = ()) -> list[Event]:
     """Return the events of an alert; whose sensor they are of is for the sensor to say.
+
+    `wishes` are what it would download: URL and command.
 
     Where the input came over the Internet they are a session of its own, else facts about the sensor.
     """
@@ -25,12 +27,14 @@ def events(evidence: Evidence, ids: IdSource) -> list[Event]:
     stream = report.stream(culprit.label) if culprit else None
     attacker = _endpoint(stream.peer) if stream else None
     at_s = report.at_s
+    wished = [DownloadWished(url, tool) for url, tool in wishes]
     if attacker is None or stream is None:
-        return [Event(ids.new(at_s), at_s, _SENSOR, fact) for fact in _facts(evidence, culprit, stream)]
+        return [Event(ids.new(at_s), at_s, _SENSOR, fact) for fact in [*_facts(evidence, culprit, stream), *wished]]
     session = ids.new(at_s)
     told = [
         SessionOpened(stream.transport or "tcp", ROOM),
         *_facts(evidence, culprit, stream),
+        *wished,
         SessionClosed(ROOM, "room", 0.0, stream.received, 0),
     ]
     return [Event(ids.new(at_s), at_s, _SENSOR, fact, session, attacker, _endpoint(stream.local)) for fact in told]

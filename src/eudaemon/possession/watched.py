@@ -1,0 +1,129 @@
+"""Whom policies mean, and who is connected to them: read from `/proc`, so that nothing is asked of the process itself.
+
+A connection is in the kernel's table from its first packet, before the handshake is complete: a round trip before the
+server can read from it (unless the kernel answers with SYN cookies).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from eudaemon.possession.policies import Policy
+
+TABLE_BYTES_MAX = 16 * 1024 * 1024  # of the kernel's table of sockets; what is beyond is not seen
+_LISTENING = "0A"
+_LIVING = ("01", "03", "08")  # established, begun, closed by the peer alone
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A TCP socket: the kernel's text of both ends, and its inode (0 until it is accepted)."""
+
+    local: str
+    peer: str
+    state: str
+    inode: str
+
+    @property
+    def port(self) -> str:
+        """Our port, hexadecimal, as the kernel writes it."""
+        return self.local.rpartition(":")[2]
+
+    @property
+    def peer_ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+        """The peer's address; an IPv4 one also where the socket is of IPv6."""
+        raw = bytes.fromhex(self.peer.partition(":")[0])
+        words = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))  # each in the CPU's order
+        found = ipaddress.ip_address(words)
+        return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A process that a policy means, the network it lives in, and the ports on which it listens there."""
+
+    pid: int
+    started: str
+    network: str
+    ports: frozenset[str]
+
+
+def rows(pid: int) -> Iterator[Row]:
+    """Yield the TCP sockets of a process's network."""
+    for name in ("tcp", "tcp6"):
+        with suppress(OSError), Path(f"/proc/{pid}/net/{name}").open("rb") as table:
+            for line in table.read(TABLE_BYTES_MAX).decode("ascii", "replace").splitlines()[1:]:
+                words = line.split()
+                if len(words) > 9:
+                    yield Row(words[1], words[2], words[3], words[9])
+
+
+def connected(target: Target, seen: list[Row], policy: Policy) -> dict[tuple[str, str], bool]:
+    """Return both ends of each connection to a target's ports that a policy counts, and whether it still lives.
+
+    One that is over stays in the table for a minute where the server has closed it: so short ones are seen too.
+    """
+    networks = [ipaddress.ip_network(text) for text in policy.addresses]
+    return {
+        (row.local, row.peer): row.state in _LIVING
+        for row in seen
+        if row.state != _LISTENING
+        and row.port in target.ports
+        and (not networks or any(row.peer_ip in network for network in networks))
+    }
+
+
+def targets(policy: Policy) -> Iterator[Target]:
+    """Yield the processes that a policy means. We ourselves are never among them."""
+    for pid in _candidates(policy):
+        if pid == os.getpid():
+            continue
+        with suppress(OSError, ValueError, KeyError):  # it has ended, or there is no such user
+            if _fits(pid, policy):
+                yield _target(pid)
+
+
+def _candidates(policy: Policy) -> list[int]:
+    if policy.pid_file:
+        with suppress(OSError, ValueError):
+            return [int(Path(policy.pid_file).read_text().split()[0])]
+        return []
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+
+
+def _fits(pid: int, policy: Policy) -> bool:
+    folder = Path(f"/proc/{pid}")
+    if policy.exe and not fnmatch.fnmatchcase(str((folder / "exe").readlink()).removesuffix(" (deleted)"), policy.exe):
+        return False
+    if policy.user:
+        uid = int(policy.user) if policy.user.isdecimal() else pwd.getpwnam(policy.user).pw_uid
+        if folder.stat().st_uid != uid:
+            return False
+    if policy.command:
+        line = (folder / "cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
+        if not fnmatch.fnmatchcase(line, policy.command):
+            return False
+    if policy.unit:
+        group = (folder / "cgroup").read_text().strip().rpartition(":")[2]
+        return fnmatch.fnmatchcase(group, policy.unit) or policy.unit in group.split("/")
+    return True
+
+
+def _target(pid: int) -> Target:
+    folder = Path(f"/proc/{pid}")
+    inodes = set()
+    for descriptor in (folder / "fd").iterdir():
+        with suppress(OSError):
+            named = str(descriptor.readlink())
+            if named.startswith("socket:["):
+                inodes.add(named[8:-1])
+    ports = frozenset(row.port for row in rows(pid) if row.state == _LISTENING and row.inode in inodes)
+    started = (folder / "stat").read_text().rpartition(")")[2].split()[19]
+    return Target(pid, started, str((folder / "ns/net").readlink()), ports)

@@ -1,0 +1,167 @@
+"""A native victim is possessed when somebody connects; the attack is stopped, told, and shown on the page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.test_victim import Served, needs_victim, run, served
+from end_to_end.honeynet import public_folder, running
+from eudaemon.possession.engine import BUILT, load_engine
+from eudaemon.possession.status import status_of
+
+__all__ = ["served"]  # a fixture
+WAIT_S = 60
+
+needs_engine = pytest.mark.skipif(
+    os.geteuid() != 0 or not (BUILT / "seal.image").exists(), reason="needs root and the engine: make engine"
+)
+
+
+def policy(place: Path, port: int, **more: object) -> Path:
+    """Write a settings file with a policy for the victim on this port alone; other tests may run another."""
+    words = {"name": "guest book", "exe": "*/built/victim", "command": f"victim {port}", "linger_s": 2.0, **more}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in words.items()]
+    path = place / "watch.toml"
+    path.write_text("\n".join(["[[watch.policies]]", *lines]) + "\n")
+    return path
+
+
+class Watching:
+    """`eudaemon watch --json`, and what it says."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    @staticmethod
+    async def begin(config: Path, data: Path) -> Watching:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "eudaemon", "watch", "--json", "--config", str(config), "--data", str(data),
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        watching = Watching(process)
+        await watching.until("watching")
+        return watching
+
+    async def until(self, did: str) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        async with asyncio.timeout(WAIT_S):
+            while line := await self.process.stdout.readline():
+                fact: dict[str, Any] = json.loads(line)
+                if fact["did"] == did:
+                    return fact
+        raise AssertionError(f"it ended, and had not {did}")
+
+    async def end(self) -> int:
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        await self.process.communicate()
+        return await self.process.wait()
+
+
+@needs_victim
+@needs_engine
+async def test_the_whole_way_of_an_attack(served: Served) -> None:
+    abi = load_engine().abi
+    with public_folder() as place:
+        async with running(place) as net:
+            watching = await Watching.begin(policy(place, served.port), net.data)
+            try:
+                assert status_of(served.pid, abi) is None
+                attack = await asyncio.to_thread(run, "attack", "--port", str(served.port))
+                assert attack.returncode == 1, attack.stdout
+                assert "the code did not run" in attack.stdout
+                alert = await watching.until("alert")
+                assert (alert["child_of"], alert["verdict"], alert["in_time"]) == (served.pid, "contain", True)
+                assert [one["tool"] for one in alert["downloads"]], alert
+                url = alert["downloads"][0]["url"]
+                assert url in attack.stdout
+                report = json.loads((net.data / "alerts" / alert["id"] / "report.json").read_text())
+                culprit = bytes.fromhex(report["culprits"][0]["data"])
+                assert culprit
+                answer = await asyncio.to_thread(served.sign, b"Ada")
+                assert b"Thank you, Ada.\n" in answer
+                assert (await watching.until("released"))["pid"] == served.pid
+                assert status_of(served.pid, abi) is None
+                assert b"Thank you, Bob.\n" in await asyncio.to_thread(served.sign, b"Bob")
+                found = await net.until("/api/sessions", lambda seen: seen["sessions"], room="possession")
+                session = found["sessions"][0]["session"]
+                kinds = {"control.hijacked", "download.wished"}
+                told = await net.until(
+                    f"/api/sessions/{session}",
+                    lambda seen: kinds <= {event["kind"] for event in seen["events"]},
+                )
+                hijacked = next(event["fields"] for event in told["events"] if event["kind"] == "control.hijacked")
+                assert hijacked["alert"] == alert["id"]
+                wished = next(event["fields"] for event in told["events"] if event["kind"] == "download.wished")
+                assert wished["url"] == url
+                assert bytes.fromhex(report["injected"]["begin"]["data"]) in await net.raw(
+                    f"/api/samples/{hijacked['code']}/download"
+                )
+            finally:
+                code = await watching.end()
+            assert code == 4
+
+
+@needs_victim
+@needs_engine
+@pytest.mark.parametrize(("more", "is_possessed"), [
+    ({"when": "always"}, True),
+    ({"when": "idle", "idle_load": 1000.0}, True),
+    ({"when": "idle", "idle_load": 0.01}, False),
+    ({"when": "connection", "addresses": ["127.0.0.0/8"]}, True),
+    ({"when": "connection", "addresses": ["192.0.2.0/24"]}, False),
+    ({"when": "connection", "every": 1000}, False),
+    ({"when": "always", "user": "root"}, False),
+    ({"when": "always", "user": "65534"}, True),
+])  # fmt: skip
+async def test_when(served: Served, tmp_path: Path, more: dict[str, object], is_possessed: bool) -> None:
+    watching = await Watching.begin(policy(tmp_path, served.port, **more), tmp_path)
+    try:
+        for _ in range(5):
+            await asyncio.to_thread(served.sign, b"Ada")
+            await asyncio.sleep(0.1)
+        assert (status_of(served.pid, load_engine().abi) is not None) == is_possessed
+    finally:
+        assert await watching.end() == 0
+    assert status_of(served.pid, load_engine().abi) is None  # everybody is released at the end
+    assert b"Thank you, Ada.\n" in await asyncio.to_thread(served.sign, b"Ada")
+
+
+@needs_victim
+@needs_engine
+async def test_after_an_alert_it_is_left_alone(served: Served, tmp_path: Path) -> None:
+    watching = await Watching.begin(policy(tmp_path, served.port, pause_s=3600.0), tmp_path)
+    try:
+        assert (await asyncio.to_thread(run, "attack", "--port", str(served.port))).returncode == 1
+        await watching.until("released")
+        assert (await asyncio.to_thread(run, "attack", "--port", str(served.port))).returncode == 0
+    finally:
+        assert await watching.end() == 4
+
+
+@needs_victim
+@needs_engine
+@pytest.mark.parametrize("limit", ["possessed_max", "possessions_minute_max"])
+async def test_limits(served: Served, tmp_path: Path, limit: str) -> None:
+    """One may be possessed: the second process that is meant stays native."""
+    path = policy(tmp_path, served.port, when="always")
+    path.write_text(path.read_text() + f'[[watch.policies]]\nexe = "*/sleep"\nwhen = "always"\n[watch]\n{limit} = 1\n')
+    sleeper = await asyncio.create_subprocess_exec("/bin/sleep", "1000")
+    watching = await Watching.begin(path, tmp_path)
+    try:
+        await watching.until("possessed")
+        await asyncio.sleep(1)
+        abi = load_engine().abi
+        assert [status_of(pid, abi) is not None for pid in (served.pid, sleeper.pid)] == [True, False]
+    finally:
+        sleeper.kill()
+        await sleeper.wait()
+        assert await watching.end() == 0
