@@ -145,11 +145,10 @@ impl Run {
         for (register, (a, b)) in fast.1.iter().zip(slow.1).enumerate().filter(|(_, (a, b))| **a != *b) {
             lines.push(format!("tags of register {register}: {a:016x} in code, {b:016x} by the engine"));
         }
-        for (name, (a, b)) in ["masks", "the x87 unit"].iter().zip(fast.2.iter().zip(slow.2)).filter(|(_, (a, b))| **a != *b)
-        {
+        for (name, (a, b)) in ["masks", "the x87 unit"].iter().zip(fast.2.iter().zip(slow.2)).filter(|(_, (a, b))| **a != *b) {
             lines.push(format!("tags of {name}: {a:016x} in code, {b:016x} by the engine"));
         }
-        for at in (0..slow.3.len()).filter(|&at| fast.3[at] & !slow.3[at] != 0) {
+        for at in (0..slow.3.len()).filter(|&at| fast.3[at] != slow.3[at]) {
             lines.push(format!(
                 "tag of vector {} byte {}: {} in code, {} by the engine",
                 at / 64,
@@ -158,7 +157,7 @@ impl Run {
                 slow.3[at]
             ));
         }
-        for at in (0..slow.4.len()).filter(|&at| fast.4[at] & !slow.4[at] != 0) {
+        for at in (0..slow.4.len()).filter(|&at| fast.4[at] != slow.4[at]) {
             lines.push(format!("tag of byte {at:#x} of memory: {} in code, {} by the engine", fast.4[at], slow.4[at]));
         }
         lines
