@@ -1,12 +1,12 @@
 //! The shadow: a byte of tags for each byte of the application, and what a fragment does with it in clean mode.
 //!
-//! Clean mode: no register has a tag, so an instruction only *tests* the tags of what it reads and writes. A tag that is found is the
-//! engine's to see to, at that instruction: it clears those of what is written. Which tests there are, and where, is `plan`'s.
+//! Clean mode: no register has a tag, so an instruction only *tests* the tags of what it reads and writes. Where one is found the thread goes
+//! on in tracking mode (`track`), at that very instruction. Which tests there are, and where, is `plan`'s.
 //!
 //! The tags lie in a window of 4 GiB, at `gs.base`; the tag address of an operand is the same operand under `gs:`, modulo 2 to the 32: the
 //! prefix for 32-bit addresses does that. So one form serves low images, heaps, stacks, libraries and no memory at all; it needs no
-//! register and never faults. Two bytes whose addresses differ by a multiple of 4 GiB share a tag: translated code only ever proves that
-//! neither has one, and whose a tag is that was found, the engine decides. What is clean is never written: its tags are all in the kernel's
+//! register and never faults. Two bytes whose addresses differ by a multiple of 4 GiB share a tag: clean mode proves that neither has one, and
+//! where there is one it is taken for both (docs/decisions/tags.md). What is clean is never written: its tags are all in the kernel's
 //! one page of zeros, which takes no room in the caches.
 //!
 //! | | test |

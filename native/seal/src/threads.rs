@@ -159,6 +159,8 @@ fn inherit(context: &Context, child: &mut Context, asked: &Asked) {
     // Not those of the thread that had the slot before, which may have ended in the middle of what tagged them.
     child.tags = [0; 16];
     child.vector_tags = [[0; abi::VECTOR_BYTES]; abi::VECTOR_REGISTERS];
+    child.mask_tags = [0; 8];
+    child.x87_tags = [0; 8];
     child.tracking = 0;
     let vfork = asked.flags & CLONE_VFORK != 0;
     child.altstack = if vfork { context.altstack } else { AltStack { flags: 2, ..AltStack::default() } };

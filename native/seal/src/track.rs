@@ -5,6 +5,7 @@
 //! | moves between registers and memory | moved likewise, through rcx, which leaves flags alone |
 //! | `xor r,r` and its like, `mov r,imm` | cleared |
 //! | compares and branches: what writes neither register nor memory | none, for flags have no tags |
+//! | arithmetic between general registers | reckoned in code, where no flag lives (`reckon`) |
 //! | anything else | nothing where all that it reads and writes is clean; or else the engine does it (`flow`) |
 //! | indirect branches, returns | to the engine, which looks at the tags of where they lead |
 //! | jumps backwards | every `OFTEN`th time by the engine, which sees whether any tag is left to follow |

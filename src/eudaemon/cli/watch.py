@@ -38,6 +38,7 @@ they run natively again. It runs until Ctrl-C or SIGTERM, and releases everybody
 The exit code is 0, 4 if there was an alert, 3 if a process could not be released, 2 where there is no policy."""
 
 _TARGETS_S = 0.5  # between two looks at which processes there are
+_REMIND_S = 60.0  # between two lines that a limit is reached
 
 
 @dataclass
@@ -106,6 +107,7 @@ class _Watcher:
         self._watches = [_Watch(one, Taint.of(one.taint, one.on_alert)) for one in settings.policies]
         self._targets_s = 0.0
         self._began: deque[float] = deque()
+        self._held_back_s = 0.0  # until when no more is said of limits that are reached
         self._left_alone: dict[tuple[int, str], float] = {}  # process and when it began, until when
 
     def begin(self) -> None:
@@ -181,10 +183,14 @@ class _Watcher:
     def _possess(self, watch: _Watch, target: Target, now_s: float) -> None:
         while self._began and self._began[0] < now_s - 60:
             self._began.popleft()
-        if (
-            len(self.vigil.pids) >= self._settings.possessed_max
-            or len(self._began) >= self._settings.possessions_minute_max
-        ):
+        limits = {
+            "possessed_max": len(self.vigil.pids) >= self._settings.possessed_max,
+            "possessions_minute_max": len(self._began) >= self._settings.possessions_minute_max,
+        }
+        if reached := [name for name, is_reached in limits.items() if is_reached]:
+            if now_s >= self._held_back_s:
+                self._held_back_s = now_s + _REMIND_S
+                self._say(target.pid, "held back", f"{target.pid}: not possessed, watch.{reached[0]} is reached")
             return
         try:
             if status_of(target.pid, self._abi) is not None:
