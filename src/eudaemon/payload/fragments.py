@@ -19,6 +19,13 @@ _HINT = re.compile(
     rb"(?<![\w.-])(?:wget|curl|tftp|ftpget|lwp-download|aria2c|axel|nc|ncat|netcat|scp|sftp|base64|openssl|xxd|eval)(?![\w.-])"
     rb"|/dev/(?:tcp|udp)/",
 )
+# What only Windows has; behind it up to the mark that encloses it, or to the end of the line, a command may stand.
+_WINDOWS = re.compile(
+    rb"(?i)(?<![\w.-])(?:powershell|pwsh|certutil|bitsadmin|mshta|regsvr32|rundll32|msiexec|wmic|cscript|wscript)(?:\.exe)?"
+    rb"(?=[\s\"'/-])|(?<![\w.-])cmd(?:\.exe)?[\s\"']+/[a-z]"
+    rb"|(?<![\w.-])(?:iex|invoke-expression|invoke-webrequest|iwr)[\s(]|new-object\s+(?:system\.)?net\.webclient|start-bitstransfer\s",
+)
+WINDOWS_PIECES_MAX = 4  # of one text
 _PLUSSED = re.compile(rb"(?<![\w.-])(?:wget|curl|tftp|ftpget|lwp-download|aria2c|axel)\+")
 _WORD = re.compile(rb"\S+")
 _BESIDE_BYTES = 256  # before a URL
@@ -72,6 +79,29 @@ def fragments(text: bytes) -> Iterator[bytes]:
             yield piece
             if len(seen) == FRAGMENTS_MAX:
                 return
+
+
+def windows(text: bytes) -> Iterator[bytes]:
+    """Yield the pieces that may be lines of cmd.exe, at most `WINDOWS_PIECES_MAX`, none within another."""
+    count, done = 0, 0
+    for found in _WINDOWS.finditer(text):
+        if found.start() < done:
+            continue
+        opening = text[found.start() - 1 : found.start()]
+        closing = _PARTNERS.get(opening[0], b"\n") if opening else b"\n"
+        end = text.find(closing, found.end(), found.start() + LINE_BYTES_MAX)
+        line_end = text.find(b"\n", found.end(), found.start() + LINE_BYTES_MAX)
+        ends = [at for at in (end, line_end) if at >= 0]
+        done = min(ends) if ends else min(len(text), found.start() + LINE_BYTES_MAX)
+        yield text[found.start() : done].rstrip(b"\r")
+        count += 1
+        if count == WINDOWS_PIECES_MAX:
+            return
+
+
+def has_windows(text: bytes) -> bool:
+    """Say whether a word that only Windows' commands use stands in the text."""
+    return _WINDOWS.search(text) is not None
 
 
 def urls(text: bytes) -> Iterator[tuple[str, str]]:
