@@ -55,7 +55,7 @@ class CommandShell(Keeper):
         "_pending_lines",
         "_screen",
         "_streams",
-        "copies",
+        "copies", "depth",
         "drives",
         "evaluator",
         "exited",
@@ -90,6 +90,7 @@ class CommandShell(Keeper):
         self.copies: dict[bytes, str] | None = None
         self.registry: dict[str, str] | None = None
         self.layers = 0  # scripts of PowerShell inside each other
+        self.depth = 0  # and expressions of it
         self.mode: Mode | None = None
         base = _environment(machine, user)
         self.scope = Scope(b"/C/Windows/System32", base)
@@ -137,6 +138,7 @@ class CommandShell(Keeper):
             raise PeerError(f"command line over {LINE_BYTES_MAX} bytes")
         self.budget.renew()
         self.budget.levels = LEVELS_MAX
+        self.layers = self.depth = 0
         self.budget.work(-2 * self._given_bytes)  # what somebody took the trouble to send may be read and written once
         self._given_bytes = 0
         walk = self._guarded(line.rstrip(b"\r\n").decode("latin-1"))
