@@ -17,7 +17,7 @@ from eudaemon.world.windows.paths import NO_PATH, shown
 from eudaemon.world.windows.powershell import operators
 from eudaemon.world.windows.powershell.members import expanded, fetched, fetched_into, made, member, read, start, write
 from eudaemon.world.windows.powershell.parser import Parser
-from eudaemon.world.windows.powershell.syntax import Block, Command, ParseError
+from eudaemon.world.windows.powershell.syntax import Block, Command, Constant, ParseError
 from eudaemon.world.windows.powershell.values import Thing, items, listed, octets, text, truth, unwrapped, whole
 from eudaemon.world.windows.programs import execute
 
@@ -273,6 +273,8 @@ def _block(evaluator: Evaluator, given: Given) -> Values:
 def _for_each(evaluator: Evaluator, given: Given) -> Values:
     block = given.get("process", "begin", at=0)
     out: list[Any] = []
+    if isinstance(block, Block) and len(block.body) == 1 and isinstance(block.body[0], Constant):
+        return [block.body[0].value] * len(_flat(given.piped or []))  # `0..65535|%{0}`, a buffer of every reverse shell
     for item in _flat(given.piped or []):
         evaluator.set("_", item)
         if isinstance(block, Block):
@@ -452,6 +454,28 @@ def _get_command(evaluator: Evaluator, given: Given) -> Values:
     return [name for name in (*CMDLETS, *evaluator.functions) if operators.like(name, wanted)][:1]
 
 
+def _wmi_object(evaluator: Evaluator, given: Given) -> Values:
+    yield from ()
+    machine = evaluator.call.machine
+    known: dict[str, dict[str, Any]] = {
+        "win32_operatingsystem": {"Caption": machine.caption, "Version": machine.release.version,
+                                  "OSArchitecture": "64-bit", "CSName": machine.name},
+        "win32_computersystem": {"Name": machine.name, "Manufacturer": machine.manufacturer, "Model": machine.model,
+                                 "Domain": machine.workgroup},
+        "win32_processor": {"Name": machine.cpu, "AddressWidth": 64},
+    }  # fmt: skip
+    found = known.get(text(given.get("class", "classname", at=0)).lower())
+    return [] if found is None else [found]
+
+
+def _processes(evaluator: Evaluator, given: Given) -> Values:
+    yield from ()
+    wanted = text(given.get("name", at=0)).lower()
+    rows = evaluator.call.machine.processes[2:]
+    return [{"Name": name.removesuffix(".exe"), "Id": number} for name, number, _, _ in rows
+            if not wanted or operators.like(name.removesuffix(".exe"), wanted)]  # fmt: skip
+
+
 def _set_alias(evaluator: Evaluator, given: Given) -> Values:
     yield from ()
     if len(evaluator.aliases) < 64:
@@ -495,8 +519,8 @@ CMDLETS: dict[str, Callable[[Evaluator, Given], Values]] = _rows(
      "add-mppreference set-mppreference set-itemproperty new-itemproperty sp remove-itemproperty set-strictmode "
      "register-scheduledtask unregister-scheduledtask stop-process kill spps stop-service spsv start-service "
      "set-service new-service new-netfirewallrule disable-netadapter wait-job clear-history clear-host cls "
-     "update-typedata export-modulemember out-default get-process ps gps get-service gsv get-wmiobject gwmi "
-     "get-ciminstance get-childitemproperty get-itemproperty gp get-scheduledtask", _null),
+     "update-typedata export-modulemember out-default get-service gsv get-itemproperty gp get-scheduledtask", _null),
+    ("get-wmiobject gwmi get-ciminstance gcim", _wmi_object), ("get-process ps gps", _processes),
     ("write-host", _host), ("out-string oss", _string), ("set-content out-file", _set_content),
     ("add-content ac", _add_content), ("get-content gc cat type", _get_content), ("new-item ni", _new_item),
     ("mkdir md", _cmd("mkdir", 1)), ("remove-item rm del erase ri rd", _cmd("del /q", 1)),

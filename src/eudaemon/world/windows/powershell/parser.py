@@ -278,6 +278,8 @@ class Parser(Lexer):
             self.at += 1
             self.skip()
             name: Node = self._postfix() if self.peek() in ('"', "'", "(", "$", "{") else self._bare()
+            if self.peek() == "\\":  # `& $env:TEMP\a.exe`
+                name = Expandable((name, self._bare()))
             return self._command(name)
         is_expression = char in _BEGINS_EXPRESSION or (
             char == "-" and (two[1:].isdigit() or _UNARY.match(self.text, self.at) is not None)
