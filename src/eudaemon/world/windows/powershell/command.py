@@ -12,8 +12,9 @@ from eudaemon.world.files import FileError
 from eudaemon.world.windows.call import Call, Run
 from eudaemon.world.windows.mode import Mode
 from eudaemon.world.windows.paths import shown
-from eudaemon.world.windows.powershell.cmdlets import printed, run_text
+from eudaemon.world.windows.powershell.cmdlets import run_text
 from eudaemon.world.windows.powershell.evaluator import Evaluator, Leave, Thrown
+from eudaemon.world.windows.powershell.given import printed
 
 if TYPE_CHECKING:
     from eudaemon.world.shell.streams import Stream

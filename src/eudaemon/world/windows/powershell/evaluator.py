@@ -83,7 +83,7 @@ class Evaluator:
 
     def run(self, block: Block) -> Generator[Act, Downloaded | None, None]:
         """Run a script, and print what its statements give."""
-        from eudaemon.world.windows.powershell.cmdlets import printed
+        from eudaemon.world.windows.powershell.given import printed
 
         try:
             for statement in block.body:
