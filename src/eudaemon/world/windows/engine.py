@@ -26,6 +26,7 @@ from eudaemon.world.windows.machine import Windows
 from eudaemon.world.windows.mode import Mode
 from eudaemon.world.windows.parser import Parser
 from eudaemon.world.windows.paths import Drives, shown, shown_for_people
+from eudaemon.world.windows.programs import execute
 from eudaemon.world.windows.scope import Scope
 from eudaemon.world.windows.survey import unknown_commands
 from eudaemon.world.windows.syntax import CommandError, IncompleteError
@@ -270,6 +271,13 @@ class CommandShell(Keeper):
         try:
             return (yield from self.evaluator.text(command, scope, streams))
         except (CommandError, IncompleteError, Exit, Goto, Leave, PipeFullError):
+            return 1
+
+    def launch(self, program: str, arguments: str, scope: Scope) -> Run:
+        """Run a program with its arguments, without cmd.exe between: `&` is none of its affair."""
+        try:
+            return (yield from execute(self.evaluator, program, f" {arguments}", scope, {}))
+        except (CommandError, FileError, IncompleteError, Exit, Goto, Leave, PipeFullError):
             return 1
 
     def keep_at(self, path: str, scope: Scope) -> Iterator[Kept]:

@@ -12,7 +12,16 @@ from eudaemon.world.windows.limits import POWERSHELL_LAYERS_MAX
 from eudaemon.world.windows.powershell import operators
 from eudaemon.world.windows.powershell.file_cmdlets import FILES
 from eudaemon.world.windows.powershell.given import Cmdlet, Given, Values, printed, rows
-from eudaemon.world.windows.powershell.members import expanded, fetched, fetched_into, made, member, start, write
+from eudaemon.world.windows.powershell.members import (
+    expanded,
+    fetched,
+    fetched_into,
+    launch,
+    made,
+    member,
+    start,
+    write,
+)
 from eudaemon.world.windows.powershell.parser import Parser
 from eudaemon.world.windows.powershell.syntax import Block, Command, Constant, ParseError
 from eudaemon.world.windows.powershell.values import Thing, items, listed, octets, text, truth, unwrapped, whole
@@ -197,7 +206,7 @@ def _bits(evaluator: Evaluator, given: Given) -> Values:
 def _start_process(evaluator: Evaluator, given: Given) -> Values:
     path = text(given.get("filepath", at=0))
     arguments = " ".join(text(item) for item in items(given.get("argumentlist", "args", at=1)))
-    yield from start(evaluator, f"{_quoted(path)} {arguments}".strip())
+    yield from launch(evaluator, path, arguments)
     return []
 
 

@@ -65,6 +65,8 @@ def _asked(tail: str) -> tuple[str, str]:
 
 def _unquoted(text: str) -> str:
     r"""Return what C's rules leave of quotes: `"a \"b\" c"` is `a "b" c`. Single quotes are PowerShell's own."""
+    if text[:2] == text[-2:] == '\\"':  # escaped once too often, as what passed through several hands is
+        text = text[1:-2] + '"'
     out: list[str] = []
     at = 0
     while at < len(text):
