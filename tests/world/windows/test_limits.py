@@ -84,6 +84,8 @@ SCRIPT = [
 @given(script=st.lists(st.sampled_from(SCRIPT) | st.text(max_size=2), max_size=20).map("".join))
 @example(script="$a='x';while(1){$a+=$a}")
 @example(script="function f{f};f")
+@example(script="f @a")
+@example(script="@a")
 @example(script="1..99999999999")
 @example(script="'a'*99999999999")
 @example(script="while(1){}")

@@ -25,7 +25,7 @@ _WORD = re.compile(r"[^\s;|(){}\"'`,$&<>]+")
 _NAME = re.compile(r"[A-Za-z_][\w-]*")
 _MEMBER = re.compile(r"(?:\w|`\w)+")
 TYPE = re.compile(r"\[((?:[A-Za-z_`][\w.`+]*)(?:\[[\w.,`\[\]]*\])?(?:,[^\[\]]*)?)\]")
-_DECLARED = re.compile(r"[\w:]+")
+_SPLATTED = re.compile(r"@(\w[\w:]*)")
 _OPERATORS = (
     ("and", "or", "xor"), ("band", "bor", "bxor"),
     ("ceq", "ieq", "eq", "cne", "ine", "ne", "gt", "ge", "lt", "le", "ilike", "clike", "like", "notlike", "imatch",
@@ -270,9 +270,8 @@ class Expressions(Lexer):
             return Listed(self._statements(")"), flat=True, single=True)
         if char == "{":
             return self.block()
-        if char == "@" and (splatted := re.compile(r"@(?=\w)").match(self.text, self.at)):
-            self.at = splatted.end()
-            return Variable(self.text[self.at :].split()[0].lower()) if self.match(_DECLARED) else Constant("@")
+        if splatted := self.match(_SPLATTED):
+            return Variable(splatted[1].lower())
         if (number := self.number()) is not None:
             return number
         raise ParseError(f"unexpected {char!r} at {self.at}")
