@@ -1,4 +1,4 @@
-"""What clients of SMB say, written from MS-CIFS, MS-SMB2, MS-NLMP and C706: messages as bytes, for rooms without a network."""
+"""What clients of SMB say, written from MS-CIFS, MS-SMB2, MS-NLMP and C706: messages as bytes, without a network."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def transaction(
 ) -> bytes:  # fmt: skip
     at = 32 + 3 + 28 + 2 * len(setup) + len(name)
     whole = len(data) if total is None else total
-    words = struct.pack("<HHHHBBHIHHHHHBB", len(parameters), whole, 1024, 0xFFFF, 0, 0, 0, timeout, 0, len(parameters), at,
-                        len(data), at + len(parameters), len(setup), 0)  # fmt: skip
+    words = struct.pack("<HHHHBBHIH", len(parameters), whole, 1024, 0xFFFF, 0, 0, 0, timeout, 0)
+    words += struct.pack("<HHHHBB", len(parameters), at, len(data), at + len(parameters), len(setup), 0)
     words += struct.pack(f"<{len(setup)}H", *setup)
     return smb1(command, words, name + parameters + data, tid=tid, uid=0x800, mid=mid)
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
 from eudaemon.protocols._base import Order, Saw, Visit
-from eudaemon.protocols._windows import PASSWORDS, Windows
+from eudaemon.protocols._windows import PASSWORDS, FileServer
 from eudaemon.wire import PeerError, clipped
 
 TOKEN_BYTES_MAX = 16 * 1024
@@ -68,7 +68,7 @@ class Authentication:
 
     __slots__ = ("_challenge", "_visit", "_windows")
 
-    def __init__(self, visit: Visit, windows: Windows, number: int = 0) -> None:
+    def __init__(self, visit: Visit, windows: FileServer, number: int = 0) -> None:
         self._visit = visit
         self._windows = windows
         self._challenge = visit.seed.bytes(f"ntlm challenge {number}", 8)

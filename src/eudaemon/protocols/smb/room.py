@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from eudaemon.protocols._base import (
+    Answered,
     Claim,
     Ended,
     HalfClosed,
@@ -21,7 +22,8 @@ from eudaemon.protocols._base import (
     Room,
     Send,
     Visit,
-)
+    Woken,
+)  # fmt: skip
 from eudaemon.protocols.smb import smb1, smb2
 from eudaemon.protocols.smb.connection import Connection
 from eudaemon.protocols.smb.smb1 import Smb1
@@ -69,6 +71,9 @@ class Smb(Room):
                 yield from self._receive(data, at_s)
             case HalfClosed():
                 yield HangUp()
+            case Answered() | Woken():
+                if self._connection is not None:
+                    yield from self._connection.told(occasion)
             case Ended():
                 yield from self._ended()
             case _:

@@ -23,7 +23,7 @@ def shares(host: RpcHost) -> tuple[tuple[str, int, str, str], ...]:
         ("ADMIN$", _DISK | _HIDDEN, "Remote Admin", "C:\\Windows"),
         ("C$", _DISK | _HIDDEN, "Default share", "C:\\"),
         ("IPC$", _IPC | _HIDDEN, "Remote IPC", ""),
-        (share, _DISK, "", f"C:\\{share}"),
+        (share, _DISK, "", "C:\\" + host.windows.share_path.replace("/", "\\")),
     )
 
 
