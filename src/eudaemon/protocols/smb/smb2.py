@@ -174,7 +174,7 @@ class Smb2:
         token = offer()
         size = 65_536 if dialect == 0x0202 else IO_BYTES_MAX
         capabilities = 1 if dialect == 0x0202 else _CAPABILITIES
-        booted_s = at_s - self._connection.visit.host.uptime_s(at_s)
+        booted_s = at_s - windows.machine.uptime_s(at_s)
         body = struct.pack("<HHHH", 65, _SIGNING_ENABLED, dialect, 0) + windows.seed.bytes("server guid", 16)
         body += struct.pack("<IIII", capabilities, size, size, size) + filetime(at_s) + filetime(booted_s)
         return body + struct.pack("<HHI", 128, len(token), 0) + token
