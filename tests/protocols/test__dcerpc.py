@@ -184,8 +184,10 @@ def test_a_string_that_is_too_long() -> None:
 
 
 def test_whose_conversation_it_is() -> None:
-    for first, claim in ((b"\5", Claim.UNSURE), (b"\5\0", Claim.UNSURE), (b"\5\0\x0b", Claim.YES), (b"\5\1\0", Claim.NO),
-                         (b"GET", Claim.NO)):  # fmt: skip
+    for first, claim in (
+        (b"\5", Claim.UNSURE), (b"\5\0", Claim.UNSURE), (b"\5\0\x0b", Claim.YES), (b"\5\1\0", Claim.NO),
+        (b"GET", Claim.NO),
+    ):  # fmt: skip
         assert Epmap.claim(first) is claim, first
 
 
@@ -199,9 +201,10 @@ EXPLOITED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("interface", "number", "operation"), EXPLOITED, ids=[f"{row[2].exploit}-{row[1]}" for row in EXPLOITED]
-)
+NAMES = [f"{row[2].exploit}-{row[1]}" for row in EXPLOITED]
+
+
+@pytest.mark.parametrize(("interface", "number", "operation"), EXPLOITED, ids=NAMES)
 def test_an_exploit_is_recognised_by_its_operation_and_size(
     interface: str, number: int, operation: interfaces.Operation
 ) -> None:
