@@ -278,7 +278,7 @@ def test_limits() -> None:
     assert peer.connect("\\\\x\\C$") == 0xC000_009A
     table = talk()
     for _ in range(connection.LOGINS_MAX // 2):
-        assert Client2(table).enter("Administrator", "wrong") == 0xC000_006D
+        assert Client2(table).enter("nobody", "wrong") == 0xC000_006D
     assert Client2(table).ask(1, client.login2(client.hello())[4 + 64 :])[0] == INVALID
     for past in (0, 1):
         table = talk(bytes_max=64 << 20)

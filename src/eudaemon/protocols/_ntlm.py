@@ -3,8 +3,9 @@
     NEGOTIATE --> CHALLENGE --> AUTHENTICATE --> in or not
 
 Whoever answers the challenge proves that it knows a password, and does not say it. The passwords of the lists that
-worms use are tried against the answer; a password that is found decides who gets in, any other is refused. What was
-answered is evidence in either case, in the form in which hashcat takes it."""
+worms use are tried against the answer; a password that is found decides who gets in. Any other is refused, unless the
+address has tried very many. What was answered is evidence in either case, in the form in which hashcat takes it.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ _UNICODE, _OEM, _REQUEST_TARGET, _SIGN, _SEAL, _NTLM = 0x1, 0x2, 0x4, 0x10, 0x20
 _ALWAYS_SIGN, _SERVER, _EXTENDED, _TARGET_INFO, _VERSION = 0x8000, 0x2_0000, 0x8_0000, 0x80_0000, 0x200_0000
 _128, _KEY_EXCHANGE, _56 = 0x2000_0000, 0x4000_0000, 0x8000_0000
 _MIRRORED = _SIGN | _SEAL | _ALWAYS_SIGN | _EXTENDED | _128 | _KEY_EXCHANGE | _56
+_TRIED = "passwords tried"  # in the memory of addresses
 _V1_BYTES = 24  # of the first version's response; the second's is longer
 _PROOF_BYTES = 16
 _OID_SPNEGO = bytes.fromhex("06062b0601050502")
@@ -131,13 +133,24 @@ class Authentication:
         yield Saw(NtlmResponseGiven(user, domain, workstation, self._evidence(user, domain, lm, nt)))
         password, base = self._found(user, domain, nt)
         is_guest = user.lower() == "guest"
-        # Of the first version's answers none can be read; a guest needs no password.
-        accepted = (is_guest and len(nt) == _V1_BYTES) if password is None else self._windows.accepts(user, password)
+        if password is not None:
+            accepted = self._windows.accepts(user, password)
+        else:  # of the first version's answers none can be read; a guest needs no password
+            accepted = (is_guest and len(nt) == _V1_BYTES) or self._gives_in(user)
         yield Saw(LoginTried(user, password or "", accepted))
         key = None
         if accepted and base is not None and not is_guest:
             key = Rc4(base).under(session_key) if flags & _KEY_EXCHANGE and len(session_key) == 16 else base
         return Identity(user, password or "", accepted, self._windows.administers(user), key, flags)
+
+    def _gives_in(self, user: str) -> bool:
+        """Say whether this address has tried so often that one of its passwords is to have been the right one."""
+        memory, address = self._visit.memory, self._visit.attacker.ip
+        if not self._windows.administers(user) or user.lower() not in self._windows.accounts:
+            return False
+        tried = int.from_bytes(memory.recall(_TRIED, address), "big") + 1
+        memory.remember(_TRIED, address, min(tried, 0xFFFF).to_bytes(2, "big"))
+        return tried > self._windows.gives_in_after
 
     def _evidence(self, user: str, domain: str, lm: bytes, nt: bytes) -> str:
         if not nt:

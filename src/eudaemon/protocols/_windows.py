@@ -61,6 +61,11 @@ class FileServer:
         return self.machine.name[:15]
 
     @property
+    def gives_in_after(self) -> int:
+        """How many unknown passwords of one address an administrator's account withstands."""
+        return 20 + self.seed.number("gives in after", 60)
+
+    @property
     def workgroup(self) -> str:
         """Its workgroup."""
         return self.machine.workgroup
