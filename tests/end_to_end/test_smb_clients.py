@@ -130,6 +130,13 @@ def like_psexec(port: int, dialect: Any) -> None:
     other = scmr.hRCreateServiceW(dce, manager, "other\0", "other\0", lpBinaryPathName=command)["lpServiceHandle"]
     with pytest.raises(scmr.DCERPCSessionError, match="SERVICE_REQUEST_TIMEOUT"):
         scmr.hRStartServiceW(dce, other)
+    tree = smb.connectTree("IPC$")
+    psexec = smb.openFile(tree, "\\RemCom_communicaton", 0x12019F)  # what psexec.py's program would listen on
+    smb.writeNamedPipe(tree, psexec, b"cmd.exe /c net user".ljust(4096, b"\0") + bytes(260 + 4 + 4 + 260 + 4))
+    assert smb.readNamedPipe(tree, psexec, 8) == bytes(8)
+    other = smb.openFile(tree, "\\their-own", 0x12019F)
+    smb.writeNamedPipe(tree, other, b"do as I say")
+    smb.closeFile(tree, other)
     scmr.hRDeleteService(dce, service)
     scmr.hRCloseServiceHandle(dce, service)
     out = io.BytesIO()
@@ -150,6 +157,9 @@ async def test_a_program_is_uploaded_and_started_as_a_service(dialect: Any, tmp_
     assert kept.sha256 == hashlib.sha256(PROGRAM).hexdigest()  # type: ignore[attr-defined]
     lines = [event.fact.line for event in events(tmp_path, "command.entered")]  # type: ignore[attr-defined]
     assert lines[:2] == ["sc create evil binPath= %systemroot%\\svc.exe -k", "%systemroot%\\svc.exe -k"]
+    assert "net user" in lines
+    (told,) = (event.fact for event in events(tmp_path, "artefact.kept") if "pipe" in event.fact.name)  # type: ignore[attr-defined]
+    assert told.sha256 == hashlib.sha256(b"do as I say").hexdigest()  # type: ignore[attr-defined]
     (wish,) = (event.fact for event in events(tmp_path, "download.wished"))
     assert (wish.url, wish.tool) == ("http://198.51.100.7/b.exe", "certutil")  # type: ignore[attr-defined]
     called = [event.fact.operation for event in events(tmp_path, "rpc.called")]  # type: ignore[attr-defined]

@@ -9,12 +9,13 @@ import pytest
 
 from eudaemon.events.catalogue import ExploitRecognised, FileRequested, LoginTried, SmbClientIdentified
 from eudaemon.protocols._base import Claim, Keep
+from eudaemon.protocols._dcerpc import RpcHost
 from eudaemon.protocols._ntlm import nt_hash, signature_of
 from eudaemon.protocols._windows import server_of
 from eudaemon.protocols.smb import Smb, connection, doublepulsar, opens, room, smb2, transactions
 from eudaemon.protocols.smb.doublepulsar import key_of, program_in, xored
 from eudaemon.testing.script import Table, play, visit
-from eudaemon.wire import Purse
+from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
 from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
@@ -317,6 +318,22 @@ def test_a_pipe_that_nobody_reads_ends_the_session() -> None:
     for _ in range(opens.UNREAD_BYTES_MAX // 100_000):
         table.say(written)
     assert table.fault
+
+
+def test_a_pipe_of_their_own_holds_so_much() -> None:
+    for past in (0, 1):
+        given = visit(host=HOST)
+        pipe = opens.ServicePipe("theirs", RpcHost(given, server_of(HOST)))
+        assert list(pipe.write(bytes(opens.HEARD_BYTES_MAX - 1), 0.0)) == []
+        if past:
+            with pytest.raises(PeerError):
+                list(pipe.write(bytes(2), 0.0))
+        else:
+            assert list(pipe.write(b"x", 0.0)) == []
+        (keep,) = pipe.kept()
+        assert isinstance(keep, Keep)
+        assert len(keep.data) == opens.HEARD_BYTES_MAX - past
+        assert given.purse.bytes_taken == 0
 
 
 def test_whose_conversation_it_is() -> None:

@@ -16,7 +16,7 @@ from eudaemon.protocols.smb import status
 from eudaemon.protocols.smb.commands import CommandLine, command_in
 from eudaemon.protocols.smb.disk import Disk
 from eudaemon.protocols.smb.info import Entry, fits
-from eudaemon.protocols.smb.opens import PATH_CHARS_MAX, DiskOpen, Open, PipeOpen
+from eudaemon.protocols.smb.opens import PATH_CHARS_MAX, DiskOpen, Open, PipeOpen, ServicePipe
 from eudaemon.protocols.smb.status import OF_FILES, NtError
 from eudaemon.wire import PeerError, clipped, printable
 from eudaemon.world.files import Directory, FileError, Files, Node, Written
@@ -25,6 +25,7 @@ from eudaemon.world.windows.tree import WRITABLE
 LOGINS_MAX = 200  # tried on one connection
 TREES_MAX = 64
 OPENS_MAX = 256
+_NOT_ANSWERED = ("remcom_std",)  # what a client would wait for, and nobody writes to
 _WRITES = 0x5000_0116  # GENERIC_ALL, GENERIC_WRITE, and the bits for data, appending, attributes
 _READS = 0x9000_0001  # GENERIC_READ, GENERIC_ALL, and the bit for data
 _DELETES = 0x1001_0000  # GENERIC_ALL, DELETE
@@ -165,9 +166,11 @@ class Connection:
 
     def _pipe(self, name: str) -> PipeOpen:
         name = name.lower().removeprefix("pipe\\")
-        if name not in pipes():
+        if name in pipes():
+            return PipeOpen(name, self.rpc)
+        if not self.rpc.services or name.startswith(_NOT_ANSWERED):
             raise NtError(status.OBJECT_NAME_NOT_FOUND)
-        return PipeOpen(name, self.rpc)
+        return ServicePipe(clipped(name, 256), self.rpc)
 
     def _open_file(self, tree: Tree, name: str, wanted: Wanted) -> Generator[Order, None, tuple[DiskOpen, int]]:
         files = self.disk.files
@@ -257,6 +260,7 @@ class Connection:
         opened = self.get(number)
         del self.opens[number]
         if isinstance(opened, PipeOpen):
+            yield from opened.kept()
             opened.close()
             return
         yield from opened.kept()
@@ -326,6 +330,7 @@ class Connection:
             if isinstance(opened, DiskOpen):
                 yield from opened.kept(partial=True)
             else:
+                yield from opened.kept()
                 opened.close()
         self.opens.clear()
         yield from self.rpc.ended()
