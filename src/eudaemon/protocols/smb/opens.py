@@ -39,7 +39,7 @@ class DiskOpen:
         if self.changed and isinstance(node, Written):
             self.changed = False
             node.kept = True
-            yield Keep(bytes(node.data), "upload", self.name[:PATH_CHARS_MAX], partial)
+            yield Keep(bytes(node.data), "upload", self.name, partial)
 
     def entry(self, number: int) -> Entry:
         """How it is shown."""

@@ -43,7 +43,7 @@ class Smb(Room):
 
     name: ClassVar[str] = "smb"
 
-    __slots__ = ("_buffer", "_connection", "_garbage", "_messages", "_smb1", "_smb2")
+    __slots__ = ("_buffer", "_connection", "_garbage", "_leaving", "_messages", "_smb1", "_smb2")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -52,6 +52,7 @@ class Smb(Room):
         self._smb1: Smb1 | None = None
         self._smb2: Smb2 | None = None
         self._messages = self._garbage = 0
+        self._leaving = False
 
     @classmethod
     def claim(cls, first: bytes) -> Claim:
@@ -70,14 +71,21 @@ class Smb(Room):
             case Received(at_s, data):
                 yield from self._receive(data, at_s)
             case HalfClosed():
-                yield HangUp()
+                self._leaving = True
+                yield from self._leave()
             case Answered() | Woken():
                 if self._connection is not None:
                     yield from self._connection.told(occasion)
+                    yield from self._leave()
             case Ended():
                 yield from self._ended()
             case _:
                 return
+
+    def _leave(self) -> Iterator[Order]:
+        """Hang up when the peer has left and nothing that it wanted run is still waited for."""
+        if self._leaving and not (self._connection is not None and self._connection.is_busy):
+            yield HangUp()
 
     def _receive(self, data: bytes, at_s: float) -> Iterator[Order]:
         if not self.visit.purse.take(len(data)):

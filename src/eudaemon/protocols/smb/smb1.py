@@ -16,7 +16,7 @@ from eudaemon.protocols._ntlm import Answer, Identity, filetime, offer
 from eudaemon.protocols.smb import status
 from eudaemon.protocols.smb.connection import Connection, Tree
 from eudaemon.protocols.smb.status import NtError
-from eudaemon.wire import PeerError
+from eudaemon.wire import PeerError, printable
 
 MAGIC = b"\xffSMB"
 HEAD = struct.Struct("<4sBIBHH8sHHHHH")
@@ -187,7 +187,7 @@ class Smb1:
     def _negotiate(self, request: Request) -> Iterator[Order]:
         dialects = [one for one in request.data.split(b"\0") if one][:DIALECTS_MAX]
         names = [one.lstrip(b"\x02") for one in dialects]
-        yield self.connection.identified(tuple(name.decode("latin-1", "replace")[:64] for name in names))
+        yield self.connection.identified(tuple(printable(name, 64) for name in names if name))
         with_2 = self._wants_2(names)
         if with_2 is not None:
             yield with_2
