@@ -16,12 +16,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
+from typing import TypeAlias
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
 from eudaemon.protocols._base import Order, Saw, Visit
 from eudaemon.protocols._windows import PASSWORDS, FileServer
 from eudaemon.wire import PeerError, clipped
 
+_Keyed: TypeAlias = "tuple[hashlib._Hash, hashlib._Hash]"
 TOKEN_BYTES_MAX = 16 * 1024
 NAME_CHARS_MAX = 256
 SIGNATURE = b"NTLMSSP\0"
@@ -170,10 +172,10 @@ class Authentication:
         given, rest = nt[:_PROOF_BYTES], self._challenge + nt[_PROOF_BYTES:]
         name = (user.upper() + domain).encode("utf-16-le", "surrogatepass")
         of_user = (user, user.lower(), user.lower() + "123", user + "@123")
-        for password, kept in chain(_known(), ((password, nt_hash(password)) for password in of_user)):
-            key = hmac.digest(kept, name, "md5")
-            if hmac.digest(key, rest, "md5") == given:
-                return password, hmac.digest(key, given, "md5")
+        for password, kept in chain(_known(), ((password, _keyed(nt_hash(password))) for password in of_user)):
+            key = _keyed(_under(kept, name))
+            if _under(key, rest) == given:
+                return password, _under(key, given)
         return None, None
 
 
@@ -226,9 +228,26 @@ def _text(data: bytes, *, wide: bool) -> str:
 
 
 @cache
-def _known() -> tuple[tuple[str, bytes], ...]:
-    """Return the passwords that are tried, each with what Windows keeps of it."""
-    return tuple((password, nt_hash(password)) for password in ("", *PASSWORDS))
+def _known() -> tuple[tuple[str, _Keyed], ...]:
+    """Return the passwords that are tried, each with what Windows keeps of it, as a key."""
+    return tuple((password, _keyed(nt_hash(password))) for password in ("", *PASSWORDS))
+
+
+def _keyed(key: bytes) -> _Keyed:
+    """Return a key of 16 bytes for HMAC-MD5 (RFC 2104), half of whose work is done; `hmac` takes three times as long."""
+    inner, outer = (hashlib.md5(key.ljust(64, b"\0").translate(pad), usedforsecurity=False) for pad in _PADS)
+    return inner, outer
+
+
+def _under(key: _Keyed, message: bytes) -> bytes:
+    """Return HMAC-MD5 of a message."""
+    inner, outer = key[0].copy(), key[1].copy()
+    inner.update(message)
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+_PADS = tuple(bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 def nt_hash(password: str) -> bytes:

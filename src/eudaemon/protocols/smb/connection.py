@@ -22,7 +22,7 @@ from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Directory, FileError, Files, Node, Written
 from eudaemon.world.windows.tree import WRITABLE
 
-LOGINS_MAX = 200  # tried on one connection
+LOGINS_MAX = 64  # tried on one connection
 TREES_MAX = 64
 OPENS_MAX = 256
 _NOT_ANSWERED = ("remcom_std",)  # what a client would wait for, and nobody writes to
