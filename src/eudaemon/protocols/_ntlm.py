@@ -234,7 +234,7 @@ def _known() -> tuple[tuple[str, _Keyed], ...]:
 
 
 def _keyed(key: bytes) -> _Keyed:
-    """Return a key of 16 bytes for HMAC-MD5 (RFC 2104), half of whose work is done; `hmac` takes three times as long."""
+    """Return a key of 16 bytes for HMAC-MD5 (RFC 2104), half of its work done; `hmac` takes three times as long."""
     inner, outer = (hashlib.md5(key.ljust(64, b"\0").translate(pad), usedforsecurity=False) for pad in _PADS)
     return inner, outer
 

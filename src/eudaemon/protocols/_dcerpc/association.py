@@ -33,6 +33,7 @@ REQUEST, RESPONSE, FAULT, BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ANSWER, AUTH3 =
 _FIRST, _LAST, _OBJECT = 0x01, 0x02, 0x80
 _LITTLE = 0x10
 _NDR = bytes.fromhex("045d888aeb1cc9119fe808002b10486002000000")
+_NDR64 = bytes.fromhex("33057171babe37498319b5dbef9ccc3601000000")
 _FEATURES = bytes.fromhex("2c1cb76c12984045")  # the start of what negotiates features at bind time (MS-RPCE 3.3.1.5.3)
 _ACCEPTED, _REFUSED, _NEGOTIATED = 0, 2, 3
 _UNKNOWN_INTERFACE, _UNKNOWN_SYNTAX = 1, 2
@@ -144,7 +145,7 @@ class Association:
             context, number = read.short(), read.take(2)[0]
             abstract = read.take(20)
             syntaxes = [read.take(20) for _ in range(number)]
-            results += yield from self._context(context, abstract, syntaxes, read.is_little)
+            results += yield from self._context(context, abstract, syntaxes, read.is_little, is_alone=count == 1)
         port = "" if kind == ALTER else self._endpoint
         address = port.encode("ascii", "replace") + b"\0" if port else b""
         body = struct.pack("<HHIH", FRAGMENT_BYTES, FRAGMENT_BYTES, group or self._group(), len(address)) + address
@@ -160,7 +161,7 @@ class Association:
         yield Send(_pdu(BIND_ACK if kind == BIND else ALTER_ANSWER, call, body, trailer, verifier))
 
     def _context(
-        self, number: int, abstract: bytes, syntaxes: list[bytes], is_little: bool
+        self, number: int, abstract: bytes, syntaxes: list[bytes], is_little: bool, *, is_alone: bool
     ) -> Generator[Order, None, bytes]:
         uuid, major, minor = _interface_of(abstract, is_little)
         if any(syntax.startswith(_FEATURES) for syntax in syntaxes):
@@ -170,6 +171,8 @@ class Association:
         ndr = _NDR if is_little else _swapped(_NDR)
         if found is None:
             return struct.pack("<HH", _REFUSED, _UNKNOWN_INTERFACE) + bytes(20)
+        if is_alone and _NDR64 in syntaxes:  # who asks for this alone wants to know whether the system has 64 bits
+            return struct.pack("<HH", _ACCEPTED, 0) + _NDR64
         if ndr not in syntaxes:
             return struct.pack("<HH", _REFUSED, _UNKNOWN_SYNTAX) + bytes(20)
         if len(self._contexts) < CONTEXTS_MAX:
