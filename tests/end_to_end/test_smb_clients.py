@@ -47,7 +47,11 @@ async def smbclient(net: Running, share: str, commands: str, *options: str) -> s
         return (await process.communicate())[0].decode()
 
 
-@pytest.mark.parametrize("options", [(), ("--option=client min protocol=NT1", "-m", "NT1")], ids=["smb2", "smb1"])
+@pytest.mark.parametrize(
+    "options",
+    [("--option=client signing=required",), ("--option=client min protocol=NT1", "-m", "NT1")],
+    ids=["smb2", "smb1"],
+)
 async def test_a_person_with_smbclient(options: tuple[str, ...], tmp_path: Path) -> None:
     sent, got, large = tmp_path / "sent", tmp_path / "got", tmp_path / "large"
     sent.write_bytes(PROGRAM)
