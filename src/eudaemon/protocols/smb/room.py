@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from eudaemon.protocols._base import (
     Answered,
-    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -38,7 +37,7 @@ _MESSAGE, _CALL, _CALLED, _STILL_THERE = 0x00, 0x81, 0x82, 0x85
 _MAGICS = (smb1.MAGIC, smb2.MAGIC)
 
 
-class Smb(Room):
+class Conversation(Room):
     """One client's connection."""
 
     name: ClassVar[str] = "smb"
@@ -53,17 +52,6 @@ class Smb(Room):
         self._smb2: Smb2 | None = None
         self._messages = self._garbage = 0
         self._leaving = False
-
-    @classmethod
-    def claim(cls, first: bytes) -> Claim:
-        """A message of SMB in its frame, or a call of NetBIOS."""
-        if first[:1] == b"\x81":
-            return Claim.UNSURE if len(first) < 4 else Claim.YES if first[1:4] == b"\0\0\x44" else Claim.NO
-        if first[:1] != b"\0":
-            return Claim.NO
-        if len(first) < 8:
-            return Claim.UNSURE if any(magic.startswith(first[4:8]) for magic in _MAGICS) else Claim.NO
-        return Claim.YES if first[4:8] in _MAGICS else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""
