@@ -39,9 +39,10 @@ SEED_BYTES = 32
 UNPRIVILEGED_PORT_OFFSET = 10_000
 HOLD_S_MAX = 10.0  # parts whose supervisor was killed notice at once, and still finish what is under way
 _HOLD_AGAIN_S = 0.1
-# What brings libraries into a sensor that not all peers need: OpenSSL, and the primitives of SSH.
+# What not all peers need, and so comes into a sensor with the first that does: OpenSSL, the primitives of SSH, Windows.
 TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")
 SSH = ("eudaemon.protocols.ssh.room",)
+SMB = ("eudaemon.protocols.smb.room", "eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,11 @@ def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
     """Yield what a sensor imports when it is first asked for, as far as this machine has it."""
     if find_spec("_ssl") is not None:
         yield TLS
-    if find_spec("cryptography") is not None and any("ssh" in listener.rooms for listener in settings.listeners):
+    rooms = {room for listener in settings.listeners for room in listener.rooms}
+    if find_spec("cryptography") is not None and "ssh" in rooms:
         yield SSH
+    if rooms & {"epmap", "smb"}:
+        yield SMB
 
 
 def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> None:

@@ -3,11 +3,13 @@ reaches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Keep, Order, Saw, Visit
+from eudaemon.protocols._dcerpc.ndr import Reader
 from eudaemon.protocols._ntlm import Identity
 from eudaemon.protocols._windows import FileServer
 from eudaemon.wire import printable
@@ -21,6 +23,9 @@ ACCESS_DENIED, NOT_ENOUGH_MEMORY, INVALID_HANDLE, INVALID_LEVEL = 5, 8, 6, 124  
 def shown(text: str, chars_max: int = COMMAND_CHARS_MAX) -> str:
     """Return a client's text as it can be stored and shown."""
     return printable(text.encode("utf-8", "replace"), chars_max)
+
+
+Handler: TypeAlias = "Callable[[RpcHost, Reader, float], bytes | Generator[Order, None, bytes]]"
 
 
 class RpcFault(Exception):  # noqa: N818 - the protocol's word

@@ -6,9 +6,8 @@ from collections.abc import Callable, Generator
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Order, Saw
-from eudaemon.protocols._dcerpc.host import COMMAND_CHARS_MAX, NOT_ENOUGH_MEMORY, RpcHost, shown
+from eudaemon.protocols._dcerpc.host import COMMAND_CHARS_MAX, NOT_ENOUGH_MEMORY, Handler, RpcHost, shown
 from eudaemon.protocols._dcerpc.ndr import Reader, Writer
-from eudaemon.protocols._dcerpc.services import Handler
 from eudaemon.wire import clipped
 from eudaemon.world.personas import words
 

@@ -7,9 +7,8 @@ from collections.abc import Generator
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Order, Saw
-from eudaemon.protocols._dcerpc.host import NOT_ENOUGH_MEMORY, RpcFault, RpcHost, shown
+from eudaemon.protocols._dcerpc.host import NOT_ENOUGH_MEMORY, Handler, RpcFault, RpcHost, shown
 from eudaemon.protocols._dcerpc.ndr import Reader, Writer
-from eudaemon.protocols._dcerpc.services import Handler
 
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 
