@@ -94,16 +94,15 @@ class Request:
 class Smb1:
     """One connection's conversation in this dialect."""
 
-    __slots__ = ("_extended", "_sessions", "_steps", "_trees", "_wants_2", "connection", "finds", "transactions")
+    __slots__ = ("_sessions", "_steps", "_trees", "_wants_2", "connection", "finds", "transactions")
 
     def __init__(self, connection: Connection, wants_2: Callable[[list[bytes]], Order | None]) -> None:
-        from eudaemon.protocols.smb import files1, transactions
+        from eudaemon.protocols.smb import files1, transactions  # which know us
 
         self.connection = connection
         self.transactions = transactions.Transactions(self)
         self.finds: dict[int, int] = {}  # searches: the number by which they go on, and what is open for them
         self._wants_2 = wants_2
-        self._extended = False
         self._sessions = self._trees = 0
         self._steps = {**STEPS, **files1.STEPS, **transactions.STEPS}
 
@@ -195,12 +194,11 @@ class Smb1:
         if _NT not in names:
             yield Send(self._packed(request, 0x72, 0, request.mid, [(0x72, (b"\xff\xff", b""))]))
             return
-        self._extended = bool(request.flags2 & _EXTENDED)
         windows, at_s = self.connection.windows, self.connection.at_s
         west = -60 * windows.machine.zone_hours  # minutes
         most, buffer = (50, 0x4104) if windows.is_server else (10, 0x1104)
         words = struct.pack("<HBHHIII", names.index(_NT), 3, most, 1, buffer, 0x1_0000, 0)
-        if self._extended:
+        if request.flags2 & _EXTENDED:
             data = windows.seed.bytes("server guid", 16) + offer()
             words += struct.pack("<I", _EXTENDED_CAPABILITIES) + filetime(at_s) + struct.pack("<hB", west, 0)
         else:
