@@ -17,6 +17,7 @@ class Epmap(Room):
     """One client's connection."""
 
     name: ClassVar[str] = "epmap"
+    loads_later: ClassVar[tuple[str, ...]] = ("eudaemon.protocols._dcerpc",)
 
     __slots__ = ("_association", "_host")
 

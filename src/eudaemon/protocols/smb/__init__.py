@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import ClassVar
 
 from eudaemon.protocols._base import Claim, Occasion, Order, Room, Visit
+from eudaemon.protocols._command_prompt import ENGINE
 
 LATER = "eudaemon.protocols.smb.room"
 _MAGICS = (b"\xffSMB", b"\xfeSMB")
@@ -27,6 +28,7 @@ class Smb(Room):
 
     __slots__ = ("_conversation",)
     name: ClassVar[str] = "smb"
+    loads_later: ClassVar[tuple[str, ...]] = (LATER, *ENGINE)
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
