@@ -87,6 +87,21 @@ def test_what_a_scanner_of_2017_sees(split: int) -> None:
     assert not [fact for fact in table.facts if isinstance(fact, LoginTried)]
 
 
+def test_requests_may_be_chained() -> None:
+    """A login and a share in one message, as clients of old do it: each answer says where the next one is."""
+    table = talk()
+    table.say(client.negotiate())
+    first, second = (bytearray(message[4:]) for message in (client.nobody(), client.connect("\\\\x\\IPC$", uid=0)))
+    first += bytes(len(first) % 2)
+    first[33:37] = struct.pack("<BBH", 0x75, 0, len(first))
+    (answer,) = unframed(table.say(framed(bytes(first + second[32:]))))
+    assert head1(answer)[:4] == (0x73, 0, 0x800, 0x800)
+    command, _, at = struct.unpack_from("<BBH", answer, 33)
+    assert (command, at % 2, answer[at]) == (0x75, 0, 3)
+    assert answer[at + 9 :].startswith(b"IPC\0")
+    assert head1(unframed(table.say(client.look()))[0])[1] == INSUFFICIENT
+
+
 def test_names_behind_netbios() -> None:
     script = r"""
     > \x81\0\0\x44 CKFDENECFDEFFCFGEFFCCACACACACACA\0 EIFAFEEBEEENEJEOCACACACACACACACA\0

@@ -149,6 +149,7 @@ class Smb1:
         for number, (command, (words, data)) in enumerate(parts):
             if command in _CHAINED and len(words) >= 4:
                 if number + 1 < len(parts):
+                    data += bytes((len(out) + 3 + len(words) + len(data)) % 2)  # texts of the next stand at even places
                     after = len(out) + 3 + len(words) + len(data)
                     words = bytes((parts[number + 1][0], 0)) + after.to_bytes(2, "little") + words[4:]
                 else:
