@@ -21,7 +21,7 @@ from sensor.harness import SEED, Running, events, running
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from impacket.dcerpc.v5 import epm, rpcrt, scmr, transport, tsch
+    from impacket.dcerpc.v5 import epm, rpcrt, samr, scmr, transport, tsch
     from impacket.smb import SMB_DIALECT
     from impacket.smb3structs import SMB2_DIALECT_21
     from impacket.smbconnection import SessionError, SMBConnection
@@ -183,6 +183,26 @@ def like_atexec(port: int) -> None:
     out = io.BytesIO()
     smb.getFile("ADMIN$", "Temp\\t.tmp", out.write)
     assert out.getvalue() == b"nt authority\\system\r\n"
+
+
+def accounts(port: int) -> list[str]:
+    """As worms do that try passwords afterwards: nobody asks which accounts there are."""
+    smb = SMBConnection("127.0.0.1", "127.0.0.1", sess_port=port, timeout=20)
+    smb.login("", "")
+    dce = pipe(smb, port, "\\samr", samr.MSRPC_UUID_SAMR)
+    server = samr.hSamrConnect(dce)["ServerHandle"]
+    domains = [row["Name"] for row in samr.hSamrEnumerateDomainsInSamServer(dce, server)["Buffer"]["Buffer"]]
+    assert domains == [SERVER.name, "Builtin"]
+    sid = samr.hSamrLookupDomainInSamServer(dce, server, SERVER.name)["DomainId"]
+    assert sid.formatCanonical() == SERVER.machine.sid
+    domain = samr.hSamrOpenDomain(dce, server, domainId=sid)["DomainHandle"]
+    return [row["Name"] for row in samr.hSamrEnumerateUsersInDomain(dce, domain)["Buffer"]["Buffer"]]
+
+
+async def test_nobody_is_told_which_accounts_there_are(tmp_path: Path) -> None:
+    async with running(tmp_path, "smb") as net:
+        assert await in_thread(accounts, net.port) == list(SERVER.machine.users)
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
 async def test_a_task_is_made_by_sealed_calls(tmp_path: Path) -> None:

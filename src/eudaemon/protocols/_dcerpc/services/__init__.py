@@ -7,9 +7,10 @@ what it saw. Whatever has no handler is refused as access denied.
 from __future__ import annotations
 
 from eudaemon.protocols._dcerpc.host import Handler
-from eudaemon.protocols._dcerpc.services import mapper, scheduler, server, service_control, spooler
+from eudaemon.protocols._dcerpc.services import accounts, mapper, scheduler, server, service_control, spooler
 
 HANDLERS: dict[str, dict[str, Handler]] = {
+    "samr": accounts.HANDLERS,
     "epm": mapper.HANDLERS,
     "IObjectExporter": mapper.HANDLERS,
     "svcctl": service_control.HANDLERS,
