@@ -39,10 +39,10 @@ SEED_BYTES = 32
 UNPRIVILEGED_PORT_OFFSET = 10_000
 HOLD_S_MAX = 10.0  # parts whose supervisor was killed notice at once, and still finish what is under way
 _HOLD_AGAIN_S = 0.1
-# What not all peers need, and so comes later into a sensor: OpenSSL, the primitives of SSH, the pretended Windows.
+# What not all peers need, and so comes into a sensor with the first that does; rooms say the rest themselves.
 TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")
 SSH = ("eudaemon.protocols.ssh.room",)
-WINDOWS = ("eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")
+WINDOWS = ("eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")  # payloads may want it too
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +108,14 @@ def serve_sensor(
 
 def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
     """Yield what a sensor imports when it is first asked for, as far as this machine has it."""
+    from eudaemon.protocols import load
+
+    rooms = {room for listener in settings.listeners for room in listener.rooms}
     if find_spec("_ssl") is not None:
         yield TLS
-    if find_spec("cryptography") is not None and any("ssh" in listener.rooms for listener in settings.listeners):
+    if find_spec("cryptography") is not None and "ssh" in rooms:
         yield SSH
-    yield WINDOWS
+    yield from {WINDOWS, *(load(room).loads_later for room in sorted(rooms))} - {()}
 
 
 def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> None:
