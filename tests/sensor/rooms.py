@@ -19,7 +19,9 @@ from eudaemon.protocols._base import (
     Received,
     Room,
     Saw,
+    Secured,
     Send,
+    StartTls,
     WakeAt,
     Woken,
 )  # fmt: skip
@@ -112,3 +114,21 @@ class Deaf(Room):
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         yield from ()
+
+
+class Turner(Room):
+    """Says back what it hears; begins TLS after `tls?`, which it answers, and right behind `tls!`."""
+
+    name: ClassVar[str] = "turner"
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        match occasion:
+            case Received(_, b"tls?"):
+                yield Send(b"yes" if self.visit.can_tls else b"no")
+                yield StartTls()
+            case Received(_, data) if data.startswith(b"tls!"):
+                yield StartTls(data[4:])
+            case Received(_, data):
+                yield Send(data)
+            case Secured():
+                yield Send(b"secured")

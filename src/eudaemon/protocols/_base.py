@@ -75,6 +75,13 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True)
+class Secured:
+    """TLS was begun, as the room's `StartTls` wanted: what is said from now on is in it."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The session is over; nothing can be sent. The last chance to `Keep`, to `Saw` and to `Fetch`.
 
@@ -84,7 +91,7 @@ class Ended:
     at_s: float
 
 
-Occasion: TypeAlias = Opened | Received | HalfClosed | Woken | Answered | Drained | Ended
+Occasion: TypeAlias = Opened | Received | HalfClosed | Woken | Answered | Drained | Secured | Ended
 
 # --- orders: what a room wants done --------------------------------------------------------------
 
@@ -145,6 +152,18 @@ class TellDrained:
 
 
 @dataclass(frozen=True, slots=True)
+class StartTls:
+    """Begin TLS on this connection, behind what was sent so far; the room is told `Secured` when that is done.
+
+    Only where `Visit.can_tls` says so, and once. Until `Secured` the room sends nothing. `first` is what came behind
+    the request for TLS and belongs to it, with clients that wait for no answer. What came in plain behind a request
+    that has an answer is forgotten by the room: somebody else may have put it there (CVE-2011-0411).
+    """
+
+    first: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Put this into the recording of the conversation. Of a room that is not `recorded`, nothing else is."""
 
@@ -152,7 +171,7 @@ class Record:
     data: bytes
 
 
-Order: TypeAlias = Send | HangUp | Saw | Keep | Fetch | WakeAt | TellDrained | Record
+Order: TypeAlias = Send | HangUp | Saw | Keep | Fetch | WakeAt | TellDrained | StartTls | Record
 
 # --- the room ------------------------------------------------------------------------------------
 
@@ -177,6 +196,7 @@ class Visit:
     seed: Seed  # the session's own: differs from session to session
     tls: bool = False
     memory: Memory = field(default_factory=Memory)  # what services remember of addresses
+    can_tls: bool = False  # whether `StartTls` may be ordered
 
 
 class Room:

@@ -27,6 +27,7 @@ from eudaemon.protocols._base import (
     Order,
     Received,
     Room,
+    Secured,
     Visit,
     WakeAt,
     Woken,
@@ -93,7 +94,7 @@ class Front(Room):
                 if self._first:
                     yield from self._choose(self._strongest(), at_s)
                     yield from self._pass_on(occasion)
-            case Answered() | Drained():
+            case Answered() | Drained() | Secured():
                 return
 
     def _hear(self, data: bytes, at_s: float) -> Iterator[Order]:

@@ -26,7 +26,9 @@ from eudaemon.protocols._base import (
     Record,
     Room,
     Saw,
+    Secured,
     Send,
+    StartTls,
     TellDrained,
     Visit,
     WakeAt,
@@ -53,7 +55,8 @@ class Session:
     __slots__ = (
         "_answers", "_began_s", "_bytes_in", "_bytes_out", "_channel", "_driver", "_faulted", "_heard_s", "_held",
         "_leaving", "_opened_s", "_over", "_peer_left", "_purse", "_recorder", "_room", "_service", "_tls",
-        "_transport", "_unsent_taken", "_waits", "_wake_s", "_wants_drained", "attacker", "id", "local", "tick",
+        "_tls_first", "_transport", "_unsent_taken", "_waits", "_wake_s", "_wants_drained", "attacker", "id", "local",
+        "tick",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +76,7 @@ class Session:
         self._answers: deque[list[Downloaded]] | None = None
         self._held = b""  # the start of what may become a ClientHello
         self._tls: TlsLayer | None = None
+        self._tls_first: bytes | None = None  # of TLS that a room has begun, not None until that was carried through
         self._over = self._leaving = self._faulted = self._peer_left = False
         self._wants_drained = False  # whether the room waits for `Drained`
         self._waits = False  # whether the room has not been entered, because TLS may come
@@ -206,7 +210,7 @@ class Session:
         driver = self._driver
         visit = Visit(
             driver.host, self.attacker, self.local, self._transport, self._purse, driver.seed.child(self.id), tls,
-            driver.memory,
+            driver.memory, can_tls=self._tls is None and self._transport == "tcp" and driver.settings.tls,
         )  # fmt: skip
         self._wake_s = NEVER_S
         self._waits = False
@@ -223,6 +227,9 @@ class Session:
         self._driver.attempt(self, self._do_as_told, self._room, occasion)
         if self._leaving:
             self.end("peer" if self._peer_left else "room")
+        elif self._tls_first and self._tls is not None:
+            first, self._tls_first = self._tls_first, b""
+            self._driver.attempt(self, self._through_tls, self._tls, first)
         elif self._wants_drained and not isinstance(occasion, Drained):
             self._tell_drained()
 
@@ -234,7 +241,7 @@ class Session:
     def _do_as_told(self, room: Room, occasion: Occasion) -> None:
         is_ended = isinstance(occasion, Ended)
         for order in room.tell(occasion):
-            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained)):
+            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained | StartTls)):
                 self._carry_out(order)
 
     def _carry_out(self, order: Order) -> None:
@@ -253,6 +260,8 @@ class Session:
             self._fetch(order.download)
         elif isinstance(order, TellDrained):
             self._wants_drained = True
+        elif isinstance(order, StartTls):
+            self._start_tls(order.first)
         elif isinstance(order, Record):
             self._recorder.note(order.side, self._ms(), order.data)
 
@@ -349,14 +358,26 @@ class Session:
 
     def _begin_tls(self) -> None:
         data, self._held = self._held, b""
-        tls = self._driver.new_tls()
+        tls = self._put_on_tls()
         if tls is None:
             self._hear(data)
-            return
-        if not self._purse.take(TLS_HELD_BYTES):
+        else:
+            self._through_tls(tls, data)
+
+    def _start_tls(self, first: bytes) -> None:
+        """Begin TLS because the room says so; what has come of it already is looked at when the room has said all."""
+        if self._tls is not None:
+            raise RuntimeError("TLS is begun twice")
+        if self._put_on_tls() is None:
+            raise PeerError("TLS: there is no certificate")
+        self._tls_first = first
+
+    def _put_on_tls(self) -> TlsLayer | None:
+        tls = self._driver.new_tls()
+        if tls is not None and not self._purse.take(TLS_HELD_BYTES):
             raise PeerError("TLS: more bytes held than this session may")
         self._tls = tls
-        self._through_tls(tls, data)
+        return tls
 
     def _hear_held(self) -> None:
         if self._held:
@@ -370,11 +391,19 @@ class Session:
             self._pass_on(answer)
         if not was_accepted and tls.accepted is not None:
             self._driver.state(tls.accepted, self)
-            self._tell(Ended(self._driver.clock()))  # to the room that waited for plain bytes, and has seen none
-            if not self._over:
-                self._enter_room(tls=True)
+            if self._tls_first is not None:
+                self._tls_first = None
+                self._tell(Secured(self._driver.clock()))
+            else:
+                self._start_again()
         if plain and not self._over:
             self._hear(plain)
+
+    def _start_again(self) -> None:
+        """Let the room that waited for plain bytes, and has seen none, go; enter it anew."""
+        self._tell(Ended(self._driver.clock()))
+        if not self._over:
+            self._enter_room(tls=True)
 
     # --- time ---------------------------------------------------------------------------------------
 

@@ -37,7 +37,9 @@ from eudaemon.protocols._base import (
     Record,
     Room,
     Saw,
+    Secured,
     Send,
+    StartTls,
     TellDrained,
     Visit,
     WakeAt,
@@ -58,7 +60,7 @@ class ScriptError(AssertionError):
 
 def visit(
     *, host: Host | None = None, transport: str = "tcp", port: int = 23, purse: Purse | None = None, tls: bool = False,
-    memory: Memory | None = None,
+    memory: Memory | None = None, can_tls: bool = False,
 ) -> Visit:  # fmt: skip
     """Return a visit for tests: attacker 198.51.100.7, host 192.0.2.1, everything drawn from a fixed seed."""
     return Visit(
@@ -70,6 +72,7 @@ def visit(
         seed=Seed(b"test session"),
         tls=tls,
         memory=memory or Memory(),
+        can_tls=can_tls,
     )
 
 
@@ -87,8 +90,10 @@ class Table:
     wake_at_s: float | None = None
     drains: bool = True  # whether the peer reads; else `Drained` is the test's to tell
     wants_drained: bool = False
+    secured: bool = False  # whether TLS was begun: at once, as soon as the room says so
     over: bool = False
     fault: str = ""
+    _tls_first: bytes | None = None
 
     def tell(self, occasion: Occasion) -> None:
         """Tell the room, and note its orders. A `PeerError` ends the session as the driver would end it."""
@@ -98,6 +103,11 @@ class Table:
             self._note(self.room.tell(occasion))
         except PeerError as error:
             self.fault, self.over = str(error), True
+        if isinstance(self._tls_first, bytes) and not self.over:
+            first, self._tls_first, self.secured = self._tls_first, None, True
+            self.tell(Secured(self.at_s))
+            if first:
+                self.tell(Received(self.at_s, first))
         while self.wants_drained and self.drains and not self.over and not isinstance(occasion, Drained):
             self.wants_drained = False
             self.tell(Drained(self.at_s))
@@ -147,6 +157,10 @@ class Table:
                     self.wake_at_s = at_s
                 case TellDrained():
                     self.wants_drained = True
+                case StartTls(first):
+                    if not self.room.visit.can_tls or self.secured:
+                        raise RuntimeError("no TLS can be begun here")
+                    self._tls_first = first
                 case Record():
                     self.recorded.append(order)
                 case HangUp():
