@@ -114,7 +114,7 @@ def rooms_for_tests() -> Iterator[None]:
 
     names = {
         name: f"sensor.rooms:{name.title()}"
-        for name in ("echo", "talker", "breaker", "wisher", "sleeper", "deaf", "turner")
+        for name in ("echo", "talker", "breaker", "wisher", "sleeper", "deaf", "turner", "sider")
     }
     ROOMS.update(names)
     try:

@@ -8,6 +8,9 @@ from typing import ClassVar
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import (
     Answered,
+    AwaitSide,
+    CallSide,
+    CloseSide,
     Ended,
     Fetch,
     HalfClosed,
@@ -21,6 +24,11 @@ from eudaemon.protocols._base import (
     Saw,
     Secured,
     Send,
+    SendSide,
+    SideAwaited,
+    SideClosed,
+    SideOpened,
+    SideReceived,
     StartTls,
     WakeAt,
     Woken,
@@ -132,3 +140,31 @@ class Turner(Room):
                 yield Send(data)
             case Secured():
                 yield Send(b"secured")
+
+
+class Sider(Room):
+    """Opens side connections: `await`, `tls` or `call PORT`; says what becomes of them; echoes there, `bye` closes."""
+
+    name: ClassVar[str] = "sider"
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        match occasion:
+            case Received(_, b"await"):
+                yield AwaitSide()
+            case Received(_, b"tls"):
+                yield AwaitSide(tls=True)
+            case Received(_, data) if data.startswith(b"call "):
+                yield CallSide(int(data[5:]))
+            case SideAwaited(_, port):
+                yield Send(b"port %d\n" % port)
+            case SideOpened():
+                yield Send(b"opened\n")
+                yield SendSide(b"hello")
+            case SideReceived(_, data):
+                yield SendSide(data)
+                if data.endswith(b"bye"):
+                    yield CloseSide()
+            case SideClosed(_, clean):
+                yield Send(b"closed %d\n" % clean)
+            case HalfClosed():
+                yield Send(b"still here\n")

@@ -69,7 +69,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """All that was sent is on its way, as the room's last `TellDrained` wanted to know."""
+    """All that was sent, also on a side connection, is on its way, as the room's last `TellDrained` wanted to know."""
 
     at_s: float
 
@@ -82,6 +82,37 @@ class Secured:
 
 
 @dataclass(frozen=True, slots=True)
+class SideAwaited:
+    """The peer may connect to this port now, as the room's `AwaitSide` wanted; 0 if no port was to be had."""
+
+    at_s: float
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SideOpened:
+    """The side connection is there."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SideReceived:
+    """Bytes came on the side connection, in any pieces."""
+
+    at_s: float
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SideClosed:
+    """The side connection is over, by the peer's doing, or never came about. `clean` if all that was sent has come."""
+
+    at_s: float
+    clean: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The session is over; nothing can be sent. The last chance to `Keep`, to `Saw` and to `Fetch`.
 
@@ -91,7 +122,8 @@ class Ended:
     at_s: float
 
 
-Occasion: TypeAlias = Opened | Received | HalfClosed | Woken | Answered | Drained | Secured | Ended
+SideTold: TypeAlias = SideAwaited | SideOpened | SideReceived | SideClosed
+Occasion: TypeAlias = Opened | Received | HalfClosed | Woken | Answered | Drained | Secured | SideTold | Ended
 
 # --- orders: what a room wants done --------------------------------------------------------------
 
@@ -164,6 +196,40 @@ class StartTls:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitSide:
+    """Let the peer open a second connection, to a port that `SideAwaited` names: FTP's passive mode.
+
+    Only the peer's own address is let in. A session has one side connection at a time; another that is there is closed.
+    With `tls` it begins with a handshake.
+    """
+
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallSide:
+    """Open a second connection, to this port of the peer's own address: FTP's active mode.
+
+    Only above 1023 and where the policy for downloads allows it; else `SideClosed` is told. See `AwaitSide`.
+    """
+
+    port: int
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendSide:
+    """Send these bytes on the side connection, once it was told to be open."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSide:
+    """Send what is still to be sent on the side connection, then close it. No `SideClosed` is told."""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Put this into the recording of the conversation. Of a room that is not `recorded`, nothing else is."""
 
@@ -171,7 +237,8 @@ class Record:
     data: bytes
 
 
-Order: TypeAlias = Send | HangUp | Saw | Keep | Fetch | WakeAt | TellDrained | StartTls | Record
+SideOrder: TypeAlias = AwaitSide | CallSide | SendSide | CloseSide
+Order: TypeAlias = Send | HangUp | Saw | Keep | Fetch | WakeAt | TellDrained | StartTls | SideOrder | Record
 
 # --- the room ------------------------------------------------------------------------------------
 
