@@ -15,9 +15,12 @@ ROOMS = {
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "docker": "eudaemon.protocols.docker:Docker",
     "http": "eudaemon.protocols.http:Http",
+    "imap": "eudaemon.protocols.imap:Imap",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
     "memcached": "eudaemon.protocols.memcached:Memcached",
+    "pop3": "eudaemon.protocols.pop3:Pop3",
     "redis": "eudaemon.protocols.redis:Redis",
+    "smtp": "eudaemon.protocols.smtp:Smtp",
     "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",
 }

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 FETCHES_MAX = 32  # of one session that have no answer yet
 TLS_HELD_BYTES = 48 * 1024  # what TLS takes for a session, about: OpenSSL's state and its two buffers
 NEVER_S = float("inf")
+# IANA: where the service begins with TLS, and is never the first to speak. SMTP, FTP, telnet, IMAP, POP3.
+TLS_PORTS = frozenset((465, 990, 992, 993, 995))
 
 
 class Session:
@@ -116,7 +118,8 @@ class Session:
         driver.state(SessionOpened(self._transport, self._service.name), self)
         driver.wheel.put(self, self._deadline_s())
         if self._service.speaks_first and self._transport == "tcp" and driver.settings.tls:
-            self._waits = driver.grace.put(self)
+            asked = (self.local.port, self.local.port - driver.settings.port_offset)
+            self._waits = not TLS_PORTS.isdisjoint(asked) or driver.grace.put(self)
         if not self._waits:
             self._enter_room(tls=False)
 
