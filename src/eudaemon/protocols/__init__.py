@@ -14,6 +14,7 @@ ROOMS = {
     "adb": "eudaemon.protocols.adb:Adb",
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "docker": "eudaemon.protocols.docker:Docker",
+    "ftp": "eudaemon.protocols.ftp:Ftp",
     "http": "eudaemon.protocols.http:Http",
     "imap": "eudaemon.protocols.imap:Imap",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
@@ -23,6 +24,7 @@ ROOMS = {
     "smtp": "eudaemon.protocols.smtp:Smtp",
     "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",
+    "tftp": "eudaemon.protocols.tftp:Tftp",
 }
 
 
