@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from eudaemon.payload.fetch import ftp, http, raw, redis, tftp
+from eudaemon.payload.fetch import ftp, http, link, raw, rcp, redis, smb, tftp
 from eudaemon.payload.fetch.agents import agent_of
 from eudaemon.payload.fetch.memory import Memory, Rates
 from eudaemon.payload.fetch.outcome import NotFetched, Refused
@@ -29,6 +29,12 @@ SCHEMES: dict[str, Callable[[Request, Transfer], Awaitable[None]]] = {
     "ftp": ftp.fetch,
     "tftp": tftp.fetch,
     "redis": redis.fetch,
+    "smb": smb.fetch,
+    "rcp": rcp.fetch,
+    "creceive": link.fetch_listening,
+    "blink": link.fetch_listening,
+    "link": link.fetch,
+    "csend": raw.fetch,
     "nc": raw.fetch,
     "tcp": raw.fetch,
 }
