@@ -8,18 +8,25 @@ Servers trust ports below 1024 alone; from one of them we ask, if we may have it
 
 from __future__ import annotations
 
-import asyncio
 import shlex
+from typing import Protocol
 
 from eudaemon.payload.fetch.outcome import Failed, Missing
 from eudaemon.payload.fetch.target import Request, connect, hang_up
-from eudaemon.payload.fetch.transfer import Transfer
+from eudaemon.payload.fetch.transfer import Source, Transfer
 from eudaemon.payload.url import unquoted
 
 RECORDS_MAX = 8  # before the file itself
 LINE_BYTES_MAX = 4096
 _PRIVILEGED = range(1023, 511, -1)
 _DIGITS_MAX = 15
+
+
+class Writes(Protocol):
+    """What our side of the conversation goes to."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send."""
 
 
 async def fetch(request: Request, transfer: Transfer) -> None:
@@ -40,7 +47,7 @@ async def fetch(request: Request, transfer: Transfer) -> None:
         hang_up(writer)
 
 
-async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, transfer: Transfer) -> None:
+async def copied(reader: Source, writer: Writes, transfer: Transfer) -> None:
     """Take one file as rcp and scp hand it over."""
     writer.write(b"\0")
     for _ in range(RECORDS_MAX):
@@ -65,7 +72,7 @@ async def copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tra
     raise Failed("rcp: no file")
 
 
-async def _words(reader: asyncio.StreamReader, transfer: Transfer) -> str:
+async def _words(reader: Source, transfer: Transfer) -> str:
     line = await transfer.heard(reader.readuntil(b"\n"))
     if len(line) > LINE_BYTES_MAX:
         raise Failed("line too long")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from eudaemon.payload.fetch import ftp, http, link, raw, rcp, redis, smb, tftp
 from eudaemon.payload.fetch.agents import agent_of
 from eudaemon.payload.fetch.memory import Memory, Rates
-from eudaemon.payload.fetch.outcome import NotFetched, Refused
+from eudaemon.payload.fetch.outcome import Failed, NotFetched, Refused
 from eudaemon.payload.fetch.policy import ATTACKER_ONLY, FetchSettings, forbidden, is_private
 from eudaemon.payload.fetch.target import Request, Resolve, SystemResolver, Target, aim, words
 from eudaemon.payload.fetch.transfer import NoRoomError, Sink, Transfer
@@ -23,12 +23,25 @@ from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.seed import Seed
 
 log = logging.getLogger("eudaemon.fetch")
+
+
+async def _ssh(request: Request, transfer: Transfer) -> None:
+    """Fetch over SSH, if that is there; loaded when it is first asked for."""
+    try:
+        from eudaemon.payload.fetch import ssh
+    except ImportError:
+        raise Failed("SSH: the package cryptography is not on this machine") from None
+    await ssh.fetch(request, transfer)
+
+
 SCHEMES: dict[str, Callable[[Request, Transfer], Awaitable[None]]] = {
     "http": http.fetch,
     "https": http.fetch,
     "ftp": ftp.fetch,
     "tftp": tftp.fetch,
     "redis": redis.fetch,
+    "scp": _ssh,
+    "sftp": _ssh,
     "smb": smb.fetch,
     "rcp": rcp.fetch,
     "creceive": link.fetch_listening,
