@@ -227,7 +227,7 @@ async def test_what_the_attacker_brings_itself(scheme: str) -> None:
     lab = Lab()
     for size in SIZES:
         port = free_port()
-        url = f"{scheme}://{LOCAL}:{port}/{KEY_TEXT if scheme == 'blink' else ''}"
+        url = f"{scheme}://{LOCAL if size else '0.0.0.0'}:{port}/{KEY_TEXT if scheme == 'blink' else ''}"
         got, _ = await asyncio.gather(
             lab.content(url, "shellcode", LOCAL), bring(port, content(size), greets=scheme == "blink")
         )

@@ -206,4 +206,4 @@ APPLETS = words(
 DOWNLOADERS = ("ftpget", "ftpput", "nc", "tftp", "wget")
 # Programs of their own, not of BusyBox.
 PROGRAMS = ("nvram", "dropbear", "sudo")
-DOWNLOADING_PROGRAMS = ("curl", "ftp", "lwp-download", "python")
+DOWNLOADING_PROGRAMS = ("curl", "ftp", "scp", "lwp-download", "python")

@@ -55,6 +55,8 @@ async def aim(url: Url, attacker_ip: str, settings: FetchSettings, resolve: Reso
     if settings.private_to_attacker and is_private(url.host) and forbidden(url.host, attacker_ip, settings):
         # What Nepenthes did: a bot behind NAT names the address that it knows of itself.
         url = replace(url, host=str(plain(attacker_ip)))
+    if url.scheme in ATTACKER_ONLY and url.host in ("0.0.0.0", "::"):  # a shellcode listens for anybody
+        url = replace(url, host=str(plain(attacker_ip)))
     try:
         async with asyncio.timeout(settings.connect_s_max):
             found = [str(plain(ip)) for ip in await resolve(url.host)]
