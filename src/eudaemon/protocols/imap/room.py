@@ -74,10 +74,15 @@ class Imap(LineRoom):
     @classmethod
     def claim(cls, first: bytes) -> Claim:
         """Its clients wait for the greeting; one that does not has a tag before its command."""
-        words = first.split(None, 2)
-        if len(words) > 1 and words[1].upper() in (b"CAPABILITY", b"AUTHENTICATE", b"LOGOUT"):
+        line, ended, _ = first.partition(b"\n")
+        words = line.split(None, 2)
+        if len(words) < 2:
+            return Claim.UNSURE if not ended and len(line) < _TAG_BYTES_MAX and line[:1].isalnum() else Claim.NO
+        verb = words[1].upper()
+        if verb in (b"CAPABILITY", b"AUTHENTICATE", b"LOGOUT"):
             return Claim.YES
-        return Claim.UNSURE if len(first) < 16 and first.isascii() and first[:1].isalnum() else Claim.NO
+        known = verb in STEPS or (len(words) == 2 and any(name.startswith(verb) for name in STEPS))
+        return Claim.UNSURE if known else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""
