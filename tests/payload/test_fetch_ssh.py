@@ -92,8 +92,11 @@ async def test_servers_that_are_none(said: bytes, reason: str) -> None:
     assert (result.outcome, result.reason) == ("failed", reason)
 
 
-async def test_a_machine_without_the_package_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "eudaemon.payload.fetch.ssh", None)
-    monkeypatch.delattr("eudaemon.payload.fetch.ssh", raising=False)
-    result = await Lab().fetch("scp://127.0.0.1/x")
-    assert (result.outcome, result.reason) == ("failed", "SSH: the package cryptography is not on this machine")
+def test_a_machine_without_the_package_says_so() -> None:
+    code = (
+        "import asyncio, sys; sys.modules['cryptography'] = None; from payload.servers import Lab;"
+        "print(asyncio.run(Lab().fetch('scp://127.0.0.1/x')).reason)"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    said = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert said.stdout == "scp: cryptography is not on this machine\n", said.stderr

@@ -207,8 +207,7 @@ class Session:
         driver.wheel.drop(self)
         driver.sessions.discard(self)
         self._room = None
-        if self._side is not None:
-            side, self._side = self._side, None
+        if (side := self._without_side()) is not None:
             side.close(at_once=reason in ("reset", "our fault", "bytes"))
         if self._tls is not None and reason not in ("reset", "our fault"):
             self._channel.send(self._tls.closing())
@@ -365,16 +364,25 @@ class Session:
                 self._side.send(order.data)
                 self._check_unsent()
             return
-        if self._side is not None:
-            side, self._side = self._side, None
+        if (side := self._without_side()) is not None:
             side.close()
-            self._account_for_unsent()
         if isinstance(order, AwaitSide | CallSide):
+            if order.tls and not self._purse.take(TLS_HELD_BYTES):
+                raise PeerError("TLS: more bytes held than this session may")
             self._side = self._driver.sides.new(self, tls=order.tls)
             if isinstance(order, AwaitSide):
                 self._side.wait()
             else:
                 self._side.call(order.port)
+
+    def _without_side(self) -> Side | None:
+        """Let go of the side connection, and of what it held; return it."""
+        side, self._side = self._side, None
+        if side is not None:
+            self._account_for_unsent()
+            if side.is_tls:
+                self._purse.give_back(TLS_HELD_BYTES)
+        return side
 
     def side_brought(self, count: int) -> bool:
         """So many bytes came on the side connection. False if that are too many, and the end."""
@@ -389,8 +397,7 @@ class Session:
         if side is not self._side or self._over:
             return
         if isinstance(occasion, SideClosed):
-            self._side = None
-            self._account_for_unsent()
+            self._without_side()
         self._heard_s = self._driver.ticks()
         self._tell(occasion)
         if self._peer_left and self._waits_for_nothing():

@@ -72,12 +72,13 @@ class Sides:
 class Side:
     """One side connection: awaited or called, then there, then gone."""
 
-    __slots__ = ("_channel", "_closing", "_key", "_session", "_sides", "_sock", "_tls", "_unwrapped", "tick")
+    __slots__ = ("_channel", "_closing", "_key", "_session", "_sides", "_sock", "_tls", "_unwrapped", "is_tls", "tick")
 
     def __init__(self, sides: Sides, session: Session, *, tls: bool) -> None:
         self._sides = sides
         self._session: Session | None = session
         self._tls: TlsLayer | None = sides.driver.new_tls() if tls else None
+        self.is_tls = tls
         self._unwrapped = b""  # what is to be sent once TLS was agreed on
         self._closing = False  # whether to close then
         self._channel: TcpConnection | None = None

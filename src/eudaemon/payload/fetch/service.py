@@ -10,8 +10,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 
-from eudaemon.payload.fetch import ftp, http, link, raw, rcp, redis, smb, tftp
+from eudaemon.payload.fetch import ftp, http, raw, redis, tftp
 from eudaemon.payload.fetch.agents import agent_of
 from eudaemon.payload.fetch.memory import Memory, Rates
 from eudaemon.payload.fetch.outcome import Failed, NotFetched, Refused
@@ -25,13 +26,18 @@ from eudaemon.world.seed import Seed
 log = logging.getLogger("eudaemon.fetch")
 
 
-async def _ssh(request: Request, transfer: Transfer) -> None:
-    """Fetch over SSH, if that is there; loaded when it is first asked for."""
-    try:
-        from eudaemon.payload.fetch import ssh
-    except ImportError:
-        raise Failed("SSH: the package cryptography is not on this machine") from None
-    await ssh.fetch(request, transfer)
+def _later(module: str, name: str = "fetch") -> Callable[[Request, Transfer], Awaitable[None]]:
+    """Return what fetches by a module that is loaded when it is first asked for: few attacks name these schemes."""
+
+    async def fetch(request: Request, transfer: Transfer) -> None:
+        try:
+            loaded = import_module(f"eudaemon.payload.fetch.{module}")
+        except ImportError as error:
+            missing = (error.name or "").partition(".")[0]
+            raise Failed(f"{request.url.scheme}: {missing} is not on this machine") from None
+        await getattr(loaded, name)(request, transfer)
+
+    return fetch
 
 
 SCHEMES: dict[str, Callable[[Request, Transfer], Awaitable[None]]] = {
@@ -40,13 +46,13 @@ SCHEMES: dict[str, Callable[[Request, Transfer], Awaitable[None]]] = {
     "ftp": ftp.fetch,
     "tftp": tftp.fetch,
     "redis": redis.fetch,
-    "scp": _ssh,
-    "sftp": _ssh,
-    "smb": smb.fetch,
-    "rcp": rcp.fetch,
-    "creceive": link.fetch_listening,
-    "blink": link.fetch_listening,
-    "link": link.fetch,
+    "scp": _later("ssh"),
+    "sftp": _later("ssh"),
+    "smb": _later("smb"),
+    "rcp": _later("rcp"),
+    "creceive": _later("link", "fetch_listening"),
+    "blink": _later("link", "fetch_listening"),
+    "link": _later("link"),
     "csend": raw.fetch,
     "nc": raw.fetch,
     "tcp": raw.fetch,
