@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import shutil
 from pathlib import Path
 
 import pytest
@@ -79,12 +77,3 @@ async def test_active_mode_is_within_the_policy(tmp_path: Path) -> None:
         )
     assert code == 19, out  # CURLE_FTP_COULDNT_RETR_FILE: the server says 425
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
-
-
-async def test_nmap_names_a_product(tmp_path: Path) -> None:
-    nmap = shutil.which("nmap") or tool("nmap", "nmap")
-    async with running(tmp_path, "ftp") as ftp:
-        async with asyncio.timeout(40):
-            _, out = await run(nmap, "-Pn", "-sV", "-p", str(ftp.port), "127.0.0.1")
-    assert b" ftp " in out
-    assert b"oneypot" not in out
