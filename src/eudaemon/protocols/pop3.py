@@ -23,7 +23,6 @@ LOGINS_MAX = 20  # tried in one session
 # What a server greets with, and what it says of a login that fails. All of them are known to nmap by name.
 _PRODUCTS = (
     (b"Dovecot ready.", b"[AUTH] Authentication failed."),
-    (b"Dovecot (Debian) ready.", b"[AUTH] Authentication failed."),
     (b"Dovecot (Ubuntu) ready.", b"[AUTH] Authentication failed."),
     (b"Hello there.", b"Login failed."),  # Courier
     (b"POP3 {name} 2007f.104 server ready", b"Bad login"),  # University of Washington

@@ -35,7 +35,7 @@ LITERALS_MAX = 16  # of one command
 LOGINS_MAX = 20  # tried in one session
 APPENDED_MAX = 100  # messages that one session may leave to be kept
 _TAG_BYTES_MAX = 64
-_PRODUCTS = ("Dovecot ready.", "Dovecot (Debian) ready.", "Dovecot (Ubuntu) ready.", "Courier-IMAP ready. Copyright "
+_PRODUCTS = ("Dovecot ready.", "Dovecot (Ubuntu) ready.", "Courier-IMAP ready. Copyright "
              "1998-2011 Double Precision, Inc.  See COPYING for distribution information.")  # fmt: skip
 _FOLDERS = (b"INBOX", b"Drafts", b"Sent", b"Trash")
 
