@@ -134,6 +134,11 @@ def test_what_a_digest_hides_is_guessed_or_kept_for_crackers() -> None:
             assert (fact, said[:3]) == (LoginTried("root", kept, accepted=False), b"535")
 
 
+@pytest.mark.parametrize("key", [b"", b"key", b"k" * 64, b"k" * 65])
+def test_a_digest_is_the_librarys(key: bytes) -> None:
+    assert _sasl._hmac_md5(key, b"<1.2@host>") == hmac.new(key, b"<1.2@host>", hashlib.md5).hexdigest().encode()
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_message_of_any_size_is_kept_byte_for_byte(size: int) -> None:
     body = base64.encodebytes(content(size)).replace(b"\n", b"\r\n")
