@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from eudaemon.payload.fetch import ntlm
 from payload.servers import SIZES, Lab, content, free_port, serving, tool, until_it_accepts
 
 LOCAL = "127.0.0.1"
@@ -112,21 +111,6 @@ server.addShare("PUB", sys.argv[1])
 server.setSMB2Support(True)
 server.start()
 """
-
-
-@pytest.mark.parametrize(
-    ("text", "digest"),  # RFC 1320, A.5
-    [
-        (b"", "31d6cfe0d16ae931b73c59d7e0c089c0"),
-        (b"abc", "a448017aaf21d8525fc10ae87aa6729d"),
-        (
-            b"12345678901234567890123456789012345678901234567890123456789012345678901234567890",
-            "e33b4ddc9c38f2199c3e7b164fcc0536",
-        ),
-    ],
-)
-def test_md4(text: bytes, digest: str) -> None:
-    assert ntlm.md4(text).hex() == digest
 
 
 # --- rcp -------------------------------------------------------------------------------------------------

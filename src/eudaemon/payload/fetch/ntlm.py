@@ -1,18 +1,15 @@
-"""NTLM as a client (MS-NLMP): NTLMv2 with a name and a password, or anonymously.
-
-MD4 is here because OpenSSL has dropped it.
-"""
+"""NTLM as a client (MS-NLMP): NTLMv2 with a name and a password, or anonymously."""
 
 from __future__ import annotations
 
 import hmac
 import struct
-from collections.abc import Callable
+
+from eudaemon.wire.md4 import md4
 
 _FLAGS = 0x00088207 | 0x20000000  # Unicode, OEM, target, NTLM, always sign, extended security; 128 bits
 _ANONYMOUS = 0x00000800
 _SIGNATURE = b"NTLMSSP\0"
-_LONG = 0xFFFFFFFF
 
 
 def negotiate() -> bytes:
@@ -66,28 +63,3 @@ def _wide(text: str) -> bytes:
 
 def _hmac(key: bytes, data: bytes) -> bytes:
     return hmac.digest(key, data, "md5")
-
-
-def md4(data: bytes) -> bytes:
-    """Return the hash (RFC 1320)."""
-    state = [0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476]
-    padded = data + b"\x80" + bytes((55 - len(data)) % 64) + struct.pack("<Q", 8 * len(data))
-    for at in range(0, len(padded), 64):
-        words = struct.unpack_from("<16I", padded, at)
-        a, b, c, d = state
-        for order, shifts, constant, mix in _ROUNDS:
-            for step, index in enumerate(order):
-                total = (a + mix(b, c, d) + words[index] + constant) & _LONG
-                shift = shifts[step % 4]
-                a, b, c, d = d, (total << shift | total >> (32 - shift)) & _LONG, b, c
-        state = [(old + new) & _LONG for old, new in zip(state, (a, b, c, d), strict=True)]
-    return struct.pack("<4I", *state)
-
-
-_Round = tuple[tuple[int, ...], tuple[int, ...], int, Callable[[int, int, int], int]]
-_ROUNDS: tuple[_Round, ...] = (
-    (tuple(range(16)), (3, 7, 11, 19), 0, lambda b, c, d: (b & c) | (~b & _LONG & d)),
-    ((0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), (3, 5, 9, 13), 0x5A827999,
-     lambda b, c, d: (b & c) | (b & d) | (c & d)),
-    ((0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15), (3, 9, 11, 15), 0x6ED9EBA1, lambda b, c, d: b ^ c ^ d),
-)  # fmt: skip
