@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from eudaemon.events import Endpoint, Event, Fact, IdSource
 from eudaemon.events.catalogue import ArtefactKept, ControlHijacked, DownloadWished, SessionClosed, SessionOpened
@@ -38,6 +39,12 @@ def events(evidence: Evidence, ids: IdSource, wishes: Sequence[tuple[str, str]] 
         SessionClosed(ROOM, "room", 0.0, stream.received, 0),
     ]
     return [Event(ids.new(at_s), at_s, _SENSOR, fact, session, attacker, _endpoint(stream.local)) for fact in told]
+
+
+def wished(told: Event, ids: IdSource, wishes: Sequence[tuple[str, str]]) -> list[Event]:
+    """Return events of what else it would download, of the same time and peer as one that was told of it already."""
+    facts = [DownloadWished(url, tool) for url, tool in wishes]
+    return [replace(told, id=ids.new(told.at_s), fact=fact) for fact in facts]
 
 
 def artefacts(evidence: Evidence) -> list[bytes]:
