@@ -70,7 +70,7 @@ class Keeper:
         name, wished = evidence.report.id, wishes(evidence)
         told = facts.events(evidence, self._ids, wished)
         pieces = facts.artefacts(evidence)
-        self._hand_in(name, told, pieces)
+        self._hand_in(name, told, facts.handed(evidence))
         # A possessed process is of this machine's kind; what it was told may hold code for any.
         known = "x86-64" if evidence.report.injected else ""
         asked = [(data, "" if number else known) for number, data in enumerate(pieces)]

@@ -11,6 +11,7 @@ set aside, for a person to look at.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eudaemon.events import Endpoint, Event, from_json, to_json
-from eudaemon.events.catalogue import DownloadWished
+from eudaemon.events.catalogue import ArtefactKept, DownloadWished
 from eudaemon.events.codec import CodecError
 from eudaemon.world.outside import Download, Downloaded
 
@@ -91,8 +92,9 @@ class Inbox:
                     self._wish(session, Download(event.fact.url, event.fact.tool), _nobody_waits)
                 else:
                     self._append(to_json(replace(event, sensor=self._name)).encode("ascii"))
-            if session:
-                for data in artefacts:
+            named = {event.fact.sha256 for event in events if isinstance(event.fact, ArtefactKept)}
+            for data in artefacts:
+                if session and hashlib.sha256(data).hexdigest() in named:  # what else there is, is no attacker's
                     self._look_into(session, data)
             taken.append(path)
         if taken:
