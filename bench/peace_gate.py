@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from eudaemon import possession
+from eudaemon.evidence import text
 from eudaemon.possession.engine import BUILT, load_engine
 
 ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
@@ -38,11 +39,12 @@ exec env LD_PRELOAD={gate} {program} "$@" < {place}/$$
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An alert: its kind, the instruction and where that is, and the input that it is about."""
+    """An alert: its kind, the instruction and where that is, the input that it is about, and its whole report."""
 
     kind: str
     where: str
     input: bytes
+    page: str
 
     @staticmethod
     def of(report: Any) -> Heard:
@@ -50,7 +52,7 @@ class Heard:
         frame = report.frames[0] if report.frames else None
         at = f"{frame.symbol or hex(frame.offset)} in {Path(frame.module).name}" if frame else hex(report.pc)
         culprit = report.culprits[0].data if report.culprits else b""
-        return Heard(report.kind, f"{report.instruction.text} at {at}", culprit[:40])
+        return Heard(report.kind, f"{report.instruction.text} at {at}", culprit[:40], text.page(report))
 
 
 class Gatekeeper:

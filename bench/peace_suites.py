@@ -20,6 +20,7 @@ import argparse
 import fnmatch
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -100,14 +101,15 @@ def _ended(line: list[str], part: Part, program: str, place: Path, limit_s: floa
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(line, cwd=part.cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                                    env=environment, start_new_session=True)  # fmt: skip
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(limit_s)
-        late = process.poll() is None
+        # Not by `wait`: the gatekeeper is a thread of ours and seizes our child, whose stops we would take from it.
+        ended = os.pidfd_open(process.pid)
+        late = not select.select([ended], [], [], limit_s)[0]
+        os.close(ended)
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         out.seek(0)
-        said = out.read().decode(errors="replace")
+        said = out.read().decode(errors="replace") + f"\n(it ended with {process.returncode})"
     is_well = process.returncode == 0 and re.search(part.well, said) is not None
     return "late" if late else "passed" if is_well else "failed", said
 
@@ -226,6 +228,7 @@ def main() -> int:
     parser.add_argument("--limit-s", type=float, default=60.0)
     parser.add_argument("--natively-s", type=float, default=20.0)
     parser.add_argument("--within-s", type=float, default=3600.0)
+    parser.add_argument("--reports", type=Path, metavar="FOLDER", help="write a report of each false alert there")
     arguments = parser.parse_args()
     if reason := why_not():
         raise SystemExit(reason)
@@ -246,9 +249,11 @@ def main() -> int:
         meant, false = meant + len(true), false + len(wrong)
         print(f"{ran.outcome:7} {part.name:32} {natively.wall_s:6.1f} s {ran.wall_s:6.1f} s  {ran.possessed} possessed"
               + (f"  {len(true)} meant" if true else ""), flush=True)  # fmt: skip
-        for (kind, where), count in Counter((one.kind, one.where) for one in wrong).items():
-            about = next(one.input for one in wrong if one.where == where)
-            print(f"        ALERT {count} x {kind}: {where}, of {about!r}", flush=True)
+        for number, ((kind, where), count) in enumerate(Counter((one.kind, one.where) for one in wrong).items()):
+            first = next(one for one in wrong if one.where == where)
+            print(f"        ALERT {count} x {kind}: {where}, of {first.input!r}", flush=True)
+            if arguments.reports:
+                (arguments.reports / f"{part.name}-{number}.txt").write_text(first.page)
         for why in dict.fromkeys(ran.refused):
             print(f"        not possessed: {why}", flush=True)
         if ran.outcome == "failed":
