@@ -22,13 +22,14 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,8 @@ sys.path[:] = [str(HERE.parent / "tests"), *(place for place in sys.path if Path
 from payload.servers import free_port  # type: ignore[import-not-found]  # noqa: E402
 from possession import servers  # type: ignore[import-not-found]  # noqa: E402
 from possession.alarms import why_not  # type: ignore[import-not-found]  # noqa: E402
+
+START_S_MAX = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +161,33 @@ def redis(_: Path | None) -> Suite:
         port = free_port()
         settings = {"bind": "127.0.0.1", "port": port, "dir": place, "save": "", "enable-debug-command": "yes"}
         words = [word for name, value in settings.items() for word in (f"--{name}", str(value))]
-        kept.enter_context(servers.process(path, *words, port=port))
+        kept.enter_context(_daemon([path, *words], port))
         return [servers.tool("tclsh", "tcl"), "tests/test_helper.tcl", "--host", "127.0.0.1", "--port", str(port),
                 "--tags", "-slow -needs:repl", "--single", unit]  # fmt: skip
 
     units = sorted(str(one.relative_to(source / "tests").with_suffix("")) for one in source.glob("tests/unit/**/*.tcl"))
     parts = [
         Part(unit, lambda path, kept, place, unit=unit: command(path, kept, place, unit), "inet", source,  # type: ignore[misc]
-             r"All tests passed without errors")
+             r"\[ok\](?s:.*)All tests passed without errors")
         for unit in units if "moduleapi" not in unit and "cluster" not in unit
     ]  # fmt: skip
     return Suite(program, parts)
+
+
+@contextmanager
+def _daemon(line: list[str], port: int) -> Iterator[None]:
+    """Run a server until the end, from when it accepts. Nobody waits for it meanwhile: see `_ended`."""
+    process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until_s = time.monotonic() + START_S_MAX
+        while time.monotonic() < until_s:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.02)
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def cpython(_: Path | None) -> Suite:
