@@ -9,6 +9,10 @@
     … --only 'h2_*,proxy*'      only parts whose names fit          --limit-s 60    for one part, possessed
     … --within-s 1200           no part is begun later than that    --natively-s 20 parts that take longer are left out
 
+nginx' need libraries of Perl's, and all modules that `nginx -V` calls dynamic: apt-get install libio-socket-ssl-perl
+libgd-perl libscgi-perl libfcgi-perl libnginx-mod-mail libnginx-mod-stream libnginx-mod-stream-geoip
+libnginx-mod-http-{geoip,image-filter,perl,xslt-filter}
+
 Each part runs natively first; who fails or skips there is not asked again. The exit code is 1 if a part failed
 possessed, or if there was an alert that is not meant. An alert is meant where a test has a program do what it reads:
 tests in Python start programs with words of their own source.
@@ -168,7 +172,7 @@ def redis(_: Path | None) -> Suite:
     units = sorted(str(one.relative_to(source / "tests").with_suffix("")) for one in source.glob("tests/unit/**/*.tcl"))
     parts = [
         Part(unit, lambda path, kept, place, unit=unit: command(path, kept, place, unit), "inet", source,  # type: ignore[misc]
-             r"\[ok\](?s:.*)All tests passed without errors")
+             r"\bok\S{0,6}\]: (?s:.*)All tests passed without errors")
         for unit in units if "moduleapi" not in unit and "cluster" not in unit
     ]  # fmt: skip
     return Suite(program, parts)

@@ -59,7 +59,9 @@ async def test_an_attack_is_seen_on_the_page(served: Served, tmp_path: Path) -> 
             try:
                 line = ("attack", "--port", str(served.port), "--url", urls["plain"])
                 assert "the code did not run" in (await asyncio.to_thread(run, *line)).stdout
-                assert (await watching.until("alert"))["downloads"][0]["url"] == urls["plain"]
+                alert = await watching.until("alert")
+                assert (alert["child_of"], alert["verdict"], alert["in_time"]) == (served.pid, "contain", True)
+                assert alert["downloads"][0]["url"] == urls["plain"]
                 await watching.until("examined")
                 assert await asyncio.to_thread(attack, served.port, hidden) == b""
                 assert (await watching.until("alert"))["downloads"] == []
@@ -74,7 +76,19 @@ async def test_an_attack_is_seen_on_the_page(served: Served, tmp_path: Path) -> 
             kept = {name: hashlib.sha256((tmp_path / f"{name}.elf").read_bytes()).hexdigest() for name in urls}
             for sha256 in kept.values():
                 await net.until("/api/samples", lambda seen, it=sha256: it in str(seen))
+            assert len(await _codes(net)) == 2
             await asyncio.to_thread(_look, net, urls, kept, tmp_path)
+
+
+async def _codes(net: Honeynet) -> set[bytes]:
+    """Return the injected codes, as the farm has them."""
+    found = await net.until("/api/sessions", lambda seen: len(seen["sessions"]) == 2, room="possession")
+    codes = set()
+    for session in found["sessions"]:
+        told = await net.get(f"/api/sessions/{session['session']}")
+        (hijacked,) = (event["fields"] for event in told["events"] if event["kind"] == "control.hijacked")
+        codes.add(await net.raw(f"/api/samples/{hijacked['code']}/download"))
+    return codes
 
 
 def _look(net: Honeynet, urls: dict[str, str], kept: dict[str, str], pictures: Path) -> None:

@@ -1,4 +1,4 @@
-"""A native victim is possessed when somebody connects; the attack is stopped, told, and shown on the page."""
+"""A native process is possessed when a policy says so, and let go when the reason is gone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import pytest
 
 from cli.test_attackers import meet
 from demo.test_victim import Served, needs_victim, run, served
-from end_to_end.honeynet import public_folder, running
 from eudaemon.demo import victim
 from eudaemon.possession.engine import BUILT, load_engine
 from eudaemon.possession.status import status_of
@@ -70,50 +69,6 @@ class Watching:
             self.process.send_signal(signal.SIGTERM)
         await self.process.communicate()
         return await self.process.wait()
-
-
-@needs_victim
-@needs_engine
-async def test_the_whole_way_of_an_attack(served: Served) -> None:
-    abi = load_engine().abi
-    with public_folder() as place:
-        async with running(place) as net:
-            watching = await Watching.begin(policy(place, served.port), net.data)
-            try:
-                assert status_of(served.pid, abi) is None
-                attack = await asyncio.to_thread(run, "attack", "--port", str(served.port))
-                assert attack.returncode == 1, attack.stdout
-                assert "the code did not run" in attack.stdout
-                alert = await watching.until("alert")
-                assert (alert["child_of"], alert["verdict"], alert["in_time"]) == (served.pid, "contain", True)
-                assert [one["tool"] for one in alert["downloads"]], alert
-                url = alert["downloads"][0]["url"]
-                assert url in attack.stdout
-                report = json.loads((net.data / "alerts" / alert["id"] / "report.json").read_text())
-                culprit = bytes.fromhex(report["culprits"][0]["data"])
-                assert culprit
-                answer = await asyncio.to_thread(served.sign, b"Ada")
-                assert b"Thank you, Ada.\n" in answer
-                assert (await watching.until("released"))["pid"] == served.pid
-                assert status_of(served.pid, abi) is None
-                assert b"Thank you, Bob.\n" in await asyncio.to_thread(served.sign, b"Bob")
-                found = await net.until("/api/sessions", lambda seen: seen["sessions"], room="possession")
-                session = found["sessions"][0]["session"]
-                kinds = {"control.hijacked", "download.wished"}
-                told = await net.until(
-                    f"/api/sessions/{session}",
-                    lambda seen: kinds <= {event["kind"] for event in seen["events"]},
-                )
-                hijacked = next(event["fields"] for event in told["events"] if event["kind"] == "control.hijacked")
-                assert hijacked["alert"] == alert["id"]
-                wished = next(event["fields"] for event in told["events"] if event["kind"] == "download.wished")
-                assert wished["url"] == url
-                assert bytes.fromhex(report["injected"]["begin"]["data"]) in await net.raw(
-                    f"/api/samples/{hijacked['code']}/download"
-                )
-            finally:
-                code = await watching.end()
-            assert code == 4
 
 
 @needs_victim
