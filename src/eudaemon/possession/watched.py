@@ -101,13 +101,17 @@ def sockets(pid: int) -> frozenset[str]:
 
 
 def targets(policy: Policy) -> Iterator[Target]:
-    """Yield the processes that a policy means. We ourselves are never among them."""
+    """Yield the processes that a policy means. We ourselves and what we have forked are never among them."""
+    own = os.getpid()
     for pid in _candidates(policy):
-        if pid == os.getpid():
-            continue
         with suppress(OSError, ValueError, KeyError):  # it has ended, or there is no such user
-            if _fits(pid, policy):
+            if pid != own and _fits(pid, policy) and int(_stat(pid)[1]) != own:
                 yield _target(pid)
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of `/proc/PID/stat` behind the name: the state, the parent, …"""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _candidates(policy: Policy) -> list[int]:
@@ -140,5 +144,4 @@ def _target(pid: int) -> Target:
     folder = Path(f"/proc/{pid}")
     inodes = sockets(pid)
     ports = frozenset(row.port for row in rows(pid) if row.state == LISTENING and row.inode in inodes)
-    started = (folder / "stat").read_text().rpartition(")")[2].split()[19]
-    return Target(pid, started, str((folder / "ns/net").readlink()), ports)
+    return Target(pid, _stat(pid)[19], str((folder / "ns/net").readlink()), ports)
