@@ -2,7 +2,7 @@
 
     python bench/peace_suites.py nginx FOLDER       nginx' own tests (https://github.com/nginx/nginx-tests), a file each
     python bench/peace_suites.py lua FOLDER         Lua's own tests (`testes` of https://github.com/lua/lua, of the
-                                                    version that `lua5.4` is), a file each, programs and C parts too
+                                                    version that `lua5.4` is), a file each, programs too
     python bench/peace_suites.py redis              redis' own tests against a daemon, a unit each (Debian's source)
     python bench/peace_suites.py cpython            the tests of the Python that runs this, a module each; their source
                                                     is the input
