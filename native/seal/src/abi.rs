@@ -332,6 +332,7 @@ pub struct Mailbox {
     pub park: u32,     // by the controller: 1 while it withdraws: whoever comes out of the engine stops at `seal_parked`
     pub blind: u32,    // 1: the process cannot read /proc/self/maps (it lives in a chroot), and needs the controller's `code`
     pub code_count: u32,
+    pub unlinked: u32, // by a test: 1: every fragment comes back to the dispatcher, so that each can be looked at
     pub heap_used: u64,
     pub frozen_ns: u64,                // by the controller: how long the last freeze lasted
     pub possessed_at_ns: u64,          // by the controller: CLOCK_REALTIME

@@ -167,6 +167,11 @@ pub struct Thread {
     gate_constant: u64,
 }
 
+/// Whether nothing is to lead from fragment to fragment but the dispatcher.
+pub fn is_unlinked() -> bool {
+    sys::mailbox().unlinked != 0
+}
+
 /// Why code could not be placed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
@@ -403,6 +408,9 @@ impl Thread {
 
     /// Let what comes to `pc` by one of the tables land at `host`, in that fragment.
     pub fn note_landing(&mut self, through: Through, pc: GuestPc, host: HostPc, fragment: u32) {
+        if is_unlinked() {
+            return;
+        }
         if through == Through::Returns {
             self.landing_of.set(pc, self.landings.len() as u32);
             self.landings.push((host, fragment));

@@ -236,7 +236,8 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
         By::Return => Some(Through::Returns),
         By::Table { table, entry } => Some(Through::Table { table, entry }),
         By::Exit(_) | By::Engine => None,
-    };
+    }
+    .filter(|_| !cache::is_unlinked());
     let wanted_once = core::mem::replace(&mut context.once, 0);
     let is_once = wanted_once != once::NO;
     if !is_once
@@ -265,6 +266,7 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
     };
     match by {
         _ if thread.fragments[fragment as usize].copy.is_some() => {} // always by the dispatcher, which compares
+        _ if cache::is_unlinked() => {}
         By::Exit(id) => thread.link(id, fragment),
         By::Jump | By::Return | By::Table { .. } if found.is_some() => {
             if let Some(through) = through {
