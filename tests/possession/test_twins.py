@@ -73,7 +73,7 @@ NO_TWINS = {"vsftpd": "its sessions may not fork"}
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.timeout(90 + WITHIN_S)
+@pytest.mark.timeout(300 + 4 * WITHIN_S)
 def test_victims_agree(name: str) -> None:
     if reason := missing(BY_NAME[name]):
         pytest.skip(reason)
@@ -108,7 +108,7 @@ def _ran_ns(pid: int) -> int:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in AT_ONCE else pytest.mark.soak) for name in SERVERS]
 )
-@pytest.mark.timeout(240 + WITHIN_S)
+@pytest.mark.timeout(300 + 4 * WITHIN_S)
 def test_servers_agree(name: str, tmp_path: Path) -> None:
     reason = NO_TWINS.get(name) or (NO_SHADOW.get(name) if MODE == "shadow" else None)
     if reason:
