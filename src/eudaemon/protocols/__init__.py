@@ -17,6 +17,7 @@ ROOMS = {
     "http": "eudaemon.protocols.http:Http",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
     "memcached": "eudaemon.protocols.memcached:Memcached",
+    "mysql": "eudaemon.protocols.mysql:MySql",
     "redis": "eudaemon.protocols.redis:Redis",
     "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",

@@ -1,0 +1,86 @@
+"""The real clients of databases at a whole sensor: one rich conversation each."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from payload.servers import content, tool
+from sensor.harness import Running, events, running
+
+LIBRARY = b"\x7fELF" + content(40_000)
+
+
+async def client(*command: str, given: bytes = b"", env: dict[str, str] | None = None) -> str:
+    """Return what a client prints, on either channel."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=env,
+    )
+    async with asyncio.timeout(30):
+        return (await process.communicate(given))[0].decode("utf-8", "backslashreplace")
+
+
+async def in_thread(work: Callable[[], Any]) -> Any:
+    """Return what a client that blocks gives."""
+    return await asyncio.get_running_loop().run_in_executor(None, work)
+
+
+def facts(home: Path, kind: str) -> list[Any]:
+    return [event.fact for event in events(home, kind)]
+
+
+def kept(home: Path, name: str) -> bytes:
+    """Return the one artefact of this name."""
+    (fact,) = (fact for fact in facts(home, "artefact.kept") if fact.name == name)
+    data: bytes = (home / "artefacts" / fact.sha256).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == fact.sha256
+    return data
+
+
+MYSQL_LINES = b"""
+show databases; select version(), @@plugin_dir; use mysql; show tables; select user, host from user;
+create database work; use work; create table t (id int, piece longblob);
+insert into t values (1, 0x%s); update t set piece = concat(piece, 0x%s) where id = 1;
+select id, length(piece) from t; describe t; show create table t;
+select piece from t where id = 1 into dumpfile '/usr/lib/mysql/plugin/udf.so';
+create function sys_eval returns string soname 'udf.so';
+select sys_eval('whoami; echo $((6*7))');
+load data local infile '/etc/hostname' into table t;
+""" % (LIBRARY[:20_000].hex().encode(), LIBRARY[20_000:].hex().encode())
+
+
+async def test_mysql_with_mariadbs_client_and_pymysql(tmp_path: Path) -> None:
+    program = tool("mysql", "mariadb-client")
+
+    def python(net: Running) -> tuple[Any, ...]:
+        import pymysql
+
+        with (
+            pymysql.connect(host="127.0.0.1", port=net.port, user="root", password="123456") as link,
+            link.cursor() as cursor,
+        ):
+            cursor.execute("select 1 + 1, %s", ("a'b",))
+            row: tuple[Any, ...] = cursor.fetchone() or ()
+        return row
+
+    async with running(tmp_path, "mysql") as net:
+        said = await client(program, "--force", "-t", "-h127.0.0.1", f"-P{net.port}", "-uroot", given=MYSQL_LINES)
+        assert await in_thread(functools.partial(python, net)) == (2, "a'b")
+        refused = await client(program, "-h127.0.0.1", f"-P{net.port}", "-unobody", "-px", "-e", "select 1")
+    assert "| information_schema |" in said
+    assert f"|    1 |         {len(LIBRARY)} |".replace(" ", "") in said.replace(" ", "")
+    assert "| mysql\n42\n" in said
+    assert "ERROR 1148 (42000) at line 9" in said
+    assert "ERROR 1045 (28000): Access denied for user 'nobody'@'127.0.0.1' (using password: YES)" in refused
+    assert kept(tmp_path, "/usr/lib/mysql/plugin/udf.so") == LIBRARY
+    assert [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")][:2] == [
+        ("root", "", True), ("root", "123456", True)]  # fmt: skip
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
