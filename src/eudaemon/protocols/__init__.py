@@ -18,6 +18,7 @@ ROOMS = {
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
     "memcached": "eudaemon.protocols.memcached:Memcached",
     "mysql": "eudaemon.protocols.mysql:MySql",
+    "postgres": "eudaemon.protocols.postgres:Postgres",
     "redis": "eudaemon.protocols.redis:Redis",
     "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",

@@ -23,6 +23,13 @@ class Engine(Query):
 
     __slots__ = ()
 
+    def changeable(self, name: tuple[bytes, ...]) -> Table:
+        """Return a table to change. Raises `SqlError`."""
+        table = self.tables.own(*self.place(name))
+        if table is None:
+            raise SqlError("table", b".".join(name))
+        return table
+
     def create_table(self, parser: Parser) -> Work:
         """CREATE TABLE, of which the first two words are read."""
         is_new = parser.word(b"if", b"not", b"exists")
@@ -84,9 +91,7 @@ class Engine(Query):
             values = yield from self.executed(parser)
         else:
             raise parser.error()
-        table = self.tables.own(*self.place(name))
-        if table is None:
-            raise SqlError("table", b".".join(name))
+        table = self.changeable(name)
         for row in trees:
             values.append((yield from evaluate_all(row, self)))
         for value in values:
@@ -108,9 +113,7 @@ class Engine(Query):
         if not parser.word(b"set"):
             raise parser.error()
         names, trees = _assignments(parser)
-        table = self.tables.own(*self.place(name))
-        if table is None:
-            raise SqlError("table", b".".join(name))
+        table = self.changeable(name)
         rows = yield from self._chosen(parser, table, name)
         index = {column.lower(): at for at, column in enumerate(table.columns)}
         for row in rows:
@@ -128,9 +131,7 @@ class Engine(Query):
         parser.take()
         parser.word(b"from")
         name = parser.dotted()
-        table = self.tables.own(*self.place(name))
-        if table is None:
-            raise SqlError("table", b".".join(name))
+        table = self.changeable(name)
         rows = yield from self._chosen(parser, table, name)
         self.tables.remove(table, rows)
         return Result("DELETE", changed=len(rows))
@@ -156,9 +157,7 @@ class Engine(Query):
         parser.take()
         parser.word(b"table")
         name = parser.dotted()
-        table = self.tables.own(*self.place(name))
-        if table is None:
-            raise SqlError("table", b".".join(name))
+        table = self.changeable(name)
         self.tables.empty(table)
         return Result("TRUNCATE TABLE")
 

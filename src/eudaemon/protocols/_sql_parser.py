@@ -19,12 +19,13 @@ _CLAUSES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What stands after FROM: a table by its name, or what a tree gives."""
+    """What stands after FROM: a table by its name, or what a tree gives; `outer` keeps what it has no match for."""
 
     name: tuple[bytes, ...]
     tree: Tree | None
     alias: bytes
     on: Tree | None
+    outer: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +169,21 @@ class Parser(ExpressionParser):
         return "table", self.dotted()[-1]
 
     def _sources(self) -> tuple[Source, ...]:
-        found = [self._source(None)]
+        found = [self._source()]
         while True:
             if self.sign(b","):
-                found.append(self._source(None))
+                found.append(self._source())
             elif self.is_word(b"join", b"inner", b"left", b"right", b"cross", b"full", b"natural"):
+                outer = self.is_word(b"left", b"full")
                 while self.is_word(b"inner", b"left", b"right", b"cross", b"full", b"outer", b"natural"):
                     self.at += 1
                 if not (self.word(b"join") or self.word(b"apply")):
                     raise self.error()
-                found.append(self._source(True))
+                found.append(self._source(joined=True, outer=outer))
             else:
                 return tuple(found)
 
-    def _source(self, joined: bool | None) -> Source:
+    def _source(self, *, joined: bool = False, outer: bool = False) -> Source:
         name: tuple[bytes, ...] = ()
         tree: Tree | None = None
         self.word(b"lateral") or self.word(b"only")
@@ -204,4 +206,4 @@ class Parser(ExpressionParser):
         elif joined and self.word(b"using"):
             self.expect(b"(")
             self.skip_to(b")")
-        return Source(name, tree, alias, on)
+        return Source(name, tree, alias, on, outer)

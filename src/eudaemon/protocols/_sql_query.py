@@ -138,27 +138,32 @@ class Query(Scope):
     def _product(self, select: Select) -> Generator[Any, Any, list[Environment]]:
         """Return the rows of the tables, multiplied, to which WHERE and ON apply."""
         found: list[Environment] = [[]]
-        conditions = [source.on for source in select.sources if source.on is not None]
         for source in select.sources:
             table = yield from self._source(source)
             name = (source.alias or (source.name[-1] if source.name else b"")).lower()
             index = {column.lower(): at for at, column in enumerate(table.columns)}
             if len(found) * len(table.rows) > PRODUCT_ROWS_MAX:
                 raise SqlError("too much")
-            found = [[*environment, (name, index, row)] for environment in found for row in table.rows]
-        if select.where is not None:
-            conditions.append(select.where)
-        if not conditions:
+            joined: list[Environment] = []
+            for environment in found:
+                fitting = yield from self._fitting(
+                    source.on, [[*environment, (name, index, row)] for row in table.rows]
+                )
+                if not fitting and source.outer:
+                    fitting = [[*environment, (name, index, [None] * len(table.columns))]]
+                joined += fitting
+            found = joined
+        return (yield from self._fitting(select.where, found))
+
+    def _fitting(self, condition: Tree | None, found: list[Environment]) -> Generator[Any, Any, list[Environment]]:
+        if condition is None:
             return found
         kept = []
         for environment in found:
             self._environments.append(environment)
-            fits = True
-            for condition in conditions:
-                fits = fits and truth((yield from evaluate(condition, self)))
-            self._environments.pop()
-            if fits:
+            if truth((yield from evaluate(condition, self))):
                 kept.append(environment)
+            self._environments.pop()
         return kept
 
     def _source(self, source: Source) -> Generator[Any, Any, Table]:
@@ -191,6 +196,10 @@ class Query(Scope):
             self._environments.pop()
             groups.setdefault(key, []).append(environment)
         return list(groups.values())
+
+    def headings(self, select: Select) -> list[bytes]:
+        """Return the columns that a select will have. Raises `SqlError`."""
+        return self._headings(select, [])
 
     def _tables_of(self, select: Select, found: list[Environment]) -> list[tuple[bytes, list[bytes]]]:
         if found:

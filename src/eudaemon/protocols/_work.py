@@ -36,6 +36,7 @@ class Shell(Protocol):
     """A shell whose output is taken: see `_shell.Captured`."""
 
     printed: bytes
+    status: int
 
     @property
     def busy(self) -> bool:
@@ -76,6 +77,11 @@ class Worker:
     def busy(self) -> bool:
         """Whether work waits for a command."""
         return self._work is not None
+
+    @property
+    def status(self) -> int:
+        """What the last command ended with."""
+        return self._shell.status if self._shell is not None else 0
 
     def start(self, work: Work, at_s: float) -> Iterator[Order]:
         """Begin, and go on as far as nothing is waited for."""

@@ -203,6 +203,7 @@ class SensorSettings:
             "memcached tcp 11211",
             "memcached udp 11211",
             "mysql tcp 3306",
+            "postgres tcp 5432",
             "redis tcp 6379",
             "catchall tcp 21,445,1433,9200",
             "catchall udp 53,5060,9034",
