@@ -129,3 +129,35 @@ async def test_postgres_with_psql_and_psycopg2(tmp_path: Path) -> None:
     assert 'FATAL:  password authentication failed for user "joe"' in refused
     assert kept(tmp_path, "/tmp/lib.so") == LIBRARY
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+async def test_mssql_with_tsql_and_pymssql(tmp_path: Path) -> None:
+    program = tool("tsql", "freetds-bin")
+
+    def python(net: Running) -> list[Any]:
+        import pymssql
+
+        link = pymssql.connect(server="127.0.0.1", port=str(net.port), user="sa", password="123456", autocommit=True)
+        with link, link.cursor() as cursor:
+            cursor.execute("exec sp_configure 'show advanced options', 1 reconfigure")
+            cursor.execute("exec sp_configure 'xp_cmdshell', 1 reconfigure")
+            cursor.execute("exec xp_cmdshell %s", ("echo it's %OS%",))
+            shown = cursor.fetchall()
+            cursor.execute("create assembly Extra from 0x" + LIBRARY.hex() + " with permission_set = unsafe")
+            cursor.execute("select 1 + 1, 'a' + %s, cast(null as int), 0x4d5a", ("b",))
+            return [shown, cursor.fetchall()]
+
+    async with running(tmp_path, "mssql") as net:
+        shown, row = await in_thread(functools.partial(python, net))
+        said = await client(program, "-H", "127.0.0.1", "-p", str(net.port), "-U", "sa", "-P", "sa",
+                            given=b"select name from sys.databases\ngo\nexec xp_cmdshell 'whoami'\ngo\n")  # fmt: skip
+        refused = await client(program, "-H", "127.0.0.1", "-p", str(net.port), "-U", "joe", "-P", "x", given=b"exit\n")
+    assert shown == [("it's Windows_NT",), (None,)]
+    assert row == [(2, "ab", None, b"MZ")]
+    assert "master\ntempdb\nmodel\nmsdb\n" in said
+    assert "nt service\\mssqlserver\n" in said
+    assert "Login failed for user 'joe'." in refused
+    assert kept(tmp_path, "Extra") == LIBRARY
+    assert [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")][:2] == [
+        ("sa", "123456", True), ("sa", "sa", True)]  # fmt: skip
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")

@@ -233,6 +233,8 @@ class Reader:
     def name(self) -> bytes:
         """Return a name, quoted or not. Raises `SqlError`."""
         token = self.take()
+        if token.kind is VARIABLE and self.dialect.name == "tsql":
+            return token.word  # a table that was declared
         if token.kind is NAME or (token.kind is TEXT and self.dialect.quoted_text):
             return token.text
         if token.kind is not WORD:

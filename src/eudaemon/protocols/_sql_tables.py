@@ -63,8 +63,8 @@ class Tables:
         self._purse = purse
         self._count = 0
         self._rows = 0
-        self.databases = {name: dict(tables) for name, tables in drawn(host).items()}
-        self.databases |= {name: {} for name in own}
+        self.databases: dict[bytes, dict[bytes, Table]] = {name: {} for name in own}
+        self.databases |= {name: dict(tables) for name, tables in drawn(host).items()}
         self.exported: set[int] = set()  # hashes of values that became files
 
     def find(self, database: bytes, name: bytes) -> Table | None:

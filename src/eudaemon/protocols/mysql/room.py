@@ -35,7 +35,7 @@ from eudaemon.protocols.mysql.session import Session
 from eudaemon.protocols.mysql.statements import statement
 from eudaemon.wire import PeerError, printable
 
-COMMANDS_MAX = 20_000  # of one session
+COMMANDS_MAX = 10_000  # of one session
 STATEMENTS_MAX = 200  # of one command
 WAITING_MAX = 64  # commands that wait while one is carried out
 WAITING_BYTES_MAX = 1024 * 1024

@@ -32,7 +32,7 @@ from eudaemon.protocols.postgres.server import ADMINISTRATORS, Server, server_of
 from eudaemon.protocols.postgres.session import Session
 from eudaemon.wire import PeerError, printable
 
-MESSAGES_MAX = 60_000  # of one session
+MESSAGES_MAX = 30_000  # of one session
 WAITING_BYTES_MAX = 1024 * 1024  # that wait while a query is carried out
 _REFUSALS_MAX = 2  # of encryption, before a client has to begin
 _CLEARTEXT = wire.message(b"R", (3).to_bytes(4, "big"))
