@@ -161,3 +161,41 @@ async def test_mssql_with_tsql_and_pymssql(tmp_path: Path) -> None:
     assert [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")][:2] == [
         ("sa", "123456", True), ("sa", "sa", True)]  # fmt: skip
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+async def test_mongodb_with_pymongo(tmp_path: Path) -> None:
+    def python(net: Running) -> tuple[Any, ...]:
+        import gridfs
+        import pymongo
+        from pymongo.errors import OperationFailure
+
+        where = {"host": "127.0.0.1", "port": net.port, "serverSelectionTimeoutMS": 10_000}
+        with pymongo.MongoClient(**where) as link:
+            version = link.server_info()["version"]
+            names = [name for name in link.list_database_names() if name not in ("admin", "config", "local")]
+            dumped = sum(
+                len(list(link[name][one].find())) for name in names for one in link[name].list_collection_names()
+            )
+            for name in names:
+                link.drop_database(name)
+            link["README"]["readme"].insert_one({"content": "Pay 0.02 BTC, or your data is gone"})
+            gridfs.GridFS(link["files"]).put(LIBRARY, filename="bot.elf")
+            left = sorted(link.list_database_names())
+        with pymongo.MongoClient(**where, username="root", password="toor") as link:
+            try:
+                link["admin"].command("ping")
+            except OperationFailure as failure:
+                return version, dumped, left, failure.code
+        return ()
+
+    async with running(tmp_path, "mongodb") as net:
+        version, dumped, left, code = await in_thread(functools.partial(python, net))
+    assert version[0] in "456"
+    assert dumped >= 36
+    assert left == ["README", "admin", "config", "files", "local"]
+    assert code == 18
+    assert kept(tmp_path, "README.readme") == b"Pay 0.02 BTC, or your data is gone"
+    assert kept(tmp_path, "bot.elf") == LIBRARY
+    assert [(f.user, f.accepted) for f in facts(tmp_path, "login.tried")] == [("root", False)]
+    assert [f.name for f in facts(tmp_path, "exploit.recognised")] == ["mongodb-ransom"]
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")

@@ -17,6 +17,7 @@ NAMED = (
     ("docker", "tcp", 2375, r"docker\s+Docker (?:remote API )?\d"),
     ("kubelet", "tcp", 10250, r"ssl/http\s+Golang net/http server"),
     ("memcached", "tcp", 11211, r"memcached\s+Memcached 1\.[45]"),
+    ("mongodb", "tcp", 27017, r"mongodb\s+MongoDB [456]\.\d"),
     ("mssql", "tcp", 1433, r"ms-sql-s\s+Microsoft SQL Server 20\d\d"),
     ("mysql", "tcp", 3306, r"mysql\s+MySQL [58]\.\d"),
     ("postgres", "tcp", 5432, r"postgresql\s+PostgreSQL DB (?:9\.6|1\d\.)"),

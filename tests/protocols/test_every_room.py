@@ -19,7 +19,7 @@ from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
-from protocols import mssql_client, mysql_client, postgres_client, ssh_client
+from protocols import mongo_client, mssql_client, mysql_client, postgres_client, ssh_client
 from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
@@ -57,6 +57,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"get a b\r\n", b"set a 0 0 5\r\n", b"abc", b"de\r\n", b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0c" + bytes(12),
         bytes(8) + b"kv", b"vv",
     ),
+    "mongodb": tuple(mongo_client.opening()),
     "mssql": tuple(mssql_client.opening()),
     "mysql": tuple(mysql_client.opening(Table(load("mysql")(visit(host=HOST))).open())),
     "postgres": tuple(postgres_client.opening()),
@@ -83,6 +84,7 @@ WORDS = [
     b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
     b"\x82\x85\0\0\0\0\0id\r\n", b"set a 0 0 5\r\n", b"stats\r\n", b"\0\1\0\0\0\1\0\0stats\r\n",
     b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
+    mongo_client.msg({"find": "c"}, "d"), mongo_client.msg({"insert": 1, "documents": 5, "updates": [7]}),
     b"\x01\x01\0\x1c\0\0\1\0" + "select 1 1".encode("utf-16-le"), b"\0\0\0\x08\x04\xd2\x16\x2f",
     b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
 ]  # fmt: skip

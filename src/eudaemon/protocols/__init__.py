@@ -17,6 +17,7 @@ ROOMS = {
     "http": "eudaemon.protocols.http:Http",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
     "memcached": "eudaemon.protocols.memcached:Memcached",
+    "mongodb": "eudaemon.protocols.mongodb:MongoDb",
     "mssql": "eudaemon.protocols.mssql:MsSql",
     "mysql": "eudaemon.protocols.mysql:MySql",
     "postgres": "eudaemon.protocols.postgres:Postgres",

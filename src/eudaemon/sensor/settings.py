@@ -202,6 +202,7 @@ class SensorSettings:
             "kubelet tcp 10250,10255",
             "memcached tcp 11211",
             "memcached udp 11211",
+            "mongodb tcp 27017",
             "mssql tcp 1433",
             "mysql tcp 3306",
             "postgres tcp 5432",
