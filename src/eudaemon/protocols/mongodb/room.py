@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import (
     Answered,
-    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -38,10 +37,8 @@ _METHODS = (b"GET ", b"HEAD", b"POST", b"OPTI")
 _BESIDE = {"insert": "documents", "update": "updates", "delete": "deletes"}
 
 
-class MongoDb(Room):
+class Conversation(Room):
     """One client's connection."""
-
-    name: ClassVar[str] = "mongodb"
 
     __slots__ = ("_collections", "_cursors", "_messages", "_number", "_over", "_reader", "_server", "at_s", "login")
 
@@ -56,13 +53,6 @@ class MongoDb(Room):
         self._over = False
         self.at_s = 0.0
         self.login: tuple[str, str, str, str] | None = None  # of SCRAM: mechanism, user, and what both sides said
-
-    @classmethod
-    def claim(cls, first: bytes) -> Claim:
-        """A message of a kind that there is."""
-        if len(first) < 16:
-            return Claim.UNSURE if len(first) < 4 or int.from_bytes(first[:4], "little") < 1 << 16 else Claim.NO
-        return Claim.YES if int.from_bytes(first[12:16], "little") in wire.KINDS else Claim.NO
 
     @property
     def server(self) -> Server:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from eudaemon.events.catalogue import CommandEntered, LoginTried
 from eudaemon.protocols._base import (
     Answered,
-    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -43,10 +42,8 @@ PREPARED_MAX = 64
 _FACT_CHARS_MAX = 4096
 
 
-class MsSql(Room):
+class Conversation(Room):
     """One client's connection."""
-
-    name: ClassVar[str] = "mssql"
 
     __slots__ = (
         "_form", "_leaving", "_messages", "_over", "_prepared", "_reader", "_server", "_session", "_waiting",
@@ -63,13 +60,6 @@ class MsSql(Room):
         self._prepared: list[bytes] = []
         self._leaving = False
         self._over = False
-
-    @classmethod
-    def claim(cls, first: bytes) -> Claim:
-        """A PRELOGIN or a login in one packet or the first of several."""
-        if first[:1] not in (b"\x12", b"\x10", b"\x02") or (len(first) > 1 and first[1] not in (0, 1)):
-            return Claim.NO
-        return Claim.YES if len(first) >= 8 and first[:1] == b"\x12" and first[4:6] == b"\0\0" else Claim.UNSURE
 
     @property
     def server(self) -> Server:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered, LoginTried
 from eudaemon.protocols._base import (
     Answered,
-    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -47,11 +45,8 @@ _TOO_OLD = b"Client does not support authentication protocol requested by server
 _DENIED = "Access denied for user '{}'@'{}' (using password: {})"
 
 
-class MySql(Room):
+class Conversation(Room):
     """One client's connection."""
-
-    name: ClassVar[str] = "mysql"
-    speaks_first: ClassVar[bool] = True
 
     __slots__ = (
         "_capabilities", "_commands", "_leaving", "_number", "_over", "_reader", "_response", "_salt", "_server",
@@ -74,13 +69,6 @@ class MySql(Room):
         self._commands = 0
         self._over = False
         self._leaving = False
-
-    @classmethod
-    def claim(cls, first: bytes) -> Claim:
-        """A handshake response: packet number 1, of a plausible length."""
-        if len(first) < 4:
-            return Claim.UNSURE if first[1:3] in (b"", b"\0", b"\0\0") else Claim.NO
-        return Claim.YES if first[1:4] == b"\0\0\x01" and first[0] >= 5 else Claim.NO
 
     @property
     def server(self) -> Server:

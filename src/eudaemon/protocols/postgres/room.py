@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import ClassVar
 
 from eudaemon.events.catalogue import LoginTried
 from eudaemon.protocols._base import (
     Answered,
-    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -38,10 +36,8 @@ _REFUSALS_MAX = 2  # of encryption, before a client has to begin
 _CLEARTEXT = wire.message(b"R", (3).to_bytes(4, "big"))
 
 
-class Postgres(Room):
+class Conversation(Room):
     """One client's connection."""
-
-    name: ClassVar[str] = "postgres"
 
     __slots__ = (
         "_database", "_dialogue", "_leaving", "_messages", "_over", "_reader", "_refused", "_server", "_user",
@@ -61,15 +57,6 @@ class Postgres(Room):
         self._messages = 0
         self._leaving = False
         self._over = False
-
-    @classmethod
-    def claim(cls, first: bytes) -> Claim:
-        """A start with version 3, or the wish to encipher."""
-        if len(first) < 8:
-            return Claim.UNSURE if first[:2] in (b"", b"\0", b"\0\0") else Claim.NO
-        code = int.from_bytes(first[4:8], "big")
-        known = (wire.SSL_REQUEST, wire.GSS_REQUEST, wire.CANCEL, wire.VERSION_3)
-        return Claim.YES if first[:2] == b"\0\0" and code in known else Claim.NO
 
     @property
     def server(self) -> Server:
