@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim, HalfClosed
+from eudaemon.protocols._remembered import ENTRIES_MAX
 from eudaemon.protocols._sql import TOKENS_MAX
 from eudaemon.protocols._sql_expressions import DEPTH_MAX
 from eudaemon.protocols._sql_tables import ROWS_MAX, TABLES_MAX
@@ -24,6 +25,7 @@ from eudaemon.protocols.mysql.session import FUNCTIONS_MAX
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
+from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
 from payload.servers import SIZES, content
 from protocols.mysql_client import CAPABILITIES, Client, command, login, payloads, query, rows, salt_of
@@ -39,8 +41,8 @@ def host_of(series: str) -> Host:
 FIVE, EIGHT = host_of("5.7"), host_of("8.0")
 
 
-def talk(host: Host = FIVE, bytes_max: int = 24 << 20) -> Table:
-    return Table(MySql(visit(host=host, port=3306, purse=Purse(bytes_max)))).open()
+def talk(host: Host = FIVE, bytes_max: int = 24 << 20, memory: Memory | None = None) -> Table:
+    return Table(MySql(visit(host=host, port=3306, purse=Purse(bytes_max), memory=memory))).open()
 
 
 def client(host: Host = FIVE, bytes_max: int = 24 << 20) -> Client:
@@ -229,6 +231,24 @@ def test_functions_out_of_a_library() -> None:
         [b"sys_eval", b"x.so"], [b"sys_exec", b"x.so"]]  # fmt: skip
     assert payloads(c.do(b"drop function sys_exec"))[0][:1] == b"\0"
     assert c.error(b"select sys_exec('id')").startswith(b"FUNCTION")
+
+
+def test_each_statement_may_come_in_a_connection_of_its_own() -> None:
+    memory = Memory()
+    for number in range(ENTRIES_MAX + 9):
+        Client(talk(memory=memory)).do(b"select 0x7f45 into dumpfile '/tmp/%d.so'" % number)
+    assert memory.recall("mysql", "198.51.100.7").count(b"file") == ENTRIES_MAX
+    Client(talk(memory=memory)).do(b"create function sys_eval returns string soname '3.so'")
+    c = Client(talk(memory=memory))
+    assert c.error(b"select 1 into dumpfile '/tmp/3.so'") == b"File '/tmp/3.so' already exists"
+    assert c.error(b"select sys_eval('id')").startswith(b"FUNCTION"), "one entry too many"
+    memory = Memory()
+    Client(talk(memory=memory)).do(b"select 0x7f45 into dumpfile '/tmp/3.so'")
+    Client(talk(memory=memory)).do(b"create function sys_eval returns string soname '3.so'")
+    c = Client(talk(memory=memory))
+    assert c.rows(b"select sys_eval('whoami')") == [[b"mysql\n"]]
+    c.do(b"drop function sys_eval")
+    assert Client(talk(memory=memory)).error(b"select sys_eval('id')").startswith(b"FUNCTION")
 
 
 def test_a_command_that_downloads_holds_up_what_follows() -> None:

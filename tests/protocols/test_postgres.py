@@ -18,6 +18,7 @@ from eudaemon.protocols.postgres.session import FUNCTIONS_MAX
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
+from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
 from payload.servers import SIZES, content
 from protocols.postgres_client import Client, bind, error, login, message, messages, query, rows, started
@@ -25,8 +26,8 @@ from protocols.postgres_client import Client, bind, error, login, message, messa
 HOST = Host.from_seed(Seed(b"test"))
 
 
-def talk(host: Host = HOST, bytes_max: int = 24 << 20) -> Table:
-    return Table(Postgres(visit(host=host, port=5432, purse=Purse(bytes_max)))).open()
+def talk(host: Host = HOST, bytes_max: int = 24 << 20, memory: Memory | None = None) -> Table:
+    return Table(Postgres(visit(host=host, port=5432, purse=Purse(bytes_max), memory=memory))).open()
 
 
 def client(bytes_max: int = 24 << 20) -> Client:
@@ -98,6 +99,24 @@ def test_programs() -> None:
     ended = [body for kind, body in messages(c.table.sent[before:]) if kind == b"C"]
     assert [ended[0][:5], ended[1]] == [b"COPY ", b"SELECT 1\0"]
     assert c.table.over
+
+
+def test_each_statement_may_come_in_a_connection_of_its_own() -> None:
+    memory = Memory()
+    make = b"create function sys_eval(text) returns text as '/tmp/x.so', 'sys_eval' language c"
+    for sql in (
+        b"create table x(o text)",
+        b"select lo_from_bytea(1, '\\x7f45'); select lo_export(1, '/tmp/x.so')",
+        make,
+    ):
+        Client(talk(memory=memory)).do(sql)
+    c = Client(talk(memory=memory))
+    assert c.tags(b"copy x from program 'whoami'") == [b"COPY 1"]
+    assert c.rows(b"select o, sys_eval('whoami') from x") == [[b"postgres", b"postgres\n"]]
+    c.do(b"drop table x; drop function sys_eval(text)")
+    c = Client(talk(memory=memory))
+    assert c.error(b"select * from x")[0] == b"42P01"
+    assert c.error(b"select sys_eval('id')")[0] == b"42883"
 
 
 def export(c: Client, number: int = 4444) -> list[bytes]:

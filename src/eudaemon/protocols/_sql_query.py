@@ -127,12 +127,16 @@ class Query(Scope):
             rows.append((row, environment))
             self._environments.pop()
         rows = yield from self._ordered(select, headings, rows)
-        values = [row for row, _ in rows]
+        width = len(headings)
+        values = [row if len(row) == width else [*row, *[None] * width][:width] for row, _ in rows]
         if select.distinct:
             values = [list(row) for row in dict.fromkeys(map(tuple, values))]
         values = yield from self._limited(select, values)
         if select.union is not None:
-            values += (yield from self.select(select.union)).rows
+            other = yield from self.select(select.union)
+            if len(other.columns or ()) != width:
+                raise SqlError("union")
+            values += other.rows
         return Result("SELECT", headings, values, len(values), self._kinds(select))
 
     def _product(self, select: Select) -> Generator[Any, Any, list[Environment]]:

@@ -62,7 +62,10 @@ class Scope:
         function = self.functions.get(name)
         if function is None:
             raise SqlError("function", name)
-        return function(self, values)
+        try:
+            return function(self, values)
+        except IndexError:  # a value that was not given
+            raise SqlError("arguments", name) from None
 
 
 # --- what a value is as something else -------------------------------------------------------------

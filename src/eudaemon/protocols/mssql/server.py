@@ -59,6 +59,8 @@ ERRORS: dict[str, tuple[int, int, str]] = {
     "database": (911, 16, "Database '{}' does not exist. Make sure that the name is entered correctly."),
     "function": (195, 15, "'{}' is not a recognized built-in function name."),
     "arguments": (174, 15, "The function requires more arguments."),
+    "union": (205, 16, "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of "
+              "expressions in their target lists."),
     "values": (213, 16, "Column name or number of supplied values does not match table definition."),
     "variable": (137, 15, 'Must declare the scalar variable "{}".'),
     "procedure": (2812, 16, "Could not find stored procedure '{}'."),

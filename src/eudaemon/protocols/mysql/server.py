@@ -51,6 +51,7 @@ ERRORS: dict[str, tuple[int, str, bytes]] = {
     "no database": (1046, "3D000", b"No database selected"),
     "function": (1305, "42000", b"FUNCTION {} does not exist"),
     "arguments": (1582, "42000", b"Incorrect parameter count in the call to native function"),
+    "union": (1222, "21000", b"The used SELECT statements have a different number of columns"),
     "values": (1136, "21S01", b"Column count doesn't match value count at row 1"),
     "variable": (1193, "HY000", b"Unknown system variable '{}'"),
     "too large": (1301, "HY000", b"Result of {} was larger than max_allowed_packet (16777216) - truncated"),

@@ -14,6 +14,7 @@ from typing import Any
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Fetch, Keep, Saw, Visit
 from eudaemon.protocols._machine import Machine
+from eudaemon.protocols._remembered import Remembered
 from eudaemon.protocols._sql import MYSQL, SqlError
 from eudaemon.protocols._sql_engine import Engine
 from eudaemon.protocols._sql_functions import FUNCTIONS
@@ -48,7 +49,8 @@ def exploit_of(path: bytes) -> str:
 class Session(Engine):
     """One client's. `at_s` is the time of the statement at hand."""
 
-    __slots__ = ("_machine", "at_s", "changed", "connection", "files_written", "made", "server", "settings",
+    __slots__ = ("_machine", "at_s", "changed", "connection", "files_written", "made", "remembered", "server",
+        "settings",
                  "user", "visit")  # fmt: skip
 
     def __init__(self, visit: Visit, server: Server, at_s: float) -> None:
@@ -66,6 +68,9 @@ class Session(Engine):
         self.files_written: set[bytes] = set()
         self.changed = 0
         self._machine: Machine | None = None
+        self.remembered = Remembered(visit, "mysql")
+        self.files_written |= {path for (path,) in self.remembered.each(b"file")}
+        self.made |= dict(self.remembered.each(b"function"))
 
     @property
     def machine(self) -> Machine:
@@ -202,6 +207,7 @@ class Session(Engine):
             raise SqlError("write", path)
         if len(self.files_written) < FUNCTIONS_MAX:
             self.files_written.add(path)
+            self.remembered.add(b"file", path)
 
     def library(self, name: bytes) -> bool:
         """Say whether there is such a library: this session wrote it somewhere."""

@@ -141,6 +141,7 @@ def _function(session: Session, parser: Parser) -> Work:
         raise SqlError("function exists", name)
     if len(session.made) < FUNCTIONS_MAX:
         session.made[name.lower()[:64]] = library[:256]
+        session.remembered.add(b"function", name.lower()[:64], library[:256])
     return Result("CREATE")
 
 
@@ -159,6 +160,7 @@ def _drop(session: Session, parser: Parser) -> Work:
         name = parser.dotted()[-1]
         if session.made.pop(name.lower(), None) is None and not forgives:
             raise SqlError("function", name)
+        session.remembered.forget(b"function", name.lower())
         return Result("DROP")
     parser.skip()
     return Result("DROP")
@@ -176,6 +178,7 @@ def _delete(session: Session, parser: Parser) -> Work:
     if b"func" in names or b"plugin" in names:  # DELETE FROM mysql.func
         parser.skip()
         session.made.clear()
+        session.remembered.forget(b"function")
         return Result("DELETE", changed=1)
     return (yield from session.delete(parser))
 

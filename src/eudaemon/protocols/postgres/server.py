@@ -31,6 +31,7 @@ ERRORS: dict[str, tuple[str, bytes]] = {
     "unknown database": ("3D000", b'database "{}" does not exist'),
     "function": ("42883", b"function {}() does not exist"),
     "arguments": ("42883", b"function does not exist"),
+    "union": ("42601", b"each UNION query must have the same number of columns"),
     "values": ("42601", b"INSERT has more expressions than target columns"),
     "variable": ("42704", b'unrecognized configuration parameter "{}"'),
     "too large": ("54000", b"requested length too large"),
@@ -110,7 +111,7 @@ def fault_of(error: SqlError, sql: bytes) -> Fault:
     """Return how an error is told. Of what is no SQL the first word is named that is not understood."""
     code, text = ERRORS.get(str(error), ERRORS["syntax"])
     near = error.near[:80]
-    if code != "42601":
+    if "{}" not in text.decode() or code != "42601":
         detail = b""
         if str(error) == "program":
             detail = b"child process exited with exit code %d" % (error.code if isinstance(error.code, int) else 1)

@@ -10,6 +10,7 @@ from typing import Any
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Fetch, Keep, Saw, Visit
 from eudaemon.protocols._machine import Machine
+from eudaemon.protocols._remembered import Remembered
 from eudaemon.protocols._sql import POSTGRES, SqlError
 from eudaemon.protocols._sql_engine import Engine
 from eudaemon.protocols._sql_tables import Table, Tables
@@ -35,7 +36,8 @@ class Session(Engine):
     """One client's. `at_s` is the time of the statement at hand."""
 
     __slots__ = (
-        "_machine", "at_s", "files_written", "large", "made", "opened", "parameters", "pid", "roles", "server",
+        "_machine", "at_s", "files_written", "large", "made", "opened", "parameters", "pid", "remembered", "roles",
+        "server",
         "set_of",
         "settings", "user", "visit", "worker",
     )  # fmt: skip
@@ -58,6 +60,12 @@ class Session(Engine):
         self.parameters: list[Value] = []
         self.set_of: list[list[Value]] | None = None  # the rows that the last function gave, if several
         self._machine: Machine | None = None
+        self.remembered = Remembered(visit, "postgres")
+        self.files_written |= {path for (path,) in self.remembered.each(b"file")}
+        self.made |= dict(self.remembered.each(b"function"))
+        for where, name, *columns in self.remembered.each(b"table"):
+            if where in self.tables.databases and self.tables.find(where, name) is None:
+                self.tables.databases[where][name] = Table(columns, [], [], shared=True)
         self.worker = Worker(lambda: self.machine.shell())  # noqa: PLW0108 (no machine is made before)
 
     @property
@@ -156,6 +164,7 @@ class Session(Engine):
             raise SqlError("write", path)
         if len(self.files_written) < FILES_MAX:
             self.files_written.add(path)
+            self.remembered.add(b"file", path)
 
     def library(self, path: bytes) -> bool:
         """Say whether there is such a library; `$libdir` and the suffix may be left out."""

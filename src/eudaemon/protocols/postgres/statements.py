@@ -82,7 +82,13 @@ def _create(session: Session, parser: Parser) -> Work:
     while parser.is_word(b"temp", b"temporary", b"unlogged", b"global", b"local"):
         parser.take()
     if parser.word(b"table"):
-        return (yield from session.create_table(parser))
+        before = set(session.tables.databases[session.database])
+        result = yield from session.create_table(parser)
+        for name in set(session.tables.databases[session.database]) - before:
+            session.remembered.add(
+                b"table", session.database, name, *session.tables.databases[session.database][name].columns
+            )
+        return result
     if parser.word(b"database"):
         name = parser.name()
         parser.skip()
@@ -133,6 +139,7 @@ def _function(session: Session, parser: Parser) -> Work:
             raise SqlError("library", body)
         if len(session.made) < FUNCTIONS_MAX:
             session.made[name[:64].lower()] = body[:1024]
+            session.remembered.add(b"function", name[:64].lower(), body[:256])
     elif language not in (b"sql", b"plpgsql", b"internal"):
         yield Saw(ExploitRecognised("postgres-language", "", f"{printable(language, 64)}: {printable(body, 2048)}"))
         raise SqlError("language", language)
@@ -142,7 +149,11 @@ def _function(session: Session, parser: Parser) -> Work:
 def _drop(session: Session, parser: Parser) -> Work:
     parser.take()
     if parser.word(b"table"):
-        return (yield from session.drop_tables(parser))
+        before = set(session.tables.databases[session.database])
+        result = yield from session.drop_tables(parser)
+        for name in before - set(session.tables.databases[session.database]):
+            session.remembered.forget(b"table", session.database, name)
+        return result
     if parser.word(b"database"):
         return (yield from session.drop_databases(parser))
     what = parser.take().word
@@ -151,6 +162,7 @@ def _drop(session: Session, parser: Parser) -> Work:
         name = parser.dotted()[-1]
         if session.made.pop(name.lower(), None) is None and not forgives:
             raise SqlError("function", name)
+        session.remembered.forget(b"function", name.lower())
     parser.skip()
     return Result("DROP " + what.decode("latin-1").upper())
 
