@@ -232,6 +232,8 @@ def test_what_it_says_of_itself() -> None:
 
 def test_a_transaction_that_failed() -> None:
     c = client()
+    for sql in (b"drop database postgres", b"drop database if exists postgres"):
+        assert c.error(sql) == (b"55006", b"cannot drop the currently open database")
     assert c.do(b"begin").endswith(b"T")
     assert c.do(b"select 1/0; select 2").endswith(b"T")
     assert c.do(b"select nosuch").endswith(b"E")

@@ -29,6 +29,7 @@ ERRORS: dict[str, tuple[str, bytes]] = {
     "exists": ("42P07", b'relation "{}" already exists'),
     "database exists": ("42P04", b'database "{}" already exists'),
     "unknown database": ("3D000", b'database "{}" does not exist'),
+    "open database": ("55006", b"cannot drop the currently open database"),
     "function": ("42883", b"function {}() does not exist"),
     "arguments": ("42883", b"function does not exist"),
     "union": ("42601", b"each UNION query must have the same number of columns"),

@@ -155,6 +155,8 @@ def _drop(session: Session, parser: Parser) -> Work:
             session.remembered.forget(b"table", session.database, name)
         return result
     if parser.word(b"database"):
+        if session.database in (parser.next.text, parser.ahead(2).text):
+            raise SqlError("open database")
         return (yield from session.drop_databases(parser))
     what = parser.take().word
     if what == b"function":
