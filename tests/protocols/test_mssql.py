@@ -229,6 +229,7 @@ def test_what_is_said_of_itself() -> None:
     assert "right" in c.do(b"if object_id('nosuch') is not null begin select 'wrong' end else begin select 'right' end")
     assert "Could not find stored procedure 'nosuch'." in c.do(b"exec nosuch 1")
     assert "Invalid object name 'nosuch'." in c.do(b"select * from nosuch")
+    assert "right" in c.do(b"select 1 union select 1e400 select 'right'"), "what is too large is the largest there is"
     assert 'Must declare the scalar variable "@a".' in c.do(b"select @a")
     assert "Incorrect syntax near ')'." in c.do(b"select )")
     assert "x3y" in c.do(

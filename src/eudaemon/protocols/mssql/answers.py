@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from eudaemon.protocols._sql import Binary
-from eudaemon.protocols._sql_values import Value, text
+from eudaemon.protocols._sql_values import Value, text, whole
 from eudaemon.protocols.mssql.tds import TDS_72
 
 ANSWER_BYTES_MAX = 200 * 1024  # of rows; what is beyond is not sent
@@ -126,8 +126,7 @@ def _cell(kind: str, value: Value) -> bytes:
     if value is None:
         return {"text": b"\xff\xff", "binary": b"\xff\xff", "long": b"\xff" * 8, "image": b"\xff" * 8}.get(kind, b"\0")
     if kind == "int":
-        return b"\x08" + struct.pack("<q", min(max(int(value), -(1 << 63)), (1 << 63) - 1)
-                                     if isinstance(value, int | float) else 0)  # fmt: skip
+        return b"\x08" + struct.pack("<q", whole(value))
     if kind == "bit":
         return b"\x01\x01" if value and value != b"0" else b"\x01\x00"
     if kind == "float":
