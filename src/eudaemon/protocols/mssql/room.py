@@ -179,7 +179,7 @@ class Conversation(Room):
     # --- batches and calls -----------------------------------------------------------------------------
 
     def _batch(self, session: Session, sql: bytes) -> Work:
-        yield Saw(CommandEntered(printable(sql, _FACT_CHARS_MAX)))
+        yield Saw(CommandEntered(printable(sql[: 4 * _FACT_CHARS_MAX].strip(), _FACT_CHARS_MAX)))
         yield from self._told(session, lambda: Batch(session, sql).run(), answers.DONE)
 
     def _call(self, session: Session, asked: Call) -> Work:
