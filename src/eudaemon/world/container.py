@@ -74,8 +74,11 @@ class Container(Host):
         b"SHELL": b"/bin/sh", b"TERM": b"xterm",
     }  # fmt: skip
 
-    def __init__(self, seed: Seed, *, first_process: str = "sh", identity: str = "", downloads: bool = True) -> None:
-        super().__init__(seed, _SERVER, downloads=downloads)
+    def __init__(
+        self, seed: Seed, persona: Persona = _SERVER, *, first_process: str = "sh", identity: str = "",
+        downloads: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(seed, persona, downloads=downloads)
         self.first_process = first_process
         if identity:
             self.identity = identity
@@ -131,6 +134,9 @@ class Container(Host):
     @cached_property
     def tree(self) -> Directory:
         """See `Host`."""
+        return self._planted()
+
+    def _planted(self) -> Directory:
         tree = Tree(self.built_s)
         for path in words("/data /etc/cron.d /etc/periodic /home /lib /media /mnt /opt /proc/net /proc/self "
                           "/proc/sys/kernel /root/.ssh /run /srv /sys/class/net /tmp /usr/local/bin /usr/share "
