@@ -15,17 +15,22 @@ ROOMS = {
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "docker": "eudaemon.protocols.docker:Docker",
     "epmap": "eudaemon.protocols.epmap:Epmap",
+    "ftp": "eudaemon.protocols.ftp:Ftp",
     "http": "eudaemon.protocols.http:Http",
+    "imap": "eudaemon.protocols.imap:Imap",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
     "memcached": "eudaemon.protocols.memcached:Memcached",
     "mongodb": "eudaemon.protocols.mongodb:MongoDb",
     "mssql": "eudaemon.protocols.mssql:MsSql",
     "mysql": "eudaemon.protocols.mysql:MySql",
+    "pop3": "eudaemon.protocols.pop3:Pop3",
     "postgres": "eudaemon.protocols.postgres:Postgres",
     "redis": "eudaemon.protocols.redis:Redis",
     "smb": "eudaemon.protocols.smb:Smb",
+    "smtp": "eudaemon.protocols.smtp:Smtp",
     "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",
+    "tftp": "eudaemon.protocols.tftp:Tftp",
 }
 
 
