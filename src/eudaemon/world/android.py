@@ -85,7 +85,7 @@ class Android(Host):
 
     shell_name: ClassVar[bytes] = b"/system/bin/sh"
     starts_in: ClassVar[bytes] = b"/"
-    identity: ClassVar[str] = (
+    identity: str = (
         "uid=0(root) gid=0(root) groups=0(root),1004(input),1007(log),1011(adb),1015(sdcard_rw),1028(sdcard_r),"
         "3001(net_bt_admin),3002(net_bt),3003(inet),3006(net_bw_stats) context=u:r:su:s0"
     )

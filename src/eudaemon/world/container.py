@@ -64,7 +64,7 @@ class Container(Host):
 
     shell_name: ClassVar[bytes] = b"/bin/sh"
     starts_in: ClassVar[bytes] = b"/"
-    identity: ClassVar[str] = (
+    identity: str = (
         "uid=0(root) gid=0(root) groups=0(root),1(bin),2(daemon),3(sys),4(adm),6(disk),10(wheel),11(floppy),"
         "20(dialout),26(tape),27(video)"
     )
@@ -75,10 +75,13 @@ class Container(Host):
     }  # fmt: skip
 
     def __init__(
-        self, seed: Seed, persona: Persona = _SERVER, *, first_process: str = "sh", downloads: bool = True
-    ) -> None:
+        self, seed: Seed, persona: Persona = _SERVER, *, first_process: str = "sh", identity: str = "",
+        downloads: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__(seed, persona, downloads=downloads)
         self.first_process = first_process
+        if identity:
+            self.identity = identity
         self.kernel = self.kernel.format(n=20 + seed.number("kernel patch", 140))
         self.built_s = _BUILT_S + seed.number("built", 900 * 86_400)
         self.zone = "UTC"
@@ -178,6 +181,7 @@ _PEOPLE = ("root:x:0:0:root:/root:/bin/ash\nbin:x:1:1:bin:/bin:/sbin/nologin\n"
 
 
 @lru_cache(maxsize=16)
-def container_of(host: Host, service: str, first_process: str) -> Container:
-    """Return the container in which a service stands beside this host."""
-    return Container(host.seed.child(f"container {service}"), first_process=first_process, downloads=host.downloads)
+def container_of(host: Host, service: str, first_process: str, identity: str = "") -> Container:
+    """Return the container in which a service stands beside this host; `identity` is whose the service is."""
+    seed = host.seed.child(f"container {service}")
+    return Container(seed, first_process=first_process, identity=identity, downloads=host.downloads)

@@ -40,7 +40,7 @@ class Host:
 
     shell_name: ClassVar[bytes] = b"-sh"  # how its shell names itself when it complains
     starts_in: ClassVar[bytes] = b"/root"
-    identity: ClassVar[str] = "uid=0(root) gid=0(root)"
+    identity: str = "uid=0(root) gid=0(root)"
     ports: ClassVar[tuple[int, ...]] = (80, 23)  # on which it says that it listens
     first_process: str = "init"
     threads: ClassVar[tuple[str, ...]] = (

@@ -31,12 +31,13 @@ def uname(call: Call) -> int:
 def identity(call: Call) -> int:
     """`id`, `whoami`."""
     given, _ = options(call.args)
+    user, group = (word.partition("=")[2].rstrip(")").split("(") for word in call.host.identity.split(" ")[:2])
     if call.name == "whoami":
-        call.line("root")
+        call.line(user[1])
     elif "u" in given:
-        call.line("root" if "n" in given else "0")
+        call.line(user["n" in given])
     elif "g" in given:
-        call.line("0")
+        call.line(group["n" in given])
     else:
         call.line(call.host.identity)
     return 0

@@ -1,0 +1,206 @@
+"""The connection: messages in, one answer to each that wants one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from eudaemon.events.catalogue import CommandEntered
+from eudaemon.protocols._base import (
+    Answered,
+    Ended,
+    HalfClosed,
+    HangUp,
+    Occasion,
+    Opened,
+    Order,
+    Received,
+    Room,
+    Saw,
+    Send,
+    Visit,
+    Woken,
+)  # fmt: skip
+from eudaemon.protocols.mongodb import messages as wire
+from eudaemon.protocols.mongodb.bson import Document, Long, encode, shown
+from eudaemon.protocols.mongodb.collections import Collections, FullError, fits
+from eudaemon.protocols.mongodb.commands import COMMANDS, CURSORS_MAX, FIRST_BATCH, UNSTATED
+from eudaemon.protocols.mongodb.server import Server, error, server_of
+from eudaemon.wire import PeerError, clipped
+
+MESSAGES_MAX = 10_000  # of one session
+BATCH_BYTES_MAX = 128 * 1024  # of documents in one answer
+_FACT_CHARS_MAX = 4096
+_OVER_HTTP = (b"HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 85\r\n\r\n"
+              b"It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n")  # fmt: skip
+_METHODS = (b"GET ", b"HEAD", b"POST", b"OPTI")
+_BESIDE = {"insert": "documents", "update": "updates", "delete": "deletes"}
+
+
+class Conversation(Room):
+    """One client's connection."""
+
+    __slots__ = ("_collections", "_cursors", "_messages", "_number", "_over", "_reader", "_server", "at_s", "login")
+
+    def __init__(self, visit: Visit) -> None:
+        super().__init__(visit)
+        self._server: Server | None = None
+        self._reader = wire.MessageReader(visit.purse)
+        self._collections: Collections | None = None
+        self._cursors: dict[int, list[Document]] = {}  # what is left of them
+        self._messages = 0
+        self._number = visit.seed.number("message", 30_000)
+        self._over = False
+        self.at_s = 0.0
+        self.login: tuple[str, str, str, str] | None = None  # of SCRAM: mechanism, user, and what both sides said
+
+    @property
+    def server(self) -> Server:
+        """Who answers."""
+        if self._server is None:
+            self._server = server_of(self.visit.host)
+        return self._server
+
+    @property
+    def collections(self) -> Collections:
+        """What is stored."""
+        if self._collections is None:
+            self._collections = Collections(self.visit, self.server)
+        return self._collections
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        """Take one occasion and yield the orders that follow from it."""
+        match occasion:
+            case Received(at_s, data):
+                self.at_s = at_s
+                yield from self._received(data)
+            case HalfClosed():
+                self._over = True
+                yield HangUp()
+            case Ended():
+                if self._collections is not None:
+                    yield from self._collections.left()
+            case Opened() | Answered() | Woken():
+                return
+
+    def _received(self, data: bytes) -> Iterator[Order]:
+        while data and not self._over:
+            if (self._reader.head + data[:4])[:4] in _METHODS:
+                yield Send(_OVER_HTTP)
+                self._over = True
+                yield HangUp()
+                return
+            found = self._reader.feed(data)
+            if found is None:
+                return
+            whole, data = found
+            self._messages += 1
+            if self._messages > MESSAGES_MAX:
+                raise PeerError(f"more than {MESSAGES_MAX} messages in one session")
+            yield from self._message(wire.message_of(whole))
+
+    def _message(self, message: wire.Message) -> Iterator[Order]:
+        body = message.body
+        if message.kind == wire.MSG or (message.kind == wire.QUERY and message.name.endswith(".$cmd")):
+            if message.kind == wire.QUERY and isinstance(body.get("$query"), dict):
+                body = body["$query"]
+            database = body.get("$db") if message.kind == wire.MSG else message.name.removesuffix(".$cmd")
+            answer = yield from self._command(str(database or "test")[:64], {**body, **message.documents})
+            if message.wants_answer:
+                yield from self._send(wire.answer(message, [answer], self._next()))
+        else:
+            yield from self._of_before(message)
+
+    def _command(self, database: str, body: Document) -> Generator[Order, None, Document]:
+        """Carry out a command. What no room is left for is told as an error."""
+        name = next(iter(body), "")
+        step = COMMANDS.get(name.lower())
+        if name.lower() not in UNSTATED:
+            listed = {
+                key: value
+                for key, value in body.items()
+                if key not in ("$db", "lsid", "$readPreference", "$clusterTime")
+            }
+            yield Saw(CommandEntered(clipped(f"{database}: {shown(listed, _FACT_CHARS_MAX)}", _FACT_CHARS_MAX)))
+        if step is None:
+            return error(59, "CommandNotFound", f"no such command: '{name[:64]}'")
+        try:
+            return (yield from step(self, database, body))
+        except FullError:
+            return error(14_031, "OutOfDiskSpace", "not enough disk space")
+
+    def _of_before(self, message: wire.Message) -> Iterator[Order]:
+        """Messages of before 3.6: a query of a collection, and changes that are not answered."""
+        database, _, name = message.name.partition(".")
+        if message.kind == wire.QUERY:
+            query = message.body.get("$query", message.body)
+            yield Saw(
+                CommandEntered(
+                    clipped(f"{database}: {{find: '{name[:128]}', filter: {shown(query)}}}", _FACT_CHARS_MAX)
+                )
+            )
+            found = [
+                one for one in self.collections.find(database, name) if not isinstance(query, dict) or fits(one, query)
+            ]
+            batch, _ = _fitting(found[max(0, message.skip) :][: abs(message.count) or FIRST_BATCH], None)
+            yield from self._send(wire.answer(message, batch, self._next()))
+        elif message.kind == wire.OLD_GET_MORE:
+            yield from self._send(wire.answer(message, [], self._next()))
+        elif message.kind == wire.OLD_INSERT:
+            yield from self._command(database, {"insert": name, **message.documents})
+        elif message.kind == wire.OLD_DELETE:
+            yield from self._command(database, {"delete": name, "deletes": [{"q": message.body, "limit": 0}]})
+        elif message.kind == wire.OLD_UPDATE:
+            change = next(iter(message.documents.get("updates", [])), {})
+            yield from self._command(
+                database, {"update": name, "updates": [{"q": message.body, "u": change, "upsert": True}]}
+            )
+
+    # --- cursors -------------------------------------------------------------------------------------
+
+    def first_batch(self, documents: list[Document], name: str, options: Any) -> Document:
+        """Return the answer that begins a cursor."""
+        size = options.get("batchSize") if isinstance(options, dict) else None
+        if size is None and isinstance(options, dict) and isinstance(options.get("cursor"), dict):
+            size = options["cursor"].get("batchSize")
+        wanted = int(size) if isinstance(size, int | float) and 0 <= size < 1 << 31 else FIRST_BATCH
+        batch, left = _fitting(documents, wanted)
+        number = 0
+        if left and not (isinstance(options, dict) and options.get("singleBatch")) and len(self._cursors) < CURSORS_MAX:
+            number = 1 + int.from_bytes(self.visit.seed.bytes(f"cursor {self._number} {len(self._cursors)}", 7), "big")
+            self._cursors[number] = left
+        return {"cursor": {"firstBatch": batch, "id": Long(number), "ns": name}, "ok": 1.0}
+
+    def next_batch(self, number: int, size: int | None) -> tuple[list[Document], int] | None:
+        """Return the next documents of a cursor and its number, 0 at its end; None if there is no such cursor."""
+        left = self._cursors.pop(number, None)
+        if left is None:
+            return None
+        batch, left = _fitting(left, size)
+        if left:
+            self._cursors[number] = left
+        return batch, number if left else 0
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _send(self, data: bytes) -> Iterator[Order]:
+        yield Send(data)
+
+
+def _fitting(documents: list[Document], count: int | None) -> tuple[list[Document], list[Document]]:
+    """Return the documents that go into one answer, and those that are left; one that is too large is left out."""
+    batch: list[Document] = []
+    size = 0
+    for at, document in enumerate(documents):
+        if count is not None and len(batch) >= count:
+            return batch, documents[at:]
+        encoded = len(encode(document))
+        if encoded > BATCH_BYTES_MAX:
+            continue
+        if size + encoded > BATCH_BYTES_MAX:
+            return batch, documents[at:]
+        batch.append(document)
+        size += encoded
+    return batch, []

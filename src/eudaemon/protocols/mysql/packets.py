@@ -1,0 +1,187 @@
+"""MySQL's client/server protocol: packets, the handshake, results (dev.mysql.com/doc/dev/mysql-server, "Protocol").
+
+length (3, little-endian)  number (1)  payload        a payload of 0xffffff bytes goes on in the next packet
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from eudaemon.protocols._sql import Binary
+from eudaemon.protocols._sql_query import Result
+from eudaemon.protocols._sql_values import Value, text
+from eudaemon.wire import PeerError, Purse
+
+PACKET_BYTES_MAX = 22 * 1024 * 1024  # a library of 10 MB in hexadecimal, and a little
+ANSWER_BYTES_MAX = 200 * 1024  # of rows; what is beyond is not sent
+_WHOLE = 0xFFFFFF
+
+PLUGIN_AUTH, PROTOCOL_41, SECURE, WITH_DB, LENENC = 0x80000, 0x200, 0x8000, 0x8, 0x200000
+DEPRECATE_EOF, SESSION_TRACK, MULTI_STATEMENTS = 0x1000000, 0x800000, 0x10000
+AUTOCOMMIT, MORE_RESULTS = 2, 8
+NATIVE, CACHING = b"mysql_native_password", b"caching_sha2_password"
+
+
+class PacketReader:
+    """Takes bytes in any pieces, gives payloads, each with its number. What it holds, it takes from the purse."""
+
+    __slots__ = ("_body", "_head", "_left", "_purse", "_whole")
+
+    def __init__(self, purse: Purse) -> None:
+        self._purse = purse
+        self._head = b""
+        self._body = bytearray()
+        self._left = -1  # of the packet that is being read; -1 while its head is
+        self._whole = True  # whether the payload ends with it
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Add bytes; return the payloads that are now whole. Raises `PeerError` past a limit."""
+        found: list[tuple[int, bytes]] = []
+        at = 0
+        while at < len(data) or self._left == 0:
+            if self._left < 0:
+                part = data[at : at + 4 - len(self._head)]
+                self._head += part
+                at += len(part)
+                if len(self._head) < 4:
+                    break
+                self._left = int.from_bytes(self._head[:3], "little")
+                self._whole = self._left < _WHOLE
+                if len(self._body) + self._left > PACKET_BYTES_MAX:
+                    raise PeerError(f"packet over {PACKET_BYTES_MAX} bytes")
+            part = data[at : at + self._left]
+            if not self._purse.take(len(part)):
+                raise PeerError("the session holds too many bytes")
+            self._body += part
+            at += len(part)
+            self._left -= len(part)
+            if self._left:
+                break
+            if self._whole:
+                found.append((self._head[3], bytes(self._body)))
+                self._purse.give_back(len(self._body))
+                self._body = bytearray()
+            self._head, self._left = b"", -1
+        return found
+
+
+def packets(payloads: list[bytes], number: int) -> bytes:
+    """Return payloads as packets, the first of this number."""
+    out = bytearray()
+    for payload in payloads:
+        out += len(payload).to_bytes(3, "little") + bytes((number & 0xFF,)) + payload
+        number += 1
+    return bytes(out)
+
+
+def lenenc(value: int) -> bytes:
+    """Return a number in the encoding that tells its own length."""
+    if value < 0xFB:
+        return bytes((value,))
+    if value < 1 << 16:
+        return b"\xfc" + value.to_bytes(2, "little")
+    return b"\xfd" + value.to_bytes(3, "little") if value < 1 << 24 else b"\xfe" + value.to_bytes(8, "little")
+
+
+def prefixed(data: bytes) -> bytes:
+    """Return bytes after their length."""
+    return lenenc(len(data)) + data
+
+
+def greeting(version: str, connection: int, salt: bytes, capabilities: int, plugin: bytes, charset: int) -> bytes:
+    """Return the server's handshake, version 10."""
+    has_plugins = capabilities & PLUGIN_AUTH
+    return b"".join((
+        b"\x0a", version.encode(), b"\0", struct.pack("<I", connection), salt[:8], b"\0",
+        struct.pack("<HBHH", capabilities & 0xFFFF, charset, AUTOCOMMIT, capabilities >> 16),
+        bytes((21 if has_plugins else 0,)), bytes(10), salt[8:], b"\0", plugin + b"\0" if has_plugins else b"",
+    ))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a client says of itself. `proof` is what stands for its password."""
+
+    capabilities: int
+    user: bytes
+    proof: bytes
+    database: bytes
+    plugin: bytes
+    is_old: bool = False  # of before 4.1, whose results look different
+
+
+def response_of(payload: bytes) -> Response:
+    """Read a HandshakeResponse, 41 or 320. Raises `PeerError`."""
+    if len(payload) < 5:
+        raise PeerError("handshake response too short")
+    capabilities = int.from_bytes(payload[:2], "little")
+    if not capabilities & PROTOCOL_41:
+        user, _, rest = payload[5:].partition(b"\0")
+        return Response(capabilities, user, rest.partition(b"\0")[0], b"", b"", is_old=True)
+    if len(payload) < 32:
+        raise PeerError("handshake response too short")
+    capabilities = int.from_bytes(payload[:4], "little")
+    user, _, rest = payload[32:].partition(b"\0")
+    proof, rest = _proof(rest, capabilities)
+    database = b""
+    if capabilities & WITH_DB:
+        database, _, rest = rest.partition(b"\0")
+    plugin = rest.partition(b"\0")[0] if capabilities & PLUGIN_AUTH else b""
+    return Response(capabilities, user[:256], proof, database[:64], plugin[:64])
+
+
+def _proof(rest: bytes, capabilities: int) -> tuple[bytes, bytes]:
+    if not capabilities & (SECURE | LENENC):
+        proof, _, rest = rest.partition(b"\0")
+        return proof, rest
+    size = rest[0] if rest else 0
+    return rest[1 : 1 + size], rest[1 + size :]
+
+
+def ok(capabilities: int, *, changed: int = 0, status: int = AUTOCOMMIT, info: bytes = b"", head: int = 0) -> bytes:
+    """Return an OK packet; with `head` 0xfe it is the new form of EOF."""
+    said = prefixed(info) if info and capabilities & SESSION_TRACK else info
+    return bytes((head,)) + lenenc(changed) + b"\0" + struct.pack("<HH", status, 0) + said
+
+
+def error(code: int, state: str, message: bytes, *, is_old: bool = False) -> bytes:
+    """Return an ERR packet."""
+    return b"\xff" + code.to_bytes(2, "little") + (b"" if is_old else b"#" + state.encode()) + message[:512]
+
+
+def answer(result: Result, capabilities: int, *, more: bool) -> list[bytes]:
+    """Return a result as payloads."""
+    status = AUTOCOMMIT | (MORE_RESULTS if more else 0)
+    if result.columns is None:
+        return [ok(capabilities, changed=result.changed, status=status, info=b"")]
+    new = bool(capabilities & DEPRECATE_EOF)
+    eof = b"\xfe" + struct.pack("<HH", 0, status)
+    out = [lenenc(len(result.columns))]
+    for at, name in enumerate(result.columns):
+        out.append(_column(name, next((row[at] for row in result.rows if row[at] is not None), b"")))
+    if not new:
+        out.append(eof)
+    size = 0
+    for row in result.rows:
+        payload = b"".join(b"\xfb" if value is None else prefixed(text(value)) for value in row)
+        size += len(payload)
+        if size > ANSWER_BYTES_MAX:
+            break
+        out.append(payload)
+    out.append(ok(capabilities, status=status, head=0xFE) if new else eof)
+    return out
+
+
+def _column(name: bytes, sample: Value) -> bytes:
+    """Return a column's definition, of the type that its first value has."""
+    charset, length, kind, decimals = 33, 1024, 0xFD, 0x1F
+    if isinstance(sample, float):
+        charset, length, kind = 63, 23, 0x05
+    elif isinstance(sample, int):
+        charset, length, kind, decimals = 63, 21, 0x08, 0
+    elif isinstance(sample, Binary):
+        charset = 63
+    flags = 0x81 if isinstance(sample, int | float) else 0x80 if charset == 63 else 0
+    return (prefixed(b"def") + prefixed(b"") * 3 + prefixed(name[:256]) + prefixed(b"")
+            + b"\x0c" + struct.pack("<HIBHB", charset, length, kind, flags, decimals) + b"\0\0")  # fmt: skip

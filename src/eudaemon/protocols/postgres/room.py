@@ -1,0 +1,185 @@
+"""The connection: a login, then simple queries or the steps of extended ones, each answered in its turn."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from eudaemon.events.catalogue import LoginTried
+from eudaemon.protocols._base import (
+    Answered,
+    Ended,
+    HalfClosed,
+    HangUp,
+    Occasion,
+    Opened,
+    Order,
+    Received,
+    Room,
+    Saw,
+    Send,
+    Visit,
+    Woken,
+)  # fmt: skip
+from eudaemon.protocols._passwords import accepts
+from eudaemon.protocols._work import Worker
+from eudaemon.protocols.postgres import messages as wire
+from eudaemon.protocols.postgres.dialogue import Dialogue
+from eudaemon.protocols.postgres.messages import Fault
+from eudaemon.protocols.postgres.server import ADMINISTRATORS, Server, server_of
+from eudaemon.protocols.postgres.session import Session
+from eudaemon.wire import PeerError, printable
+
+MESSAGES_MAX = 30_000  # of one session
+WAITING_BYTES_MAX = 1024 * 1024  # that wait while a query is carried out
+_REFUSALS_MAX = 2  # of encryption, before a client has to begin
+_CLEARTEXT = wire.message(b"R", (3).to_bytes(4, "big"))
+
+
+class Conversation(Room):
+    """One client's connection."""
+
+    __slots__ = (
+        "_database", "_dialogue", "_leaving", "_messages", "_over", "_reader", "_refused", "_server", "_user",
+        "_waiting", "_worker",
+    )  # fmt: skip
+
+    def __init__(self, visit: Visit) -> None:
+        super().__init__(visit)
+        self._server: Server | None = None
+        self._reader = wire.MessageReader(visit.purse)
+        self._user = b""
+        self._database = b""
+        self._refused = 0
+        self._dialogue: Dialogue | None = None  # once logged in
+        self._worker: Worker | None = None
+        self._waiting = b""
+        self._messages = 0
+        self._leaving = False
+        self._over = False
+
+    @property
+    def server(self) -> Server:
+        """Who answers."""
+        if self._server is None:
+            self._server = server_of(self.visit.host)
+        return self._server
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        """Take one occasion and yield the orders that follow from it."""
+        match occasion:
+            case Received(at_s, data):
+                yield from self._received(data, at_s)
+            case Answered() | Woken():
+                if self._worker is not None:
+                    yield from self._worker.go_on(occasion)
+                    yield from self._go_on(occasion.at_s)
+            case HalfClosed():
+                self._leaving = True
+                yield from self._leave()
+            case Ended():
+                if self._dialogue is not None:
+                    yield from self._dialogue.session.left()
+            case Opened():
+                return
+
+    def _received(self, data: bytes, at_s: float) -> Iterator[Order]:
+        while data and not self._over:
+            if self._worker is not None and self._worker.busy:
+                if len(self._waiting) + len(data) > WAITING_BYTES_MAX or not self.visit.purse.take(len(data)):
+                    raise PeerError("too much while a query is carried out")
+                self._waiting += data
+                return
+            found = self._reader.feed(data)
+            if found is None:
+                return
+            kind, body, data = found
+            self._messages += 1
+            if self._messages > MESSAGES_MAX:
+                raise PeerError(f"more than {MESSAGES_MAX} messages in one session")
+            if not self._reader.started:
+                yield from self._start(body)
+            elif self._dialogue is None:
+                yield from self._login(kind, body, at_s)
+            elif kind == b"X":
+                yield from self._hang_up()
+            elif self._worker is not None:
+                self._dialogue.session.at_s = at_s
+                yield from self._worker.start(self._dialogue.message(kind, body), at_s)
+
+    def _go_on(self, at_s: float) -> Iterator[Order]:
+        if self._worker is not None and not self._worker.busy and self._waiting:
+            waiting, self._waiting = self._waiting, b""
+            self.visit.purse.give_back(len(waiting))
+            yield from self._received(waiting, at_s)
+        yield from self._leave()
+
+    # --- the login -----------------------------------------------------------------------------------
+
+    def _start(self, body: bytes) -> Iterator[Order]:
+        if len(body) < 4:
+            raise PeerError("invalid length of startup packet")
+        code = int.from_bytes(body[:4], "big")
+        if code in (wire.SSL_REQUEST, wire.GSS_REQUEST) and self._refused < _REFUSALS_MAX:
+            self._refused += 1
+            yield Send(b"N")
+            return
+        if code == wire.CANCEL:
+            yield from self._hang_up()
+            return
+        if code >> 16 != 3:
+            oldest = "2.0" if self.server.number < 140_000 else "3.0"
+            text = f"unsupported frontend protocol {code >> 16}.{code & 0xFFFF}: server supports {oldest} to 3.0"
+            yield from self._refuse("0A000", text, ("postmaster.c", self.server.line, "ProcessStartupPacket"))
+            return
+        words = body[4:].split(b"\0")
+        given = dict(zip(words[::2], words[1::2], strict=False))
+        self._user = given.get(b"user", b"")[:256]
+        self._database = (given.get(b"database") or self._user)[:64]
+        if not self._user:
+            yield from self._refuse("28000", "no PostgreSQL user name specified in startup packet")
+            return
+        self._reader.started = True
+        yield Send(_CLEARTEXT)
+
+    def _login(self, kind: bytes, body: bytes, at_s: float) -> Iterator[Order]:
+        if kind != b"p":
+            yield from self._refuse("08P01", f"expected password response, got message type {kind[0]}")
+            return
+        password = body.rstrip(b"\0")
+        accepted = bool(password) and accepts(self.server.seed, ADMINISTRATORS, self._user, password)
+        yield Saw(LoginTried(printable(self._user, 256), printable(password, 256), accepted=accepted))
+        user = printable(self._user, 256)
+        if not password:
+            yield from self._refuse("28P01", "empty password returned by client")
+            return
+        if not accepted:
+            yield from self._refuse("28P01", f'password authentication failed for user "{user}"')
+            return
+        session = Session(self.visit, self.server, self._user, at_s)
+        if self._database == self._user and self._database not in session.tables.databases:
+            self._database = b"postgres"
+        if self._database not in session.tables.databases:
+            yield from self._refuse("3D000", f'database "{printable(self._database, 64)}" does not exist')
+            return
+        session.database = self._database
+        self._dialogue = Dialogue(session)
+        self._worker = session.worker
+        out = wire.message(b"R", bytes(4))
+        for name in self.server.told():
+            out += wire.message(b"S", name + b"\0" + session.setting(name) + b"\0")
+        key = int.from_bytes(self.visit.seed.bytes("cancel key", 4), "big")
+        yield Send(out + wire.message(b"K", struct.pack(">II", session.pid, key)) + wire.message(b"Z", b"I"))
+
+    def _refuse(self, code: str, text: str, place: tuple[str, int, str] | None = None) -> Iterator[Order]:
+        yield Send(wire.failure(Fault(code, text.encode(), "FATAL", place=place)))
+        yield from self._hang_up()
+
+    def _hang_up(self) -> Iterator[Order]:
+        self._over = True
+        yield HangUp()
+
+    def _leave(self) -> Iterator[Order]:
+        busy = self._worker is not None and self._worker.busy
+        if self._leaving and not self._over and not busy:
+            yield from self._hang_up()
