@@ -134,6 +134,7 @@ def test_a_directory_has_a_file_of_lines_a_day_and_mends_what_a_crash_cut_short(
         file.write(b"cut sho")
     peer.send([Item(b"3")])
     assert path.read_bytes() == b"1\n2\n3\n"
+    assert path.stat().st_mode & 0o777 == 0o640
     path.write_bytes(b"cut")
     peer.send([Item(b"4")])
     assert path.read_bytes() == b"4\n"

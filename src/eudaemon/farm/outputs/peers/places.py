@@ -18,6 +18,7 @@ from eudaemon.farm.outputs.settings import Bucket
 from eudaemon.farm.s3 import open_store
 
 _NEW = ".new-"
+_LINES_MODE, _FILE_MODE = 0o640, 0o440  # who may enter the directory decides; the farm's umask would let in nobody else
 _TAIL_BYTES = 16 * 1024 * 1024  # longer than any line
 
 
@@ -51,6 +52,7 @@ class Folder:
     def _append(self, data: bytes) -> str:
         path = self._path / time.strftime("%Y-%m-%d.jsonl", time.gmtime())
         with path.open("a+b") as file:
+            os.fchmod(file.fileno(), _LINES_MODE)
             end = _mended(file)
             try:
                 file.write(data)
@@ -66,7 +68,8 @@ class Folder:
         if not path.exists():
             new = self._path / f"{_NEW}{secrets.token_hex(8)}"
             try:
-                with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o440), "wb") as file:
+                with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as file:
+                    os.fchmod(file.fileno(), _FILE_MODE)
                     file.write(item.data)
                     file.flush()
                     os.fsync(file.fileno())
