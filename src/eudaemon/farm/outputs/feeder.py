@@ -101,6 +101,10 @@ class Feeder:
         except LaterError as error:
             return self._later(error)
         except RefusedError as error:
+            if len(self._chunk) > 1 and not self._format.lines:  # one of them is to blame, and the others are not
+                self._chunks = itertools.chain([[item] for item in self._chunk], self._chunks)
+                self._chunk = []
+                return self._peer.pause_s
             log.warning("output %s: refused for good: %s", self.name, error)
             self._journal.told(self.name, len(self._chunk), refused=True)
         else:

@@ -132,11 +132,11 @@ class Journal:
         now_s = time.time()
         with self._lock, self._db:
             self._db.execute(
-                "UPDATE outputs SET told = told + ?, refused = refused + ? WHERE name = ?",
+                "UPDATE outputs SET told = told + ?, refused = refused + ?, trouble = '' WHERE name = ?",
                 (0 if refused else count, count if refused else 0, name),
             )
             if not refused:
-                self._db.execute("UPDATE outputs SET told_s = ?, trouble = '' WHERE name = ?", (now_s, name))
+                self._db.execute("UPDATE outputs SET told_s = ? WHERE name = ?", (now_s, name))
             self._db.executemany(
                 "INSERT OR REPLACE INTO keys (output, key, at_s) VALUES (?, ?, ?)", [(name, key, now_s) for key in keys]
             )
