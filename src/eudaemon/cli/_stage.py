@@ -79,6 +79,8 @@ class Played:
         found.update(
             dict.fromkeys(f"recorded but not wished here: {u}" for u in self.recording.urls if u not in wished)
         )
+        if missing := self.recording.missing_bytes:
+            found[f"{missing} bytes are missing in the recording"] = None
         if not (self.facts or self.wishes or self.kept):
             found["nothing was understood"] = None
         return list(found)
@@ -118,9 +120,9 @@ def _played(recording: Recording, host: Host, name: str) -> Played:
     played = Played(recording, name)
     visit = Visit(
         host=host,
-        attacker=Endpoint("198.51.100.7", 40000),
-        local=Endpoint("192.0.2.1", _PORTS.get(name, 4444)),
-        transport="tcp",
+        attacker=recording.attacker or Endpoint("198.51.100.7", 40000),
+        local=recording.local or Endpoint("192.0.2.1", _PORTS.get(name, 4444)),
+        transport=recording.transport,
         purse=Purse(HELD_BYTES_MAX),
         seed=Seed(b"replay").child(recording.name),
     )
@@ -155,9 +157,13 @@ class _Stage:
         self.tell(Opened(self.at_s))
         for after_s, data in self.played.recording.pieces:
             self.wait_until(START_S + after_s)
+            if self.played.recording.transport == "udp":
+                self.tell(Received(self.at_s, data))
+                continue
             for start in range(0, len(data), RECEIVED_BYTES):
                 self.tell(Received(self.at_s, data[start : start + RECEIVED_BYTES]))
-        self.tell(HalfClosed(self.at_s))
+        if self.played.recording.transport == "tcp":
+            self.tell(HalfClosed(self.at_s))
         self.wait_until(self.at_s + AFTERMATH_S_MAX)
         self.over = False  # the end is told to those that left, too
         self.tell(Ended(self.at_s))
