@@ -273,6 +273,18 @@ def test_who_called_is_the_attacker_also_where_the_capture_began_late() -> None:
         assert (said(conversation), conversation.host_spoke_first) == (JAWS, False)
 
 
+def test_where_the_host_spoke_first_its_port_says_what_it_was(replayed: Run) -> None:
+    net, back = IP(src="203.0.113.9", dst="192.0.2.1"), IP(src="192.0.2.1", dst="203.0.113.9")
+    for port, room in ((23, "telnet"), (44444, "catchall")):
+        packets = [
+            net / TCP(sport=40226, dport=port, seq=1, flags="S"),
+            back / TCP(sport=port, dport=40226, seq=9, flags="PA") / Raw(b"login: "),
+            net / TCP(sport=40226, dport=port, seq=2, flags="PA") / Raw(b"root\r\nroot\r\nid\r\n"),
+        ]
+        _, (told,), _ = replayed(pcap(packets, 101))
+        assert told["room"] == room
+
+
 def test_the_same_ports_once_more_are_another_conversation() -> None:
     again = tcp(b"second")
     for packet in again:

@@ -15,7 +15,6 @@ from eudaemon.cli._files import UnreadableError, read
 from eudaemon.cli._streams import Streams, TooManyError
 from eudaemon.events import Endpoint
 from eudaemon.payload.identify import identify
-from eudaemon.sensor.settings import SensorSettings
 from eudaemon.wire import conversation
 from eudaemon.world.host import Host
 
@@ -71,17 +70,9 @@ def _captured(path: Path, data: bytes) -> Iterator[Recording]:
         yield Recording(
             f"{path} {one.transport} {attacker.ip} port {attacker.port} to {local.ip} port {local.port}",
             [(max(0.0, at_s - began_s), piece) for at_s, piece in one.pieces],
-            host_spoke_first=one.host_spoke_first, room=_datagrams_room(local.port) if one.transport == "udp" else "",
+            host_spoke_first=one.host_spoke_first,
             transport=one.transport, attacker=attacker, local=local, missing_bytes=one.missing_bytes,
         )  # fmt: skip
-
-
-def _datagrams_room(port: int) -> str:
-    """Return which room takes the datagrams to a port."""
-    for listener in SensorSettings().listeners:
-        if listener.transport == "udp" and port in listener.ports:
-            return listener.rooms[0]
-    return "catchall"
 
 
 def _room(data: bytes) -> str:

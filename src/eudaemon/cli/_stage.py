@@ -29,6 +29,7 @@ from eudaemon.protocols._base import (
     WakeAt,
     Woken,
 )  # fmt: skip
+from eudaemon.sensor.settings import SensorSettings
 from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download, Downloaded
@@ -104,6 +105,10 @@ def candidates(recording: Recording) -> list[str]:
     """Return the rooms that a recording may be for: those that claim its first bytes, the surest alone."""
     if recording.room:
         return [recording.room]
+    if recording.local is not None:  # captured: the port tells, where no first bytes do
+        there = _rooms_at(recording.transport, recording.local.port)
+        if recording.transport == "udp" or (recording.host_spoke_first and there != ["catchall"]):
+            return there
     first = recording.pieces[0][1][:RECEIVED_BYTES] if recording.pieces else b""
     rooms = {name: load(name) for name in ROOMS}
     claims = {name: room.claim(first) for name, room in rooms.items()}
@@ -112,8 +117,16 @@ def candidates(recording: Recording) -> list[str]:
     if sure := [name for name, claim in claims.items() if claim == Claim.YES]:
         return sure
     if recording.host_spoke_first:
-        return list(claims)
+        return list(claims) if recording.local is None else ["catchall"]
     return ["catchall", *(name for name, claim in claims.items() if claim == Claim.UNSURE)]
+
+
+def _rooms_at(transport: str, port: int) -> list[str]:
+    """Return which rooms answer on a port by default."""
+    for listener in SensorSettings().listeners:
+        if listener.transport == transport and port in listener.ports:
+            return list(listener.rooms)
+    return ["catchall"]
 
 
 def _played(recording: Recording, host: Host, name: str) -> Played:
