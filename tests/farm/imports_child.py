@@ -61,8 +61,9 @@ async def main(home: Path) -> None:
     from eudaemon.farm.server import Farm
 
     outputs = {
-        "files": outs.Directory(), "beside": outs.Directory(str(home.parent / "beside")), "post": outs.Post("https://localhost:1/"),
-        "feeds": outs.Hpfeeds("localhost", 1, "a", "b"), "udp": outs.Syslog("localhost", 9, "udp"),
+        "files": outs.Directory(), "beside": outs.Directory(str(home.parent / "beside")),
+        "post": outs.Post("https://localhost:1/"), "feeds": outs.Hpfeeds("localhost", 1, "a", "b"),
+        "udp": outs.Syslog("localhost", 9, "udp"),
         "bucket": outs.Bucket("s3://out", endpoint="http://127.0.0.1:1", access_key_id="a", secret_access_key="b"),
     }  # fmt: skip
     feeder.SETTLE_S = 0.0

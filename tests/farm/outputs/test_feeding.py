@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from eudaemon.farm.outputs.batch import Batch, Format, Item
 from eudaemon.farm.outputs.journal import State
 from eudaemon.farm.outputs.peers.services import UrlhausService
 from eudaemon.farm.server import Farm
+from eudaemon.farm.store.engine import QueryTooLargeError
 from farm.farms import Uplink, running
 from farm.outputs.listeners import Answers, broker, web
 from farm.outputs.told import ELF, ELF_SHA256, INFECTION, Told
@@ -151,6 +152,24 @@ async def test_a_peer_that_never_answers_holds_up_nobody_not_even_the_end(tmp_pa
             await until(lambda: state(farm).told == 6)
             assert state(farm, "stuck").told == 0
     silent.close()
+
+
+async def test_sessions_that_are_too_much_together_are_asked_for_one_by_one(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    class Fussy:
+        async def query(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+            asked.append(len(parameters["sessions"]))
+            if len(parameters["sessions"]) > 1:
+                raise QueryTooLargeError
+            return [{"session": parameters["sessions"][0]}]
+
+    it = feeder.Feeder("it", Format(lambda _: [], ""), None, None, Fussy(), None)  # type: ignore[arg-type]
+    it._loop = asyncio.get_running_loop()
+    ids = [f"01a21837-65b6-7000-a397-{number:012x}" for number in range(feeder.SESSIONS_AT_A_TIME + 1)]
+    found = await asyncio.to_thread(it.sessions, ids)
+    assert [row["session"] for row in found] == ids
+    assert asked == [feeder.SESSIONS_AT_A_TIME, *[1] * (feeder.SESSIONS_AT_A_TIME + 1)]
 
 
 async def test_a_fault_of_ours_costs_an_entry_is_told_and_counted(

@@ -20,7 +20,7 @@ from stix2patterns.validator import run_validator
 from eudaemon.events import catalogue as facts
 from eudaemon.events import from_json
 from eudaemon.farm.outputs.batch import Item
-from eudaemon.farm.outputs.formats import FORMATS, misp
+from eudaemon.farm.outputs.formats import FORMATS, misp, stix
 from eudaemon.farm.outputs.formats.channels import published
 from eudaemon.farm.outputs.formats.encrypted import zipped
 from eudaemon.farm.outputs.settings import CHANNELS
@@ -246,6 +246,32 @@ def test_a_sample_that_is_not_here_or_too_large_is_told_of_by_its_hash() -> None
     event.load(json.loads(item.data))
     (file,) = event.get_objects_by_name("file")
     assert {a.type for a in file.attributes} == {"filename", "sha256", "size-in-bytes"}
+
+
+def test_of_a_session_so_much_is_told_and_no_more() -> None:
+    def event(told: Told) -> MISPEvent:
+        (item,) = FORMATS["misp"].make(told.batch())
+        made = MISPEvent()
+        made.load(json.loads(item.data))
+        return made
+
+    def counted(extra: int) -> tuple[int, ...]:
+        told = Told()
+        told.session(
+            *(facts.DownloadWished(f"http://x.example/{n}", "wget") for n in range(misp.URLS_MAX + extra)),
+            *(facts.CommandEntered(f"{n}") for n in range(misp.COMMANDS_MAX + extra)),
+            *(facts.LoginTried("a", f"{n}", accepted=False) for n in range(misp.CREDENTIALS_MAX + extra)),
+            *(facts.ArtefactKept(f"{n:064x}", 1, "upload") for n in range(misp.SAMPLES_MAX + extra)),
+        )
+        made = event(told)
+        (item,) = FORMATS["stix"].make(told.batch())
+        kinds = [one["type"] for one in json.loads(item.data)["objects"]]
+        names = ("file", "credential", "command-line")
+        urls = sum(a.type == "url" for a in made.attributes)
+        return urls, *(len(made.get_objects_by_name(name)) for name in names), kinds.count("url")
+
+    limits = (misp.URLS_MAX, misp.SAMPLES_MAX, misp.CREDENTIALS_MAX, misp.COMMANDS_MAX, stix.INDICATED_MAX)
+    assert counted(0) == counted(1) == limits
 
 
 def by_channel(items: Iterable[Item]) -> dict[str, list[Item]]:
