@@ -8,6 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ from eudaemon.farm.outputs.batch import Batch, Format, Item
 from eudaemon.farm.outputs.journal import State
 from eudaemon.farm.outputs.peers.services import UrlhausService
 from eudaemon.farm.server import Farm
-from eudaemon.farm.store.engine import QueryTooLargeError
+from eudaemon.farm.store.engine import EngineError, QueryTooLargeError
 from farm.farms import Uplink, running
 from farm.outputs.listeners import Answers, broker, web
 from farm.outputs.told import ELF, ELF_SHA256, INFECTION, Told
@@ -170,6 +171,20 @@ async def test_sessions_that_are_too_much_together_are_asked_for_one_by_one(tmp_
     found = await asyncio.to_thread(it.sessions, ids)
     assert [row["session"] for row in found] == ids
     assert asked == [feeder.SESSIONS_AT_A_TIME, *[1] * (feeder.SESSIONS_AT_A_TIME + 1)]
+
+
+async def test_while_the_store_does_not_answer_an_entry_waits(
+    tmp_path: Path, server: Answers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(tmp_path, outputs={"it": kinds.Post(server.url, "eve")}) as farm, Uplink(farm) as uplink:
+        with monkeypatch.context() as patched:
+            patched.setattr(feeder, "whole_sessions", AsyncMock(side_effect=EngineError("busy")))
+            await uplink.send(events())
+            await until(lambda: state(farm).trouble == "EngineError: busy")
+            await asyncio.sleep(0.3)
+        await until(lambda: state(farm).told == 1)
+        assert (state(farm).faults, state(farm).trouble) == (0, "")
+    assert caplog.text.count("busy") == 1, "it is said once, however long it lasts"
 
 
 async def test_a_fault_of_ours_costs_an_entry_is_told_and_counted(

@@ -80,8 +80,11 @@ class Feeder:
                 (outcome,) = await asyncio.gather(step, return_exceptions=True)
                 if isinstance(outcome, BaseException):
                     giving_up = self._loop.run_in_executor(thread, self._failed, outcome)
-                    await asyncio.gather(giving_up, return_exceptions=True)  # a full disk: it comes again
-                    await asyncio.sleep(PAUSE_S_MIN)
+                    (pause_s,) = await asyncio.gather(giving_up, return_exceptions=True)
+                    if isinstance(pause_s, BaseException):
+                        log.error("output %s: waits: its journal cannot be written: %s", self.name, pause_s)
+                        pause_s = PAUSE_S_MAX
+                    await asyncio.sleep(pause_s)
                 elif outcome:
                     await asyncio.sleep(outcome)
         finally:
@@ -165,16 +168,19 @@ class Feeder:
         pause_s, self._pause_s = self._pause_s, min(PAUSE_S_MAX, self._pause_s * 2)
         return pause_s if error.after_s is None else error.after_s
 
-    def _failed(self, error: BaseException) -> None:
-        """Give an entry up for which a fault of ours is to blame; keep it if only disk or engine did not do."""
+    def _failed(self, error: BaseException) -> float:
+        """Give up an entry for which a fault of ours is to blame, keep it if only disk or engine did not do.
+
+        Return when to go on.
+        """
         self._chunk, self._chunks = [], iter(())
         entry, self._entry = self._entry, None
         if isinstance(error, sqlite3.Error | EngineError | TimeoutError):
-            log.warning("output %s: waits: %s", self.name, error)
-            return
+            return self._later(LaterError(f"{type(error).__name__}: {error}"))
         log.error("output %s: a fault of ours; please report it", self.name, exc_info=error)
         if entry is not None:
             self._journal.done(self.name, entry.number, fault=True)
+        return PAUSE_S_MIN
 
     # --- what formats ask, from this output's thread ---------------------------------------------
 
