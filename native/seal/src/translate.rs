@@ -112,13 +112,14 @@ pub struct Wish {
     pub pc: GuestPc,
     pub through: Option<Through>, // reached by one of the tables: begin with a landing
     pub work: Work,
-    pub once: bool, // one instruction, for one use: it is about to write into code, perhaps its own
+    pub alone: bool, // one instruction
+    pub once: bool,  // likewise, and for one use: it is about to write into code, perhaps its own
 }
 
 /// Translate what stands at `wish.pc`; answer the fragment's number.
 pub fn translate(thread: &mut Thread, wish: Wish) -> Result<u32, Refusal> {
     let most = match wish.work {
-        _ if wish.once => 1,
+        _ if wish.alone => 1,
         Work::Follow => FOLLOWED_MAX,
         Work::Nothing | Work::Test => INSTRUCTIONS_MAX,
     };

@@ -14,10 +14,12 @@ ROOMS = {
     "adb": "eudaemon.protocols.adb:Adb",
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "docker": "eudaemon.protocols.docker:Docker",
+    "epmap": "eudaemon.protocols.epmap:Epmap",
     "http": "eudaemon.protocols.http:Http",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
     "memcached": "eudaemon.protocols.memcached:Memcached",
     "redis": "eudaemon.protocols.redis:Redis",
+    "smb": "eudaemon.protocols.smb:Smb",
     "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",
 }
