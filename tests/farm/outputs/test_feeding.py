@@ -62,6 +62,8 @@ def lines(server: Answers) -> list[dict[str, Any]]:
 
 async def test_the_whole_way_from_a_sensor_to_every_format(tmp_path: Path) -> None:
     made = {name: kinds.Directory(format=name) for name in formats.FORMATS}
+    (tmp_path / "outputs" / "samples").mkdir(parents=True)
+    (tmp_path / "outputs" / "samples" / ".new-cut").write_bytes(b"a crash left it")
     async with broker(list(kinds.CHANNELS)) as real:
         outputs = {**made, "broker": kinds.Hpfeeds("127.0.0.1", real.port, "eudaemon", "s3cret", kinds.CHANNELS)}
         async with running(tmp_path, outputs=outputs) as farm, Uplink(farm) as uplink:

@@ -17,7 +17,7 @@ from eudaemon.farm.outputs.formats.reports import REPORTS
 from eudaemon.farm.outputs.journal import Journal, State
 from eudaemon.farm.outputs.peers import Peer
 from eudaemon.farm.outputs.peers.hpfeeds import Broker
-from eudaemon.farm.outputs.peers.places import Folder, Objects
+from eudaemon.farm.outputs.peers.places import Folder, Objects, remove_half_written
 from eudaemon.farm.outputs.peers.services import (
     AbuseIpdbService,
     BazaarService,
@@ -82,7 +82,9 @@ class Outputs:
         self._journal: Journal | None = None
 
     def open(self) -> None:
-        """Open the journal, if there is any output."""
+        """Open the journal, if there is any output, and remove files that a crash left half written."""
+        for directory in self.directories:
+            remove_half_written(directory)
         path = journal_path(self._home)
         if self._settings or path.exists():
             self._journal = Journal(path, self._store.outgoing_bytes_max)

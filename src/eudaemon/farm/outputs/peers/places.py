@@ -84,6 +84,12 @@ class Folder:
         return f"{len(item.data)} bytes in {path}"
 
 
+def remove_half_written(path: Path) -> None:
+    """Remove from a directory what a crash left half written. Nobody may be writing there."""
+    for left in path.glob(f"{_NEW}*"):
+        left.unlink()
+
+
 def _mended(file: BinaryIO) -> int:
     """Remove a line that a crash cut short, which is written again, whole. Return the file's size."""
     end = file.seek(0, os.SEEK_END)
