@@ -64,14 +64,15 @@ async def test_the_whole_way_from_a_sensor_to_every_format(tmp_path: Path) -> No
     made = {name: kinds.Directory(format=name) for name in formats.FORMATS}
     (tmp_path / "outputs" / "samples").mkdir(parents=True)
     (tmp_path / "outputs" / "samples" / ".new-cut").write_bytes(b"a crash left it")
-    async with broker(list(kinds.CHANNELS)) as real:
-        outputs = {**made, "broker": kinds.Hpfeeds("127.0.0.1", real.port, "eudaemon", "s3cret", kinds.CHANNELS)}
+    channels = tuple(channel for channel in kinds.CHANNELS if channel != "dionaea.dcerpcrequests")
+    async with broker(list(channels)) as real:
+        outputs = {**made, "broker": kinds.Hpfeeds("127.0.0.1", real.port, "eudaemon", "s3cret", channels)}
         async with running(tmp_path, outputs=outputs) as farm, Uplink(farm) as uplink:
             await uplink.put(ELF)
             assert (await uplink.send(events(*INFECTION))).status_code == 200
-            said = dict([await real.next() for _ in kinds.CHANNELS])
+            said = dict([await real.next() for _ in channels])
             await until(lambda: all(state(farm, name).told for name in made))
-    assert set(said) == set(kinds.CHANNELS)
+    assert set(said) == set(channels)
     assert said["mwbinary.dionaea.sensorunique"] == ELF
     assert json.loads(said["cowrie.sessions"])["hashes"] == [ELF_SHA256]
     home = tmp_path / "outputs"

@@ -284,6 +284,11 @@ def by_channel(items: Iterable[Item]) -> dict[str, list[Item]]:
 def test_what_readers_of_hpfeeds_channels_expect() -> None:
     told = infected()
     told.session(*EXPLOIT, room="http", port=80)
+    told.session(
+        facts.RpcBound("367abb81-9844-35f1-ad32-98f038001003 2.0", "svcctl", "\\svcctl"),
+        facts.RpcCalled("svcctl", 12, "CreateServiceW"), facts.RpcCalled("12345778-1234-abcd-ef00-0123456789ac 1.0", 5),
+        room="smb", port=445,
+    )  # fmt: skip
     said = by_channel(published(CHANNELS).make(told.batch()))
     assert set(said) == set(CHANNELS)
     (capture,) = (json.loads(item.data) for item in said["dionaea.capture"])
@@ -297,6 +302,11 @@ def test_what_readers_of_hpfeeds_channels_expect() -> None:
         "remote_host": ATTACKER, "remote_port": 40226, "remote_hostname": "", "local_host": "192.0.2.1",
         "local_port": 80,
     }  # fmt: skip
+    ends = {"saddr": ATTACKER, "sport": "40226", "daddr": "192.0.2.1", "dport": "445"}
+    assert [json.loads(item.data) for item in said["dionaea.dcerpcrequests"]] == [
+        {"uuid": "367abb81-9844-35f1-ad32-98f038001003", "opnum": 12, **ends},
+        {"uuid": "12345778-1234-abcd-ef00-0123456789ac", "opnum": 5, **ends},
+    ]
     (binary,) = said["mwbinary.dionaea.sensorunique"]
     assert binary.sample == ELF_SHA256
     (session,) = (json.loads(item.data) for item in said["cowrie.sessions"])

@@ -17,7 +17,8 @@ from eudaemon.options import Named, option
 LINES = ("events", "cowrie", "dionaea", "eve")  # formats of which each record is one line of JSON
 FORMATS = (*LINES, "stix", "misp", "samples")
 CHANNELS = (
-    "dionaea.connections", "dionaea.capture", "mwbinary.dionaea.sensorunique", "cowrie.sessions", "kippo.sessions",
+    "dionaea.connections", "dionaea.capture", "dionaea.dcerpcrequests", "mwbinary.dionaea.sensorunique",
+    "cowrie.sessions", "kippo.sessions",
 )  # fmt: skip
 
 _FORMAT_SAYS = "`events` (ours), `cowrie`, `dionaea` or `eve`: a line of JSON each; "

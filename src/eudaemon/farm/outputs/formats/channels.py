@@ -8,7 +8,7 @@ from typing import Any
 from eudaemon.farm.outputs.batch import Batch, Format, Item, Session, compact
 from eudaemon.farm.outputs.formats import cowrie, dionaea
 
-SESSION_CHANNELS = ("cowrie.sessions", "kippo.sessions")
+SESSION_CHANNELS = ("dionaea.dcerpcrequests", "cowrie.sessions", "kippo.sessions")
 # The rooms that cowrie has too: who reads its channel knows no others.
 COWRIES_ROOMS = ("ssh", "telnet")
 
@@ -49,6 +49,7 @@ def _unique(batch: Batch, channel: str) -> Iterator[Item]:
 CHANNELS: dict[str, Callable[[Batch, str], Iterator[Item]]] = {
     "dionaea.connections": _records(dionaea.connections),
     "dionaea.capture": _records(dionaea.captures),
+    "dionaea.dcerpcrequests": _records(dionaea.remote_calls),
     "mwbinary.dionaea.sensorunique": _unique,
     "cowrie.sessions": _sessions(cowrie.session_record),
     "kippo.sessions": _sessions(cowrie.session_record),

@@ -77,6 +77,19 @@ def captures(batch: Batch) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
+def remote_calls(batch: Batch) -> Iterator[dict[str, Any]]:
+    """Yield what dionaea publishes on `dionaea.dcerpcrequests`: which operation of which interface was called."""
+    for session in batch.sessions:
+        # A call bears the interface's name, if it has one; its UUID and version stand where the peer asked for it.
+        uuids = {bound.name or bound.interface: bound.interface for bound in session.every(facts.RpcBound)}
+        for call in session.every(facts.RpcCalled):
+            yield {
+                "uuid": uuids.get(call.interface, call.interface).split(" ")[0], "opnum": call.number,
+                "saddr": session.attacker.ip, "sport": str(session.attacker.port), "daddr": session.local.ip,
+                "dport": str(session.local.port),
+            }  # fmt: skip
+
+
 def brought(batch: Batch) -> Iterator[tuple[Event, facts.ArtefactKept]]:
     """Yield what attackers brought whole, with the event that says so."""
     for told in batch.events:
