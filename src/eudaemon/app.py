@@ -42,6 +42,7 @@ _HOLD_AGAIN_S = 0.1
 # What not all peers need, and so comes into a sensor with the first that does; rooms say the rest themselves.
 TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")
 SSH = ("eudaemon.protocols.ssh.room",)
+WINDOWS = ("eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")  # payloads may want it too
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
         yield TLS
     if find_spec("cryptography") is not None and "ssh" in rooms:
         yield SSH
-    yield from {load(room).loads_later for room in rooms} - {()}
+    yield from {WINDOWS, *(load(room).loads_later for room in sorted(rooms))} - {()}
 
 
 def serve_farm(general: GeneralSettings, settings: FarmSettings, outputs: Mapping[str, Any], data: Path) -> None:
@@ -128,7 +129,10 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, outputs: Mappin
     configure_logging(general)
     home = folder(data / "farm").resolve()
     with hold(home, HOLD_S_MAX if told else 0.0):
-        farm = Farm(settings, home, _bench(general.farm_uid), outputs)
+        bench = shellcode_bench(general.farm_uid)
+        if bench is None:
+            log.info("farm: unicorn is not installed, so that shellcodes are not emulated")
+        farm = Farm(settings, home, bench, outputs)
         if "sensor" in told:
             farm.admit(told["sensor"], told["secret"])
 
@@ -146,13 +150,12 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, outputs: Mappin
             raise PartError(str(error)) from None
 
 
-def _bench(uid: int) -> Bench | None:
-    """Start the process that examines shellcodes: before the farm has a secret, a thread or a socket.
+def shellcode_bench(uid: int) -> Bench | None:
+    """Start the process that examines shellcodes: before there is a secret, a thread or a socket.
 
-    None where unicorn is not installed.
+    Started by root, it changes to a user of this id. None where unicorn is not installed.
     """
     if find_spec("unicorn") is None:
-        log.info("farm: unicorn is not installed, so that shellcodes are not emulated")
         return None
     from eudaemon.payload.shellcode.apart import Bench
 

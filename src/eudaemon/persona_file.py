@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eudaemon.options import option
-from eudaemon.sensor.settings import Listener, own_listeners
+from eudaemon.sensor.settings import Listener, SensorSettings, is_file, own_listeners
 from eudaemon.settings import FILE_BYTES_MAX, Document, SettingsError
 from eudaemon.world.personas import BY_NAME, WINDOWS, Persona
 
@@ -140,6 +140,16 @@ def read(path: Path) -> Persona:
         raise SettingsError(f"{path}:{raw[: error.start].count(10) + 1}: no UTF-8") from None
     document.only("persona")
     return document.part("persona", PersonaSettings).persona()
+
+
+def named(settings: SensorSettings, config: Path | None) -> Persona | None:
+    """Return the persona whose file the settings name, None where they name none. Raises `SettingsError`.
+
+    A name without a folder is looked for beside the settings file.
+    """
+    if not is_file(settings.persona):
+        return None
+    return read((config.parent if config is not None else Path()) / settings.persona)
 
 
 def listening(persona: Persona) -> tuple[str, ...]:

@@ -100,3 +100,17 @@ def test_list_and_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "http tcp 80" in shown
     assert main(["persona", "show", "toaster", "--data", str(tmp_path)]) == 2
     assert main(["persona", "new", "Not So"]) == 2
+
+
+def test_settings_are_checked_with_the_persona_that_they_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    (tmp_path / "eudaemon.toml").write_text("[sensor]\npersona = 'own.toml'\nlisten = []\n")
+    check = ["settings", "--check", str(tmp_path / "eudaemon.toml")]
+    assert main(check) == 2
+    assert "own.toml: cannot be read" in capsys.readouterr().err
+    (tmp_path / "own.toml").write_text("[persona]\nmodel = 'x'\n")
+    assert main(check) == 2
+    assert "own.toml:2: there is no setting persona.model; did you mean models?" in capsys.readouterr().err
+    (tmp_path / "own.toml").write_text("[persona]\n")
+    assert main(check) == 0

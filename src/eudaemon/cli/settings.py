@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eudaemon import settings
+from eudaemon import persona_file, settings
+from eudaemon.sensor.settings import SensorSettings
 
 HELP = """\
 Print a settings file with every setting at its default and what it means; or check a file of yours.
@@ -24,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print or check."""
     if arguments.check is not None:
-        settings.read(arguments.check)
+        document = settings.read(arguments.check)
+        persona_file.named(document.part("sensor", SensorSettings), arguments.check)
     else:
         print(settings.document() if arguments.markdown else settings.example(), end="")
     return 0

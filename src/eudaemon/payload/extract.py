@@ -16,12 +16,14 @@ from dataclasses import dataclass, field, replace
 
 from eudaemon.payload import fragments, url
 from eudaemon.payload.fetch.policy import is_private
+from eudaemon.payload.scripts import language_of
 from eudaemon.payload.shellcode.behaviour import Executes, wishes
 from eudaemon.payload.shellcode.signatures import signatures
 from eudaemon.wire import PeerError, Purse, decode, printable
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.shell import Act, Shell
+from eudaemon.world.shell.limits import LINE_BYTES_MAX, WORK_BYTES_MAX
 from eudaemon.world.shell.limits import STEPS_MAX as LINE_STEPS_MAX
 
 PAYLOAD_BYTES_MAX = 256 * 1024  # more of a payload is not looked at, unless the caller says so
@@ -31,6 +33,7 @@ DOWNLOADS_MAX = 128
 COMMANDS_MAX = 64
 RUNS_MAX = 96
 STEPS_MAX = 60_000  # shell steps in all
+WINDOWS_WORK_BYTES_MAX = 24 * 1024 * 1024  # that the pretended Windows may read and write for it in all
 SHELL_BYTES_MAX = 512 * 1024  # that the shell is given to read in all: reading is what costs
 _FILES_BYTES_MAX = 1024 * 1024
 _LINES_MAX = 2000
@@ -81,6 +84,7 @@ class _Search:
     layers: list[bytes] = field(default_factory=list)
     ran: set[bytes] = field(default_factory=set)
     steps: int = STEPS_MAX
+    windows_work: int = WINDOWS_WORK_BYTES_MAX
     shell_bytes: int = SHELL_BYTES_MAX
 
     def look_at(self, text: bytes) -> None:
@@ -90,6 +94,8 @@ class _Search:
             self.run(text)
         for fragment in fragments.fragments(text):
             self.run(fragment)
+        if fragments.has_windows(text):
+            self.look_at_windows(text)
         for where, tool in fragments.urls(text):
             # A URL that others continue is a variable's value, not a wish.
             if not any(known.startswith(where + "/") for known in self.downloads):
@@ -130,6 +136,48 @@ class _Search:
             meant |= self._run_in(text, outcome)
         if meant and len(self.commands) < COMMANDS_MAX:
             self.commands[printable(text)] = None
+
+    def look_at_windows(self, text: bytes) -> None:
+        """Run what may be commands in the pretended Windows: a script as a whole, else the pieces."""
+        language = language_of(text[: 64 * 1024].lower()) if b"\0" not in text else ""
+        if language == "PowerShell":
+            self._run_on_windows([b"powershell -"], text)
+        elif language == "Windows batch":
+            self._run_on_windows(text.replace(b"\r\n", b"\n").split(b"\n")[:_LINES_MAX])
+        else:
+            for piece in fragments.windows(text):
+                is_command = piece[:3].lower() != b"iex" and b"-" not in piece.split(b" ")[0]
+                self._run_on_windows([piece] if is_command else [b"powershell -"], b"" if is_command else piece)
+
+    def _run_on_windows(self, lines: list[bytes], given: bytes = b"") -> None:
+        """Run lines, or one that reads `given`. The engine is loaded with the first payload that speaks to Windows."""
+        from eudaemon.world.windows.engine import CommandShell
+        from eudaemon.world.windows.machine import windows_of
+
+        key = b"\n".join((*lines, given))
+        if key in self.ran or len(self.ran) >= RUNS_MAX:
+            return
+        self.ran.add(key)
+        shell = CommandShell(windows_of(self.host), purse=Purse(_FILES_BYTES_MAX),
+                             seed=self.host.seed.child("extract"), user="nt authority\\system")  # fmt: skip
+        meant = False
+        try:
+            for line in lines:
+                if self.windows_work <= 0 or shell.exited:
+                    break
+                if given:
+                    shell.give_input(given)
+                acts, answer = shell.run(line[:LINE_BYTES_MAX], 0.0), None
+                while (act := _next(acts, answer)) is not None:
+                    answer = None
+                    if isinstance(act, Download):
+                        meant |= self.found(act)
+                        answer = Downloaded(act.url, "ok")
+                self.windows_work -= max(0, WORK_BYTES_MAX - shell.budget.work_bytes)
+        except PeerError:
+            pass  # a limit of the shell's: what it did until then stands
+        if meant and len(self.commands) < COMMANDS_MAX:
+            self.commands[printable(given or b"\n".join(lines))] = None
 
     def _run_in(self, text: bytes, outcome: str) -> bool:
         purse = Purse(_FILES_BYTES_MAX)

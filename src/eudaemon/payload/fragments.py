@@ -19,6 +19,13 @@ _HINT = re.compile(
     rb"(?<![\w.-])(?:wget|curl|tftp|ftpget|lwp-download|aria2c|axel|nc|ncat|netcat|scp|sftp|base64|openssl|xxd|eval)(?![\w.-])"
     rb"|/dev/(?:tcp|udp)/",
 )
+# What only Windows has; behind it up to the mark that encloses it, or to the end of the line, a command may stand.
+_WINDOWS = re.compile(
+    rb"(?i)(?<![\w.-])(?:powershell|pwsh|certutil|bitsadmin|mshta|regsvr32|rundll32|msiexec|wmic|cscript|wscript)(?:\.exe)?"
+    rb"(?=[\s\"'/-])|(?<![\w.-])cmd(?:\.exe)?[\s\"']+/[a-z]"
+    rb"|(?<![\w.-])(?:iex|invoke-expression|invoke-webrequest|iwr)[\s(]|new-object\s+(?:system\.)?net\.webclient|start-bitstransfer\s",
+)
+WINDOWS_PIECES_MAX = 4  # of one text
 _PLUSSED = re.compile(rb"(?<![\w.-])(?:wget|curl|tftp|ftpget|lwp-download|aria2c|axel)\+")
 _WORD = re.compile(rb"\S+")
 _BESIDE_BYTES = 256  # before a URL
@@ -41,6 +48,12 @@ _URL = re.compile(
 )
 _UNFINISHED = re.compile(rb"[$`](?!\{?IFS)")  # behind a URL: the shell makes the rest of it, and knows what that is
 _DEV_TCP = re.compile(rb"/dev/tcp/([\w.:-]{1,253})/(\d{1,5})")
+# `\\\\host\\share\\file`: the host with a dot, or every escaped backslash would be one.
+_UNC = re.compile(rb"(?<!\\)\\\\((?:[\w-]{1,63}\.){1,8}[\w-]{1,63})((?:\\[^\\\s\x00-\x1f\"'<>|;:*?&,)]{1,255}){2,16})")
+# `rcp [-option] [user@]host:file`, and the same of scp.
+_COPY = re.compile(
+    rb"(?<![\w./-])(rcp|scp)(?:\.exe)?\s+(?:-[A-Za-z]+\s+)*(?:([\w.-]{1,64})@)?([\w.-]{1,253}):([^\s;|&'\"<>]{1,1024})"
+)
 # Headers that name pages which the client saw or made up; a JNDI lookup in them is meant, a web page is not.
 _TALK = re.compile(rb"(?im)^(?:user-agent|referer|origin|soapaction):[^\r\n]*")
 # Names of formats, not places: they stand in every SOAP, XML and XHTML request.
@@ -74,6 +87,29 @@ def fragments(text: bytes) -> Iterator[bytes]:
                 return
 
 
+def windows(text: bytes) -> Iterator[bytes]:
+    """Yield the pieces that may be lines of cmd.exe, at most `WINDOWS_PIECES_MAX`, none within another."""
+    count, done = 0, 0
+    for found in _WINDOWS.finditer(text):
+        if found.start() < done:
+            continue
+        opening = text[found.start() - 1 : found.start()]
+        closing = _PARTNERS.get(opening[0], b"\n") if opening else b"\n"
+        end = text.find(closing, found.end(), found.start() + LINE_BYTES_MAX)
+        line_end = text.find(b"\n", found.end(), found.start() + LINE_BYTES_MAX)
+        ends = [at for at in (end, line_end) if at >= 0]
+        done = min(ends) if ends else min(len(text), found.start() + LINE_BYTES_MAX)
+        yield text[found.start() : done].rstrip(b"\r")
+        count += 1
+        if count == WINDOWS_PIECES_MAX:
+            return
+
+
+def has_windows(text: bytes) -> bool:
+    """Say whether a word that only Windows' commands use stands in the text."""
+    return _WINDOWS.search(text) is not None
+
+
 def urls(text: bytes) -> Iterator[tuple[str, str]]:
     """Yield the URLs that stand in the text, each with the tool that seems to be meant; at most `URLS_MAX`.
 
@@ -99,6 +135,11 @@ def urls(text: bytes) -> Iterator[tuple[str, str]]:
             return
     for found in _DEV_TCP.finditer(plain):
         yield f"tcp://{found[1].decode('ascii', 'replace')}:{int(found[2])}/", "/dev/tcp"
+    for found in _UNC.finditer(plain):
+        yield f"smb://{found[1].decode('latin-1')}{found[2].decode('latin-1')}".replace("\\", "/"), "smb"
+    for found in _COPY.finditer(plain):
+        tool, who = found[1].decode("ascii"), (found[2] + b"@" if found[2] else b"").decode("latin-1")
+        yield f"{tool}://{who}{found[3].decode('latin-1')}/{found[4].decode('latin-1')}", tool
 
 
 def _tool(text: bytes) -> str:

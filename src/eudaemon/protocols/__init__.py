@@ -15,13 +15,18 @@ ROOMS = {
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "docker": "eudaemon.protocols.docker:Docker",
     "epmap": "eudaemon.protocols.epmap:Epmap",
+    "ftp": "eudaemon.protocols.ftp:Ftp",
     "http": "eudaemon.protocols.http:Http",
+    "imap": "eudaemon.protocols.imap:Imap",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
     "memcached": "eudaemon.protocols.memcached:Memcached",
+    "pop3": "eudaemon.protocols.pop3:Pop3",
     "redis": "eudaemon.protocols.redis:Redis",
     "smb": "eudaemon.protocols.smb:Smb",
+    "smtp": "eudaemon.protocols.smtp:Smtp",
     "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",
+    "tftp": "eudaemon.protocols.tftp:Tftp",
 }
 
 

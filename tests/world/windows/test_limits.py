@@ -84,6 +84,8 @@ SCRIPT = [
 @given(script=st.lists(st.sampled_from(SCRIPT) | st.text(max_size=2), max_size=20).map("".join))
 @example(script="$a='x';while(1){$a+=$a}")
 @example(script="function f{f};f")
+@example(script="f @a")
+@example(script="@a")
 @example(script="1..99999999999")
 @example(script="'a'*99999999999")
 @example(script="while(1){}")
@@ -237,3 +239,15 @@ def test_what_is_encoded_is_decoded(data: bytes) -> None:
         b"%04x\t%s   text\r\n" % (at, data[at : at + 16].hex(" ").encode()) for at in range(0, len(data), 16)
     )
     assert hex_of(dump) == data
+
+
+@pytest.mark.parametrize("script", [
+    "function f{" + "$x.y(" * 18 + "(f)" + ")" * 18 + "};f", "function f{" + "(" * 8 + "f" + ")" * 8 + "};f",
+    "function f{" + "-not " * 18 + "(f)};f", "$b='" + "(" * 8 + "iex $b" + ")" * 8 + "';iex $b",
+    "$env:A='" + "(" * 8 + "start cmd \"/c powershell -c iex $env:A\"" + ")" * 8 + "';iex $env:A",
+])  # fmt: skip
+def test_expressions_in_expressions_end(script: str) -> None:
+    told = Told()
+    told.run(f"powershell -e {base64.b64encode(script.encode('utf-16-le')).decode()}")
+    assert (told.shell.depth, told.shell.layers) == (0, 0)
+    assert told.run("powershell -c 1") == "1\r\n"

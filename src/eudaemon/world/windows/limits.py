@@ -11,4 +11,5 @@ POWERSHELL_TEXT_CHARS_MAX = 1024 * 1024  # one text or array of bytes that Power
 POWERSHELL_ITEMS_MAX = 64 * 1024  # of one array
 POWERSHELL_LAYERS_MAX = 8  # scripts that scripts decode and run
 POWERSHELL_EXPRESSION_LEVELS_MAX = 24
+POWERSHELL_EVALUATED_LEVELS_MAX = 100  # expressions inside each other that are being evaluated, through all layers
 REGISTRY_VALUES_MAX = 256  # that one session writes

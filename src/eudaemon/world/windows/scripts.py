@@ -24,14 +24,16 @@ _TOKEN = re.compile(
 )
 _OPENS = frozenset(("set", "var", "let", "const", "call", "if", "then", "dim", "return", "while", "do", "else", "try",
                     "function"))  # fmt: skip
+_ELEMENT = re.compile(r"<script\b([^>]{0,256})>(.*?)(?:</script>|\Z)", re.IGNORECASE | re.DOTALL)
+_LANGUAGE_MARK = "/*jscript*/"
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"', "/": "/"}
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)")
 
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """`what` is `fetch` (a URL), `save` (a path for what was fetched, or is written), `run` (a command line), `read` (a
-    script), or `write` (text, to what was saved to last).
+    """`what` is one of: `fetch` (a URL), `load` (one whose content is read as a script), `save` (a path for what was
+    fetched, or is written), `run` (a command line), `read` (a script), `write` (text, to what was saved to last).
     """
 
     what: str
@@ -40,6 +42,7 @@ class Deed:
 
 def deeds(text: str, arguments: tuple[str, ...], budget: Budget) -> Iterator[Deed]:
     """Yield what a script does, in order. `arguments` are those it was called with."""
+    text = _inside(text)
     javascript = _is_javascript(text)
     reader = _Reader(arguments, javascript=javascript)
     for number, statement in enumerate(_statements(text, javascript=javascript)):
@@ -50,7 +53,15 @@ def deeds(text: str, arguments: tuple[str, ...], budget: Budget) -> Iterator[Dee
         yield from reader.take(statement)
 
 
+def _inside(text: str) -> str:
+    """Return what stands in the `<script>` elements of a page or job; all of a text without."""
+    found = _ELEMENT.findall(text)
+    return "\n".join(f"{_LANGUAGE_MARK if 'jscript' in head.lower() else ''}{body}" for head, body in found) or text
+
+
 def _is_javascript(text: str) -> bool:
+    if _LANGUAGE_MARK in text:
+        return True
     lower = text.lower()
     signs = ("var ", "new activexobject", "function(", "eval(", "};", "try{", "language=\"jscript", "language='jscript",
              "javascript")  # fmt: skip
@@ -230,6 +241,8 @@ class _Reader:
                 return first.replace(arguments[1], arguments[2] or "")
             case "lcase" | "ucase" | "cstr" | "trim" | "unescape" | "decodeuri" | "decodeuricomponent" if first:
                 return _unescaped(first) if name[0] in "ud" and name != "ucase" else first
+            case "getobject" if first and first.lower().startswith("script:"):
+                found.append(Deed("load", first[len("script:") :]))
             case "execute" | "executeglobal" | "eval" if first:
                 found.append(Deed("read", first))
             case "shell" if first:

@@ -145,20 +145,22 @@ def vol(call: Call) -> int:
 
 def date(call: Call) -> int:
     """Say the date; nobody sets it."""
-    call.line(f"The current date is: {call.machine.local(call.at_s):%a %m/%d/%Y} ")
-    return _or_ask(call, "Enter the new date: (mm-dd-yy) ")
+    today = f"{call.machine.local(call.at_s):%a %m/%d/%Y} "
+    if call.tail.lower().strip().startswith("/t"):
+        call.line(today)
+    else:
+        call.out(f"The current date is: {today}\r\nEnter the new date: (mm-dd-yy) ")
+    return 0
 
 
 def time(call: Call) -> int:
     """Say the time; nobody sets it."""
     now = call.machine.local(call.at_s)
-    call.line(f"The current time is: {now.hour:>2}:{now:%M:%S}.{now.microsecond // 10_000:02d}")
-    return _or_ask(call, "Enter the new time: ")
-
-
-def _or_ask(call: Call, question: str) -> int:
-    if not call.tail.lower().strip().startswith("/t"):
-        call.out(question)
+    if call.tail.lower().strip().startswith("/t"):
+        call.line(f"{now:%I:%M %p}")
+    else:
+        moment = f"{now.hour:>2}:{now:%M:%S}.{now.microsecond // 10_000:02d}"
+        call.out(f"The current time is: {moment}\r\nEnter the new time: ")
     return 0
 
 

@@ -7,7 +7,8 @@ from eudaemon.world.windows.commands.system import waiting
 
 _PINGS = 4
 _PINGS_MAX = 100
-_LISTENING = (135, 445, 1433, 3389, 5985, 47001, 49152, 49153, 49154, 49155)
+_LISTENING = (135, 445, 49152, 49153, 49154, 49155)
+_ALSO_LISTENING = (80, 443, 1433, 3306, 3389, 5900, 5985, 8080, 47001)  # of which one in two is there
 
 
 def ipconfig(call: Call) -> int:
@@ -46,7 +47,8 @@ def netstat(call: Call) -> int:
     """List what listens."""
     call.lines("\nActive Connections\n\n  Proto  Local Address          Foreign Address        State"
                f"{'           PID' if 'o' in call.tail.lower() else ''}\n")  # fmt: skip
-    for port in _LISTENING:
+    seed = call.machine.seed
+    for port in sorted((*_LISTENING, *(port for port in _ALSO_LISTENING if seed.number(f"port {port}", 2)))):
         local = f"0.0.0.0:{port}"
         owner = 4 if port in (445, 5985, 47001) else call.machine.processes[6 + port % 8][1]
         call.line(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from eudaemon.world.files import FileError
-from eudaemon.world.windows.call import Call, Command, Run, url_in, words
+from eudaemon.world.windows.call import BROUGHT, Call, Command, Run, url_in, words
 from eudaemon.world.windows.limits import POWERSHELL_LAYERS_MAX
 from eudaemon.world.windows.scripts import Deed, deeds
 
@@ -82,6 +82,11 @@ class _Doing:
             case "run":
                 yield from self.settle()
                 yield from self._call.shell.apart(what, self._call.scope.copy(), {})
+            case "load" if "://" in what:
+                yield from self.settle()
+                got = yield from self._call.shell.download(what[:_URL_CHARS_MAX], self._call.name, b"")
+                if got.outcome in BROUGHT:
+                    yield from run_text(self._call, self._call.taken(got.head).decode("latin-1"))
             case "read":
                 yield from self.settle()
                 yield from run_text(self._call, deed.text, self._arguments)

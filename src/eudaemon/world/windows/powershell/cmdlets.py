@@ -2,56 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from eudaemon.world.files import Directory, FileError
-from eudaemon.world.outside import Downloaded
-from eudaemon.world.shell.acts import Act
 from eudaemon.world.shell.streams import Buffered, Pipe
 from eudaemon.world.windows.call import Call, url_in
 from eudaemon.world.windows.commands import INTERNAL, PROGRAMS
 from eudaemon.world.windows.commands.system import waiting
 from eudaemon.world.windows.limits import POWERSHELL_LAYERS_MAX
-from eudaemon.world.windows.paths import NO_PATH, shown
 from eudaemon.world.windows.powershell import operators
-from eudaemon.world.windows.powershell.members import expanded, fetched, fetched_into, made, member, read, start, write
+from eudaemon.world.windows.powershell.file_cmdlets import FILES
+from eudaemon.world.windows.powershell.given import Cmdlet, Given, Values, printed, rows
+from eudaemon.world.windows.powershell.members import (
+    expanded,
+    fetched,
+    fetched_into,
+    launch,
+    made,
+    member,
+    start,
+    write,
+)
 from eudaemon.world.windows.powershell.parser import Parser
-from eudaemon.world.windows.powershell.syntax import Block, Command, ParseError
+from eudaemon.world.windows.powershell.syntax import Block, Command, Constant, ParseError
 from eudaemon.world.windows.powershell.values import Thing, items, listed, octets, text, truth, unwrapped, whole
 from eudaemon.world.windows.programs import execute
 
 if TYPE_CHECKING:
     from eudaemon.world.windows.powershell.evaluator import Evaluator
 
-Values: TypeAlias = Generator[Act, Downloaded | None, list[Any]]
 _PARSING_COSTS = 24
 _URLS_MAX = 4
-
-
-class Given:
-    """What a cmdlet is given: `named` by the names' beginnings, `rest` in order, `piped` from the one before."""
-
-    __slots__ = ("named", "piped", "rest")
-
-    def __init__(self, named: dict[str, Any], rest: list[Any], piped: list[Any] | None) -> None:
-        self.named = named
-        self.rest = rest
-        self.piped = piped
-
-    def get(self, *names: str, at: int = -1) -> Any:
-        """Return what is given under one of the names, or in a place."""
-        for given, value in self.named.items():
-            if any(name.startswith(given) for name in names):
-                return value
-        if 0 <= at < len(self.rest):
-            return self.rest[at]
-        return None
-
-    @property
-    def input(self) -> list[Any]:
-        """What is piped in, or else the arguments."""
-        return self.piped if self.piped is not None else self.rest
 
 
 _SWITCHES = frozenset(
@@ -151,17 +131,6 @@ def _unknown(call: Call, name: str) -> list[Any]:
     return []
 
 
-def printed(values: list[Any]) -> Iterator[str]:
-    """Yield the lines in which values are shown."""
-    for value in values:
-        if isinstance(value, dict):
-            yield from (f"{key:<30} {text(item)}" for key, item in value.items())
-        elif isinstance(value, list | bytearray):
-            yield from printed(items(value))
-        elif value is not None and not isinstance(value, Thing | Block):
-            yield text(value)
-
-
 # --- running text ------------------------------------------------------------------------------------
 
 
@@ -237,7 +206,7 @@ def _bits(evaluator: Evaluator, given: Given) -> Values:
 def _start_process(evaluator: Evaluator, given: Given) -> Values:
     path = text(given.get("filepath", at=0))
     arguments = " ".join(text(item) for item in items(given.get("argumentlist", "args", at=1)))
-    yield from start(evaluator, f"{_quoted(path)} {arguments}".strip())
+    yield from launch(evaluator, path, arguments)
     return []
 
 
@@ -273,6 +242,8 @@ def _block(evaluator: Evaluator, given: Given) -> Values:
 def _for_each(evaluator: Evaluator, given: Given) -> Values:
     block = given.get("process", "begin", at=0)
     out: list[Any] = []
+    if isinstance(block, Block) and len(block.body) == 1 and isinstance(block.body[0], Constant):
+        return [block.body[0].value] * len(_flat(given.piped or []))  # `0..65535|%{0}`, a buffer of every reverse shell
     for item in _flat(given.piped or []):
         evaluator.set("_", item)
         if isinstance(block, Block):
@@ -328,101 +299,6 @@ def _string(evaluator: Evaluator, given: Given) -> Values:  # noqa: ARG001
     return ["\r\n".join(printed(given.input))]
 
 
-# --- files -------------------------------------------------------------------------------------------
-
-
-def _set_content(evaluator: Evaluator, given: Given) -> Values:
-    path = text(given.get("path", "filepath", "literalpath", at=0))
-    value = given.get("value", "inputobject", at=1)
-    value = given.piped if value is None else value
-    if isinstance(value, bytearray) or text(given.get("encoding")).lower() == "byte":
-        data = bytes(octets(unwrapped(value) if isinstance(value, list) and len(value) == 1 else value))
-    else:
-        data = "".join(f"{line}\r\n" for line in printed(items(value))).encode("latin-1", "replace")
-    yield from write(evaluator, path, data)
-    return []
-
-
-def _add_content(evaluator: Evaluator, given: Given) -> Values:
-    path = text(given.get("path", at=0))
-    value = given.get("value", at=1)
-    lines = "".join(f"{line}\r\n" for line in printed(items(given.piped if value is None else value)))
-    yield from write(evaluator, path, read(evaluator, path) + lines.encode("latin-1", "replace"))
-    return []
-
-
-def _get_content(evaluator: Evaluator, given: Given) -> Values:
-    yield from ()
-    path = text(given.get("path", "literalpath", at=0))
-    data = read(evaluator, path)
-    if text(given.get("encoding")).lower() == "byte" or "asbytestream" in given.named:
-        return [bytearray(data)]
-    lines = data.decode("latin-1").replace("\r\n", "\n").removesuffix("\n")
-    return [lines] if "raw" in given.named else listed(list(lines.split("\n"))) if lines else []
-
-
-def _cmd(line: str, places: int) -> Callable[[Evaluator, Given], Values]:
-    """Return a cmdlet that is one of cmd.exe's commands with other names for its arguments."""
-
-    def run(evaluator: Evaluator, given: Given) -> Values:
-        named = [given.get("path", "literalpath", "name", at=0), given.get("destination", "newname", "itemtype", at=1)]
-        arguments = " ".join(f'"{text(item)}"' for value in named[:places] for item in items(value)[:16])
-        call = evaluator.call
-        pipe = Pipe(call.shell.budget, call.shell.purse)
-        command, _, options = line.partition(" ")
-        tail = f" {options} {arguments}".encode("latin-1", "replace").decode("latin-1")
-        try:
-            yield from call.shell.evaluator.command(command, tail, call.scope, {**call.streams, 1: pipe})
-            shown_lines = bytes(pipe.data).decode("latin-1").replace("\r\n", "\n").removesuffix("\n")
-        except FileError as error:
-            call.error(str(error))
-            shown_lines = ""
-        finally:
-            pipe.release()
-        return shown_lines.split("\n") if shown_lines and command in ("dir", "cd", "tasklist") else []
-
-    return run
-
-
-def _new_item(evaluator: Evaluator, given: Given) -> Values:
-    path = text(given.get("path", "name", at=0))
-    if text(given.get("itemtype", "type")).lower().startswith("d"):
-        return (yield from _cmd("mkdir", 1)(evaluator, given))
-    if ":" not in path[2:] and not path.lower().startswith("hk"):
-        yield from write(evaluator, path, text(given.get("value")).encode("latin-1", "replace"))
-    return []
-
-
-def _test_path(evaluator: Evaluator, given: Given) -> Values:
-    yield from ()
-    return [evaluator.call.shell.drives.find(text(given.get("path", at=0)), evaluator.call.scope.cwd) is not None]
-
-
-def _join_path(evaluator: Evaluator, given: Given) -> Values:  # noqa: ARG001
-    yield from ()
-    first, second = text(given.get("path", at=0)), text(given.get("childpath", at=1))
-    return [f"{first.rstrip(chr(92))}\\{second.lstrip(chr(92))}"]
-
-
-def _set_location(evaluator: Evaluator, given: Given) -> Values:
-    yield from ()
-    call = evaluator.call
-    try:
-        where = call.locate(text(given.get("path", at=0)) or ".")
-    except FileError:
-        where = b""
-    if isinstance(call.shell.files.find(where) if where else None, Directory):
-        call.scope.cwd = where
-    else:
-        call.error(NO_PATH)
-    return []
-
-
-def _location(evaluator: Evaluator, given: Given) -> Values:  # noqa: ARG001
-    yield from ()
-    return [shown(evaluator.call.scope.cwd)]
-
-
 # --- the rest ----------------------------------------------------------------------------------------
 
 
@@ -450,6 +326,28 @@ def _get_command(evaluator: Evaluator, given: Given) -> Values:
     yield from ()
     wanted = text(given.get("name", at=0)).lower()
     return [name for name in (*CMDLETS, *evaluator.functions) if operators.like(name, wanted)][:1]
+
+
+def _wmi_object(evaluator: Evaluator, given: Given) -> Values:
+    yield from ()
+    machine = evaluator.call.machine
+    known: dict[str, dict[str, Any]] = {
+        "win32_operatingsystem": {"Caption": machine.caption, "Version": machine.release.version,
+                                  "OSArchitecture": "64-bit", "CSName": machine.name},
+        "win32_computersystem": {"Name": machine.name, "Manufacturer": machine.manufacturer, "Model": machine.model,
+                                 "Domain": machine.workgroup},
+        "win32_processor": {"Name": machine.cpu, "AddressWidth": 64},
+    }  # fmt: skip
+    found = known.get(text(given.get("class", "classname", at=0)).lower())
+    return [] if found is None else [found]
+
+
+def _processes(evaluator: Evaluator, given: Given) -> Values:
+    yield from ()
+    wanted = text(given.get("name", at=0)).lower()
+    rows = evaluator.call.machine.processes[2:]
+    return [{"Name": name.removesuffix(".exe"), "Id": number} for name, number, _, _ in rows
+            if not wanted or operators.like(name.removesuffix(".exe"), wanted)]  # fmt: skip
 
 
 def _set_alias(evaluator: Evaluator, given: Given) -> Values:
@@ -480,11 +378,7 @@ def _date(evaluator: Evaluator, given: Given) -> Values:  # noqa: ARG001
     return [f"{evaluator.call.machine.local(evaluator.call.at_s):%A, %B %d, %Y %I:%M:%S %p}"]
 
 
-def _rows(*rows: tuple[str, Any]) -> dict[str, Any]:
-    return {name: cmdlet for names, cmdlet in rows for name in names.split()}
-
-
-CMDLETS: dict[str, Callable[[Evaluator, Given], Values]] = _rows(
+CMDLETS: dict[str, Cmdlet] = FILES | rows(
     ("invoke-expression iex", _invoke_expression), ("invoke-webrequest iwr wget curl", _web_request),
     ("invoke-restmethod irm", _rest_method), ("start-bitstransfer", _bits),
     ("start-process saps start", _start_process), ("invoke-item ii", _start_process), ("new-object", _new_object),
@@ -495,15 +389,9 @@ CMDLETS: dict[str, Callable[[Evaluator, Given], Values]] = _rows(
      "add-mppreference set-mppreference set-itemproperty new-itemproperty sp remove-itemproperty set-strictmode "
      "register-scheduledtask unregister-scheduledtask stop-process kill spps stop-service spsv start-service "
      "set-service new-service new-netfirewallrule disable-netadapter wait-job clear-history clear-host cls "
-     "update-typedata export-modulemember out-default get-process ps gps get-service gsv get-wmiobject gwmi "
-     "get-ciminstance get-childitemproperty get-itemproperty gp get-scheduledtask", _null),
-    ("write-host", _host), ("out-string oss", _string), ("set-content out-file", _set_content),
-    ("add-content ac", _add_content), ("get-content gc cat type", _get_content), ("new-item ni", _new_item),
-    ("mkdir md", _cmd("mkdir", 1)), ("remove-item rm del erase ri rd", _cmd("del /q", 1)),
-    ("copy-item cp copy cpi", _cmd("copy /y", 2)), ("move-item mv move mi", _cmd("move /y", 2)),
-    ("rename-item ren rni", _cmd("ren", 2)), ("get-childitem gci ls dir", _cmd("dir", 1)),
-    ("test-path", _test_path), ("join-path", _join_path), ("set-location cd chdir sl", _set_location),
-    ("get-location pwd gl", _location), ("set-variable sv new-variable nv set-item si", _set_variable),
+     "update-typedata export-modulemember out-default get-service gsv get-itemproperty gp get-scheduledtask", _null),
+    ("get-wmiobject gwmi get-ciminstance gcim", _wmi_object), ("get-process ps gps", _processes),
+    ("write-host", _host), ("out-string oss", _string), ("set-variable sv new-variable nv set-item si", _set_variable),
     ("get-variable gv variable get-item gi", _get_variable), ("get-command gcm", _get_command),
     ("set-alias sal new-alias nal", _set_alias), ("start-sleep sleep", _sleep), ("get-random", _random),
     ("get-date", _date),

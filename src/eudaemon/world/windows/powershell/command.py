@@ -12,8 +12,9 @@ from eudaemon.world.files import FileError
 from eudaemon.world.windows.call import Call, Run
 from eudaemon.world.windows.mode import Mode
 from eudaemon.world.windows.paths import shown
-from eudaemon.world.windows.powershell.cmdlets import printed, run_text
+from eudaemon.world.windows.powershell.cmdlets import run_text
 from eudaemon.world.windows.powershell.evaluator import Evaluator, Leave, Thrown
+from eudaemon.world.windows.powershell.given import printed
 
 if TYPE_CHECKING:
     from eudaemon.world.shell.streams import Stream
@@ -64,6 +65,8 @@ def _asked(tail: str) -> tuple[str, str]:
 
 def _unquoted(text: str) -> str:
     r"""Return what C's rules leave of quotes: `"a \"b\" c"` is `a "b" c`. Single quotes are PowerShell's own."""
+    if text[:2] == text[-2:] == '\\"':  # escaped once too often, as what passed through several hands is
+        text = text[1:-2] + '"'
     out: list[str] = []
     at = 0
     while at < len(text):

@@ -12,6 +12,7 @@ from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.acts import Act
 from eudaemon.world.shell.budget import LimitError
 from eudaemon.world.shell.limits import VARIABLES_MAX
+from eudaemon.world.windows.limits import POWERSHELL_EVALUATED_LEVELS_MAX
 from eudaemon.world.windows.powershell import operators
 from eudaemon.world.windows.powershell.syntax import (
     Assign,
@@ -82,7 +83,7 @@ class Evaluator:
 
     def run(self, block: Block) -> Generator[Act, Downloaded | None, None]:
         """Run a script, and print what its statements give."""
-        from eudaemon.world.windows.powershell.cmdlets import printed
+        from eudaemon.world.windows.powershell.given import printed
 
         try:
             for statement in block.body:
@@ -297,14 +298,24 @@ class Evaluator:
 
     # --- expressions ---------------------------------------------------------------------------------
 
-    def value(self, node: Node) -> Value:  # noqa: C901 - one row a kind of expression
+    def value(self, node: Node) -> Value:
         """Return what an expression gives."""
-        self.call.shell.budget.work(_NODE_COSTS)
+        shell = self.call.shell
+        shell.budget.work(_NODE_COSTS)
+        if isinstance(node, Constant):
+            return node.value
+        if isinstance(node, Variable):
+            return self.get(node.name)
+        if shell.depth >= POWERSHELL_EVALUATED_LEVELS_MAX:
+            raise LimitError("depth")
+        shell.depth += 1
+        try:
+            return (yield from self._inner_value(node))
+        finally:
+            shell.depth -= 1
+
+    def _inner_value(self, node: Node) -> Value:
         match node:
-            case Constant():
-                return node.value
-            case Variable():
-                return self.get(node.name)
             case Expandable():
                 made = ""
                 for part in node.parts:

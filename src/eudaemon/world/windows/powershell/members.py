@@ -247,7 +247,8 @@ def _call_static(  # noqa: C901 - one row a method
         case ("scriptblock", "create"):
             return Thing("scriptblock", text(first))
         case ("diagnostics.process", "start"):
-            yield from start(evaluator, f'"{text(first)}" {text(second)}')
+            info = first.more if isinstance(first, Thing) else {"filename": first, "arguments": second}
+            yield from launch(evaluator, text(info.get("filename")), text(info.get("arguments")))
             return None
         case ("regex", "replace") if len(arguments) > 2:
             return operators.replaced(text(first), text(second), text(arguments[2]), evaluator.call.shell.budget)
@@ -437,6 +438,13 @@ def start(evaluator: Evaluator, line: str) -> Value:
     """Start a program."""
     call = evaluator.call
     yield from call.shell.apart(line.encode("latin-1", "replace").decode("latin-1"), call.scope.copy(), {})
+
+
+def launch(evaluator: Evaluator, program: str, arguments: str) -> Value:
+    """Start a program with its arguments."""
+    call = evaluator.call
+    program, arguments = (part.encode("latin-1", "replace").decode("latin-1") for part in (program, arguments))
+    yield from call.shell.launch(program, arguments, call.scope.copy())
 
 
 def expanded(evaluator: Evaluator, value: str) -> str:
