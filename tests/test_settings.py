@@ -35,6 +35,19 @@ WRONG = [
     ("[[watch.policies]]\nexe = 'a'\naddresses = ['x']\n", 3, "does not appear to be an IPv4 or IPv6 network"),
     ("[[watch.policies]]\nexe = 'a'\ntaint = 'tea'\n", 3, "no source of input"),
     ("[[watch.policies]]\nexe = 'a'\n" * 65, 0, "there are 65 of [[watch.policies]]; there may be 64"),
+    ("[outputs]\nx = 3\n", 2, "outputs.x must be a section"),
+    ("outputs = 3\n", 1, "outputs must hold sections: [outputs.NAME]"),
+    ("[outputs.x]\nurl = 'y'\n", 1, "outputs.x.to is missing; it must be one of 'directory', 's3'"),
+    ("[outputs.x]\n\nto = 'ftp'\n", 3, "outputs.x.to is 'ftp'; it must be one of"),
+    ("[outputs.x]\nto = 7\n", 2, "outputs.x.to is 7; it must be one of"),
+    ("[outputs.x]\nto = 'http'\nurl = 'gopher://x'\n", 3, "is no URL of the form https://host/path"),
+    ("[outputs.x]\nto = 'http'\nurl = 'https://u:p@h/'\n", 3, "a secret does not belong into a URL"),
+    ("[outputs.x]\nto = 'http'\nurl = 'https://h/'\nformt = 'stix'\n", 4, "did you mean format?"),
+    ("# a\n[outputs.x]\nto = 'misp'\n", 2, "[outputs.x] says no url and no key"),
+    ("[outputs.x]\nto = 'syslog'\nhost = 'h'\nformat = 'stix'\n", 4, "it must be one of 'events'"),
+    ("[outputs.x]\nto = 'hpfeeds'\nchannels = ['tea']\n", 3, "there is no channel 'tea'; there are"),
+    ("[outputs.'a b']\nto = 'directory'\n", 1, "'a b' is no name"),
+    ("".join(f"[outputs.x{n}]\nto = 'directory'\n" for n in range(65)), 0, "there are 65 of [outputs.NAME]"),
     ("[sensor.uplink]\nurl = 'https://farm.example:8601'\n", 1, "no secret or no fingerprint"),
 ]
 
@@ -47,6 +60,24 @@ def test_what_is_wrong_is_named_with_its_line(text: str, line: int, complaint: s
         settings.read(path)
     assert str(raised.value).startswith(f"{path}:{line}: " if line else f"{path}: ")
     assert complaint in str(raised.value)
+
+
+def test_a_secret_that_is_wrong_is_not_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "eudaemon.toml"
+    path.write_text("[outputs.x]\nto = 'urlhaus'\nkey = 4711\n")
+    with pytest.raises(SettingsError) as raised:
+        settings.read(path)
+    assert str(raised.value) == f"{path}:3: outputs.x.key must be text in quotes"
+
+
+def test_outputs_have_names() -> None:
+    document = Document("[outputs.a]\nto = 'directory'\n[outputs.b]\nto = 'syslog'\nhost = 'h'\nport = 6514\n")
+    document.check()
+    found = document.part("outputs", kind_of("outputs"))
+    assert [(name, type(one).__name__) for name, one in found.items()] == [("a", "Directory"), ("b", "Syslog")]
+    assert found["b"].port == 6514
+    full = Document("".join(f"[outputs.x{n}]\nto = 'directory'\n" for n in range(settings.TABLES_MAX)))
+    assert len(full.part("outputs", kind_of("outputs"))) == settings.TABLES_MAX
 
 
 def test_all_that_is_wrong_is_named_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -118,8 +118,9 @@ def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
     yield from {WINDOWS, *(load(room).loads_later for room in sorted(rooms))} - {()}
 
 
-def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> None:
-    """Run the farm until SIGTERM, SIGINT or the end of the supervisor."""
+def serve_farm(general: GeneralSettings, settings: FarmSettings, outputs: Mapping[str, Any], data: Path) -> None:
+    """Run the farm, and its outputs by their names, until SIGTERM, SIGINT or the end of the supervisor."""
+    from eudaemon.farm.outputs.outputs import OutputError
     from eudaemon.farm.server import Farm
     from eudaemon.farm.serving import ServingError
 
@@ -131,7 +132,7 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> 
         bench = shellcode_bench(general.farm_uid)
         if bench is None:
             log.info("farm: unicorn is not installed, so that shellcodes are not emulated")
-        farm = Farm(settings, home, bench)
+        farm = Farm(settings, home, bench, outputs)
         if "sensor" in told:
             farm.admit(told["sensor"], told["secret"])
 
@@ -144,8 +145,8 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> 
                     "page": farm.page_url, "intake": farm.intake_url}  # fmt: skip
 
         try:
-            _serve(farm, "farm", channel, home, general.farm_uid, ready)
-        except ServingError as error:
+            _serve(farm, "farm", channel, home, general.farm_uid, ready, lambda: farm.outputs.directories)
+        except (ServingError, OutputError) as error:
             raise PartError(str(error)) from None
 
 
@@ -176,11 +177,12 @@ def _serve(
     home: Path,
     uid: int,
     ready: Callable[[], dict[str, Any]],
+    beside: Callable[[], Sequence[Path]] = tuple,
 ) -> None:
     began_s = time.monotonic()
     part.preload()
     listening = part.bind()
-    confined = confine(uid, home)
+    confined = confine(uid, home, beside())
     log.info("%s: confined by %s", name, confined)
 
     def up() -> None:
@@ -200,19 +202,26 @@ def _serve(
     asyncio.run(serve())
 
 
-def confine(uid: int, home: Path) -> str:
-    """Give up whatever serving does not need; return what holds now, in words."""
+def confine(uid: int, home: Path, beside: Sequence[Path] = ()) -> str:
+    """Give up whatever serving does not need; return what holds now, in words.
+
+    `beside` are other directories that it writes to. One that is empty becomes its own; of one that holds something
+    already, who owns it has decided.
+    """
     held = []
     if os.geteuid() == 0:
-        confinement.become(uid, [home])
+        confinement.become(uid, [home, *(path for path in beside if not any(path.iterdir()))])
         held.append(f"uid {uid}")
         if not os.access(home, os.R_OK | os.W_OK | os.X_OK):
             raise PartError(f"{home} cannot be reached by user id {uid}: a folder above it is closed to others; "
                             "--data names another place")  # fmt: skip
+    for path in beside:
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            raise PartError(f"{path} cannot be written to by user id {os.geteuid()}: chown it, or name another place")
     os.chdir(home)  # where it was started may be out of reach from now on, and chDB looks there
     if confinement.no_new_privileges():
         held.append("no_new_privs")
-        if confinement.restrict_files(_readable(), [home, Path("/dev/null"), Path("/dev/shm")]):  # noqa: S108
+        if confinement.restrict_files(_readable(), [home, *beside, Path("/dev/null"), Path("/dev/shm")]):  # noqa: S108
             held.append("Landlock")
         if confinement.forbid_execution():
             held.append("seccomp")

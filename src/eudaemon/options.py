@@ -7,7 +7,7 @@ the parts together, reads the one TOML file into them, and names the line that i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ class Option:
     high: float | None = None
     among: Collection[str] = ()
     check: Callable[[Any], None] | None = None  # raises ValueError with what is wrong
+    secret: bool = False  # never shown, neither in a complaint nor in a log
 
 
 def option(
@@ -33,12 +34,24 @@ def option(
     high: float | None = None,
     among: Collection[str] = (),
     check: Callable[[Any], None] | None = None,
+    secret: bool = False,
 ) -> Any:
     """Declare a setting. `default` may be a value, a tuple, or a dataclass type (a section of its own)."""
-    metadata = {"option": Option(says, low, high, among, check)}
+    metadata = {"option": Option(says, low, high, among, check, secret)}
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
-    return field(default=MISSING if default is ... else default, metadata=metadata)
+    return field(default=MISSING if default is ... else default, repr=not secret, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A part that consists of tables with names of their own, `[part.NAME]`, none by default.
+
+    The setting `key` of each says which of `kinds` it is: whose dataclass declares what else may be set in it.
+    """
+
+    key: str
+    kinds: Mapping[str, type[Any]]
 
 
 def port_ranges(text: str) -> tuple[tuple[int, int], ...]:

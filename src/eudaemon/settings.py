@@ -13,20 +13,22 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
+from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints, overload
 
-from eudaemon.options import Option
+from eudaemon.options import Named, Option
 
 PARTS = {
     "general": "eudaemon.app:GeneralSettings",
     "sensor": "eudaemon.sensor.settings:SensorSettings",
     "fetch": "eudaemon.payload.fetch.policy:FetchSettings",
     "farm": "eudaemon.farm.settings:FarmSettings",
+    "outputs": "eudaemon.farm.outputs.settings:OUTPUTS",
     "alerts": "eudaemon.evidence.settings:AlertSettings",
     "watch": "eudaemon.possession.policies:WatchSettings",
 }
 FILE_BYTES_MAX = 1024 * 1024
-TABLES_MAX = 64  # in one list of tables
+TABLES_MAX = 64  # in one list of tables, or with names in one part
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 T = TypeVar("T")
 _Wrong: TypeAlias = tuple[tuple[str, ...], str]  # the setting, and what is wrong with it
 
@@ -55,10 +57,17 @@ class Document:
             raise SettingsError(f"{name}:{line}: no TOML: {what}") from None
         self._lines = dict(_lines(text))
 
-    def part(self, name: str, kind: type[T]) -> T:
-        """Return the settings of one part. Raises `SettingsError` with all that is wrong in it."""
+    @overload
+    def part(self, name: str, kind: type[T]) -> T: ...
+    @overload
+    def part(self, name: str, kind: Named) -> dict[str, Any]: ...
+    @overload
+    def part(self, name: str, kind: type[T] | Named) -> T | dict[str, Any]: ...
+
+    def part(self, name: str, kind: type[T] | Named) -> T | dict[str, Any]:
+        """Return the settings of one part, or its tables by name. Raises `SettingsError` with all that is wrong."""
         wrong: list[_Wrong] = []
-        found = self._section((name,), self.values.get(name, {}), kind, wrong)
+        found = self._part(name, kind, wrong)
         if found is None or wrong:
             raise self._error(wrong)
         return found
@@ -80,7 +89,7 @@ class Document:
         ]
         for name in PARTS:
             if is_installed(name):
-                self._section((name,), self.values.get(name, {}), kind_of(name), wrong)
+                self._part(name, kind_of(name), wrong)
             elif name in self.values:
                 wrong.append(((name,), f"[{name}] is set, but this installation has no {name}"))
         if wrong:
@@ -95,6 +104,12 @@ class Document:
 
     def _line(self, key: tuple[str, ...]) -> int:
         return next((self._lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in self._lines), 0)
+
+    def _part(self, name: str, kind: type[T] | Named, wrong: list[_Wrong]) -> T | dict[str, Any] | None:
+        values = self.values.get(name, {})
+        if isinstance(kind, Named):
+            return self._named((name,), values, kind, wrong)
+        return self._section((name,), values, kind, wrong)
 
     def _section(self, key: tuple[str, ...], values: object, kind: type[T], wrong: list[_Wrong]) -> T | None:
         """Return a section's settings, or None if something in it is wrong, which is added to `wrong`."""
@@ -126,6 +141,30 @@ class Document:
         except ValueError as error:  # what no single setting is to blame for
             wrong.append((key, f"[{'.'.join(key)}] {error}"))
             return None
+
+    def _named(self, key: tuple[str, ...], values: object, kinds: Named, wrong: list[_Wrong]) -> dict[str, Any]:
+        """Return named tables' settings, without those in which something is wrong, which is added to `wrong`."""
+        part = ".".join(key)
+        if not isinstance(values, dict):
+            wrong.append((key, f"{part} must hold sections: [{part}.NAME]"))
+            return {}
+        if len(values) > TABLES_MAX:
+            wrong.append((key, f"there are {len(values)} of [{part}.NAME]; there may be {TABLES_MAX}"))
+        found: dict[str, Any] = {}
+        for name, table in list(values.items())[:TABLES_MAX]:
+            here = (*key, name)
+            if not _NAME.fullmatch(name):
+                wrong.append((here, f"{name!r} is no name: 1 to 32 letters, digits, dashes and underscores are"))
+            elif not isinstance(table, dict):
+                wrong.append((here, f"{part}.{name} must be a section: [{part}.{name}]"))
+            elif not isinstance(chosen := table.get(kinds.key), str) or chosen not in kinds.kinds:
+                said = f"is {chosen!r}" if kinds.key in table else "is missing"
+                one_of = ", ".join(map(repr, kinds.kinds))
+                wrong.append(((*here, kinds.key), f"{part}.{name}.{kinds.key} {said}; it must be one of {one_of}"))
+            else:
+                rest = {setting: value for setting, value in table.items() if setting != kinds.key}
+                found[name] = self._section(here, rest, kinds.kinds[chosen], wrong)
+        return found
 
     def _tables(self, key: tuple[str, ...], values: object, kind: type[T], wrong: list[_Wrong]) -> tuple[T, ...]:
         """Return a list of tables' settings, without those in which something is wrong, which is added to `wrong`."""
@@ -166,15 +205,22 @@ def is_installed(part: str) -> bool:
         return False
 
 
-def kind_of(part: str) -> type[Any]:
-    """Return the dataclass of a part's settings."""
+def kind_of(part: str) -> type[Any] | Named:
+    """Return the dataclass of a part's settings, or those of its named tables."""
     module, _, name = PARTS[part].partition(":")
-    kind: type[Any] = getattr(import_module(module), name)
+    kind: type[Any] | Named = getattr(import_module(module), name)
     return kind
 
 
-def declared(kind: type[Any], key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Field[Any], Any]]:
-    """Yield every setting below a section as (key, field, type), sections after the settings beside them."""
+def declared(kind: type[Any] | Named, key: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Field[Any], Any]]:
+    """Yield every setting below a section as (key, field, type), sections after the settings beside them.
+
+    In a key, a list of tables ends with `[]`, and a table that bears a name is `NAME(what it is)`.
+    """
+    if isinstance(kind, Named):
+        for chosen, named in kind.kinds.items():
+            yield from declared(named, (*key, f"NAME({kind.key} = {chosen!r})"))
+        return
     hints = get_type_hints(kind)
     sections = []
     for field in fields(kind):
@@ -196,9 +242,11 @@ def example() -> str:
         for key, field, hint in declared(kind_of(part), (part,)):
             if key[:-1] != last:
                 last = key[:-1]
-                out += ["", _header(last) if last[-1][-1] != "]" else f"# {_header(last)}"]  # none is the default
+                out += ["", f"# {_header(last)}" if _is_none(last) else _header(last)]
+                if (chosen := _chosen(last)) is not None:
+                    out.append(f"#   {chosen}")
             known = _option(field)
-            mark = "#" if last[-1][-1] != "]" else "#   "
+            mark = "#   " if _is_none(last) else "#"
             out += [f"# {known.says}{_bounds(known)}", f"{mark}{key[-1]} = {_toml(field.default, hint)}"]
     return "\n".join(out) + "\n"
 
@@ -217,7 +265,9 @@ def document() -> str:
         for key, field, hint in declared(kind_of(part), (part,)):
             if key[:-1] != last:
                 last = key[:-1]
-                out += ["", f"## {_header(last)}", "", "| setting | default | meaning |", "|---|---|---|"]
+                chosen = _chosen(last)
+                title = _header(last) + (f", {chosen}" if chosen else "")
+                out += ["", f"## {title}", "", "| setting | default | meaning |", "|---|---|---|"]
             known = _option(field)
             row = [f"`{key[-1]}`", f"`{_toml(field.default, hint)}`", f"{known.says}{_bounds(known)}"]
             out.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
@@ -232,8 +282,19 @@ def _table_of(hint: Any) -> type[Any] | None:
 
 def _header(key: tuple[str, ...]) -> str:
     """Return a section's header; that of a list's tables, whose key ends with `[]`, has two brackets."""
-    name = ".".join(key)
+    name = ".".join(key).partition("(")[0]
     return f"[[{name.removesuffix('[]')}]]" if name.endswith("[]") else f"[{name}]"
+
+
+def _is_none(key: tuple[str, ...]) -> bool:
+    """Say whether a section is one of many, of which there is none by default."""
+    return key[-1].endswith(("[]", ")"))
+
+
+def _chosen(key: tuple[str, ...]) -> str | None:
+    """Return the line that makes a named table what it is; None for any other section."""
+    _, _, said = key[-1].partition("(")
+    return said.removesuffix(")").replace("'", '"') or None
 
 
 _TYPES = {int: "a whole number", float: "a number", str: "text in quotes", bool: "true or false"}
@@ -265,7 +326,7 @@ def _value(name: str, value: Any, hint: Any, known: Option) -> Any:
             raise ValueError(f"{name} must be a list of texts")
         value = tuple(value)
     elif type(value) is not hint:
-        raise ValueError(f"{name} must be {_TYPES[hint]}, not {value!r}")
+        raise ValueError(f"{name} must be {_TYPES[hint]}" + ("" if known.secret else f", not {value!r}"))
     if known.low is not None and value < known.low:
         raise ValueError(f"{name} is {value}; it must be at least {_number(known.low)}")
     if known.high is not None and value > known.high:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from eudaemon.farm.outputs.settings import Directory
 from eudaemon.farm.server import Farm
 from eudaemon.farm.settings import FarmSettings, Intake, Page, StoreSettings
 
@@ -25,6 +26,7 @@ def farm(home: Path, port: int) -> Farm:
             store=StoreSettings(load_every_s=0.05, block_events_max=500),
         ),
         home,
+        outputs={"events": Directory(), "samples": Directory(format="samples")},
     )
 
 
@@ -33,7 +35,7 @@ async def child(home: Path, port: int) -> AsyncIterator[asyncio.subprocess.Proce
     """Run a farm in a process of its own; kill it at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, __file__, str(home), str(port), stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])},
     )  # fmt: skip
     assert process.stdout is not None
     try:

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 from end_to_end.page_farm import CHROMIUM, Running, Watched, browser
 from eudaemon.events import Fact
 from eudaemon.events import catalogue as facts
+from eudaemon.farm.outputs.journal import State
 from eudaemon.wire import conversation
 from payload.shellcode.assembling import under_xor
 from payload.shellcode.shellcodes import download_and_execute
@@ -430,7 +431,9 @@ def test_a_sample_shows_its_bytes_its_texts_and_what_brought_it(desk: Watched) -
     assert saving.value.suggested_filename.endswith(".malware")
 
 
-def test_sensors_say_what_is_wrong_in_words(desk: Watched, running: Running) -> None:
+def test_sensors_say_what_is_wrong_in_words(
+    desk: Watched, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     running.happen(time.time(), [facts.CaptureStopped("the disk is full")])
     health = {
         "version": "0",
@@ -440,7 +443,13 @@ def test_sensors_say_what_is_wrong_in_words(desk: Watched, running: Running) -> 
         "spool_bytes_max": 20,
     }
     running.farm.fleet.heard("lab", health, session_s=time.time(), clock_off_s=0.0)
-    page = desk.open("/sensors")
+    told = State("siem", waiting=7, told=1234, refused=0, dropped=0, faults=0, told_s=1.0, trouble="503 not now")
+    with monkeypatch.context() as patched:
+        patched.setattr(running.farm.outputs, "states", lambda: [told])
+        page = desk.open("/sensors")
+        expect(page.get_by_role("alert").first).to_contain_text("The output siem has 7 events to tell")
+        said = "siem: 1,234 told, 7 events waiting; waits: 503 not now"
+        expect(page.get_by_role("region", name="Farm")).to_contain_text(said)
     card = page.get_by_role("region", name="lab")
     expect(card).to_contain_text("needs attention")
     expect(card.get_by_role("alert").first).to_contain_text("full")

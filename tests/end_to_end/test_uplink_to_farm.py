@@ -1,9 +1,13 @@
-"""The sensor's real spool and uplink against the real farm: what the one made durable the other has, once."""
+"""The sensor's real spool and uplink against the real farm: what the one made durable the other has, once.
+
+And the farm's outputs have it, too, each sample once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import random
 import time
@@ -100,8 +104,15 @@ async def held_against(lab: Lab, home: Path, port: int) -> None:
     assert counted[0]["n"] == counted[0]["u"] == lab.events
     for sha256, data in lab.samples.items():
         assert hashlib.sha256(await opened.samples.read(sha256, 0, 2**30)).digest() == hashlib.sha256(data).digest()
+    async with asyncio.timeout(30):
+        while any(state.waiting for state in opened.outputs.states()):
+            await asyncio.sleep(0.02)
     stop.set()
     await running
+    told = [json.loads(line) for path in (home / "outputs" / "events").iterdir() for line in path.open()]
+    assert len({event["id"] for event in told if event["sensor"] == "lab"}) == lab.events, "outputs lack some"
+    handed_on = {path.name: path.read_bytes() for path in (home / "outputs" / "samples").iterdir()}
+    assert handed_on == lab.samples
 
 
 async def test_events_and_samples_arrive_and_leave_the_sensor(lab: tuple[Lab, Path, int]) -> None:

@@ -32,10 +32,10 @@ def settings(**changes: Any) -> FarmSettings:
 
 @asynccontextmanager
 async def running(
-    home: Path, wanted: FarmSettings | None = None, bench: Bench | None = None
+    home: Path, wanted: FarmSettings | None = None, bench: Bench | None = None, outputs: dict[str, Any] | None = None
 ) -> AsyncIterator[Farm]:  # fmt: skip
     """Run a farm."""
-    farm = Farm(wanted or settings(), home, bench)
+    farm = Farm(wanted or settings(), home, bench, outputs)
     farm.prepare()
     farm.bind()
     stop = asyncio.Event()

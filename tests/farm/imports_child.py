@@ -17,6 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from eudaemon.app import confine
 from eudaemon.events import catalogue as facts
+from eudaemon.farm.outputs import feeder
+from eudaemon.farm.outputs import settings as outs
 from farm.farms import body, event, settings, sha256
 
 
@@ -58,18 +60,27 @@ def use(page: int, intake: int, secret: str, password: str) -> None:
 async def main(home: Path) -> None:
     from eudaemon.farm.server import Farm
 
-    farm = Farm(settings(), home)
+    outputs = {
+        "files": outs.Directory(), "beside": outs.Directory(str(home.parent / "beside")),
+        "post": outs.Post("https://localhost:1/"), "feeds": outs.Hpfeeds("localhost", 1, "a", "b"),
+        "udp": outs.Syslog("localhost", 9, "udp"),
+        "bucket": outs.Bucket("s3://out", endpoint="http://127.0.0.1:1", access_key_id="a", secret_access_key="b"),
+    }  # fmt: skip
+    feeder.SETTLE_S = 0.0
+    farm = Farm(settings(), home, None, outputs)
     secret = farm.fleet.enrol("lab")
     farm.preload()
     farm.bind()
     if len(sys.argv) > 2:
-        confine(int(sys.argv[2]), home)
+        confine(int(sys.argv[2]), home, farm.outputs.directories)
     before = set(sys.modules)
     password = farm.prepare()
     assert password
     stop = asyncio.Event()
     task = asyncio.create_task(farm.run(stop))
     await asyncio.to_thread(use, farm._ports["page"], farm._ports["intake"], secret, password)
+    while not all(state.told or state.trouble for state in farm.outputs.states()):
+        await asyncio.sleep(0.05)
     while farm.samples.catalogue.unidentified(1):
         await asyncio.sleep(0.05)
     await farm.store.settle()
@@ -77,6 +88,7 @@ async def main(home: Path) -> None:
     await farm.remove_old(time.time() + 10_000 * 86_400)
     stop.set()
     await task
+    assert len(list((home.parent / "beside").iterdir())) == 1
     print("served:", *(row["kind"] for row in kinds))
     print("late:", sorted(set(sys.modules) - before))
 

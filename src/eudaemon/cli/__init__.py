@@ -30,6 +30,7 @@ COMMANDS = {
     "release": "let possessed processes go",
     "status": "which processes are possessed, and how they do",
     "alert": "what took control of a possessed process, and signatures of it",
+    "output": "what is handed on to others: files, hpfeeds, syslog, MISP, …",
     "doctor": "what this machine allows, and what to do about it",
     "persona": "who a sensor can pretend to be; write a persona of your own",
     "settings": "show every setting with its default, or check a file",

@@ -1,4 +1,4 @@
-"""What `eudaemon replay` reads: recorded conversations, cowrie's JSON lines, and an attacker's bytes as they are."""
+"""What `eudaemon replay` reads: captured packets, recorded conversations, cowrie's JSON lines, plain bytes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from eudaemon.cli._capture import MAGICS, Capture, CaptureError
 from eudaemon.cli._files import UnreadableError, read
+from eudaemon.cli._streams import Streams, TooManyError
+from eudaemon.events import Endpoint
 from eudaemon.payload.identify import identify
 from eudaemon.wire import conversation
 from eudaemon.world.host import Host
 
-_PCAP = (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x0a\x0d\x0d\x0a")
 _OTHER_LANGUAGES = ("Python", "Perl", "PHP", "Ruby", "JavaScript", "Lua", "PowerShell", "Windows", "VBScript")
 SESSIONS_MAX = 100_000  # of one log
 _OPEN_DOOR = (b"root", b"root")
@@ -31,14 +33,18 @@ class Recording:
     host_spoke_first: bool = False
     urls: list[str] = field(default_factory=list)  # what whoever recorded it saw being downloaded
     room: str = ""  # the only one that it can be for, if that shows
+    transport: str = "tcp"
+    attacker: Endpoint | None = None
+    local: Endpoint | None = None
+    missing_bytes: int = 0  # that whoever recorded it did not see
 
 
 def recordings(path: Path, host: Host) -> Iterator[Recording]:
     """Yield the conversations that a file holds. Raises `UnreadableError`."""
     data = read(path)
-    if data.startswith(_PCAP):
-        raise UnreadableError(f"{path}: pcap files cannot be replayed yet; give the payload's bytes or a conversation")
-    if data.startswith(conversation.MAGIC):
+    if data.startswith(MAGICS):
+        yield from _captured(path, data)
+    elif data.startswith(conversation.MAGIC):
         yield _conversation(path, data)
     elif _is_cowrie(data):
         yield from _cowrie(path, data, host)
@@ -46,6 +52,30 @@ def recordings(path: Path, host: Host) -> Iterator[Recording]:
         yield Recording(str(path), [(0.0, data)], room=_room(data))
     else:
         raise UnreadableError(f"{path}: empty")
+
+
+def _captured(path: Path, data: bytes) -> Iterator[Recording]:
+    """Yield each conversation of a capture in which the attacker said something, and tell what was left out."""
+    capture, streams = Capture(data), Streams()
+    try:
+        found = streams.read(capture.ip())
+    except (CaptureError, TooManyError) as error:
+        raise UnreadableError(f"{path}: {error}") from None
+    left_out = capture.left_out + streams.left_out
+    said = "; left out: " + ", ".join(f"{count} {why}" for why, count in left_out.most_common()) if left_out else ""
+    count = len(found) + len(capture.usb)
+    print(f"eudaemon: {path}: {capture.packets} packets, {count} conversations{said}", file=sys.stderr)
+    for pipe, pieces in capture.usb.items():
+        yield Recording(f"{path} {pipe}", [(max(0.0, at_s - pieces[0][0]), piece) for at_s, piece in pieces])
+    for one in found:
+        attacker, local = Endpoint(*one.attacker), Endpoint(*one.local)
+        began_s = one.pieces[0][0]
+        yield Recording(
+            f"{path} {one.transport} {attacker.ip} port {attacker.port} to {local.ip} port {local.port}",
+            [(max(0.0, at_s - began_s), piece) for at_s, piece in one.pieces],
+            host_spoke_first=one.host_spoke_first,
+            transport=one.transport, attacker=attacker, local=local, missing_bytes=one.missing_bytes,
+        )  # fmt: skip
 
 
 def _room(data: bytes) -> str:

@@ -33,6 +33,7 @@ from eudaemon.protocols._base import (
     WakeAt,
     Woken,
 )  # fmt: skip
+from eudaemon.sensor.settings import SensorSettings
 from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download, Downloaded
@@ -84,6 +85,8 @@ class Played:
         found.update(
             dict.fromkeys(f"recorded but not wished here: {u}" for u in self.recording.urls if u not in wished)
         )
+        if missing := self.recording.missing_bytes:
+            found[f"{missing} bytes are missing in the recording"] = None
         if not (self.facts or self.wishes or self.kept):
             found["nothing was understood"] = None
         return list(found)
@@ -107,6 +110,10 @@ def candidates(recording: Recording) -> list[str]:
     """Return the rooms that a recording may be for: those that claim its first bytes, the surest alone."""
     if recording.room:
         return [recording.room]
+    if recording.local is not None:  # captured: the port tells, where no first bytes do
+        there = _rooms_at(recording.transport, recording.local.port)
+        if recording.transport == "udp" or (recording.host_spoke_first and there != ["catchall"]):
+            return there
     first = recording.pieces[0][1][:RECEIVED_BYTES] if recording.pieces else b""
     rooms = {name: load(name) for name in ROOMS}
     claims = {name: room.claim(first) for name, room in rooms.items()}
@@ -115,17 +122,27 @@ def candidates(recording: Recording) -> list[str]:
     if sure := [name for name, claim in claims.items() if claim == Claim.YES]:
         return sure
     if recording.host_spoke_first:
+        if recording.local is not None:
+            return ["catchall"]
         return [name for name, claim in claims.items() if claim != Claim.NO] or list(claims)
     return ["catchall", *(name for name, claim in claims.items() if claim == Claim.UNSURE)]
+
+
+def _rooms_at(transport: str, port: int) -> list[str]:
+    """Return which rooms answer on a port by default."""
+    for listener in SensorSettings().listeners:
+        if listener.transport == transport and port in listener.ports:
+            return list(listener.rooms)
+    return ["catchall"]
 
 
 def _played(recording: Recording, host: Host, name: str) -> Played:
     played = Played(recording, name)
     visit = Visit(
         host=host,
-        attacker=Endpoint("198.51.100.7", 40000),
-        local=Endpoint("192.0.2.1", _PORTS.get(name, 4444)),
-        transport="tcp",
+        attacker=recording.attacker or Endpoint("198.51.100.7", 40000),
+        local=recording.local or Endpoint("192.0.2.1", _PORTS.get(name, 4444)),
+        transport=recording.transport,
         purse=Purse(HELD_BYTES_MAX),
         seed=Seed(b"replay").child(recording.name),
     )
@@ -161,9 +178,13 @@ class _Stage:
         self.tell(Opened(self.at_s))
         for after_s, data in self.played.recording.pieces:
             self.wait_until(START_S + after_s)
+            if self.played.recording.transport == "udp":
+                self.tell(Received(self.at_s, data))
+                continue
             for start in range(0, len(data), RECEIVED_BYTES):
                 self.tell(Received(self.at_s, data[start : start + RECEIVED_BYTES]))
-        self.tell(HalfClosed(self.at_s))
+        if self.played.recording.transport == "tcp":
+            self.tell(HalfClosed(self.at_s))
         self.wait_until(self.at_s + AFTERMATH_S_MAX)
         self.over = False  # the end is told to those that left, too
         self.tell(Ended(self.at_s))

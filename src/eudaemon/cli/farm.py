@@ -52,10 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what was asked."""
     document = settings.read(arguments.config)
     if arguments.verb == "run":
+        from eudaemon.farm.outputs.settings import OUTPUTS
         from eudaemon.farm.settings import FarmSettings
 
         general, farm = document.part("general", app.GeneralSettings), document.part("farm", FarmSettings)
-        app.serve_farm(general, farm, arguments.data)
+        app.serve_farm(general, farm, document.part("outputs", OUTPUTS), arguments.data)
         return DONE
     return _administer(document, arguments)
 

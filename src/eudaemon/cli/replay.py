@@ -22,8 +22,9 @@ from eudaemon.world.seed import Seed
 HELP = """\
 Play recorded attacks through the rooms, without a network, and print what was understood of them and what was not.
 
-FILE may be a recorded conversation (EUDCONV1), a log of cowrie's JSON lines, a shell script, or the raw bytes
-that an attacker sent; `-` is standard input.
+FILE may be captured packets (pcap or pcapng), a recorded conversation (EUDCONV1), a log of cowrie's JSON lines, a shell
+script, or the raw bytes that an attacker sent; `-` is standard input. Of a capture each conversation is played, the
+side that called being the attacker; what could not be read of it is said on standard error.
 The exit code is 0 if all was understood, 1 if something was not, 2 if a file cannot be read."""
 
 

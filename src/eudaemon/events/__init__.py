@@ -5,10 +5,10 @@ Everything downstream (store, page, feeds, docs/events.md) is derived from `KIND
 """
 
 from eudaemon.events.catalogue import KINDS, Fact, Unknown, fields_of
-from eudaemon.events.codec import CodecError, from_json, to_json
+from eudaemon.events.codec import CodecError, fact_of, from_json, to_json
 from eudaemon.events.envelope import Endpoint, Event, IdSource, rfc3339
 
 __all__ = [
     "KINDS", "CodecError", "Endpoint", "Event", "Fact", "IdSource", "Unknown",
-    "fields_of", "from_json", "rfc3339", "to_json",
+    "fact_of", "fields_of", "from_json", "rfc3339", "to_json",
 ]  # fmt: skip

@@ -68,14 +68,15 @@ def from_json(line: str | bytes) -> Event:
         id=_id(_text(values, "id")),
         at_s=_time(_text(values, "time")),
         sensor=_text(values, "sensor"),
-        fact=_fact(kind, values),
+        fact=fact_of(kind, values),
         session=_id(values["session"]) if values.get("session") else "",
         attacker=_endpoint(values, "attacker"),
         local=_endpoint(values, "local"),
     )
 
 
-def _fact(kind: str, values: dict[str, Any]) -> Fact:
+def fact_of(kind: str, values: dict[str, Any]) -> Fact:
+    """Return a fact from its fields; those of the envelope are passed over. Raises `CodecError`."""
     declared = _FIELDS.get(kind)
     extra = {name for name in values if name not in _ENVELOPE}
     if declared is None or extra - {name for name, _, _ in declared}:

@@ -24,5 +24,5 @@ MODULES = (
 
 def load(*, s3: bool) -> None:
     """Import them; with `s3` also the client of object stores."""
-    for module in (*MODULES, *(("obstore",) if s3 else ())):
+    for module in (*MODULES, *(("obstore", "obstore.exceptions") if s3 else ())):
         importlib.import_module(module)

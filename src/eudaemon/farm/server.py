@@ -1,6 +1,7 @@
 """The farm as one process: what it is made of, and its life from `preload` to the end of `run`.
 
 intake (TLS) ─▶ store ─▶ page
+          │       └─▶ outputs
           └──▶ samples ─▶ identifier ─▶ store
 """
 
@@ -10,7 +11,8 @@ import asyncio
 import ipaddress
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from eudaemon import __version__
 from eudaemon.farm.accounts import Accounts
 from eudaemon.farm.certificate import Certificate, certificate
 from eudaemon.farm.fleet import Fleet
+from eudaemon.farm.outputs.settings import Bucket
 from eudaemon.farm.settings import FarmSettings
 
 if TYPE_CHECKING:
@@ -33,11 +36,14 @@ HOUSEKEEPING_S = 600.0
 class Farm:
     """The farm in the directory `home`. Making one opens only what the command line may share with a running farm.
 
-    `bench` examines shellcodes, and is closed when `run` ends; without one they are not emulated.
+    `bench` examines shellcodes, and is closed when `run` ends; without one they are not emulated. `outputs` are the
+    settings of those by their names.
     """
 
-    def __init__(self, settings: FarmSettings, home: Path, bench: Bench | None = None) -> None:
-        self.settings, self._home, self._bench = settings, home, bench
+    def __init__(
+        self, settings: FarmSettings, home: Path, bench: Bench | None = None, outputs: Mapping[str, Any] | None = None
+    ) -> None:  # fmt: skip
+        self.settings, self._home, self._bench, self._told = settings, home, bench, outputs or {}
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.fleet = Fleet(home / "fleet.sqlite", settings.fleet)
         self.accounts = Accounts(home / "accounts.sqlite")
@@ -88,7 +94,8 @@ class Farm:
         """Import whatever running will need, and load the tables: afterwards the files may be out of reach."""
         from eudaemon.farm import preloading
 
-        preloading.load(s3=bool(self.settings.samples.url))
+        s3 = bool(self.settings.samples.url) or any(isinstance(output, Bucket) for output in self._told.values())
+        preloading.load(s3=s3)
         self._build()
 
     def _build(self) -> None:
@@ -96,13 +103,15 @@ class Farm:
         from eudaemon.farm.geo import Locator
         from eudaemon.farm.hub import Hub
         from eudaemon.farm.intake import Intake, Taker
+        from eudaemon.farm.outputs.outputs import Outputs
         from eudaemon.farm.samples import SampleStore
         from eudaemon.farm.samples.identifier import Identifier
         from eudaemon.farm.store import Store
 
         settings = self.settings
         self.hub = Hub()
-        self.store = Store(self._home / "store", settings.store)
+        self.outputs = Outputs(self._told, self._home, settings.store)
+        self.store = Store(self._home / "store", settings.store, loaded=self.outputs.take)
         self.samples = SampleStore(
             self._home / "samples", settings.samples, disk_free_bytes_min=settings.store.disk_free_bytes_min
         )
@@ -140,8 +149,10 @@ class Farm:
         `up` is called when the store is open and requests are answered.
         """
         await asyncio.to_thread(self.samples.open)
+        await asyncio.to_thread(self.outputs.open)
         async with self.store:
             background = [asyncio.create_task(self.identifier.run()), asyncio.create_task(self._keep_house())]
+            background += self.outputs.run(self.store, self.samples)
             serving = [asyncio.create_task(server.run_until_stopped()) for server in self._serving]
             stopping = asyncio.create_task(stop.wait())
             try:
@@ -154,6 +165,7 @@ class Farm:
                 outcomes = await asyncio.gather(*serving, return_exceptions=True)
                 outcomes += await _cancelled([*background, stopping])
             self.fleet.flush()
+        self.outputs.close()  # the last events that the store moves are entered, and told at the next start
         self.samples.close()
         if self._bench is not None:
             self._bench.close()
@@ -180,15 +192,19 @@ class Farm:
 
     async def shown(self) -> dict[str, Any]:
         """Return sensors, warnings and figures of the farm as the page shows them."""
+        from eudaemon.farm.outputs.outputs import complaints
+
         sensors = await asyncio.to_thread(self.fleet.sensors)
+        outputs = await asyncio.to_thread(self.outputs.states)
         health = self.store.health()
         artefacts, size, samples = await asyncio.to_thread(self.samples.catalogue.totals)
         figures = {
             "version": __version__, **health, "events_bytes": await self.store.bytes_on_disk(),
             "artefacts": artefacts, "artefacts_bytes": size, "samples": samples,
-            "fingerprint": self.fingerprint, "intake": self.intake_url,
+            "fingerprint": self.fingerprint, "intake": self.intake_url, "outputs": [asdict(state) for state in outputs],
         }  # fmt: skip
         warnings = [{"severity": "serious", "text": text} for text in _complaints(health)]
+        warnings += [{"severity": "warning", "text": text} for text in complaints(outputs)]
         return {"sensors": [self.fleet.shown(sensor) for sensor in sensors], "warnings": warnings, "farm": figures}
 
 

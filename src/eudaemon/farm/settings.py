@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import dataclass
 
+from eudaemon.farm.s3 import check_place
 from eudaemon.options import option
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
@@ -20,11 +20,6 @@ def _addresses(values: tuple[str, ...]) -> None:
         raise ValueError("at least one address is needed")
     for value in values:
         _address(value)
-
-
-def _place(value: str) -> None:
-    if value and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.!*'()/-]*)?", value):
-        raise ValueError(f"{value!r} is not of the form s3://bucket/prefix")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +52,9 @@ class StoreSettings:
     """Events: the queue on disk and the engine behind it."""
 
     queue_bytes_max: int = option(256 * MIB, "Most that waits for the engine; then sensors are told to wait.", low=MIB)
+    outgoing_bytes_max: int = option(
+        256 * MIB, "Most that waits for outputs; then the oldest is dropped, and counted.", low=MIB
+    )
     load_every_s: float = option(1.0, "How often waiting events move into the engine, seconds.", low=0.01, high=60.0)
     block_events_max: int = option(20_000, "Most events that move at a time.", low=100, high=1_000_000)
     query_s_max: float = option(10.0, "Longest a query of the page may run, seconds.", low=0.1)
@@ -71,11 +69,11 @@ class StoreSettings:
 class SampleSettings:
     """Where artefacts lie."""
 
-    url: str = option("", "An S3-compatible place as s3://bucket/prefix; empty is a local directory.", check=_place)
+    url: str = option("", "An S3-compatible s3://bucket/prefix; empty is a local directory.", check=check_place)
     endpoint: str = option("", "URL of an S3-compatible server other than Amazon's.")
     region: str = option("us-east-1", "The region of the S3 bucket.")
     access_key_id: str = option("", "S3 access key id; empty takes it from the environment.")
-    secret_access_key: str = option("", "S3 secret access key; empty takes it from the environment.")
+    secret_access_key: str = option("", "S3 secret access key; empty takes it from the environment.", secret=True)
     conversation_days_max: int = option(90, "How long recorded conversations are kept, days. Samples stay.", low=1)
 
 

@@ -186,7 +186,7 @@ class Uplink:
     """The farm that events and artefacts are delivered to. Without a `url` all stays here."""
 
     url: str = option("", "The farm's intake, as https://host:port.", check=_url)
-    secret: str = option("", "This sensor's secret, as `eudaemon farm enrol` prints it.")
+    secret: str = option("", "This sensor's secret, as `eudaemon farm enrol` prints it.", secret=True)
     fingerprint: str = option(
         "", "SHA-256 of the farm's certificate, hexadecimal; no other is accepted.", check=_fingerprint
     )

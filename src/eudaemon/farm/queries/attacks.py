@@ -377,3 +377,18 @@ async def recent(store: Answers, *, limit: int = 60) -> list[Row]:
         if len(rows) == limit:
             break
     return rows
+
+
+async def whole_sessions(store: Answers, sessions: Sequence[str]) -> list[Row]:
+    """Return the facts of sessions, each whole, with the names of the store's columns, in order of time."""
+    windows = [session_window(session) for session in sessions]
+    window = Window(min(w.since for w in windows), max(w.until for w in windows))
+    return await ask(
+        store,
+        f"""SELECT toString(id) AS id_, {said_time("time")} AS time_, sensor, session, kind,
+                   {said_address("attacker_ip")} AS attacker_ip_, attacker_port,
+                   {said_address("local_ip")} AS local_ip_, local_port, country, asn, as_name, fields
+            FROM events WHERE {WITHIN} AND session IN {{sessions:Array(String)}}
+            ORDER BY time, id LIMIT {SESSION_EVENTS_MAX} BY session""",
+        {**window.parameters(), "sessions": list(sessions)},
+    )

@@ -20,14 +20,12 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from eudaemon.farm.s3 import open_store
 from eudaemon.farm.samples.catalogue import Catalogue
 from eudaemon.farm.settings import SampleSettings
 from eudaemon.farm.store.queue import DiskFullError
-
-if TYPE_CHECKING:
-    from obstore.store import S3Config
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _NEW = ".new-"
@@ -177,20 +175,7 @@ class _Remote:
     """A bucket of an S3-compatible store."""
 
     def __init__(self, settings: SampleSettings) -> None:
-        from obstore.store import S3Store
-
-        bucket, _, prefix = settings.url.removeprefix("s3://").partition("/")
-        options: S3Config = {"region": settings.region}
-        if settings.endpoint:
-            options["endpoint"] = settings.endpoint
-            options["virtual_hosted_style_request"] = False
-        if settings.access_key_id:
-            options["access_key_id"] = settings.access_key_id
-            options["secret_access_key"] = settings.secret_access_key
-        plain = settings.endpoint.startswith("http://")
-        self._store = S3Store(
-            bucket, prefix=prefix or None, config=options, client_options={"allow_http": plain, "timeout": "60s"}
-        )
+        self._store = open_store(settings, timeout_s=60.0)
 
     async def read(self, sha256: str, offset: int, length: int) -> bytes:
         import obstore

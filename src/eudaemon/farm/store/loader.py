@@ -10,9 +10,10 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 
 from eudaemon.farm.store.engine import Engine, EngineError
-from eudaemon.farm.store.queue import DiskFullError, Queue
+from eudaemon.farm.store.queue import Block, DiskFullError, Queue
 
 log = logging.getLogger("eudaemon.farm.store")
 
@@ -20,10 +21,12 @@ PAUSE_S_MAX = 30.0
 
 
 class Loader:
-    """Feeds `engine` from `queue` until it is stopped."""
+    """Feeds `engine` from `queue` until it is stopped. `loaded` is told each block, again if the block comes again."""
 
-    def __init__(self, queue: Queue, engine: Engine, *, every_s: float, events_max: int) -> None:
-        self._queue, self._engine = queue, engine
+    def __init__(
+        self, queue: Queue, engine: Engine, *, every_s: float, events_max: int, loaded: Callable[[Block], None]
+    ) -> None:
+        self._queue, self._engine, self._loaded = queue, engine, loaded
         self._every_s, self._events_max = every_s, events_max
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-loader", daemon=True)
@@ -66,6 +69,7 @@ class Loader:
         if block is None:
             return False
         self._engine.insert(block.number, block.lines, again=block.again)
+        self._loaded(block)  # whoever hears of these events finds them in the engine
         self._queue.forget(block)
         self.loaded += len(block.lines)
         return True

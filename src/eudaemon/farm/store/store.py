@@ -12,7 +12,7 @@ import logging
 import shutil
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,7 +22,7 @@ from eudaemon.farm.settings import StoreSettings
 from eudaemon.farm.store.chdb import READERS_MAX, Chdb
 from eudaemon.farm.store.engine import Engine
 from eudaemon.farm.store.loader import Loader
-from eudaemon.farm.store.queue import Accepted, Batch, DiskFullError, Queue, QueueFullError
+from eudaemon.farm.store.queue import Accepted, Batch, Block, DiskFullError, Queue, QueueFullError
 from eudaemon.farm.store.schema import Row
 
 log = logging.getLogger("eudaemon.farm.store")
@@ -33,8 +33,13 @@ GATHERED_MAX = 256  # batches in one commit
 class Store:
     """Events below the directory `home`. Use it as `async with`, or `start` and `close` it."""
 
-    def __init__(self, home: Path, settings: StoreSettings | None = None, *, engine: Engine | None = None) -> None:
+    def __init__(
+        self, home: Path, settings: StoreSettings | None = None, *, engine: Engine | None = None,
+        loaded: Callable[[Block], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """`loaded` hears of each block that is in the engine, from a thread of the store's, before it is let go of."""
         self.settings = settings or StoreSettings()
+        self._loaded = loaded
         self._home = home
         self._engine: Engine = engine or Chdb(home / "engine", self.settings)
         self._waiting: SimpleQueue[tuple[Batch, Future[Accepted]] | None] = SimpleQueue()
@@ -49,8 +54,9 @@ class Store:
         self._queue = Queue(self._home / "queue.sqlite", settings.queue_bytes_max)
         self._engine.create()
         self._loader = Loader(
-            self._queue, self._engine, every_s=settings.load_every_s, events_max=settings.block_events_max
-        )
+            self._queue, self._engine, every_s=settings.load_every_s, events_max=settings.block_events_max,
+            loaded=self._loaded,
+        )  # fmt: skip
         self._loader.start()
         self._committer = threading.Thread(target=self._commit_all, name="store-queue", daemon=True)
         self._committer.start()

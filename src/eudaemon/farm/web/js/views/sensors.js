@@ -35,7 +35,7 @@ const SAID = {
   clock_s: ["Clock", (v) => exactly(v * 1000)], spool: ["Spool"], queued_events: ["Events waiting"], loaded_events: ["Events stored since start"], engine_fault: ["Store"], artefacts_bytes: ["Size of artefacts"], events_bytes: ["Size of events"],
   fingerprint: ["Certificate (SHA-256)"], intake: ["Sensors deliver to"],
 };
-const HIDDEN = new Set(["spool_bytes", "spool_bytes_max", "listening", "queued_bytes", "queue_bytes_max", "disk_free_bytes_min"]);
+const HIDDEN = new Set(["spool_bytes", "spool_bytes_max", "listening", "queued_bytes", "queue_bytes_max", "disk_free_bytes_min", "outputs"]);
 const LONG = 40;
 
 function said(name, value) {
@@ -47,10 +47,16 @@ function said(name, value) {
   return [label, typeof value === "object" ? JSON.stringify(value) : String(value)];
 }
 
+function output({ name, told, refused, waiting, dropped, faults, trouble }) {
+  const counts = [[told, "told"], [waiting, "events waiting"], [refused, "refused"], [dropped, "events dropped"], [faults, "faults of ours"]];
+  return `${name}: ${counts.filter(([count], i) => i === 0 || count > 0).map(([count, what]) => `${number(count)} ${what}`).join(", ")}${trouble ? `; waits: ${trouble}` : ""}`;
+}
+
 function Health({ health }) {
   const rows = Object.entries(health).filter(([name, value]) => !HIDDEN.has(name) && value != null && value !== "");
-  const { spool_bytes: spool, spool_bytes_max: most, listening } = health;
+  const { spool_bytes: spool, spool_bytes_max: most, listening, outputs } = health;
   return html`<dl class="health">${rows.map(([name, value]) => { const [label, text] = said(name, value); return html`<div key=${name} class=${text.length > LONG ? "wide" : ""}><dt><${Raw} text=${label} plain /></dt><dd><${Raw} text=${text} plain /></dd></div>`; })}
     ${most > 0 && html`<div class="wide"><dt>Spool in use</dt><dd><meter min="0" max=${most} high=${0.8 * most} value=${spool} aria-label="Spool in use"></meter> ${bytes(spool)} of ${bytes(most)}</dd></div>`}
-    ${Array.isArray(listening) && listening.length > 0 && html`<div class="wide"><dt>Listens</dt><dd class="small"><details><summary>${plural(listening.length, "socket")}</summary><ul>${listening.map((one) => html`<li key=${one}><${Raw} text=${one} /></li>`)}</ul></details></dd></div>`}</dl>`;
+    ${Array.isArray(listening) && listening.length > 0 && html`<div class="wide"><dt>Listens</dt><dd class="small"><details><summary>${plural(listening.length, "socket")}</summary><ul>${listening.map((one) => html`<li key=${one}><${Raw} text=${one} /></li>`)}</ul></details></dd></div>`}
+    ${Array.isArray(outputs) && outputs.length > 0 && html`<div class="wide"><dt>Outputs</dt><dd class="small"><ul>${outputs.map((one) => html`<li key=${one.name}>${output(one)}</li>`)}</ul></dd></div>`}</dl>`;
 }

@@ -1,0 +1,131 @@
+"""HTTP requests, and what an answer's status means. Redirects are not followed: a secret is for one place alone."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import math
+import socket
+import ssl
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from eudaemon import __version__
+from eudaemon.farm.outputs.batch import Format, Item
+from eudaemon.farm.outputs.peers import TIMEOUT_S, LaterError, RefusedError, clipped_answer
+from eudaemon.farm.outputs.peers.stream import told, trusting
+from eudaemon.farm.outputs.settings import Post
+
+ANSWER_BYTES_MAX = 64 * 1024
+RETRY_S_MAX = 86_400.0
+# What is wrong with the request itself, and will be wrong tomorrow. Everything else, a wrong key too, can be mended.
+REFUSALS = frozenset({400, 406, 409, 410, 411, 413, 414, 415, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said; of the body at most `ANSWER_BYTES_MAX`."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.status} {clipped_answer(self.text)}".strip()
+
+
+class Web:
+    """One server."""
+
+    def __init__(self, url: str, ca_file: str = "") -> None:
+        parts = urlsplit(url)
+        self._host, self._port = parts.hostname or "", parts.port
+        self._base = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._context: ssl.SSLContext | None = trusting(ca_file) if parts.scheme == "https" else None
+        self._connection: http.client.HTTPConnection | None = None
+
+    def ask(self, body: bytes | None, headers: Mapping[str, str], path: str = "", method: str = "POST") -> Answer:
+        """Make one request: of the URL that it was made with, or of another path of the server. Raises `LaterError`."""
+        connection = (
+            http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S) if self._context is None
+            else http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=self._context)
+        )  # fmt: skip
+        self._connection = connection
+        try:
+            said = {"User-Agent": f"Eudaemon/{__version__}", "Connection": "close", **headers}
+            connection.request(method, path or self._base, body, said)
+            response = connection.getresponse()
+            text = response.read(ANSWER_BYTES_MAX).decode("utf-8", "replace")
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, text)
+        except (OSError, http.client.HTTPException) as error:
+            raise LaterError(f"{self._host} does not answer: {told(error)}") from None
+        finally:
+            self._connection = None
+            connection.close()
+
+    @property
+    def path(self) -> str:
+        """Return the path of the URL that it was made with."""
+        return self._base
+
+    def close(self) -> None:
+        """Hang up."""
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)  # a mere close wakes nobody
+
+
+def judged(answer: Answer, refusals: Collection[int] = REFUSALS) -> str:
+    """Return an answer in words if it is a good one. Raises `LaterError`, `RefusedError`."""
+    if 200 <= answer.status < 300:
+        return str(answer)
+    if answer.status in refusals:
+        raise RefusedError(str(answer))
+    raise LaterError(str(answer), retry_s(answer.headers.get("retry-after", "")))
+
+
+def retry_s(header: str) -> float | None:
+    """Return for how long a `Retry-After` wants to be waited: seconds, or until a date (RFC 9110, section 10.2.3)."""
+    try:
+        is_number = header.strip().isdecimal()
+        wait_s = float(header) if is_number else parsedate_to_datetime(header).timestamp() - time.time()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(max(wait_s, 0.0), RETRY_S_MAX) if math.isfinite(wait_s) else None
+
+
+class Poster:
+    """Any HTTP server: lines together in one request, files in one each."""
+
+    pause_s = 0.0
+
+    def __init__(self, settings: Post, format_: Format) -> None:
+        self.items_max = 1_000_000 if format_.lines else 1
+        self._format = format_
+        self._web = Web(settings.url, settings.ca_file)
+        self._headers = {"Content-Type": format_.media}
+        if settings.authorization:
+            self._headers["Authorization"] = settings.authorization
+
+    def fits(self, _: Item) -> bool:
+        """See `Peer`."""
+        return True
+
+    def send(self, items: Sequence[Item]) -> str:
+        """See `Peer`."""
+        headers = dict(self._headers)
+        if self._format.lines:
+            body = b"".join(item.data + b"\n" for item in items)
+        else:
+            (item,) = items
+            body = item.data
+            headers["Content-Disposition"] = f'attachment; filename="{item.name}"'
+        return judged(self._web.ask(body, headers))
+
+    def close(self) -> None:
+        """See `Peer`."""
+        self._web.close()

