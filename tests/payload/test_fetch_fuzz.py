@@ -13,12 +13,14 @@ LINES = [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 302 Found\r\n", b"HTTP/1.1 100 \r\n"
          b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n", b"5\r\nfives\r\n", b"0\r\n\r\n", b"ffffffff\r\n",
          b"220 hi\r\n", b"230 in\r\n", b"331 pw\r\n", b"229 (|||1|)\r\n", b"227 (1,2,3,4,0,1)\r\n", b"150 ok\r\n",
          b"226-\r\n", b"550 no\r\n", b"+PONG\r\n", b"+FULLRESYNC x 1\r\n", b"$9\r\n",
-         b"$EOF:" + b"z" * 40 + b"\r\n", b"z" * 40]  # fmt: skip
+         b"$EOF:" + b"z" * 40 + b"\r\n", b"z" * 40, b"\x30\x0c\2\1\1\x61\7\x0a\1\0\4\0\4\0",
+         b"\x30\x0c\2\1\2\x65\7\x0a\1\0\4\0\4\0", b"N\0\1a\0\0\0\1", b"Q\xac\xed\0\5w\x0f\1",
+         b"UnicastRef"]  # fmt: skip
 
 
 @settings(max_examples=80, deadline=None)
 @given(
-    st.sampled_from(["http", "ftp", "redis", "nc"]),
+    st.sampled_from(["http", "ftp", "redis", "ldap", "rmi", "nc"]),
     st.lists(st.sampled_from(LINES) | st.binary(max_size=40), max_size=12).map(b"".join),
     st.booleans(),
 )

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from eudaemon.payload.fetch import ftp, http, raw, redis, tftp
+from eudaemon.payload.fetch import ftp, http, ldap, raw, redis, rmi, tftp
 from eudaemon.payload.fetch.agents import agent_of
 from eudaemon.payload.fetch.memory import Memory, Rates
 from eudaemon.payload.fetch.outcome import NotFetched, Refused
@@ -29,6 +29,9 @@ SCHEMES: dict[str, Callable[[Request, Transfer], Awaitable[None]]] = {
     "ftp": ftp.fetch,
     "tftp": tftp.fetch,
     "redis": redis.fetch,
+    "ldap": ldap.fetch,
+    "ldaps": ldap.fetch,
+    "rmi": rmi.fetch,
     "nc": raw.fetch,
     "tcp": raw.fetch,
 }

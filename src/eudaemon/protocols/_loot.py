@@ -28,8 +28,6 @@ class Loot:
 
 Taker: TypeAlias = Callable[[bytes], Loot | None]
 
-URLS_MAX = 4
-_LOOKUPS_MAX = 24  # levels of `${…${…}…}`
 _CALLS_MAX = 16  # of Java methods looked at
 _CALL_BYTES_MAX = 8192
 _SUBSTITUTIONS = (re.compile(rb"`([^`]+)`"), re.compile(rb"\$\(((?:[^()]|\([^()]*\))+)\)"))
@@ -44,10 +42,6 @@ _JAVA_CALL = re.compile(rb"(?:\bexec|\bProcessBuilder|\bcommand)\s*\(")
 _JAVA_CONTEXT = re.compile(rb"ApplicationContext\(\s*[\"'](https?://[^\s\"'<>]{1,1000})[\"']")
 _OGNL_CMD = re.compile(rb"#(?:cmd|command|a|s|q|x)\s*=\s*")
 _GROOVY_CALL = re.compile(rb"[\"'\])]\s*\.\s*execute\s*\(")
-_LOOKUP = re.compile(rb"\$\{([^${}]{0,2000})\}")
-_JNDI = re.compile(
-    rb"^jndi:/{0,2}(ldaps?|rmi|dns|iiop|corba|nis|nds|https?):/{0,2}([^\s\"'<>\\]{1,1000})$", re.IGNORECASE
-)
 _JNDI_COMMAND = re.compile(r"/Base64/([A-Za-z0-9+/=_%-]{8,})", re.IGNORECASE)
 _FUNCTION = re.compile(rb"\(\s*\)\s*\{.*?\}\s*;?\s*(.+)", re.DOTALL)
 _SHELLS = (b"sh", b"bash", b"ash", b"cmd", b"cmd.exe", b"powershell", b"powershell.exe")
@@ -192,35 +186,13 @@ def jndi(value: bytes) -> Loot | None:
     """Log4j lookups, resolved to what they hide: `${${lower:j}ndi:${::-l}dap://…}`. Gives the URLs asked for."""
     if b"${" not in value:
         return None
-    urls: list[str] = []
-
-    def resolved(lookup: re.Match[bytes]) -> bytes:
-        text = lookup[1]
-        asked = _JNDI.match(text)
-        if asked:
-            url = f"{asked[1].decode().lower()}://{asked[2].decode('ascii', 'replace')}"
-            if url not in urls and len(urls) < URLS_MAX:
-                urls.append(url)
-            return b""
-        name, colon, argument = text.partition(b":")
-        if name.lower() in (b"lower", b"upper"):
-            return argument.lower() if name.lower() == b"lower" else argument.upper()
-        if colon and name == b"date":
-            return argument.replace(b"'", b"")
-        _, default, fallback = text.partition(b":-")
-        return fallback if default else b""
-
-    for _ in range(_LOOKUPS_MAX):
-        made = _LOOKUP.sub(resolved, value)
-        if made == value:
-            break
-        value = made
+    _, urls = decode.lookups(value)
     if not urls:
         return None
     # Exploit servers of the day take the command in the URL: /Basic/Command/Base64/…
     command = _JNDI_COMMAND.search(urls[0])
     text = decode.base64_text(decode.percent(command[1].encode())) if command else None
-    return Loot(text or b"", urls=tuple(urls))
+    return Loot(text or b"", urls=urls)
 
 
 def _injections(value: bytes) -> Iterator[bytes]:
