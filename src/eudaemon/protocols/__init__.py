@@ -20,6 +20,8 @@ ROOMS = {
     "redis": "eudaemon.protocols.redis:Redis",
     "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",
+    "tr069": "eudaemon.protocols.tr069:Tr069",
+    "upnp": "eudaemon.protocols.upnp:Upnp",
 }
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
+from eudaemon.protocols._http import Request
 from eudaemon.wire import decode
 
 
@@ -28,6 +29,9 @@ class Loot:
 
 Taker: TypeAlias = Callable[[bytes], Loot | None]
 
+URLS_MAX = 4  # of one request
+_LOGGED_BYTES_MAX = 64 * 1024
+_MAY_LOOK_UP = re.compile(rb"(?:\$|%24|\\u0024)(?:\{|%7b|\\u007b)", re.IGNORECASE)
 _CALLS_MAX = 16  # of Java methods looked at
 _CALL_BYTES_MAX = 8192
 _SUBSTITUTIONS = (re.compile(rb"`([^`]+)`"), re.compile(rb"\$\(((?:[^()]|\([^()]*\))+)\)"))
@@ -193,6 +197,17 @@ def jndi(value: bytes) -> Loot | None:
     command = _JNDI_COMMAND.search(urls[0])
     text = decode.base64_text(decode.percent(command[1].encode())) if command else None
     return Loot(text or b"", urls=urls)
+
+
+def asked_of_jndi(request: Request) -> tuple[str, ...]:
+    """Return what a server in Java would ask JNDI for that logs this request, whatever of it."""
+    texts = (request.target, *(value for _, value in request.headers), request.body[:_LOGGED_BYTES_MAX])
+    found: dict[str, None] = {}
+    for text in texts:
+        if _MAY_LOOK_UP.search(text):
+            for made in (text, decode.backslashes(decode.percent(text))):
+                found.update(dict.fromkeys(decode.lookups(made)[1]))
+    return tuple(found)[:URLS_MAX]
 
 
 def _injections(value: bytes) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """What Java would do that logs what a peer said: Log4j's lookups, in a user name, a password, a command (Log4Shell).
 
-One place for every room. Those that speak HTTP see all of a request, not only what is stated of it, and look themselves.
+One place for every room. Those that speak HTTP see all of a request, and not only what is stated of it: they look
+themselves.
 """
 
 from __future__ import annotations
