@@ -20,7 +20,7 @@ from eudaemon.wire import ber
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download
 from eudaemon.world.seed import Seed
-from payload.directory import slapd
+from payload.directory import ROOT, slapd
 from payload.servers import SIZES, Lab, Talk, content, free_port, serving, tool
 
 HOST = Host.from_seed(Seed(b"test"))
@@ -84,7 +84,7 @@ async def test_a_directory_leads_to_the_class_and_on(tmp_path: Path) -> None:
         ) + REFERENCE.format(name="o", more=f"javaSerializedData:: {serialised}\n").replace(
             "javaNamingReference", "javaSerializedObject"
         )
-        async with slapd(tmp_path, entries) as port:
+        async with slapd(tmp_path, ROOT + entries) as port:
             lab = Lab()
             steps = await followed(lab, f"ldap://127.0.0.1:{port}/cn=Exploit,dc=lab")
             assert [(url.rpartition("/")[2], how, result.outcome) for url, how, result in steps] == [

@@ -62,6 +62,10 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
         b"\x82\x8a\0\0\0\0\0", b"wget a/b\r",
     ),
+    "ldap": (
+        b"\x30\x0c\2\1\1", b"\x60\x07\2\1\3\4\0\x80\0", b"\x30\x84\0\0\0\x1d",
+        b"\2\1\2\x63\x18\4\0\x0a\1\2\x0a\1\0\2\1\0", b"\2\1\0\1\1\0\x87\1a\x30\0",
+    ),
     "memcached": (
         b"get a b\r\n", b"set a 0 0 5\r\n", b"abc", b"de\r\n", b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0c" + bytes(12),
         bytes(8) + b"kv", b"vv",
@@ -105,6 +109,8 @@ WORDS = [
     b"POST /cli HTTP/1.1\r\nSession: a\r\nSide: upload\r\nContent-Length: 15\r\n\r\n", b"\0\0\0\x0a\0\0\x08who-am-i",
     b"POST /script HTTP/1.1\r\nContent-Length: 33\r\n\r\n", b"script='wget+http://a/b'.execute()",
     b"\0\0\0\x20\x1f" + bytes(10) + b"\1\0\5a.b.c\1\0\x0ahttp://a/b", b"\0\0\0\6\5\0\0\0\1\1",
+    b"\x30\x0c\2\1\1\x60\x07\2\1\3\4\0\x80\0", b"\x30\x1d\2\1\2\x63\x18\4\0\x0a\1\2\x0a\1\0\2\1\0\2\1\0\1\1\0",
+    b"\x87\1a\x30\0", b"\xa2\3\x87\1a", b"\x30\5\2\1\3\x42\0",
     b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
 ]  # fmt: skip
 

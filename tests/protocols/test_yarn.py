@@ -84,8 +84,9 @@ def test_what_one_sees() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["", "{", "[]", '{"am-container-spec": 3}', '{"am-container-spec": {"commands": []}}',
-             '{"application-id": 3}', '{"am-container-spec": {"local-resources": {"entry": [3, {"value": 3}, {"value": {"resource": 3}}]}}}'],
+    "body",
+    ["", "{", "[]", '{"am-container-spec": 3}', '{"am-container-spec": {"commands": []}}', '{"application-id": 3}',
+     '{"am-container-spec": {"local-resources": {"entry": [3, {"value": 3}, {"value": {"resource": 3}}]}}}'],
 )  # fmt: skip
 def test_what_is_no_application(body: str) -> None:
     table = talk()

@@ -18,6 +18,7 @@ ROOMS = {
     "http": "eudaemon.protocols.http:Http",
     "jenkins": "eudaemon.protocols.jenkins:Jenkins",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
+    "ldap": "eudaemon.protocols.ldap:Ldap",
     "memcached": "eudaemon.protocols.memcached:Memcached",
     "redis": "eudaemon.protocols.redis:Redis",
     "ssh": "eudaemon.protocols.ssh:Ssh",

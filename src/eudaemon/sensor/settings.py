@@ -207,6 +207,7 @@ class SensorSettings:
             "redis tcp 6379",
             "activemq tcp 61616",
             "jenkins tcp 8082,9090",
+            "ldap tcp 389,636",
             "yarn tcp 8088",
             "catchall tcp 21,445,1433,3306,9200",
             "catchall udp 53,5060,9034",
