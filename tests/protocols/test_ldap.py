@@ -140,8 +140,8 @@ def test_compare() -> None:
 @pytest.mark.parametrize(
     "data",
     [b"GET / HTTP/1.0\r\n\r\n", b"\x30\x80\0\0", b"\x30\x03\x02\x01\x01", b"\x30\x05\x02\x01\x01\x55\x00",
-     bind()[:-4] + b"\xff" * 4, message(0x63, octets("x")), message(0x60), message(0x63), search("", filter_=ber.encoded(0xA2)),
-     search("", filter_=ber.encoded(0xA4, octets("a")))],
+     bind()[:-4] + b"\xff" * 4, message(0x63, octets("x")), message(0x60), message(0x63),
+     search("", filter_=ber.encoded(0xA2)), search("", filter_=ber.encoded(0xA4, octets("a")))],
 )  # fmt: skip
 def test_what_is_no_ldap_ends_it(data: bytes) -> None:
     table = talk()

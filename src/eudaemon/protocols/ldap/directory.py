@@ -22,8 +22,6 @@ _FAMILY = ("Almeida", "Berger", "Costa", "Dubois", "Fischer", "Garcia", "Hansen"
 _GROUPS = ("staff", "admins", "developers", "sales", "support", "finance", "vpn", "printers")
 _SHELLS = ("/bin/bash", "/bin/bash", "/bin/sh", "/sbin/nologin")
 _ROOT_OPERATIONAL: tuple[tuple[str, tuple[bytes, ...]], ...] = (
-    ("structuralObjectClass", (b"OpenLDAProotDSE",)),
-    ("configContext", (b"cn=config",)),
     ("supportedControl", (
         b"2.16.840.1.113730.3.4.18", b"2.16.840.1.113730.3.4.2", b"1.3.6.1.4.1.4203.1.10.1", b"1.3.6.1.1.22",
         b"1.2.840.113556.1.4.319", b"1.2.826.0.1.3344810.2.3", b"1.3.6.1.1.13.2", b"1.3.6.1.1.13.1", b"1.3.6.1.1.12")),
@@ -105,7 +103,8 @@ def directory_of(host: Host) -> Directory:
           for number, group in enumerate(_GROUPS[: 3 + seed.number("groups", 4)])),
     ]  # fmt: skip
     entries = {normal(dn.encode()): _entry(seed, dn, attributes, made_s) for dn, attributes in rows}
-    operational = dict(_ROOT_OPERATIONAL) | {"namingContexts": (suffix.encode(),)}
+    operational = {"structuralObjectClass": (b"OpenLDAProotDSE",), "configContext": (b"cn=config",),
+                   "namingContexts": (suffix.encode(),), **dict(_ROOT_OPERATIONAL)}  # fmt: skip
     root = Entry("", _values(objectClass="top OpenLDAProotDSE"), operational)
     schema = Entry("cn=Subschema", _values(objectClass="top subentry subschema extensibleObject", cn="Subschema"), {})
     return Directory(suffix, f"cn=admin,{suffix}", entries, root, schema)
