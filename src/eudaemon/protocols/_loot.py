@@ -45,6 +45,11 @@ _PHP_ECHO = re.compile(rb"\b(?:echo|print|die)\b[\s(]*['\"]([^'\"]{1,200})['\"]"
 _JAVA_CALL = re.compile(rb"(?:\bexec|\bProcessBuilder|\bcommand)\s*\(")
 _JAVA_CONTEXT = re.compile(rb"ApplicationContext\(\s*[\"'](https?://[^\s\"'<>]{1,1000})[\"']")
 _OGNL_CMD = re.compile(rb"#(?:cmd|command|a|s|q|x)\s*=\s*")
+_NODE_CALL = re.compile(rb"\b(?:exec|spawn)(?:File)?(?:Sync)?\s*\(")
+_PYTHON_CALL = re.compile(
+    rb"\b(?:system|popen|Popen|run|call|check_call|check_output|getoutput|getstatusoutput)\b\W{0,8}\("
+)
+_SESSION_FILE = re.compile(rb"\bSESSID=[^;]{0,64}\.\./")
 _GROOVY_CALL = re.compile(rb"[\"'\])]\s*\.\s*execute\s*\(")
 _JNDI_COMMAND = re.compile(r"/Base64/([A-Za-z0-9+/=_%-]{8,})", re.IGNORECASE)
 _FUNCTION = re.compile(rb"\(\s*\)\s*\{.*?\}\s*;?\s*(.+)", re.DOTALL)
@@ -160,6 +165,7 @@ def java_command(value: bytes) -> Loot | None:
 
 def groovy(value: bytes) -> Loot | None:
     """The value is Groovy: `"…".execute()`, `["sh","-c","…"].execute()`, or Java."""
+    value = decode.backslashes(value) if b"\\u" in value else value
     call = _GROOVY_CALL.search(value)
     if call:
         before = value[max(0, call.start() - _CALL_BYTES_MAX) : call.start() + 1]
@@ -167,6 +173,29 @@ def groovy(value: bytes) -> Loot | None:
         words = [text for text, _, _ in _literals(before, max(bracket, 0), len(before))]
         return whole(_command_line(words if bracket >= 0 else words[-1:]))
     return java(value) or (Loot(script=value.strip()) if value.strip() else None)
+
+
+def node(value: bytes) -> Loot | None:
+    """The value is JavaScript for Node.js: `execSync('…')` and its sisters, or `spawnSync('sh',['-c','…'])`."""
+    return _called(_NODE_CALL, value) if b"child_process" in value else None
+
+
+def python(value: bytes) -> Loot | None:
+    """The value is Python: `os.system('…')`, `subprocess.check_output(['…'])` and their like."""
+    return _called(_PYTHON_CALL, value)
+
+
+def of_a_session(value: bytes) -> Loot | None:
+    """The value is a cookie in which PAN-OS looks for a session's file, by a path with a command in it."""
+    return injected(value) if _SESSION_FILE.search(value) else None
+
+
+def _called(call: re.Pattern[bytes], value: bytes) -> Loot | None:
+    for found in islice(call.finditer(value), _CALLS_MAX):
+        command = _command_line(_arguments(value, found.end(), found.end() + _CALL_BYTES_MAX))
+        if command:
+            return Loot(command)
+    return None
 
 
 def xml_strings(value: bytes) -> Loot | None:
