@@ -112,6 +112,8 @@ def tarred() -> bytes:
         ("wide words".encode("utf-16"), "UTF-16 text"),
         (b"ssh-rsa AAAAB3Nza root@box\n", "OpenSSH public key"),
         (b"REDIS0009\xfa", "Redis database dump"),
+        (b"\xac\xed\x00\x05sr", "serialised Java objects"),
+        (b"dn: cn=a,dc=b\njavaFactory: A\n", "LDAP entry (LDIF)"),
         (bytes(range(256)), "data"),
         (b"", "empty file"),
     ],

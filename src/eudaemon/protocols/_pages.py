@@ -7,6 +7,7 @@ shell a session, over one set of files.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 from eudaemon.events.catalogue import ExploitRecognised
@@ -84,15 +85,12 @@ class PageRoom(ApiRoom):
 
     def obey(self, command: bytes, then: Then, at_s: float, *, holds: bool) -> Iterator[Order]:
         """Give what an exploit carries to the shell, line by line; see `ApiRoom.run`."""
-        visit, files = self.files_of.get("", (None, None))
-        if visit is None or files is None:
-            from dataclasses import replace
-
-            visit = replace(self.visit, host=self.inside)
+        known = self.files_of.get("")
+        if known is None:
             files = Files(self.inside.tree, self.inside.writable, self.visit.purse)
-            self.files_of[""] = visit, files
+            known = self.files_of[""] = replace(self.visit, host=self.inside), files
         lines = [line for line in command.split(b"\n")[:COMMAND_LINES_MAX] if line.strip()]
-        yield from self.run(visit, files, lines, then, at_s, holds=holds)
+        yield from self.run(*known, lines, then, at_s, holds=holds)
 
     def _head(
         self, status: int, size: int, content_type: str, extra: tuple[tuple[str, str], ...], at_s: float,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -208,8 +209,6 @@ class ActiveMq(Room):
         if not found or not found.command:
             return
         if self._shell is None:
-            from dataclasses import replace
-
             inside = replace(self.visit, host=_inside(self.visit.host))
             self._shell = ShellDialogue(inside, muted=True)
         for line in found.command[:COMMAND_BYTES_MAX].split(b"\n")[:COMMAND_LINES_MAX]:

@@ -29,6 +29,8 @@ ANSWERS_MAX = 8  # to one datagram that asks for everything
 SSDP_PORT = 1900
 _PRIVATE = re.compile(r"(?:10|192\.168|172\.(?:1[6-9]|2\d|3[01])|169\.254)\.")
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
+# Where commands stand outside of a call, in D-Link's UPnP.
+_ELSEWHERE = ((b"/gena.cgi", "dlink-gena", "CVE-2019-17621"), (b"/soap.cgi", "dlink-soap", "CVE-2018-6530"))
 _XML = 'text/xml; charset="utf-8"'
 Answers: TypeAlias = "Callable[[Upnp, soap.Call, float], dict[str, str] | tuple[int, str]]"
 
@@ -131,7 +133,8 @@ class Upnp(PageRoom):
             name, reference = _exploit_of(path, call)
             yield from self.attacked(name, reference, carried)
         elif elsewhere:
-            yield from self.attacked("shell-injection", "CWE-78", elsewhere)
+            found = (row[1:] for row in _ELSEWHERE if path.startswith(row[0]))
+            yield from self.attacked(*next(found, ("shell-injection", "CWE-78")), elsewhere)
         if carried or elsewhere:
             yield from self.obey(carried or elsewhere, silently, at_s, holds=False)
         if call:
