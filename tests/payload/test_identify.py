@@ -114,6 +114,7 @@ def tarred() -> bytes:
         (b"REDIS0009\xfa", "Redis database dump"),
         (b"\xac\xed\x00\x05sr", "serialised Java objects"),
         (b"dn: cn=a,dc=b\njavaFactory: A\n", "LDAP entry (LDIF)"),
+        (b",\n", "ASCII text"),
         (bytes(range(256)), "data"),
         (b"", "empty file"),
     ],
