@@ -20,24 +20,8 @@ _CLASS = b"\xca\xfe\xba\xbe"
 CONSTANTS_MAX = 65535
 _UTF8 = 1
 # Of each other constant, how many bytes follow its tag (Java Virtual Machine Specification, section 4.4).
-_CONSTANT_BYTES = {
-    3: 4,
-    4: 4,
-    5: 8,
-    6: 8,
-    7: 2,
-    8: 2,
-    9: 4,
-    10: 4,
-    11: 4,
-    12: 4,
-    15: 3,
-    16: 2,
-    17: 4,
-    18: 4,
-    19: 2,
-    20: 2,
-}
+_CONSTANT_BYTES = {3: 4, 4: 4, 5: 8, 6: 8, 7: 2, 8: 2, 9: 4, 10: 4, 11: 4, 12: 4, 15: 3, 16: 2, 17: 4, 18: 4, 19: 2,
+                   20: 2}  # fmt: skip
 
 
 def constants(data: bytes) -> bytes:
@@ -94,8 +78,8 @@ def _references(text: bytes) -> Iterator[tuple[bytes, bytes]]:
             continue
         if value.startswith(_SCHEMES) and end == found.start() and re.fullmatch(_NAME, before):
             yield value, before
-        before, end = value, start + size
-        at = max(start, end) if value.isascii() and value else start
+        before = value
+        at = end = start + size
 
 
 def _url(codebase: bytes, name: bytes) -> str:

@@ -127,16 +127,16 @@ class Upnp(PageRoom):
         """See `ApiRoom`."""
         path = decode.percent(request.path)
         call = soap.call_of(request) if request.method == "POST" else None
-        carried = next(call.injected(), b"") if call else b""
-        elsewhere = b"" if carried else _elsewhere(request)
+        carried = list(call.injected()) if call else []
         if call and carried:
-            name, reference = _exploit_of(path, call)
-            yield from self.attacked(name, reference, carried)
-        elif elsewhere:
-            found = (row[1:] for row in _ELSEWHERE if path.startswith(row[0]))
-            yield from self.attacked(*next(found, ("shell-injection", "CWE-78")), elsewhere)
-        if carried or elsewhere:
-            yield from self.obey(carried or elsewhere, silently, at_s, holds=False)
+            yield from self.attacked(*_exploit_of(path, call), carried[0])
+        else:
+            carried = _elsewhere(request)
+            if carried:
+                found = (row[1:] for row in _ELSEWHERE if path.startswith(row[0]))
+                yield from self.attacked(*next(found, ("shell-injection", "CWE-78")), carried[0])
+        for command in carried:
+            yield from self.obey(command, silently, at_s, holds=False)
         if call:
             yield from self._called(request, call, at_s)
         elif request.method in ("SUBSCRIBE", "UNSUBSCRIBE"):
@@ -189,10 +189,10 @@ def _exploit_of(path: bytes, call: soap.Call) -> tuple[str, str]:
     return ("tr064-ntp", "CVE-2016-10372") if call.action == "SetNTPServers" else ("realtek-miniigd", "CVE-2014-8361")
 
 
-def _elsewhere(request: Request) -> bytes:
-    """Return a command that stands in a request's target or headers."""
+def _elsewhere(request: Request) -> list[bytes]:
+    """Return the first command that stands in a request's target or headers, if one does."""
     values = (decode.percent(request.target), *(value for _, value in request.headers))
-    return next((found.command for value in values if (found := loot.plausible(value))), b"")
+    return [found.command for value in values if (found := loot.plausible(value))][:1]
 
 
 def _leads_outside(call: soap.Call) -> bool:
