@@ -14,11 +14,10 @@ from sensor.harness import events, running
 
 ADDRESS = "127.77.0.2"
 LISTEN = (
-    "activemq tcp 61616", "http tcp 443", "jenkins tcp 8082", "ldap tcp 389", "telnet+tr069 tcp 7547", "upnp tcp 52869",
+    "activemq tcp 61616", "http tcp 443", "jenkins tcp 8082", "telnet+tr069 tcp 7547", "upnp tcp 52869",
     "upnp udp 1900", "yarn tcp 8088",
 )  # fmt: skip
 NAMED = (
-    r"389/tcp\s+open\s+ldap\s+OpenLDAP",
     r"7547/tcp\s+open\s+http\s+Allegro RomPager",
     r"8082/tcp\s+open\s+http\s+Jetty (?:9|10)\.",
     r"8088/tcp\s+open\s+http\s+Jetty [69]\.",
@@ -66,10 +65,10 @@ async def test_clients_and_scanners(tmp_path: Path) -> None:
     async def posted(path: str, body: str, *headers: str) -> str:
         return await said(curl, "-sik", f"{path}", "-d", body, *(word for one in headers for word in ("-H", one)))
 
-    async with serving(saying(b"HTTP/1.0 200 OK\r\n\r\n#!/bin/sh\n")) as web, running(tmp_path, "ldap", **more):
+    async with serving(saying(b"HTTP/1.0 200 OK\r\n\r\n#!/bin/sh\n")) as web, running(tmp_path, "upnp", **more):
         where = f"http://127.0.0.1:{web}"
         async with serving(saying(b"HTTP/1.0 200 OK\r\n\r\n" + BEANS.format(where).encode())) as beans:
-            scan = asyncio.create_task(said(nmap, "-Pn", "-n", "-sV", "-p", "389,7547,8082,8088,52869,61616", ADDRESS))
+            scan = asyncio.create_task(said(nmap, "-Pn", "-n", "-sV", "-p", "7547,8082,8088,52869,61616", ADDRESS))
             base = f"http://{ADDRESS}"
             description = f"{base}:52869/picsdesc.xml"
             assert "is redirected to internal 10.0.0.5:80" in await said(

@@ -75,6 +75,12 @@ def test_binds() -> None:
     assert CommandEntered("bind  SASL GSS-SPNEGO NTLMSSP\\x00") in table.facts
 
 
+def test_nmap_names_it() -> None:
+    """nmap's probe LDAPBindReq, and what its table says of OpenLDAP 2.2 and later; to run it takes eleven seconds."""
+    said = talk().say(b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x02\x04\0\x80\0")
+    assert said == b"0E\x02\x01\x01a@\n\x01\x02\x04\0\x049historical protocol version requested, use LDAPv3 instead"
+
+
 def get_in(table: Table) -> None:
     for number in range(500):
         if result(table.say(bind(DIRECTORY.admin, b"%d" % number)))[1] == 0:
