@@ -14,7 +14,7 @@ from sensor.harness import events, running
 
 ADDRESS = "127.77.0.2"
 LISTEN = (
-    "activemq tcp 61616", "http tcp 443", "jenkins tcp 8082", "telnet+tr069 tcp 7547", "upnp tcp 52869",
+    "activemq tcp 61616", "http tcp 443", "jenkins tcp 8082", "tr069 tcp 7547", "upnp tcp 52869",
     "upnp udp 1900", "yarn tcp 8088",
 )  # fmt: skip
 NAMED = (
