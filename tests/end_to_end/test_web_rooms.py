@@ -18,7 +18,6 @@ LISTEN = (
     "upnp udp 1900", "yarn tcp 8088",
 )  # fmt: skip
 NAMED = (
-    r"7547/tcp\s+open\s+http\s+Allegro RomPager",
     r"8082/tcp\s+open\s+http\s+Jetty (?:9|10)\.",
     r"8088/tcp\s+open\s+http\s+Jetty [69]\.",
     r"52869/tcp\s+open\s+upnp\s+MiniUPnP",
@@ -68,7 +67,7 @@ async def test_clients_and_scanners(tmp_path: Path) -> None:
     async with serving(saying(b"HTTP/1.0 200 OK\r\n\r\n#!/bin/sh\n")) as web, running(tmp_path, "upnp", **more):
         where = f"http://127.0.0.1:{web}"
         async with serving(saying(b"HTTP/1.0 200 OK\r\n\r\n" + BEANS.format(where).encode())) as beans:
-            scan = asyncio.create_task(said(nmap, "-Pn", "-n", "-sV", "-p", "7547,8082,8088,52869,61616", ADDRESS))
+            scan = asyncio.create_task(said(nmap, "-Pn", "-n", "-sV", "-p", "8082,8088,52869,61616", ADDRESS))
             base = f"http://{ADDRESS}"
             description = f"{base}:52869/picsdesc.xml"
             assert "is redirected to internal 10.0.0.5:80" in await said(
