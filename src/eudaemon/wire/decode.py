@@ -121,7 +121,8 @@ def lookups(data: bytes) -> tuple[bytes, tuple[str, ...]]:
         text = lookup[1]
         asked = _JNDI.match(text)
         if asked:
-            url = f"{asked[1].decode().lower()}://{asked[2].decode('ascii', 'replace')}"
+            where = asked[2].lstrip(b".")  # `${hostName}.example.com`, of which the first part is not here
+            url = f"{asked[1].decode().lower()}://{where.decode('ascii', 'replace')}"
             if url not in urls and len(urls) < JNDI_URLS_MAX:
                 urls.append(url)
             return b"jndi:%s " % url.encode("utf-8")
