@@ -36,6 +36,7 @@ SEARCHES = (
     ("-b", " CN=Admin , {suffix}", "cn"),
     ("-A", "(cn=admin)"),
     ("-z", "2", "(objectClass=*)"),
+    ("-E", "pr=4/noprompt", "(objectClass=*)"),
 )
 
 

@@ -128,6 +128,15 @@ def test_searches(split: int) -> None:
     assert table.over
 
 
+@pytest.mark.parametrize("value", [b"", b"\x30\0", b"\x30\3\2\1\1", b"\x30\5\2\1\xff\4\0"])
+def test_what_is_no_page(value: bytes) -> None:
+    page = ber.encoded(0x30, octets(b"1.2.840.113556.1.4.319"), octets(value))
+    ((_, content),) = ber.elements(search(DIRECTORY.suffix))
+    table = talk()
+    table.say(ber.encoded(0x30, content, ber.encoded(0xA0, page)))
+    assert table.fault or result(table.sent)[1] == 0
+
+
 def test_compare() -> None:
     table = talk()
     name = DIRECTORY.suffix

@@ -22,7 +22,8 @@ ATTRIBUTES_MAX = 64  # that are asked for
 _LINE_CHARS_MAX = 4096
 _WEAK = (b"admin", b"password", b"secret", b"ldap", b"123456", b"changeme", b"welcome")
 _OTHERS_ONE_IN = 12  # of the other passwords, as at every door
-_SIMPLE, _SASL = 0x80, 0xA3
+_SIMPLE, _SASL, _CONTROLS = 0x80, 0xA3, 0xA0
+_PAGED = b"1.2.840.113556.1.4.319"
 _BASE, _ONE, _SUBTREE = 0, 1, 2
 _SUCCESS, _PROTOCOL_ERROR, _SIZE_LIMIT, _FALSE, _TRUE, _NO_METHOD, _STRONGER = 0, 2, 4, 5, 6, 7, 8
 _NO_ATTRIBUTE, _NO_OBJECT, _BAD_NAME, _BAD_LOGIN, _NO_ACCESS, _UNWILLING = 16, 32, 34, 49, 50, 53
@@ -48,7 +49,7 @@ class Ldap(Room):
 
     name: ClassVar[str] = "ldap"
 
-    __slots__ = ("_bound", "_held", "_messages", "_over", "_reader")
+    __slots__ = ("_bound", "_held", "_messages", "_over", "_page", "_reader")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -56,6 +57,7 @@ class Ldap(Room):
         self._held = 0
         self._messages = 0
         self._bound = ""  # as whom
+        self._page: tuple[int, int] | None = None  # which the operation asks for: how many entries, after how many
         self._over = False
 
     @classmethod
@@ -126,6 +128,7 @@ class Ldap(Room):
         if len(parts) < 2 or parts[0][0] != ber.INTEGER:
             raise PeerError("no LDAP message")
         number, (kind, body) = ber.integer(parts[0][1]), parts[1]
+        self._page = _page_of(parts[2][1]) if len(parts) > 2 and parts[2][0] == _CONTROLS else None
         if kind in _CHANGES:
             yield from self._change(number, kind, body)
             return
@@ -203,9 +206,17 @@ class Ldap(Room):
             return
         meant = [entry for entry in found if asked.filter.matches(entry, self._hidden)]
         shown = meant[: asked.size_max] if asked.size_max > 0 else meant
+        more = b""
+        if self._page is not None:
+            count, before = self._page
+            rest, shown = shown[before + count :], shown[before : before + count]
+            cookie = (before + count).to_bytes(4, "big") if rest else b""
+            value = ber.encoded(ber.SEQUENCE, ber.number(0), ber.encoded(ber.OCTETS, cookie))
+            more = ber.encoded(_CONTROLS, _control(_PAGED, value))
         for entry in shown:
             yield Send(_message(number, 0x64, ber.encoded(ber.OCTETS, entry.dn.encode()), self._shown(entry, asked)))
-        yield _result(number, 0x65, _SIZE_LIMIT if len(shown) < len(meant) else _SUCCESS)
+        is_cut = 0 < asked.size_max < len(meant)
+        yield _result(number, 0x65, _SIZE_LIMIT if is_cut else _SUCCESS, controls=more)
 
     def _found(self, asked: _Search) -> list[Entry] | None:
         """Return the entries in a search's scope, None if there is no entry at its base."""
@@ -316,9 +327,27 @@ def _leaves(content: bytes, depth: int = 0) -> Iterator[bytes]:
         yield content
 
 
-def _result(number: int, kind: int, code: int, said: str = "", *, matched: str = "", more: bytes = b"") -> Send:
-    return Send(_message(number, kind, ber.number(code, ber.ENUMERATED), ber.encoded(ber.OCTETS, matched.encode()),
-                         ber.encoded(ber.OCTETS, said.encode()), more))  # fmt: skip
+def _page_of(controls: bytes) -> tuple[int, int] | None:
+    """Return what a control for paged results asks for (RFC 2696): how many entries, after how many."""
+    for _, control in ber.elements(controls):
+        parts = list(ber.elements(control))
+        if parts and parts[0][1] == _PAGED and parts[-1][0] == ber.OCTETS and len(parts) > 1:
+            ((_, asked),) = list(ber.elements(parts[-1][1]))[:1] or ((0, b""),)
+            size, cookie = _parts(asked, 2)
+            return max(0, ber.integer(size[1])), int.from_bytes(cookie[1][:4], "big")
+    return None
+
+
+def _control(name: bytes, value: bytes) -> bytes:
+    return ber.encoded(ber.SEQUENCE, ber.encoded(ber.OCTETS, name), ber.encoded(ber.OCTETS, value))
+
+
+def _result(
+    number: int, kind: int, code: int, said: str = "", *, matched: str = "", more: bytes = b"", controls: bytes = b""
+) -> Send:
+    result = (ber.number(code, ber.ENUMERATED), ber.encoded(ber.OCTETS, matched.encode()),
+              ber.encoded(ber.OCTETS, said.encode()), more)  # fmt: skip
+    return Send(ber.encoded(ber.SEQUENCE, ber.number(number), ber.encoded(kind, *result), controls))
 
 
 def _message(number: int, kind: int, *parts: bytes) -> bytes:
