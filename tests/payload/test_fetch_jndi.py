@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eudaemon.payload import java
 from eudaemon.payload.fetch import ldap, rmi
@@ -278,3 +280,17 @@ OBJECT = b"\xac\xed\0\5sr\0\x16javax.naming.Reference\0\0t\0\x07Exploitt\0\x13ht
 )  # fmt: skip
 def test_classes_that_an_object_names(text: bytes, urls: list[str]) -> None:
     assert list(java.classes(text)) == urls
+
+
+@given(
+    st.binary(max_size=80),
+    st.sampled_from([b"", b"\xca\xfe\xba\xbe\0\0\0\x34\xff\xff", b"\xac\xed\0\5", b"javaCodeBase: "]),
+)
+def test_any_bytes_name_no_more_than_they_hold(data: bytes, head: bytes) -> None:
+    assert len(java.constants(head + data)) <= len(head + data)
+    assert len(list(java.classes(head + data))) <= java.CLASSES_MAX
+
+
+def test_texts_of_a_class() -> None:
+    assert java.constants(a_class(8080)).split(b"\n") == [COMMAND.format(port=8080).encode(), b"Code"]
+    assert java.constants(b"\xca\xfe\xba\xbe\0\0\0\2" + bytes(60)) == b"", "a Mach-O for two machines"
