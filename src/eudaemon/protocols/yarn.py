@@ -41,14 +41,9 @@ class Cluster:
 
     version: str
     jetty: str
-    started_ms: int
     first: int  # the number of the next application that anybody submits
     cores: int
     memory_mb: int
-
-    def id_of(self, number: int) -> str:
-        """Return an application's id."""
-        return f"application_{self.started_ms}_{number:04d}"
 
 
 class Yarn(PageRoom):
@@ -69,7 +64,12 @@ class Yarn(PageRoom):
     @property
     def cluster(self) -> Cluster:
         """Who answers."""
-        return _cluster_of(self.visit.host, int(self.visit.host.built_s))
+        return _cluster_of(self.visit.host)
+
+    def started_ms(self, at_s: float) -> int:
+        """Return when the cluster was started, which is its name: with the host, and so the same for weeks."""
+        host = self.visit.host
+        return round(at_s - host.uptime_s(at_s)) * 1000 + host.seed.child("yarn").number("started ms", 1000)
 
     @property
     def server(self) -> str:
@@ -112,10 +112,9 @@ class Yarn(PageRoom):
         apps, cluster = self._remembered(), self.cluster
         number = apps["next"] if isinstance(apps.get("next"), int) else cluster.first
         self._remember({**apps, "next": number + 1})
+        name = f"application_{self.started_ms(at_s)}_{number:04d}"
         limits = {"memory": cluster.memory_mb, "vCores": cluster.cores}
-        yield from self._json(
-            request, at_s, {"application-id": cluster.id_of(number), "maximum-resource-capability": limits}
-        )
+        yield from self._json(request, at_s, {"application-id": name, "maximum-resource-capability": limits})
 
     def _submitted(self, request: Request, at_s: float) -> Iterator[Order]:
         wanted = body_of(request)
@@ -153,18 +152,18 @@ class Yarn(PageRoom):
         elif asked[2]:
             yield from self._json(request, at_s, {"state": "KILLED" if request.method == "PUT" else "FINISHED"})
         else:
-            yield from self._json(request, at_s, {"app": self.told_app(name, known)})
+            yield from self._json(request, at_s, {"app": self.told_app(name, known, at_s)})
 
-    def told_app(self, name: str, known: list[Any]) -> dict[str, Any]:
+    def told_app(self, name: str, known: list[Any], at_s: float) -> dict[str, Any]:
         """Return what the cluster says of an application: that it went well, and was short."""
         return {"id": name, "user": "dr.who", "name": known[0], "queue": "default", "state": "FINISHED",
                 "finalStatus": "SUCCEEDED", "progress": 100.0, "applicationType": "YARN", "startedTime": known[1],
-                "finishedTime": known[1] + 4000, "clusterId": self.cluster.started_ms}  # fmt: skip
+                "finishedTime": known[1] + 4000, "clusterId": self.started_ms(at_s)}  # fmt: skip
 
-    def apps(self, _at_s: float) -> dict[str, Any]:
+    def apps(self, at_s: float) -> dict[str, Any]:
         """GET …/apps."""
         known = _list(self._remembered())
-        return {"apps": {"app": [self.told_app(*one) for one in known.items()]} if known else None}
+        return {"apps": {"app": [self.told_app(*one, at_s) for one in known.items()]} if known else None}
 
     def _remembered(self) -> dict[str, Any]:
         try:
@@ -178,10 +177,10 @@ class Yarn(PageRoom):
 
     # --- the cluster ---------------------------------------------------------------------------------
 
-    def info(self, _at_s: float) -> dict[str, Any]:
+    def info(self, at_s: float) -> dict[str, Any]:
         """GET …/info."""
-        cluster = self.cluster
-        return {"clusterInfo": {"id": cluster.started_ms, "startedOn": cluster.started_ms, "state": "STARTED",
+        cluster, started_ms = self.cluster, self.started_ms(at_s)
+        return {"clusterInfo": {"id": started_ms, "startedOn": started_ms, "state": "STARTED",
                                 "haState": "ACTIVE", "resourceManagerVersion": cluster.version,
                                 "hadoopVersion": cluster.version,
                                 "haZooKeeperConnectionState": "ResourceManager HA is not enabled."}}  # fmt: skip
@@ -211,12 +210,11 @@ _ASKED: dict[bytes, Any] = {
 
 
 @lru_cache(maxsize=8)
-def _cluster_of(host: Host, built_s: int) -> Cluster:
+def _cluster_of(host: Host) -> Cluster:
     seed = host.seed.child("yarn")
     version, jetty = seed.choice("version", _JETTY)
-    started_ms = (built_s + seed.number("started", 200_000_000)) * 1000 + seed.number("started ms", 1000)
     cores = seed.choice("cores", (8, 16, 32))
-    return Cluster(version, jetty, started_ms, 1 + seed.number("apps", 900), cores, cores * 1024)
+    return Cluster(version, jetty, 1 + seed.number("apps", 900), cores, cores * 1024)
 
 
 @lru_cache(maxsize=8)
