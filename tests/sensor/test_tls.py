@@ -15,7 +15,7 @@ from eudaemon.sensor import clienthello
 from eudaemon.sensor.certificate import kept, pem
 from eudaemon.wire.conversation import decode
 from eudaemon.world.seed import Seed
-from sensor.harness import SEED, blobs, events, running
+from sensor.harness import SEED, blobs, events, free_port, running
 
 
 def need(program: str) -> str:
@@ -98,6 +98,75 @@ async def test_one_byte_at_a_time(tmp_path: Path) -> None:
         assert client.read(10) == b"bye"
         assert client.read(10) == b""  # a proper goodbye
         writer.close()
+
+
+async def test_a_room_begins_tls_in_the_middle(tmp_path: Path) -> None:
+    async with running(tmp_path, "turner") as sensor:
+        reader, writer = await sensor.connect()
+        for said, heard in ((b"plain", b"plain"), (b"tls?", b"yes")):
+            writer.write(said)
+            assert await reader.readexactly(len(heard)) == heard
+        await writer.start_tls(lenient(), server_hostname="localhost")
+        assert await reader.readexactly(7) == b"secured"
+        writer.write(b"x" * 2_000)
+        assert await reader.readexactly(2_000) == b"x" * 2_000
+        writer.transport.abort()
+        await sensor.until("session.closed")
+    assert accepted(tmp_path).ja4.startswith("t13d")
+    (conversation,) = blobs(tmp_path)
+    assert [unit.data for unit in decode(conversation)][:5] == [b"plain", b"plain", b"tls?", b"yes", b"secured"]
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+async def test_a_client_that_waits_for_no_answer_before_its_tls(tmp_path: Path) -> None:
+    async with running(tmp_path, "turner") as sensor:
+        inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = lenient().wrap_bio(inside, outside)
+        reader, writer = await sensor.connect()
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        writer.write(b"tls!" + outside.read())
+        inside.write(await reader.read(65_536))
+        client.do_handshake()
+        writer.write(outside.read())
+        inside.write(await reader.readexactly(5 + 7 + 17))
+        assert client.read(10) == b"secured"
+        writer.close()
+
+
+@pytest.mark.parametrize("said", [b"tls!no TLS at all", b"tls?"])
+async def test_what_a_room_takes_for_tls_and_is_none(said: bytes, tmp_path: Path) -> None:
+    async with running(tmp_path, "turner") as sensor:
+        assert b"secured" not in await sensor.say(said)
+        (closed,) = await sensor.until("session.closed")
+    if said != b"tls?":
+        assert closed.fact.reason == "peer fault"  # type: ignore[attr-defined]
+    assert not events(tmp_path, "sensor.faulted")
+
+
+async def test_without_tls_no_room_may_begin_it(tmp_path: Path) -> None:
+    async with running(tmp_path, "turner", tls=False) as sensor:
+        reader, writer = await sensor.connect()
+        writer.write(b"tls?")
+        assert await reader.readexactly(2) == b"no"
+        writer.close()
+
+
+async def test_where_the_service_begins_with_tls_it_does_not_speak_first(tmp_path: Path) -> None:
+    port = free_port()
+    async with running(tmp_path, "talker", port=465, port_offset=port - 465, tls_grace_ms=1) as sensor:
+        for tls in (False, True):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await reader.read(1)
+            if tls:
+                await writer.start_tls(lenient())
+            else:
+                writer.write(b"x")  # who speaks plain there all the same is answered
+            assert (await reader.readline()) == b"hello\r\n"
+            writer.transport.abort()
+    assert sensor.port == 465
 
 
 async def test_the_room_knows_that_it_is_tls(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from eudaemon.protocols import ROOMS
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 PORTS_MAX = 4096  # of all listeners together; more ports than that want a redirect in the firewall
 PORT_MAX = 65535
+PASSIVE_PORT_MIN = 1024
 TRANSPORTS = ("tcp", "udp")
 
 
@@ -54,8 +55,6 @@ def _ports(text: str, whole: str) -> tuple[int, ...]:
 
 
 def _listeners(values: tuple[str, ...]) -> None:
-    if not values:
-        raise ValueError("at least one listener is needed")
     taken: dict[tuple[str, int], str] = {}
     for value in values:
         listener = Listener.parse(value)
@@ -66,6 +65,11 @@ def _listeners(values: tuple[str, ...]) -> None:
                 )
     if len(taken) > PORTS_MAX:
         raise ValueError(f"more than {PORTS_MAX} ports")
+
+
+def _passive_ports(value: str) -> None:
+    if any(port < PASSIVE_PORT_MIN for port in _ports(value, value)):
+        raise ValueError(f"{value!r}: ports below {PASSIVE_PORT_MIN} need root, which the sensor gives up")
 
 
 def _addresses(values: tuple[str, ...]) -> None:
@@ -81,11 +85,28 @@ def _name(value: str) -> None:
 
 
 def _persona(value: str) -> None:
-    if value:
+    if value and not is_file(value):
         from eudaemon.world.personas import BY_NAME
 
         if value not in BY_NAME:
-            raise ValueError(f"there is no persona {value!r}; there are {', '.join(BY_NAME)}")
+            raise ValueError(
+                f"there is no persona {value!r}; there are {', '.join(BY_NAME)}, and files that end in .toml"
+            )
+
+
+def is_file(persona: str) -> bool:
+    """Say whether a persona is one of somebody's own, in a file."""
+    return persona.endswith(".toml")
+
+
+def own_listeners(listen: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a persona's own listeners; where a room is not there, its ports are open all the same."""
+    found = []
+    for text in listen:
+        rooms, transport, ports = text.split()
+        there = "+".join(room for room in rooms.split("+") if room in ROOMS) or "catchall"
+        found.append(f"{there} {transport} {ports}")
+    return tuple(found)
 
 
 def _url(value: str) -> None:
@@ -201,6 +222,7 @@ class SensorSettings:
             "upnp udp 1900",
             "adb tcp 5555",
             "docker tcp 2375",
+            "epmap tcp 135",
             "kubelet tcp 10250,10255",
             "memcached tcp 11211",
             "memcached udp 11211",
@@ -209,10 +231,17 @@ class SensorSettings:
             "jenkins tcp 8082,9090",
             "ldap tcp 389,636",
             "yarn tcp 8088",
-            "catchall tcp 21,445,1433,3306,9200",
+            "ftp tcp 21,990",
+            "tftp udp 69",
+            "smtp tcp 25,465,587",
+            "pop3 tcp 110,995",
+            "imap tcp 143,993",
+            "smb tcp 139,445",
+            "catchall tcp 1433,3306,9200",
             "catchall udp 53,5060,9034",
         ),
-        "Which rooms answer on which ports: `room[+room] tcp|udp port[,port][,port-port]`.",
+        "Which rooms answer on which ports: `room[+room] tcp|udp port[,port][,port-port]`. None are those of the "
+        "persona.",
         check=_listeners,
     )
     addresses: tuple[str, ...] = option(("0.0.0.0", "::"), "Addresses on which all of them listen.", check=_addresses)
@@ -222,10 +251,22 @@ class SensorSettings:
         low=0,
         high=65534,
     )
+    passive_ports: str = option(
+        "50000-50127",
+        "TCP ports on which a peer's second connection is awaited, as FTP's passive mode wants it: "
+        "`port[,port][,port-port]`. Each listens for one address only, half a minute at most; `port_offset` does not "
+        "move them.",
+        check=_passive_ports,
+    )
     redirected: bool = option(
         False, "Whether the firewall redirects TCP ports to ours: then events state the port that was really asked for."
     )
-    persona: str = option("", "Which device is pretended; empty draws it from the installation's seed.", check=_persona)
+    persona: str = option(
+        "",
+        "Which device is pretended: a name that `eudaemon persona list` shows, or a file of one's own (.toml); empty "
+        "draws it from the installation's seed.",
+        check=_persona,
+    )
     downloads: bool = option(
         True, "Whether the pretended device has wget, tftp and curl. Without them loaders upload in the session itself."
     )
@@ -242,6 +283,11 @@ class SensorSettings:
     spool: SpoolSettings = option(SpoolSettings, "Events on their way.")
     uplink: Uplink = option(Uplink, "The farm.")
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` for a sensor without ports."""
+        if not self.listen and not self.persona:
+            raise ValueError("has neither a listener nor a persona whose ports could be opened")
+
     def bound(self, port: int) -> int:
         """Return the port that is really listened on: moved up by the offset, unless that leads beyond the last one."""
         moved = port + self.port_offset
@@ -249,5 +295,15 @@ class SensorSettings:
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
-        """The listeners, read from their text."""
-        return tuple(Listener.parse(text) for text in self.listen)
+        """The listeners, read from their text; without any, the persona's own. (A file's are told beforehand.)"""
+        listen = self.listen
+        if not listen and not is_file(self.persona):
+            from eudaemon.world.personas import BY_NAME
+
+            listen = own_listeners(BY_NAME[self.persona].listen)
+        return tuple(Listener.parse(text) for text in listen)
+
+    @property
+    def side_ports(self) -> tuple[int, ...]:
+        """The passive ports, each."""
+        return _ports(self.passive_ports, self.passive_ports)
