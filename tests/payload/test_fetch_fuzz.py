@@ -16,12 +16,14 @@ LINES = [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 302 Found\r\n", b"HTTP/1.1 100 \r\n"
          b"$EOF:" + b"z" * 40 + b"\r\n", b"z" * 40, b"\0",
          b"SSH-2.0-x\r\n", b"\0\0\0\x0c\6\2" + bytes(10), b"C0644 9 x\n",
          b"\1no\n", b"T1 0 1 0\n", b"\0\0\0\x68",
-         b"\xfeSMB" + bytes(100), b"\xfeSMB" + bytes(60) + b"NTLMSSP\0\2\0\0\0" + bytes(28), b"\0\1\0\0"]  # fmt: skip
+         b"\xfeSMB" + bytes(100), b"\xfeSMB" + bytes(60) + b"NTLMSSP\0\2\0\0\0" + bytes(28), b"\0\1\0\0",
+         b"\x30\x0c\2\1\1\x61\7\x0a\1\0\4\0\4\0", b"\x30\x0c\2\1\2\x65\7\x0a\1\0\4\0\4\0",
+         b"N\0\1a\0\0\0\1", b"Q\xac\xed\0\5w\x0f\1", b"UnicastRef"]  # fmt: skip
 
 
 @settings(max_examples=120, deadline=None)
 @given(
-    st.sampled_from(["http", "ftp", "redis", "nc", "csend", "link", "smb", "rcp", "scp", "sftp"]),
+    st.sampled_from(["http", "ftp", "redis", "ldap", "rmi", "nc", "csend", "link", "smb", "rcp", "scp", "sftp"]),
     st.lists(st.sampled_from(LINES) | st.binary(max_size=40), max_size=12).map(b"".join),
     st.booleans(),
 )

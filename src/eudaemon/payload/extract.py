@@ -14,7 +14,7 @@ import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
-from eudaemon.payload import fragments, url
+from eudaemon.payload import fragments, java, url
 from eudaemon.payload.fetch.policy import is_private
 from eudaemon.payload.scripts import language_of
 from eudaemon.payload.shellcode.behaviour import Executes, wishes
@@ -37,10 +37,7 @@ WINDOWS_WORK_BYTES_MAX = 24 * 1024 * 1024  # that the pretended Windows may read
 SHELL_BYTES_MAX = 512 * 1024  # that the shell is given to read in all: reading is what costs
 _FILES_BYTES_MAX = 1024 * 1024
 _LINES_MAX = 2000
-# Log4j's lookups that yield plain text: `${lower:J}`, `${::-j}`, `${env:NOTHING:-j}`.
-_LOOKUP = re.compile(rb"\$\{(?:(lower|upper):([^${}]{0,64})|[^${}]{0,64}?:-([^${}]{0,64}))\}")
 _ANNOUNCED = re.compile(rb"(?i)base64/([a-z0-9+=_-]{8,})")
-_LOOKUPS_NESTED_MAX = 8
 # Beginnings of what is sent in base64: programs, archives, serialised objects (Java, .NET, Python).
 _MAGIC = (b"\x7fELF", b"MZ\x90\0", b"PK\x03\x04", b"\x1f\x8b\x08", b"\x78\x9c", b"\x78\xda", b"BZh9", b"\xfd7zXZ",
           b"\xca\xfe\xba\xbe", b"\xac\xed\0\x05", b"\0\x01\0\0\0\xff\xff\xff\xff", b"\x80\x04\x95")  # fmt: skip
@@ -90,13 +87,17 @@ class _Search:
     def look_at(self, text: bytes) -> None:
         """Find what this layer holds."""
         self.layers.append(text)
+        text = java.constants(text) or text
         if fragments.is_script(text):
             self.run(text)
         for fragment in fragments.fragments(text):
             self.run(fragment)
         if fragments.has_windows(text):
             self.look_at_windows(text)
-        for where, tool in fragments.urls(text):
+        loaded = tuple(java.classes(text))
+        for where in loaded:
+            self.found(Download(where, "class loading"))
+        for where, tool in fragments.urls(text) if not loaded else ():  # those would be its code bases
             # A URL that others continue is a variable's value, not a wish.
             if not any(known.startswith(where + "/") for known in self.downloads):
                 self.found(Download(where, tool))
@@ -250,16 +251,6 @@ def _announced(text: bytes) -> bytes:
 
 
 def _looked_up(text: bytes) -> bytes:
-    """Return the text with Log4j's plain lookups resolved, or nothing if there are none (CVE-2021-44228)."""
-    whole = text
-    for _ in range(_LOOKUPS_NESTED_MAX):
-        text, count = _LOOKUP.subn(_value, text)
-        if not count:
-            break
-    return text if text != whole else b""
-
-
-def _value(found: re.Match[bytes]) -> bytes:
-    if found[1] is None:
-        return found[3]
-    return found[2].lower() if found[1] == b"lower" else found[2].upper()
+    """Return the text with Log4j's lookups resolved, or nothing if there are none."""
+    made, _ = decode.lookups(text)
+    return made if made != text else b""

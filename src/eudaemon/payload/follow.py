@@ -12,6 +12,7 @@ from eudaemon.world.host import Host
 from eudaemon.world.outside import Download
 
 _BINARY = (b"\x7fELF", b"MZ", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"PK\x03\x04", b"dex\n")
+_CLASS_MAJOR_MIN = 45  # Java Virtual Machine Specification, table 4.1-A; a Mach-O for so many machines there is none
 
 
 class Trail:
@@ -36,7 +37,7 @@ class Trail:
     def arrived(self, result: FetchResult, depth: int, host: Host, attacker_ip: str) -> None:
         """Take in what a download brought: what a script in it would fetch is next, one deeper."""
         self._bytes += result.size
-        if result.head and depth < self._settings.depth_max and not result.head.startswith(_BINARY):
+        if result.head and depth < self._settings.depth_max and not _is_program(result.head):
             self._add(extract(result.head, host, attacker_ip=attacker_ip).downloads, depth + 1)
 
     def _add(self, downloads: Iterable[Download], depth: int) -> None:
@@ -52,6 +53,12 @@ class Trail:
             self._hosts.add(name)
             self._seen.add(download.url)
             self._waiting.append((depth, download))
+
+
+def _is_program(head: bytes) -> bool:
+    """Say whether the bytes are machine code; a Java class holds the commands that it runs as text."""
+    is_class = head[:4] == b"\xca\xfe\xba\xbe" and int.from_bytes(head[4:8], "big") & 0xFFFF >= _CLASS_MAJOR_MIN
+    return head.startswith(_BINARY) and not is_class
 
 
 async def follow(

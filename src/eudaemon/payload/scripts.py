@@ -83,7 +83,7 @@ def _is_assignment(line: bytes) -> bool:
 def _python(line: bytes) -> bool:
     if line.startswith(_PYTHON_STARTS):
         return True
-    words = line.replace(b",", b" ").replace(b";", b" ; ").split()
+    words = line.replace(b",", b" ").replace(b";", b" ; ").split() or [b""]
     if words[0] == b"from":
         return len(words) > 3 and words[2] == b"import" and words[1].replace(b".", b"").replace(b"_", b"").isalnum()
     if words[0] == b"import":

@@ -11,6 +11,7 @@ from importlib import import_module
 from eudaemon.protocols._base import Room
 
 ROOMS = {
+    "activemq": "eudaemon.protocols.activemq:ActiveMq",
     "adb": "eudaemon.protocols.adb:Adb",
     "catchall": "eudaemon.protocols.catchall:CatchAll",
     "docker": "eudaemon.protocols.docker:Docker",
@@ -18,7 +19,9 @@ ROOMS = {
     "ftp": "eudaemon.protocols.ftp:Ftp",
     "http": "eudaemon.protocols.http:Http",
     "imap": "eudaemon.protocols.imap:Imap",
+    "jenkins": "eudaemon.protocols.jenkins:Jenkins",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
+    "ldap": "eudaemon.protocols.ldap:Ldap",
     "memcached": "eudaemon.protocols.memcached:Memcached",
     "mongodb": "eudaemon.protocols.mongodb:MongoDb",
     "mssql": "eudaemon.protocols.mssql:MsSql",
@@ -31,6 +34,9 @@ ROOMS = {
     "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",
     "tftp": "eudaemon.protocols.tftp:Tftp",
+    "tr069": "eudaemon.protocols.tr069:Tr069",
+    "upnp": "eudaemon.protocols.upnp:Upnp",
+    "yarn": "eudaemon.protocols.yarn:Yarn",
 }
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-from eudaemon.events.catalogue import RequestReceived
+from eudaemon.events.catalogue import ExploitRecognised, RequestReceived
 from eudaemon.protocols._base import (
     Answered,
     Claim,
@@ -34,10 +34,12 @@ from eudaemon.protocols._base import (
     Woken,
 )  # fmt: skip
 from eudaemon.protocols._http import BadRequestError, HttpLimits, Request, RequestReader, http_date, looks_like_http
+from eudaemon.protocols._loot import asked_of_jndi
 from eudaemon.protocols._services import Service
 from eudaemon.protocols._shell import Captured, left_in
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Files
+from eudaemon.world.outside import Download
 
 COMMAND_BYTES_MAX = 8192
 # A client that has read the head of an answer to `Upgrade` may look for the stream behind its own buffer: what came in
@@ -72,6 +74,7 @@ class ApiRoom(Room):
     limits: ClassVar[HttpLimits] = HttpLimits(requests_max=1000)
     headers: ClassVar[tuple[tuple[str, str], ...]] = ()
     paths: ClassVar[re.Pattern[bytes]]  # which nobody else has
+    needs_host: ClassVar[bool] = True  # whether HTTP/1.1 without a Host header is refused
 
     __slots__ = (
         "_asked", "_early", "_framed", "_holding", "_later", "_leaves", "_over", "_reader", "_stream", "_tasks",
@@ -81,7 +84,8 @@ class ApiRoom(Room):
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
         self._reader = RequestReader(visit.purse, self.limits)
-        self._asked: deque[_Task | Service] = deque()  # who asked for each download that has no answer yet
+        # Who asked for each download that has no answer yet; None where nobody waits for it.
+        self._asked: deque[_Task | Service | None] = deque()
         self._tasks = 0
         self._holding = False
         self._stream: Service | None = None
@@ -117,7 +121,7 @@ class ApiRoom(Room):
                 asker = self._asked.popleft()
                 if isinstance(asker, Service):
                     yield from self._of_stream(asker, asker.told(occasion))
-                else:
+                elif asker is not None:
                     yield from self._of_task(asker, asker.shell.answered(occasion))
                     yield from self._run_on(asker, at_s)
                 yield from self._read(b"", at_s)
@@ -171,6 +175,15 @@ class ApiRoom(Room):
         task = _Task(Captured(visit, files, starts_in), cut, then, holds)
         self._holding = self._holding or holds
         yield from self._run_on(task, at_s)
+
+    def fetch(self, url: str, tool: str) -> Iterator[Order]:
+        """Wish a download that no answer waits for."""
+        self._asked.append(None)
+        yield Fetch(Download(url, tool))
+
+    def refusal(self, status: int, at_s: float) -> bytes:  # noqa: ARG002
+        """Return the answer to what is no request; Go knows one only."""
+        return _refusal("400 Bad Request")
 
     def hijack(self, service: Service, *, framed: bool, at_s: float) -> Iterator[Order]:
         """From now on the connection is a stream to this service. `framed` as Docker frames what it sends."""
@@ -243,7 +256,7 @@ class ApiRoom(Room):
             broken_off = self._reader.cut_short()
             if broken_off:  # past a limit in the middle of a body
                 yield Keep(broken_off.body, "upload", printable(broken_off.path, 256), partial=True)
-            yield Send(_refusal("400 Bad Request"))
+            yield Send(self.refusal(error.status, at_s))
             raise PeerError(str(error)) from None
         yield from self._leave()
 
@@ -257,7 +270,10 @@ class ApiRoom(Room):
                 body_bytes=len(request.body),
             )
         )
-        if request.version >= (1, 1) and not any(name == b"host" for name, _ in request.headers):
+        for url in asked_of_jndi(request):
+            yield Saw(ExploitRecognised("log4shell", "CVE-2021-44228", url))
+            yield from self.fetch(url, "jndi")
+        if self.needs_host and request.version >= (1, 1) and not any(name == b"host" for name, _ in request.headers):
             yield Send(_refusal("400 Bad Request: missing required Host header"))
             self._leaves = True
         else:
@@ -293,7 +309,7 @@ class ApiRoom(Room):
         yield from self._leave()
 
     def _leave(self) -> Iterator[Order]:
-        if self._leaves and not self._over and not self._holding and not self._asked:
+        if self._leaves and not self._over and not self._holding and not any(self._asked):
             self._over = True
             yield HangUp()
 

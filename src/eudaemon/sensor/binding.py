@@ -36,12 +36,12 @@ def bind(settings: SensorSettings) -> list[tuple[socket.socket, Listener]]:
         for port in listener.ports:
             for address in settings.addresses:
                 try:
-                    found.append((_open(listener.transport, address, port + settings.port_offset, only_6), listener))
+                    found.append((_open(listener.transport, address, settings.bound(port), only_6), listener))
                 except OSError as error:
                     if address == "::" and error.errno in _NO_SUCH_FAMILY:
                         continue  # a machine without IPv6
                     why = (error.strerror or str(error)).lower()
-                    failed.setdefault(why, {})[f"{listener.transport} {port + settings.port_offset}"] = None
+                    failed.setdefault(why, {})[f"{listener.transport} {settings.bound(port)}"] = None
     _allow_files(len(found) + settings.limits.sessions_max + len(settings.side_ports) + FILES_BESIDE)
     if not found:
         why = "; ".join(f"{why}: {_listed(ports)}" for why, ports in failed.items()) or "no address"

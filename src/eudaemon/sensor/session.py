@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from eudaemon.events import Endpoint
-from eudaemon.events.catalogue import ArtefactKept, SessionClosed, SessionOpened
+from eudaemon.events import Endpoint, Fact
+from eudaemon.events.catalogue import ArtefactKept, ExploitRecognised, SessionClosed, SessionOpened
 from eudaemon.protocols._base import (
     Answered,
     AwaitSide,
@@ -42,6 +42,7 @@ from eudaemon.protocols._base import (
 )  # fmt: skip
 from eudaemon.protocols._front import Front
 from eudaemon.sensor.contract import Channel, Service, TlsLayer
+from eudaemon.sensor.overhearing import lookups_in
 from eudaemon.sensor.recorder import Recorder
 from eudaemon.wire import PeerError, Purse
 from eudaemon.wire.conversation import ATTACKER, HOST
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from eudaemon.sensor.driver import Driver
     from eudaemon.sensor.side import Side
 
+LOOKUPS_MAX = 8  # that one session has a logger make; then its facts are looked at no more
 FETCHES_MAX = 32  # of one session that have no answer yet
 TLS_HELD_BYTES = 48 * 1024  # what TLS takes for a session, about: OpenSSL's state and its two buffers
 NEVER_S = float("inf")
@@ -63,9 +65,9 @@ class Session:
 
     __slots__ = (
         "_answers", "_began_s", "_bytes_in", "_bytes_out", "_channel", "_driver", "_faulted", "_heard_s", "_held",
-        "_leaving", "_opened_s", "_over", "_peer_left", "_purse", "_recorder", "_room", "_service", "_side", "_tls",
-        "_tls_first", "_transport", "_unsent_taken", "_waits", "_wake_s", "_wants_drained", "attacker", "id", "local",
-        "tick",
+        "_leaving", "_lookups", "_opened_s", "_over", "_peer_left", "_purse", "_recorder", "_room", "_service", "_side",
+        "_tls", "_tls_first", "_transport", "_unsent_taken", "_waits", "_wake_s", "_wants_drained", "attacker", "id",
+        "local", "tick",
     )  # fmt: skip
 
     def __init__(
@@ -81,7 +83,7 @@ class Session:
         self._bytes_in = self._bytes_out = 0
         self._recorder = Recorder(driver.artefacts, driver.purse, driver.settings.capture.conversation_bytes_max)
         self._purse = Purse(driver.limits.session_held_bytes_max, driver.purse)
-        self._unsent_taken = 0
+        self._unsent_taken = self._lookups = 0
         self._answers: deque[list[Downloaded]] | None = None
         self._held = b""  # the start of what may become a ClientHello
         self._side: Side | None = None
@@ -262,6 +264,8 @@ class Session:
             self._send(order.data)
         elif isinstance(order, Saw):
             self._driver.state(order.fact, self)
+            if self._lookups < LOOKUPS_MAX:
+                self._overhear(order.fact)
         elif isinstance(order, HangUp):
             self._leaving = True  # carried out when the room has said all that it has to say
         elif isinstance(order, WakeAt):
@@ -325,6 +329,12 @@ class Session:
             driver.state(fact, self)
         if keep.origin in ("payload", "script"):
             driver.outside.look_into(self, data)
+
+    def _overhear(self, fact: Fact) -> None:
+        for url in lookups_in(fact):
+            self._lookups += 1
+            self._driver.state(ExploitRecognised("log4shell", "CVE-2021-44228", url), self)
+            self._driver.outside.wish(self, Download(url, "jndi"), lambda _: None)
 
     def _fetch(self, download: Download) -> None:
         if self._answers is None:

@@ -216,8 +216,10 @@ class SensorSettings:
         (
             "telnet tcp 23,2323",
             "ssh tcp 22,2222",
-            "http tcp 80,81,8000,8080,8081,8443,9000,37215,52869",
-            "telnet+http tcp 7547",
+            "http tcp 80,81,443,8000,8080,8081,8443,9000",
+            "telnet+tr069 tcp 7547",
+            "upnp tcp 5431,37215,49152,52869",
+            "upnp udp 1900",
             "adb tcp 5555",
             "docker tcp 2375",
             "epmap tcp 135",
@@ -229,6 +231,10 @@ class SensorSettings:
             "mysql tcp 3306",
             "postgres tcp 5432",
             "redis tcp 6379",
+            "activemq tcp 61616",
+            "jenkins tcp 8082,9090",
+            "ldap tcp 389,636",
+            "yarn tcp 8088",
             "ftp tcp 21,990",
             "tftp udp 69",
             "smtp tcp 25,465,587",
@@ -243,7 +249,12 @@ class SensorSettings:
         check=_listeners,
     )
     addresses: tuple[str, ...] = option(("0.0.0.0", "::"), "Addresses on which all of them listen.", check=_addresses)
-    port_offset: int = option(0, "Added to every port, for listening without root.", low=0, high=65534)
+    port_offset: int = option(
+        0,
+        "Added to every port, for listening without root; a port that would be beyond 65535 stays.",
+        low=0,
+        high=65534,
+    )
     passive_ports: str = option(
         "50000-50127",
         "TCP ports on which a peer's second connection is awaited, as FTP's passive mode wants it: "
@@ -277,13 +288,14 @@ class SensorSettings:
     uplink: Uplink = option(Uplink, "The farm.")
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` for a sensor without ports, or an offset that leads beyond the last port there is."""
+        """Raise `ValueError` for a sensor without ports."""
         if not self.listen and not self.persona:
             raise ValueError("has neither a listener nor a persona whose ports could be opened")
-        highest = max((port for listener in self.listeners for port in listener.ports), default=0)
-        if not 0 <= self.port_offset <= PORT_MAX - highest:
-            raise ValueError(f"a port offset of {self.port_offset} does not go with port {highest}, the highest of "
-                             f"sensor.listen: the offset may be 0 to {PORT_MAX - highest}")  # fmt: skip
+
+    def bound(self, port: int) -> int:
+        """Return the port that is really listened on: moved up by the offset, unless that leads beyond the last one."""
+        moved = port + self.port_offset
+        return moved if moved <= PORT_MAX else port
 
     @property
     def listeners(self) -> tuple[Listener, ...]:

@@ -121,7 +121,7 @@ class Synthetic:
             ("telnet", 23, self._guessing) if draw < 0.50
             else ("telnet", 2323 if draw < 0.55 else 23, self._infection) if draw < 0.66
             else ("http", 80, self._probing) if draw < 0.80
-            else ("http", dice.choice((80, 8080, 7547, 52869)), self._exploit) if draw < 0.88
+            else ("http", dice.choice((80, 8080, 8000, 8443)), self._exploit) if draw < 0.88
             else ("catchall", dice.choice((21, 445, 5555, 1433, 3389, 6379, 5060)), self._unknown)
         )  # fmt: skip
         session, source = self._ids.new(at_s), Endpoint(who.ip, 1024 + int(dice.random() * 64_000))

@@ -31,6 +31,13 @@ _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
 _HEX_RUN = re.compile(rb"(?:[0-9A-Fa-f]{2}){4,}")
 # `$IFS$9`: the ninth positional parameter is empty, and ends the name IFS before a letter.
 _IFS = re.compile(rb"\$\{IFS[^}]{0,8}\}|\$IFS(?:\$[0-9@*])?")
+# Log4j's lookups. Those without another inside; `${jndi:…}` with the schemes that its JNDI knows.
+_LOOKUP = re.compile(rb"\$\{([^${}]{0,2000})\}")
+_JNDI = re.compile(
+    rb"\Ajndi:/{0,2}(ldaps?|rmi|dns|iiop|corba|nis|nds|https?):/{0,2}([^\s\"'<>\\]{1,1000})\Z", re.IGNORECASE
+)
+LOOKUPS_NESTED_MAX = 24  # levels of `${…${…}…}`
+JNDI_URLS_MAX = 4  # of one text
 _BRACES = re.compile(rb"(?<!\$)\{([^{}\s,]{1,4096}(?:,[^{}\s,]{0,65536}){1,16})\}")
 
 
@@ -101,6 +108,37 @@ def inflated(data: bytes, bytes_max: int) -> tuple[bytes, bool]:
     found, whole = _inflated(data, zlib.MAX_WBITS | 32, bytes_max)
     # HTTP's "deflate" is zlib by RFC 9110 section 8.4.1.2, and bare by what many send.
     return (found, whole) if found or whole else _inflated(data, -zlib.MAX_WBITS, bytes_max)
+
+
+def lookups(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Resolve Log4j's lookups (CVE-2021-44228), however they are nested: `${${lower:j}ndi:${::-l}dap://h/x}`.
+
+    Return the text, in which `jndi:URL` stands for what is asked of JNDI, and those URLs.
+    """
+    urls: list[str] = []
+
+    def resolved(lookup: re.Match[bytes]) -> bytes:
+        text = lookup[1]
+        asked = _JNDI.match(text)
+        if asked:
+            where = asked[2].lstrip(b".")  # `${hostName}.example.com`, of which the first part is not here
+            url = f"{asked[1].decode().lower()}://{where.decode('ascii', 'replace')}"
+            if url not in urls and len(urls) < JNDI_URLS_MAX:
+                urls.append(url)
+            return b"jndi:%s " % url.encode("utf-8")
+        name, colon, argument = text.partition(b":")
+        if name.lower() in (b"lower", b"upper"):
+            return argument.lower() if name.lower() == b"lower" else argument.upper()
+        if colon and name == b"date":
+            return argument.replace(b"'", b"")
+        return text.partition(b":-")[2]  # what else there is to look up is not here: the default
+
+    for _ in range(LOOKUPS_NESTED_MAX if b"${" in data else 0):
+        made = _LOOKUP.sub(resolved, data)
+        if made == data:
+            break
+        data = made
+    return data, tuple(urls)
 
 
 def layers(

@@ -37,6 +37,7 @@ def test_any_awk(program: str) -> None:
 
 @bounded
 @given(script=SED)
+@example(script="s/a/b/9p1")
 def test_any_sed(script: str) -> None:
     Told().run("printf 'aab\\nb\\n\\na' | sed " + quoted(script))
 

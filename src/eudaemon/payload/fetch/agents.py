@@ -34,7 +34,15 @@ _VERSIONS = {
     "python": ("2.7", "3.8", "3.10"),
     "java": ("1.8.0_161", "1.8.0_181", "1.8.0_242"),
 }
-_ALSO = {"class loading": "java", "ldap": "java", "rmi": "java", "python3": "python", "lwp-download": "gnu wget"}
+_ALSO = {
+    "class loading": "java",
+    "ldap": "java",
+    "rmi": "java",
+    "spring": "java",
+    "yarn": "java",
+    "python3": "python",
+    "lwp-download": "gnu wget",
+}
 
 
 def agent_of(tool: str) -> str:

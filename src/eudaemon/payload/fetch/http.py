@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from eudaemon.payload.fetch import agents
 from eudaemon.payload.fetch.outcome import Failed, Missing, Refused
-from eudaemon.payload.fetch.policy import FetchSettings
-from eudaemon.payload.fetch.target import Request, Target, connect, hang_up, words
+from eudaemon.payload.fetch.target import Request, Target, connect, hang_up, in_tls
 from eudaemon.payload.fetch.transfer import READ_BYTES, Transfer
 
 HEADER_BYTES_MAX = 32 * 1024
@@ -56,7 +55,7 @@ async def _ask(target: Target, request: Request, transfer: Transfer) -> str | No
     reader, writer, transfer.peer = await connect(target, transfer.settings)
     try:
         if url.scheme == "https":
-            reader, writer = await _in_tls(writer, url.host, transfer.settings)
+            reader, writer = await in_tls(writer, url.host, transfer.settings)
         writer.write(agents.request(request.tool, url, request.seed))
         answer = await _answer(reader, transfer)
         if answer is None:
@@ -71,24 +70,6 @@ async def _ask(target: Target, request: Request, transfer: Transfer) -> str | No
         return None
     finally:
         hang_up(writer)
-
-
-async def _in_tls(
-    writer: asyncio.StreamWriter, host: str, settings: FetchSettings
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    try:
-        from eudaemon.payload.fetch import tls
-    except ImportError:  # a router without python3-openssl
-        raise Failed("TLS: not on this machine") from None
-    try:
-        async with asyncio.timeout(settings.connect_s_max):
-            # Who serves malware needs no valid certificate; nothing that we send is secret.
-            context = tls.unjudging(old=True)
-            return await tls.put_on(writer, context, limit=READ_BYTES, server_name=host.encode("ascii"))
-    except tls.TlsError as error:
-        raise Failed(str(error)) from None
-    except OSError as error:  # TimeoutError is one
-        raise Failed(f"TLS: {words(error)}") from None
 
 
 async def _answer(reader: asyncio.StreamReader, transfer: Transfer) -> _Answer | None:

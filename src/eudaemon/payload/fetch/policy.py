@@ -50,8 +50,8 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 address is the last 3
 _RFC1918 = tuple(network for network, why in _NEVER_4 if why == "private")
 
 
-SCHEMES = ("http", "https", "ftp", "tftp", "redis", "scp", "sftp", "smb", "rcp", "creceive", "blink", "link", "csend",
-           "nc", "tcp")  # fmt: skip
+SCHEMES = ("http", "https", "ftp", "tftp", "redis", "ldap", "ldaps", "rmi", "scp", "sftp", "smb", "rcp", "creceive",
+           "blink", "link", "csend", "nc", "tcp")  # fmt: skip
 # Where the attack itself makes us the client, only the attacker's own address is asked, whatever the policy says:
 # anybody else's Redis would be read, and asked to replicate, through us.
 # Nor does anybody else bring us a file when we listen for one.

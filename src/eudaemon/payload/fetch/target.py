@@ -21,6 +21,7 @@ from eudaemon.world.seed import Seed
 
 ADDRESSES_MAX = 3  # of one name, that are tried one after the other
 _LOOKUPS_MAX = 4
+TLS_READ_BYTES = 64 * 1024  # that are held unread
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """Takes a host name or address, gives IP addresses as text. Raises `OSError` if there are none."""
@@ -101,6 +102,25 @@ async def connect(
                 undo.pop_all()  # the streams have it now
                 return reader, writer, ip
     raise Failed(f"connect: {why}")
+
+
+async def in_tls(
+    writer: asyncio.StreamWriter, host: str, settings: FetchSettings
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Put TLS on a connection on which nothing was said; return its streams. Raises `Failed`."""
+    try:
+        from eudaemon.payload.fetch import tls
+    except ImportError:  # a router without python3-openssl
+        raise Failed("TLS: not on this machine") from None
+    try:
+        async with asyncio.timeout(settings.connect_s_max):
+            # Who serves malware needs no valid certificate; nothing that we send is secret.
+            context = tls.unjudging(old=True)
+            return await tls.put_on(writer, context, limit=TLS_READ_BYTES, server_name=host.encode("ascii"))
+    except tls.TlsError as error:
+        raise Failed(str(error)) from None
+    except OSError as error:  # TimeoutError is one
+        raise Failed(f"TLS: {words(error)}") from None
 
 
 def _bind_to_one(sock: socket.socket, ports: Sequence[int]) -> None:

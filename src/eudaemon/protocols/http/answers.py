@@ -39,6 +39,8 @@ OUTPUT_HEADER = Answer(302, "text/html", "", ("X-Cmd-Response", "{output}"))
 OUTPUT_JSON = Answer(
     200, "application/json", '{"kind":"tm:util:bash:runstate","command":"run","commandResult":"{json}"}'
 )
+OUTPUT_REDIRECT = Answer(303, "text/x-component", "", ("X-Action-Redirect", "/login?a={output};push"))
+OUTPUT_ERRORS = Answer(200, "application/json", '{"imports":{"errors":[]},"function":{"errors":["b\'{json}\'"]}}')
 OK = Answer(200, "text/plain", "OK")
 EMPTY = Answer(200, "text/html", "")
 JSON = Answer(200, "application/json", '{"code":0,"message":"success"}\n')

@@ -83,7 +83,8 @@ _LOGIN_PATHS = ("/login.cgi", "/cgi-bin/login.cgi", "/goform/login", "/boaform/a
                 "/cgi-bin/luci", "/userRpm/login", "/form/formLogin")  # fmt: skip
 _PAGES = ("/index.html", "/login.htm", "/index.asp", "/login.asp", "/main.html", "/cgi-bin/index.cgi")
 _REASONS = {
-    100: "Continue", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 302: "Found", 304: "Not Modified",
+    100: "Continue", 200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 302: "Found",
+    303: "See Other", 304: "Not Modified",
     400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
     413: "Request Entity Too Large", 414: "Request-URI Too Long", 431: "Request Header Fields Too Large",
     500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable",

@@ -32,9 +32,9 @@ from eudaemon.protocols._base import (
     Woken,
 )  # fmt: skip
 from eudaemon.protocols._http import BadRequestError, HttpLimits, Request, RequestReader, looks_like_http
+from eudaemon.protocols._loot import Loot
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols.http.exploits import Exploit, recognised
-from eudaemon.protocols.http.loot import Loot
 from eudaemon.protocols.http.pages import Reply, filled, login_of, page
 from eudaemon.protocols.http.persona import persona_of
 from eudaemon.protocols.http.places import Look

@@ -294,7 +294,7 @@ def _edit(call: Call, step: _Step, here: _Pass) -> None:
 def _substitute(call: Call, step: _Step, found: Regular, here: _Pass) -> None:
     call.shell.budget.work(2 * found.cost(here.line))
     everywhere = b"g" in step.flags
-    nth = 1 if everywhere else max(1, int(step.flags.strip(b"gpiI")[:4] or b"1"))
+    nth = 1 if everywhere else max(1, int(step.flags.translate(None, b"gpiI")[:4] or b"1"))
     changed = found.replace(here.line, step.given, everywhere=everywhere, nth=nth)
     call.shell.budget.work(len(changed))
     if b"p" in step.flags and changed != here.line:

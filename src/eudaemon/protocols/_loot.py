@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
+from eudaemon.protocols._http import Request
 from eudaemon.wire import decode
 
 
@@ -28,8 +29,9 @@ class Loot:
 
 Taker: TypeAlias = Callable[[bytes], Loot | None]
 
-URLS_MAX = 4
-_LOOKUPS_MAX = 24  # levels of `${…${…}…}`
+URLS_MAX = 4  # of one request
+_LOGGED_BYTES_MAX = 64 * 1024
+_MAY_LOOK_UP = re.compile(rb"(?:\$|%24|\\u0024)(?:\{|%7b|\\u007b)", re.IGNORECASE)
 _CALLS_MAX = 16  # of Java methods looked at
 _CALL_BYTES_MAX = 8192
 _SUBSTITUTIONS = (re.compile(rb"`([^`]+)`"), re.compile(rb"\$\(((?:[^()]|\([^()]*\))+)\)"))
@@ -43,11 +45,12 @@ _PHP_ECHO = re.compile(rb"\b(?:echo|print|die)\b[\s(]*['\"]([^'\"]{1,200})['\"]"
 _JAVA_CALL = re.compile(rb"(?:\bexec|\bProcessBuilder|\bcommand)\s*\(")
 _JAVA_CONTEXT = re.compile(rb"ApplicationContext\(\s*[\"'](https?://[^\s\"'<>]{1,1000})[\"']")
 _OGNL_CMD = re.compile(rb"#(?:cmd|command|a|s|q|x)\s*=\s*")
-_GROOVY_CALL = re.compile(rb"[\"'\])]\s*\.\s*execute\s*\(")
-_LOOKUP = re.compile(rb"\$\{([^${}]{0,2000})\}")
-_JNDI = re.compile(
-    rb"^jndi:/{0,2}(ldaps?|rmi|dns|iiop|corba|nis|nds|https?):/{0,2}([^\s\"'<>\\]{1,1000})$", re.IGNORECASE
+_NODE_CALL = re.compile(rb"\b(?:exec|spawn)(?:File)?(?:Sync)?\s*\(")
+_PYTHON_CALL = re.compile(
+    rb"\b(?:system|popen|Popen|run|call|check_call|check_output|getoutput|getstatusoutput)\b\W{0,8}\("
 )
+_SESSION_FILE = re.compile(rb"\bSESSID=[^;]{0,64}\.\./")
+_GROOVY_CALL = re.compile(rb"[\"'\])]\s*\.\s*execute\s*\(")
 _JNDI_COMMAND = re.compile(r"/Base64/([A-Za-z0-9+/=_%-]{8,})", re.IGNORECASE)
 _FUNCTION = re.compile(rb"\(\s*\)\s*\{.*?\}\s*;?\s*(.+)", re.DOTALL)
 _SHELLS = (b"sh", b"bash", b"ash", b"cmd", b"cmd.exe", b"powershell", b"powershell.exe")
@@ -162,6 +165,7 @@ def java_command(value: bytes) -> Loot | None:
 
 def groovy(value: bytes) -> Loot | None:
     """The value is Groovy: `"…".execute()`, `["sh","-c","…"].execute()`, or Java."""
+    value = decode.backslashes(value) if b"\\u" in value else value
     call = _GROOVY_CALL.search(value)
     if call:
         before = value[max(0, call.start() - _CALL_BYTES_MAX) : call.start() + 1]
@@ -171,13 +175,48 @@ def groovy(value: bytes) -> Loot | None:
     return java(value) or (Loot(script=value.strip()) if value.strip() else None)
 
 
+def node(value: bytes) -> Loot | None:
+    """The value is JavaScript for Node.js: `execSync('…')` and its sisters, or `spawnSync('sh',['-c','…'])`."""
+    return _called(_NODE_CALL, value) if b"child_process" in value else None
+
+
+def python(value: bytes) -> Loot | None:
+    """The value is Python: `os.system('…')`, `subprocess.check_output(['…'])` and their like."""
+    return _called(_PYTHON_CALL, value)
+
+
+def of_a_session(value: bytes) -> Loot | None:
+    """The value is a cookie in which PAN-OS looks for a session's file, by a path with a command in it."""
+    return injected(value) if _SESSION_FILE.search(value) else None
+
+
+def _called(call: re.Pattern[bytes], value: bytes) -> Loot | None:
+    for found in islice(call.finditer(value), _CALLS_MAX):
+        command = _command_line(_arguments(value, found.end(), found.end() + _CALL_BYTES_MAX))
+        if command:
+            return Loot(command)
+    return None
+
+
 def xml_strings(value: bytes) -> Loot | None:
-    """The value is a serialised `ProcessBuilder`: its words stand in `<string>` elements."""
+    """The value is a `ProcessBuilder` in XML: its words stand in `<string>` elements (XMLDecoder), or in Spring's
+    `<value>` elements.
+    """
     if b"ProcessBuilder" not in value and b"Runtime" not in value:
         return None
-    elements = (part.partition(b"</string>") for part in value.split(b"<string>")[1:])
-    words = [decode.html_entities(text).strip() for text, end, _ in elements if end]
-    return whole(_command_line(words))
+    for tag in (b"string", b"value"):
+        elements = (part.partition(b"</%s>" % tag) for part in value.split(b"<%s>" % tag)[1:])
+        words = [_xml_text(text) for text, end, _ in elements if end]
+        if words:
+            return whole(_command_line(words))
+    return java(value)
+
+
+def _xml_text(text: bytes) -> bytes:
+    text = text.strip()
+    if text.startswith(b"<![CDATA[") and text.endswith(b"]]>"):
+        return text[9:-3].strip()
+    return decode.html_entities(text).strip()
 
 
 def bash_function(value: bytes) -> Loot | None:
@@ -192,35 +231,24 @@ def jndi(value: bytes) -> Loot | None:
     """Log4j lookups, resolved to what they hide: `${${lower:j}ndi:${::-l}dap://…}`. Gives the URLs asked for."""
     if b"${" not in value:
         return None
-    urls: list[str] = []
-
-    def resolved(lookup: re.Match[bytes]) -> bytes:
-        text = lookup[1]
-        asked = _JNDI.match(text)
-        if asked:
-            url = f"{asked[1].decode().lower()}://{asked[2].decode('ascii', 'replace')}"
-            if url not in urls and len(urls) < URLS_MAX:
-                urls.append(url)
-            return b""
-        name, colon, argument = text.partition(b":")
-        if name.lower() in (b"lower", b"upper"):
-            return argument.lower() if name.lower() == b"lower" else argument.upper()
-        if colon and name == b"date":
-            return argument.replace(b"'", b"")
-        _, default, fallback = text.partition(b":-")
-        return fallback if default else b""
-
-    for _ in range(_LOOKUPS_MAX):
-        made = _LOOKUP.sub(resolved, value)
-        if made == value:
-            break
-        value = made
+    _, urls = decode.lookups(value)
     if not urls:
         return None
     # Exploit servers of the day take the command in the URL: /Basic/Command/Base64/…
     command = _JNDI_COMMAND.search(urls[0])
     text = decode.base64_text(decode.percent(command[1].encode())) if command else None
-    return Loot(text or b"", urls=tuple(urls))
+    return Loot(text or b"", urls=urls)
+
+
+def asked_of_jndi(request: Request) -> tuple[str, ...]:
+    """Return what a server in Java would ask JNDI for that logs this request, whatever of it."""
+    texts = (request.target, *(value for _, value in request.headers), request.body[:_LOGGED_BYTES_MAX])
+    found: dict[str, None] = {}
+    for text in texts:
+        if _MAY_LOOK_UP.search(text):
+            for made in (text, decode.backslashes(decode.percent(text))):
+                found.update(dict.fromkeys(decode.lookups(made)[1]))
+    return tuple(found)[:URLS_MAX]
 
 
 def _injections(value: bytes) -> Iterator[bytes]:
