@@ -31,6 +31,8 @@ use crate::tags::{Tagged, Tags};
 use crate::{shadow, sys};
 use table::Rule;
 
+pub use table::is_vector_move;
+
 const DIRECTION: u64 = 0x400;
 const LINE_BYTES: u64 = 64;
 
@@ -208,7 +210,10 @@ impl<T: Tagged> Flow<'_, T> {
     fn write(&mut self, at: u32, tags: &Tags) {
         let bytes = self.width(at);
         let mut tags = tags.first(bytes);
-        if self.instruction.has_op_mask() {
+        if let Some(passes) = self.passes() {
+            let old = if self.instruction.merging_masking() { self.operand(at) } else { Tags::CLEAN };
+            tags = Tags::from_fn(|at| if passes >> at & 1 != 0 { tags.0[at] } else { old.0[at] }).first(bytes);
+        } else if self.instruction.has_op_mask() {
             let to_mask = self.instruction.op_register(at).is_k();
             if self.instruction.merging_masking() && !to_mask {
                 tags = tags.or(&self.operand(at));
@@ -224,6 +229,21 @@ impl<T: Tagged> Flow<'_, T> {
             }
             _ => {}
         }
+    }
+
+    // Which bytes of a move a mask lets go: a bit for each. The C library copies and clears what is short like that; what
+    // lies behind must not become input, and that its length is input makes it no more so than a flag does.
+    fn passes(&self) -> Option<u64> {
+        let element = self.instruction.memory_size().element_size();
+        if !self.instruction.has_op_mask()
+            || !table::is_vector_move(self.instruction.mnemonic())
+            || !matches!(element, 1 | 2 | 4 | 8)
+        {
+            return None;
+        }
+        let mask = self.state.mask(self.instruction.op_mask())?;
+        let each = !0 >> (64 - element);
+        Some((0..64 / element).filter(|at| mask >> at & 1 != 0).fold(0, |all, at| all | each << (at * element)))
     }
 
     // The tags of the bits that may decide about each byte: an element has at least one byte, and a bit.

@@ -300,6 +300,38 @@ pub fn store_vectors(into: &mut VectorImage) {
     unsafe { asm!("xsave64 [{}]", in(reg) into, in("eax") SSE_AVX_AND_AVX512, in("edx") 0, options(nostack)) };
 }
 
+/// The value of a mask register as it is. None: the processor has none, or short ones alone.
+pub fn mask(number: usize) -> Option<u64> {
+    const BYTES_AND_WORDS: u32 = 1 << 30;
+    const MASKS: u64 = 1 << 5;
+    static HAS: AtomicU64 = AtomicU64::new(0); // 1: no, 2: yes
+    if HAS.load(Ordering::Relaxed) == 0 {
+        let has = vector_features() & MASKS != 0 && core::arch::x86_64::__cpuid_count(7, 0).ebx & BYTES_AND_WORDS != 0;
+        HAS.store(1 + u64::from(has), Ordering::Relaxed);
+    }
+    if HAS.load(Ordering::Relaxed) == 1 {
+        return None;
+    }
+    let mut value: u64;
+    macro_rules! read {
+        ($name:literal) => {
+            // SAFETY: reads a register; the engine does not use them, so it is as the application has left it.
+            unsafe { asm!(concat!("kmovq {}, ", $name), out(reg) value, options(nomem, nostack, preserves_flags)) }
+        };
+    }
+    match number {
+        0 => read!("k0"),
+        1 => read!("k1"),
+        2 => read!("k2"),
+        3 => read!("k3"),
+        4 => read!("k4"),
+        5 => read!("k5"),
+        6 => read!("k6"),
+        _ => read!("k7"),
+    }
+    Some(value)
+}
+
 /// Where a component of the processor's state lies in an XSAVE image, how large it is, and whether it is aligned to 64 in a compact one.
 #[derive(Clone, Copy)]
 pub struct Component {

@@ -73,6 +73,8 @@ pub trait Tagged {
     fn value(&self, register: Register) -> Option<u64>;
     /// The value of a vector register.
     fn vector(&self, register: Register) -> [u8; VECTOR_BYTES];
+    /// The value of a mask register, if that can be told.
+    fn mask(&self, register: Register) -> Option<u64>;
     /// Read memory; answer how many bytes that was.
     fn read(&self, address: u64, into: &mut [u8]) -> usize;
     fn rflags(&self) -> u64;
@@ -212,6 +214,10 @@ impl Tagged for Context {
             value[32..].copy_from_slice(at(6, 32, number));
         }
         value
+    }
+
+    fn mask(&self, register: Register) -> Option<u64> {
+        sys::mask(register.number())
     }
 
     fn read(&self, address: u64, into: &mut [u8]) -> usize {

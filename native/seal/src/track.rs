@@ -71,7 +71,7 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) {
         write_move(lower, &moved, pc);
         return;
     }
-    if reckon::before(lower, step) {
+    if !looks_at_address && reckon::before(lower, step) {
         return;
     }
     lower.restore_rcx(pc); // so that it is the same on both ways
@@ -451,7 +451,7 @@ pub fn load(code: &mut Code, register: usize, from: &Operand, bytes: u32) {
     }
 }
 
-fn store(code: &mut Code, register: usize, to: &Operand, bytes: u32) {
+pub fn store(code: &mut Code, register: usize, to: &Operand, bytes: u32) {
     match bytes {
         1 => code.op_reg_mem(false, &[0x88], register as u8, to), // of rax, rcx, rdx or rbx
         2 => {

@@ -135,6 +135,10 @@ fn addresses(instruction: &Instruction) -> Vec<Register> {
     if instruction.is_string_instruction() {
         all.extend([Register::RSI, Register::RDI, Register::RCX]);
     }
+    // A mask decides what a move lets go, as a flag does.
+    if instruction.has_op_mask() && flow::is_vector_move(instruction.mnemonic()) {
+        all.push(instruction.op_mask());
+    }
     match instruction.mnemonic() {
         Mnemonic::Xlatb => all.extend([Register::RBX, Register::RAX]),
         Mnemonic::Maskmovq | Mnemonic::Maskmovdqu | Mnemonic::Vmaskmovdqu => all.push(Register::RDI),

@@ -331,3 +331,12 @@ pub fn rule(mnemonic: Mnemonic) -> Rule {
         _ => Rule::General,
     }
 }
+
+/// Whether it moves a vector as it is, by a mask or without.
+pub fn is_vector_move(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::{Vmovapd, Vmovaps, Vmovdqa32, Vmovdqa64, Vmovdqu8, Vmovdqu16, Vmovdqu32, Vmovdqu64, Vmovupd, Vmovups};
+    matches!(
+        mnemonic,
+        Vmovapd | Vmovaps | Vmovdqa32 | Vmovdqa64 | Vmovdqu8 | Vmovdqu16 | Vmovdqu32 | Vmovdqu64 | Vmovupd | Vmovups
+    )
+}
