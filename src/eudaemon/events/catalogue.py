@@ -159,6 +159,16 @@ class LoginTried(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class ChallengeAnswered(Fact):
+    """Somebody answered a login's challenge, in which no password is said. Whoever cracks it knows the password."""
+
+    kind: ClassVar[str] = "login.answered"
+    user: str = said("user name, empty where there is none")
+    scheme: str = said("`sip`, `rtsp` or `vnc`")
+    response: str = said("challenge and response in the form that John, and for `sip` hashcat (11400), read")
+
+
+@dataclass(frozen=True, slots=True)
 class CommandEntered(Fact):
     """A line was given to the pretended shell, or a command to another service that takes them. None was executed."""
 
@@ -322,8 +332,8 @@ KINDS: dict[str, type[Fact]] = {
     for fact in (
         SensorStarted, SensorStopped, SensorFaulted, CaptureStopped, CaptureResumed, SpoolDropped,
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
-        LoginTried, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked, FileRequested,
-        RequestReceived, ExploitRecognised, PayloadClassified,
+        LoginTried, ChallengeAnswered, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked,
+        FileRequested, RequestReceived, ExploitRecognised, PayloadClassified,
         ControlHijacked,
         ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
     )

@@ -12,14 +12,22 @@ from eudaemon.protocols._base import Room
 
 ROOMS = {
     "adb": "eudaemon.protocols.adb:Adb",
+    "backdoor": "eudaemon.protocols.backdoor:Backdoor",
     "catchall": "eudaemon.protocols.catchall:CatchAll",
+    "dns": "eudaemon.protocols.dns:Dns",
     "docker": "eudaemon.protocols.docker:Docker",
     "http": "eudaemon.protocols.http:Http",
     "kubelet": "eudaemon.protocols.kubelet:Kubelet",
     "memcached": "eudaemon.protocols.memcached:Memcached",
+    "mqtt": "eudaemon.protocols.mqtt:Mqtt",
+    "ntp": "eudaemon.protocols.ntp:Ntp",
+    "printer": "eudaemon.protocols.printer:Printer",
     "redis": "eudaemon.protocols.redis:Redis",
+    "rtsp": "eudaemon.protocols.rtsp:Rtsp",
+    "sip": "eudaemon.protocols.sip:Sip",
     "ssh": "eudaemon.protocols.ssh:Ssh",
     "telnet": "eudaemon.protocols.telnet:Telnet",
+    "vnc": "eudaemon.protocols.vnc:Vnc",
 }
 
 
