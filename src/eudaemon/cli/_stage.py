@@ -40,7 +40,8 @@ RECEIVED_BYTES = 64 * 1024  # what a socket gives at a time
 AFTERMATH_S_MAX = 600.0  # how long a room is woken after the last word
 WAKES_MAX = 1000
 _OTHER_CONSOLES = frozenset(("enable", "system", "shell", "linuxshell"))
-_PORTS = {"telnet": 23, "http": 80, "adb": 5555, "redis": 6379, "docker": 2375, "kubelet": 10250, "memcached": 11211}
+_PORTS = {"telnet": 23, "http": 80, "adb": 5555, "redis": 6379, "docker": 2375, "kubelet": 10250, "memcached": 11211,
+          "smb": 445, "epmap": 135}  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -210,8 +210,51 @@ class ForwardingAsked(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class NtlmResponseGiven(Fact):
+    """Somebody answered a challenge of NTLM, which Windows' services log people in with."""
+
+    kind: ClassVar[str] = "ntlm.response"
+    user: str = said("user name")
+    domain: str = said("domain or computer that is to know the user")
+    workstation: str = said("the client's own name, as it says it")
+    response: str = said("challenge and response in hashcat's form (modes 5500 and 5600); empty for a null session", "")
+
+
+@dataclass(frozen=True, slots=True)
+class SmbClientIdentified(Fact):
+    """An SMB client said what it can, and perhaps what it is."""
+
+    kind: ClassVar[str] = "smb.client"
+    dialects: tuple[str, ...] = said("the dialects it offered, in its order")
+    system: str = said("its operating system, as SMB 1 clients say it", "")
+    software: str = said("its LAN manager, as SMB 1 clients say it", "")
+
+
+@dataclass(frozen=True, slots=True)
+class RpcBound(Fact):
+    """A DCE/RPC client asked for an interface."""
+
+    kind: ClassVar[str] = "rpc.bound"
+    interface: str = said("UUID and version of the interface")
+    name: str = said("its name, empty if it is none that we know", "")
+    endpoint: str = said("the pipe or port", "")
+
+
+@dataclass(frozen=True, slots=True)
+class RpcCalled(Fact):
+    """A DCE/RPC client called an operation."""
+
+    kind: ClassVar[str] = "rpc.called"
+    interface: str = said("the interface's name, or its UUID and version")
+    number: int = said("number of the operation")
+    operation: str = said("its name, empty if it is none that we know", "")
+    stub_bytes: int = said("size of its arguments in bytes", 0)
+    endpoint: str = said("the pipe or port", "")
+
+
+@dataclass(frozen=True, slots=True)
 class FileRequested(Fact):
-    """Something was done to a file of the pretended host, over SFTP or SCP."""
+    """Something was done to a file of the pretended host, over SFTP, SCP or SMB."""
 
     kind: ClassVar[str] = "file.requested"
     action: str = said("`read`, `write`, `list`, `remove`, `make`, `rename`, `link` or `change`")
@@ -333,7 +376,8 @@ KINDS: dict[str, type[Fact]] = {
         SensorStarted, SensorStopped, SensorFaulted, CaptureStopped, CaptureResumed, SpoolDropped,
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
         LoginTried, ChallengeAnswered, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked,
-        FileRequested, RequestReceived, ExploitRecognised, PayloadClassified,
+        FileRequested, RequestReceived, ExploitRecognised, PayloadClassified, NtlmResponseGiven, SmbClientIdentified,
+        RpcBound, RpcCalled,
         ControlHijacked,
         ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
     )

@@ -7,7 +7,7 @@ Shared by every room in which an attacker gets commands to run. The room says wh
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send, Visit, WakeAt, Woken
@@ -22,6 +22,37 @@ PRINTED_BYTES_MAX = 256 * 1024  # of a command whose output a room takes into it
 _LINE_CHARS_MAX = 4096
 
 
+class Interpreter(Protocol):
+    """What a dialogue needs of a shell: `world.shell.Shell`, or Windows' `CommandShell`."""
+
+    at_s: float
+    exited: bool
+    unknown: tuple[str, ...]
+
+    @property
+    def asking(self) -> bool:
+        """Whether the next line is an answer that a terminal does not show."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the last line wants to be continued."""
+
+    def prompt(self) -> bytes:
+        """Return the prompt that stands before the next line."""
+
+    def run(self, line: bytes, at_s: float) -> Generator[Act, Downloaded | None, int]:
+        """Run one line; each `Download` is to be answered by `send`."""
+
+    def give_input(self, data: bytes) -> None:
+        """Let the next line's commands read this from their standard input."""
+
+    def interrupt(self) -> None:
+        """Forget an unfinished line, as Ctrl-C does."""
+
+    def finish(self) -> Iterator[Kept]:
+        """Yield what was written and not kept yet."""
+
+
 class ShellDialogue:
     """One attacker at the shell of the pretended host. `muted` keeps the output back, for commands that nobody sees.
 
@@ -32,19 +63,21 @@ class ShellDialogue:
 
     __slots__ = (
         "_line", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_user", "files", "muted",
-        "starts_in", "status", "visit",
+        "printed", "starts_in", "status", "visit",
     )  # fmt: skip
     name: ClassVar[bytes] = b""  # what the shell calls itself, if not as the host's does
+    captures: ClassVar[bool] = False  # whether output goes into `printed`, up to a limit, and is not sent
     watched: ClassVar[bool] = False  # whether somebody sits at a terminal; then `woken` must be told
 
     def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False, files: Files | None = None) -> None:
         self.visit = visit
         self.starts_in = b""
         self.muted = muted
+        self.printed = b""
         self.files = files
         self.status = 0  # what the last line ended with
         self._user = user
-        self._shell: Shell | None = None
+        self._shell: Interpreter | None = None
         self._running: Generator[Act, Downloaded | None, int] | None = None
         self._pausing = False
         self._queue: list[bytes] | None = None
@@ -139,6 +172,11 @@ class ShellDialogue:
             for kept in self._shell.finish():
                 yield Keep(kept.data, kept.origin, kept.path)
 
+    def release(self) -> None:
+        """Forget what was printed, and give its bytes back."""
+        self.visit.purse.give_back(len(self.printed))
+        self.printed = b""
+
     # --- what a terminal changes -------------------------------------------------------------------
 
     def shown(self, data: bytes) -> bytes:
@@ -151,16 +189,19 @@ class ShellDialogue:
 
     # --- the run -----------------------------------------------------------------------------------
 
-    def _made(self) -> Shell:
+    def _made(self) -> Interpreter:
         """Return the shell, made when it is first needed."""
         if self._shell is None:
-            visit = self.visit
-            self._shell = Shell(
-                visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
-                ports=(visit.local.port, visit.attacker.port), watched=self.watched, files=self.files, name=self.name,
-                starts_in=self.starts_in,
-            )  # fmt: skip
+            self._shell = self._make()
         return self._shell
+
+    def _make(self) -> Interpreter:
+        visit = self.visit
+        return Shell(
+            visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
+            ports=(visit.local.port, visit.attacker.port), watched=self.watched, files=self.files, name=self.name,
+            starts_in=self.starts_in,
+        )  # fmt: skip
 
     def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
         self._line = line if line.strip() else None
@@ -203,7 +244,11 @@ class ShellDialogue:
         return Saw(CommandEntered(printable(self._line or b"", _LINE_CHARS_MAX), unknown))
 
     def _send(self, data: bytes) -> Iterator[Order]:
-        if not self.muted:
+        if self.captures:
+            part = data[: PRINTED_BYTES_MAX - len(self.printed)]
+            if self.visit.purse.take(len(part)):
+                self.printed += part
+        elif not self.muted:
             yield Send(data)
 
 
@@ -223,25 +268,14 @@ class TerminalShell(ShellDialogue):
 
 
 class Captured(ShellDialogue):
-    """A command whose output is taken, for an answer that the room gives: `printed`, up to a limit."""
+    """A command whose output is taken, for an answer that the room gives."""
 
-    __slots__ = ("printed",)
+    __slots__ = ()
+    captures: ClassVar[bool] = True
 
     def __init__(self, visit: Visit, files: Files | None = None, starts_in: bytes = b"") -> None:
         super().__init__(visit, files=files)
         self.starts_in = starts_in
-        self.printed = b""
-
-    def release(self) -> None:
-        """Forget what was printed, and give its bytes back."""
-        self.visit.purse.give_back(len(self.printed))
-        self.printed = b""
-
-    def _send(self, data: bytes) -> Iterator[Order]:
-        part = data[: PRINTED_BYTES_MAX - len(self.printed)]
-        if self.visit.purse.take(len(part)):
-            self.printed += part
-        yield from ()
 
 
 def left_in(files: Files, visit: Visit) -> Iterator[Keep]:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from eudaemon.wire import PeerError, Purse, printable
-from eudaemon.world.files import Device, Files, Written
+from eudaemon.wire import PeerError, Purse
+from eudaemon.world.files import Device, Files
 from eudaemon.world.host import Host
-from eudaemon.world.outside import Download, Downloaded
+from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
-from eudaemon.world.shell.acts import Act, Kept, Print
+from eudaemon.world.shell.acts import Act, Print
 from eudaemon.world.shell.applets import APPLETS, BUILTINS
-from eudaemon.world.shell.budget import Budget, LimitError, PatienceError
+from eudaemon.world.shell.budget import LimitError, PatienceError
 from eudaemon.world.shell.evaluator import Break, Evaluator, Exit, Return
 from eudaemon.world.shell.expansion import ExpansionError
+from eudaemon.world.shell.keeping import Keeper
 from eudaemon.world.shell.limits import (
     CONTINUATION_LINES_MAX,
-    EXHAUSTED_LINES_MAX,
-    KEPT_MAX,
     LINE_BYTES_MAX,
     SCRIPT_BYTES_MAX,
 )
-from eudaemon.world.shell.notes import is_note, note_used
+from eudaemon.world.shell.notes import note_used
 from eudaemon.world.shell.parser import Parser
 from eudaemon.world.shell.scope import Scope
 from eudaemon.world.shell.streams import Buffered, Endless, Full, PipeFullError, Stream, Terminal
@@ -38,7 +36,7 @@ _LEAVES_EDITOR = (b":q", b":q!", b":x", b":wq", b":wq!", b":x!", b"ZZ", b"ZQ")
 _READING_COSTS = 32  # what reading a byte of shell text costs, against copying one
 
 
-class Shell:
+class Shell(Keeper):
     """A login shell of `user` on `host`.
 
     What its files hold is taken from `purse`. `peer` is the attacker's address, for droppers that hold it as bytes.
@@ -53,10 +51,8 @@ class Shell:
     __slots__ = (
         "_asked",
         "_draws",
-        "_exhausted",
         "_given_bytes",
         "_held_bytes",
-        "_kept",
         "_lent",
         "_levels",
         "_pending",
@@ -64,17 +60,13 @@ class Shell:
         "_scope",
         "_screen",
         "_wanted",
-        "at_s",
-        "budget",
         "evaluator",
         "exited",
-        "files",
         "host",
         "hostname",
         "peer",
         "pid",
         "ports",
-        "purse",
         "ran_program",
         "seed",
         "unknown",
@@ -96,34 +88,29 @@ class Shell:
         name: bytes = b"",
         starts_in: bytes = b"",
     ) -> None:
+        super().__init__(files or Files(host.tree, host.writable, purse), purse)
         self.host = host
         self.hostname = host.name
         self.peer = peer
         self.ports = ports
-        self.purse = purse
         self.seed = seed
         self.user = user
-        self.files = files or Files(host.tree, host.writable, purse)
-        self.budget = Budget()
         self.evaluator = Evaluator(self)
         self.exited = False
         self.ran_program = False
         self.unknown: tuple[str, ...] = ()
         self.unwatched = int(not watched)
         self.pid = 0
-        self.at_s = 0.0
         self._screen = bytearray()
         self._pending = b""
         self._pending_lines = 0
         self._wanted = b""
-        self._exhausted = 0
         self._asked: tuple[bytes, ...] = ()
         self._draws = 0
         self._levels = 0
         self._lent = False
         self._held_bytes = 0
         self._given_bytes = 0
-        self._kept: set[bytes] | None = None
         terminal = Terminal(self._screen, self.budget)
         starts_in = starts_in or host.starts_in
         self._scope = Scope(starts_in, self._environment(starts_in), {0: Stream(), 1: terminal, 2: terminal})
@@ -211,11 +198,6 @@ class Shell:
         """Forget an unfinished line, as Ctrl-C does."""
         self._pending, self._pending_lines, self._wanted, self._asked = b"", 0, b"", ()
 
-    def finish(self) -> Iterator[Kept]:
-        """Yield what was written and not kept yet. Call it when the session is over."""
-        for path, file in list(self.files.written()):
-            yield from self.keep(path, file)
-
     def _shown(self) -> Print:
         data = bytes(self._screen)
         self._screen.clear()
@@ -293,6 +275,10 @@ class Shell:
         except Exit:
             return
 
+    def is_ours(self, data: bytearray) -> bool:
+        """See `Keeper`."""
+        return len(data) == len(self.host.busybox) and data == self.host.busybox
+
     # --- what the evaluator and the applets ask ------------------------------------------------------
 
     def applet(self, name: bytes) -> Applet | None:
@@ -353,76 +339,6 @@ class Shell:
     def lend(self) -> None:
         """Give the screen to an editor: what is typed is its, until it is told to quit."""
         self._lent = True
-
-    def count_exhausted(self) -> None:
-        """Note that a line ran into a limit. Raises `PeerError` when it happens too often."""
-        self._exhausted += 1
-        if self._exhausted > EXHAUSTED_LINES_MAX:
-            raise PeerError(f"more than {EXHAUSTED_LINES_MAX} shell lines that do not end")
-
-    def open_for_writing(self, path: bytes) -> Written | None:
-        """Return the emptied file at a resolved path, None if a device swallows it. Raises `FileError`.
-
-        For applets that overwrite; what was there and is the attacker's has to be kept before, by `keep_before`.
-        """
-        node = self.files.find(path)
-        if isinstance(node, Device):
-            return None
-        file = self.files.create(path, self.at_s)
-        self.files.truncate(file)
-        return file
-
-    # --- artefacts ---------------------------------------------------------------------------------
-
-    def keep(self, path: bytes, file: Written, *, script: bool | None = None) -> Iterator[Kept]:
-        """Yield a file's content, if it is the attacker's, was not kept before, and is not a mere note.
-
-        `script` is said of a file that is being run: whether it is text.
-        """
-        if file.kept or file.missing or not file.data or (script is None and is_note(path, file)):
-            return
-        file.kept = True
-        if len(file.data) == len(self.host.busybox) and file.data == self.host.busybox:
-            return
-        if not self._note_kept(hashlib.sha256(file.data).digest()):
-            return
-        data = bytes(file.data)
-        is_script = data[:2] == b"#!" if script is None else script
-        yield Kept(printable(path, 1024), data, "script" if is_script else "upload")
-
-    def _note_kept(self, digest: bytes) -> bool:
-        """Note that this content is kept; false if it was before, or if there are too many."""
-        if self._kept is None:
-            self._kept = set()
-        if digest in self._kept or len(self._kept) >= KEPT_MAX:
-            return False
-        self._kept.add(digest)
-        return True
-
-    def keep_before(self, path: bytes) -> Iterator[Kept]:
-        """Yield what stands at a resolved path, before it is overwritten or removed."""
-        node = self.files.find(path, follow=False)
-        if isinstance(node, Written):
-            yield from self.keep(path, node)
-
-    def download(self, url: str, tool: str, name: bytes) -> Generator[Act, Downloaded | None, Downloaded]:
-        """Wish a download, and return the answer."""
-        answer = yield Download(url, tool, printable(name, 256))
-        if answer is None:
-            return Downloaded(url, "failed")
-        if answer.head and answer.size == len(answer.head):
-            self._note_kept(hashlib.sha256(answer.head).digest())
-        return answer
-
-    def store(self, path: bytes, got: Downloaded) -> Generator[Act, Downloaded | None, None]:
-        """Put what a download brought at a resolved path. Raises `FileError`."""
-        yield from self.keep_before(path)
-        file = self.open_for_writing(path)
-        if file is None:
-            return
-        self.files.append(file, got.head, self.at_s)
-        file.kept = True
-        file.missing = max(0, got.size - len(got.head))
 
     def which(self, name: bytes) -> bytes | None:
         """Return where a program stands, None if the host does not have it."""

@@ -107,6 +107,10 @@ export function says(kind, f = {}) {
     case "ssh.client": return ["spoke SSH with", `${f.version}`, ""];
     case "ssh.key": return [`offered a public key for ${f.user}:`, f.fingerprint, ""];
     case "ssh.forwarding": return [`wanted a connection elsewhere (${f.direction}), refused:`, `${f.host}:${f.port}`, ""];
+    case "ntlm.response": return [f.response ? "answered a challenge as" : "asked for a session without a name", `${f.domain ? `${f.domain}\\` : ""}${f.user}${f.workstation ? ` from ${f.workstation}` : ""}`, ""];
+    case "smb.client": return ["spoke SMB:", [f.dialects?.join(", "), f.system, f.software].filter(Boolean).join("; "), ""];
+    case "rpc.bound": return [`asked over ${f.endpoint} for`, f.name || f.interface, ""];
+    case "rpc.called": return [`called over ${f.endpoint}, with ${bytes(f.stub_bytes ?? 0)},`, `${f.interface} ${f.operation || f.number}`, ""];
     case "file.requested": return [`${f.done === false ? "could not " : ""}${f.action}${f.detail ? ` (${f.detail})` : ""}`, f.path, ""];
     case "http.request": return ["requested", `${f.method} ${f.target}`, ""];
     case "exploit.recognised": return [`used ${f.name}${f.reference ? ` (${f.reference})` : ""}`, f.command, "hot"];

@@ -1,0 +1,298 @@
+"""NTLMSSP, which Windows' services log people in with (MS-NLMP), bare or in SPNEGO (RFC 4178, MS-SPNG).
+
+    NEGOTIATE --> CHALLENGE --> AUTHENTICATE --> in or not
+
+Whoever answers the challenge proves that it knows a password, and does not say it. The passwords of the lists that
+worms use are tried against the answer; a password that is found decides who gets in, any other is refused. What was
+answered is evidence in either case, in the form in which hashcat takes it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
+from eudaemon.protocols._base import Order, Saw, Visit
+from eudaemon.protocols._windows import PASSWORDS, Windows
+from eudaemon.wire import PeerError, clipped
+
+TOKEN_BYTES_MAX = 16 * 1024
+NAME_CHARS_MAX = 256
+SIGNATURE = b"NTLMSSP\0"
+_UNICODE, _OEM, _REQUEST_TARGET, _SIGN, _SEAL, _NTLM = 0x1, 0x2, 0x4, 0x10, 0x20, 0x200
+_ALWAYS_SIGN, _SERVER, _EXTENDED, _TARGET_INFO, _VERSION = 0x8000, 0x2_0000, 0x8_0000, 0x80_0000, 0x200_0000
+_128, _KEY_EXCHANGE, _56 = 0x2000_0000, 0x4000_0000, 0x8000_0000
+_MIRRORED = _SIGN | _SEAL | _ALWAYS_SIGN | _EXTENDED | _128 | _KEY_EXCHANGE | _56
+_V1_BYTES = 24  # of the first version's response; the second's is longer
+_PROOF_BYTES = 16
+_OID_SPNEGO = bytes.fromhex("06062b0601050502")
+_OID_NTLMSSP = bytes.fromhex("060a2b06010401823702020a")
+# What NegTokenInit2 says for who gives no hints (MS-SPNG 2.2.1).
+_NO_HINTS = b"not_defined_in_RFC4178@please_ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who somebody is. An anonymous user has no name; `key` is the session's, None if the password is not known.
+
+    `flags` are those of the dialogue, which say how messages are signed and sealed.
+    """
+
+    user: str = ""
+    password: str = ""
+    accepted: bool = False
+    administers: bool = False
+    key: bytes | None = None
+    flags: int = 0
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether the session is nobody's, so that nothing in it can be signed."""
+        return self.key is None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What comes next: a token for the peer, and who it is once that is known."""
+
+    token: bytes
+    identity: Identity | None = None
+
+
+class Authentication:
+    """One dialogue. `is_wrapped` tokens are in SPNEGO."""
+
+    __slots__ = ("_challenge", "_visit", "_windows")
+
+    def __init__(self, visit: Visit, windows: Windows, number: int = 0) -> None:
+        self._visit = visit
+        self._windows = windows
+        self._challenge = visit.seed.bytes(f"ntlm challenge {number}", 8)
+
+    @property
+    def challenge(self) -> bytes:
+        """The eight bytes that are to be answered."""
+        return self._challenge
+
+    def answer(self, given: bytes, at_s: float) -> Generator[Order, None, Answer]:
+        """Take a token; yield what was seen, return the answer. Raises `PeerError` for what is no token."""
+        if len(given) > TOKEN_BYTES_MAX:
+            raise PeerError(f"a token of over {TOKEN_BYTES_MAX} bytes")
+        at = given.find(SIGNATURE)
+        if at < 0:
+            if given[:1] in (b"\x60", b"\xa1"):  # another mechanism first: it is told which one we want
+                return Answer(_incomplete(b""))
+            raise PeerError("a token that is not of NTLM")
+        token, is_wrapped = given[at:], at > 0
+        kind = _u32(token, 8)
+        if kind == 1:
+            challenge = self._challenge_token(_u32(token, 12), at_s)
+            return Answer(_incomplete(challenge) if is_wrapped else challenge)
+        if kind != 3:
+            raise PeerError(f"a token of NTLM of kind {kind}")
+        identity = yield from self._authenticate(token)
+        return Answer(_COMPLETE if is_wrapped else b"", identity)
+
+    def raw(self, user: str, domain: str, lm: bytes, nt: bytes) -> Generator[Order, None, Identity]:
+        """Take the responses as SMB 1 carries them without a token; yield what was seen, return who it is."""
+        return (yield from self._judge(user, domain, "", lm, nt, b"", 0))
+
+    def _challenge_token(self, flags: int, at_s: float) -> bytes:
+        windows = self._windows
+        wide = bool(flags & _UNICODE)
+        target = windows.name.encode("utf-16-le" if wide else "ascii")
+        name = windows.name.encode("utf-16-le")
+        info = b"".join(
+            struct.pack("<HH", kind, len(value)) + value
+            for kind, value in ((2, name), (1, name), (4, name), (3, name), (7, filetime(at_s)), (0, b""))
+        )
+        answered = (flags & _MIRRORED) | _NTLM | _REQUEST_TARGET | _SERVER | _TARGET_INFO | _VERSION
+        answered |= _UNICODE if wide else _OEM
+        head = SIGNATURE + struct.pack("<IHHII", 2, len(target), len(target), 56, answered) + self._challenge
+        head += bytes(8) + struct.pack("<HHI", len(info), len(info), 56 + len(target))
+        return head + struct.pack("<BBHxxxB", 6, 1, windows.build, 15) + target + info
+
+    def _authenticate(self, token: bytes) -> Generator[Order, None, Identity]:
+        lm, nt, domain, user, workstation, session_key = (_field(token, 12 + 8 * number) for number in range(6))
+        flags = _u32(token, 60) if len(token) >= 64 else _UNICODE
+        who, where, client = (_text(data, wide=bool(flags & _UNICODE)) for data in (user, domain, workstation))
+        return (yield from self._judge(who, where, client, lm, nt, session_key, flags))
+
+    def _judge(
+        self, user: str, domain: str, workstation: str, lm: bytes, nt: bytes, session_key: bytes, flags: int
+    ) -> Generator[Order, None, Identity]:
+        if not user and len(nt) < _V1_BYTES:
+            yield Saw(NtlmResponseGiven("", domain, workstation))
+            return Identity(accepted=True)
+        yield Saw(NtlmResponseGiven(user, domain, workstation, self._evidence(user, domain, lm, nt)))
+        password, base = self._found(user, domain, nt)
+        is_guest = user.lower() == "guest"
+        accepted = is_guest if password is None else self._windows.accepts(user, password)
+        yield Saw(LoginTried(user, password or "", accepted))
+        key = None
+        if accepted and base is not None and not is_guest:
+            key = Rc4(base).under(session_key) if flags & _KEY_EXCHANGE and len(session_key) == 16 else base
+        return Identity(user, password or "", accepted, self._windows.administers(user), key, flags)
+
+    def _evidence(self, user: str, domain: str, lm: bytes, nt: bytes) -> str:
+        if not nt:
+            return ""
+        if len(nt) > _V1_BYTES:
+            proof, rest = nt[:_PROOF_BYTES].hex(), nt[_PROOF_BYTES:].hex()
+            return clipped(f"{user}::{domain}:{self._challenge.hex()}:{proof}:{rest}", 4096)
+        return f"{user}::{domain}:{lm[:24].hex()}:{nt.hex()}:{self._challenge.hex()}"
+
+    def _found(self, user: str, domain: str, nt: bytes) -> tuple[str | None, bytes | None]:
+        """Return the password that was answered with, and the key that follows from it, or nothing."""
+        if not nt:
+            return "", None
+        if len(nt) <= _V1_BYTES:
+            return None, None
+        given, rest = nt[:_PROOF_BYTES], self._challenge + nt[_PROOF_BYTES:]
+        name = (user.upper() + domain).encode("utf-16-le", "surrogatepass")
+        for password in ("", *PASSWORDS, user, user.lower(), user.lower() + "123", user + "@123"):
+            key = hmac.digest(nt_hash(password), name, "md5")
+            if hmac.digest(key, rest, "md5") == given:
+                return password, hmac.digest(key, given, "md5")
+        return None, None
+
+
+def offer() -> bytes:
+    """Return what a server says first of how it wants to be talked to: NTLM in SPNEGO."""
+    hints = _tlv(0xA3, _tlv(0x30, _tlv(0xA0, _tlv(0x1B, _NO_HINTS))))
+    init = _tlv(0xA0, _tlv(0x30, _tlv(0xA0, _tlv(0x30, _OID_NTLMSSP)) + hints))
+    return _tlv(0x60, _OID_SPNEGO + init)
+
+
+def filetime(at_s: float) -> bytes:
+    """Return a time as Windows counts it: 100 ns since 1601."""
+    return int((at_s + 11_644_473_600) * 10_000_000).to_bytes(8, "little")
+
+
+def _incomplete(token: bytes) -> bytes:
+    body = _tlv(0xA0, _tlv(0x0A, b"\x01")) + _tlv(0xA1, _OID_NTLMSSP)
+    return _tlv(0xA1, _tlv(0x30, body + (_tlv(0xA2, _tlv(0x04, token)) if token else b"")))
+
+
+_COMPLETE = bytes.fromhex("a1073005a0030a0100")
+
+
+def _tlv(tag: int, value: bytes) -> bytes:
+    size = len(value)
+    length = bytes((size,)) if size < 128 else b"\x81" + bytes((size,)) if size < 256 else b"\x82" + size.to_bytes(2)
+    return bytes((tag,)) + length + value
+
+
+def _u32(token: bytes, at: int) -> int:
+    if len(token) < at + 4:
+        raise PeerError("a token of NTLM that breaks off")
+    return int.from_bytes(token[at : at + 4], "little")
+
+
+def _field(token: bytes, at: int) -> bytes:
+    """Return the bytes that a length, a maximum and an offset point at."""
+    size, offset = _u32(token, at) & 0xFFFF, _u32(token, at + 4)
+    if size and offset + size > len(token):
+        raise PeerError("a token of NTLM that breaks off")
+    return token[offset : offset + size]
+
+
+def _text(data: bytes, *, wide: bool) -> str:
+    text = data.decode("utf-16-le" if wide else "latin-1", "replace")
+    return clipped("".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text), NAME_CHARS_MAX)
+
+
+# --- primitives -----------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def nt_hash(password: str) -> bytes:
+    """Return MD4 of a password in UTF-16: what Windows keeps of it."""
+    return md4(password.encode("utf-16-le", "surrogatepass"))
+
+
+def md4(data: bytes) -> bytes:
+    """Return MD4 (RFC 1320), which OpenSSL does not give any more."""
+    mask = 0xFFFF_FFFF
+    state = [0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476]
+    padded = data + b"\x80" + bytes((55 - len(data)) % 64) + (8 * len(data)).to_bytes(8, "little")
+    for block in range(0, len(padded), 64):
+        words = struct.unpack_from("<16I", padded, block)
+        a, b, c, d = state
+        for order, shifts, constant, mix in _MD4_ROUNDS:
+            for step, index in enumerate(order):
+                mixed = ((b & c) | (~b & d), (b & c) | (b & d) | (c & d), b ^ c ^ d)[mix]
+                value = (a + mixed + words[index] + constant) & mask
+                turn = shifts[step % 4]
+                a, b, c, d = d, (value << turn | value >> (32 - turn)) & mask, b, c
+        state = [(old + new) & mask for old, new in zip(state, (a, b, c, d), strict=True)]
+    return struct.pack("<4I", *state)
+
+
+_MD4_ROUNDS = (
+    (tuple(range(16)), (3, 7, 11, 19), 0, 0),
+    ((0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), (3, 5, 9, 13), 0x5A827999, 1),
+    ((0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15), (3, 9, 11, 15), 0x6ED9EBA1, 2),
+)
+
+
+class Rc4:
+    """A stream under RC4."""
+
+    __slots__ = ("_box", "_i", "_j")
+
+    def __init__(self, key: bytes) -> None:
+        box = self._box = bytearray(range(256))
+        self._i = self._j = j = 0
+        for i in range(256):
+            j = (j + box[i] + key[i % len(key)]) & 255
+            box[i], box[j] = box[j], box[i]
+
+    def under(self, data: bytes) -> bytes:
+        """Return the next bytes of the stream under the key."""
+        box, i, j = self._box, self._i, self._j
+        out = bytearray()
+        for byte in data:
+            i = (i + 1) & 255
+            j = (j + box[i]) & 255
+            box[i], box[j] = box[j], box[i]
+            out.append(byte ^ box[(box[i] + box[j]) & 255])
+        self._i, self._j = i, j
+        return bytes(out)
+
+
+class Seal:
+    """What messages of one session are signed and sealed with, one way (MS-NLMP 3.4.4, with extended security)."""
+
+    __slots__ = ("_exchanges", "_number", "_signing", "_stream")
+
+    def __init__(self, key: bytes, flags: int, way: str) -> None:
+        short = key if flags & _128 else key[:7] if flags & _56 else key[:5]
+        self._signing = _md5(key + f"session key to {way} signing key magic constant\0".encode())
+        self._stream = Rc4(_md5(short + f"session key to {way} sealing key magic constant\0".encode()))
+        self._exchanges = bool(flags & _KEY_EXCHANGE)
+        self._number = 0
+
+    def under(self, data: bytes) -> bytes:
+        """Return what is sealed as it was, or what is to be sealed sealed."""
+        return self._stream.under(data)
+
+    def signature(self, message: bytes) -> bytes:
+        """Return the signature of the next message, which is not sealed. What it is sealed as comes before."""
+        number = self._number.to_bytes(4, "little")
+        self._number += 1
+        check = hmac.digest(self._signing, number + message, "md5")[:8]
+        return b"\1\0\0\0" + (self._stream.under(check) if self._exchanges else check) + number
+
+
+def _md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def signature_of(key: bytes, message: bytes) -> bytes:
+    """Return what an SMB 2 message is signed with (MS-SMB2 3.1.4.1); its own signature must be zero."""
+    return hmac.digest(key, message, "sha256")[:16]

@@ -1,0 +1,259 @@
+"""SMB 2.0.2 and 2.1 (MS-SMB2): requests in a message, one after the other or related, and their answers.
+
+    fe 'SMB' | 64 | charge | status | command | credits | flags | next | message | process, tree | session | signature
+    4          2    2        4        2         2         4       4      8         8               8         16
+
+A body's first word is its size; offsets count from the header. Newer dialects are not spoken: Windows 7 does not.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Generator, Iterator
+from typing import ClassVar
+
+from eudaemon.protocols._base import Order, Send
+from eudaemon.protocols._ntlm import Identity, filetime, offer, signature_of
+from eudaemon.protocols.smb import files2, status
+from eudaemon.protocols.smb.connection import Connection, Tree
+from eudaemon.protocols.smb.status import NtError
+from eudaemon.wire import PeerError
+
+MAGIC = b"\xfeSMB"
+HEAD = struct.Struct("<4sHHIHHIIQIIQ16s")
+IO_BYTES_MAX = 1024 * 1024  # of one read, write or transaction
+SESSIONS_MAX = 64
+REQUESTS_MAX = 64  # in one message
+CREDITS_MAX = 256  # given at a time
+DIALECTS = {0x0202: "SMB 2.0.2", 0x0210: "SMB 2.1", 0x0300: "SMB 3.0", 0x0302: "SMB 3.0.2", 0x0311: "SMB 3.1.1"}
+_WILDCARD = 0x02FF  # which dialect of SMB 2 is still to be said
+_ANSWER, _RELATED, _SIGNED = 0x1, 0x4, 0x8
+_SIGNING_ENABLED = 1
+_CAPABILITIES = 0x07  # DFS, leasing, large reads and writes, as Windows 7
+_LARGE = 0x04
+_NONE = 0xFFFF_FFFF_FFFF_FFFF
+_SIGNED_AS_ZERO = slice(48, 64)
+
+
+class Request:
+    """One request: its header's fields and its body."""
+
+    __slots__ = ("body", "charge", "command", "credits", "flags", "message", "number", "process", "session", "tree")
+
+    def __init__(self, message: bytes) -> None:
+        if len(message) < HEAD.size + 2:
+            raise PeerError("an SMB 2 request that breaks off")
+        head = HEAD.unpack_from(message)
+        _, size, self.charge, _, self.command, self.credits, self.flags, _, self.number, self.process = head[:10]
+        self.tree, self.session = head[10], head[11]
+        if size != HEAD.size:
+            raise PeerError("an SMB 2 header of another size")
+        self.message = message
+        self.body = message[HEAD.size :]
+
+    def slice(self, offset: int, count: int) -> bytes:
+        """Return the bytes at an offset from the header. Raises `NtError`."""
+        if count and (offset < HEAD.size or offset + count > len(self.message)):
+            raise NtError(status.INVALID_PARAMETER)
+        return self.message[offset : offset + count]
+
+    def unpack(self, form: str, at: int = 0) -> tuple[int, ...]:
+        """Return numbers of the body. Raises `NtError` where it is too short."""
+        if len(self.body) < at + struct.calcsize("<" + form):
+            raise NtError(status.INVALID_PARAMETER)
+        return struct.unpack_from("<" + form, self.body, at)
+
+
+class Smb2:
+    """One connection's conversation in this dialect."""
+
+    __slots__ = ("_connection", "_dialect", "_pending", "_related", "_trees")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._dialect = 0
+        self._trees = 0
+        self._pending: set[int] = set()  # sessions whose login is not through
+        self._related = (0, 0, _NONE)  # session, tree and file of the request before
+
+    def hear(self, message: bytes) -> Iterator[Order]:
+        """Take a message of one or more requests. Raises `PeerError`."""
+        answers: list[bytes] = []
+        keys: list[bytes | None] = []
+        at = count = 0
+        while True:
+            count += 1
+            if count > REQUESTS_MAX:
+                raise PeerError(f"more than {REQUESTS_MAX} requests in a message")
+            following = int.from_bytes(message[at + 20 : at + 24], "little")
+            if following and (following < HEAD.size or at + following > len(message)):
+                raise PeerError("a request that ends behind its message")
+            request = Request(message[at : at + following] if following else message[at:])
+            if request.flags & _RELATED and count > 1:
+                request.session, request.tree = self._related[:2]
+            else:
+                self._related = (request.session, request.tree, _NONE)
+            answer = yield from self._answer(request)
+            if answer:
+                answers.append(answer)
+                identity = self._connection.identities.get(request.session)
+                wants = request.flags & _SIGNED and identity is not None
+                keys.append(identity.key if wants and identity is not None else None)
+            if not following:
+                break
+            at += following
+        if answers:
+            yield Send(_joined(answers, keys))
+
+    def negotiate_from_1(self, dialects: list[bytes]) -> Send:
+        """Answer a negotiation of SMB 1 that offers SMB 2 (MS-SMB2 3.3.5.3)."""
+        dialect = _WILDCARD if b"SMB 2.???" in dialects else 0x0202
+        request = Request(HEAD.pack(MAGIC, HEAD.size, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, bytes(16)) + bytes(2))
+        return Send(self._packed(request, status.SUCCESS, self._negotiated(dialect)))
+
+    # --- answers -------------------------------------------------------------------------------------
+
+    def _answer(self, request: Request) -> Generator[Order, None, bytes]:
+        step = self._STEPS.get(request.command)
+        try:
+            if step is None:
+                raise NtError(status.INVALID_PARAMETER if request.command > 0x12 else status.NOT_SUPPORTED)
+            said = yield from step(self, request)
+            if said is None:
+                return b""
+            code, body = said
+        except NtError as error:
+            code, body = error.status, b""
+        # An error's body says nothing (MS-SMB2 2.2.2); what is more than an error has the answer's own.
+        return self._packed(request, code, body or struct.pack("<HBBIB", 9, 0, 0, 0, 0))
+
+    def _packed(self, request: Request, code: int, body: bytes) -> bytes:
+        granted = min(max(request.credits, 1), CREDITS_MAX)
+        flags = _ANSWER | (request.flags & _RELATED)
+        head = HEAD.pack(MAGIC, HEAD.size, request.charge, code, request.command, granted, flags, 0, request.number,
+                         request.process, request.tree, request.session, bytes(16))  # fmt: skip
+        return head + body
+
+    def identity(self, request: Request) -> Identity:
+        """Return who asks. Raises `NtError`."""
+        identity = self._connection.identities.get(request.session)
+        if identity is None:
+            raise NtError(status.USER_SESSION_DELETED)
+        return identity
+
+    def tree(self, request: Request) -> Tree:
+        """Return the share that is asked for. Raises `NtError`."""
+        self.identity(request)
+        tree = self._connection.trees.get(request.tree)
+        if tree is None:
+            raise NtError(status.NETWORK_NAME_DELETED)
+        return tree
+
+    def file(self, identifier: int) -> int:
+        """Return the number of what is open; all ones stand for that of the request before."""
+        return self._related[2] if identifier == _NONE else identifier
+
+    def opened(self, request: Request, number: int) -> None:
+        """Note what related requests mean by the file of the request before."""
+        self._related = (request.session, request.tree, number)
+
+    # --- the session -----------------------------------------------------------------------------------
+
+    def _negotiate(self, request: Request) -> Generator[Order, None, tuple[int, bytes]]:
+        (count,) = request.unpack("H", 2)
+        offered = request.unpack(f"{min(count, 64)}H", 36)
+        yield self._connection.identified(tuple(DIALECTS.get(one, f"{one:04x}") for one in offered))
+        spoken = [one for one in (0x0202, 0x0210) if one in offered]
+        if not spoken:
+            raise NtError(status.NOT_SUPPORTED)
+        return status.SUCCESS, self._negotiated(spoken[-1])
+
+    def _negotiated(self, dialect: int) -> bytes:
+        self._dialect = dialect
+        windows, at_s = self._connection.windows, self._connection.at_s
+        token = offer()
+        size = 65_536 if dialect == 0x0202 else IO_BYTES_MAX
+        capabilities = 1 if dialect == 0x0202 else _CAPABILITIES
+        booted_s = at_s - self._connection.visit.host.uptime_s(at_s)
+        body = struct.pack("<HHHH", 65, _SIGNING_ENABLED, dialect, 0) + windows.seed.bytes("server guid", 16)
+        body += struct.pack("<IIII", capabilities, size, size, size) + filetime(at_s) + filetime(booted_s)
+        return body + struct.pack("<HHI", 128, len(token), 0) + token
+
+    def _log_in(self, request: Request) -> Generator[Order, None, tuple[int, bytes]]:
+        offset, size = request.unpack("HH", 12)
+        token = request.slice(offset, size)
+        if not request.session:
+            if len(self._pending) + len(self._connection.identities) >= SESSIONS_MAX:
+                raise NtError(status.INSUFFICIENT_RESOURCES)
+            number = len(self._pending) + len(self._connection.identities)
+            request.session = self._connection.windows.seed.number("session", 1 << 20) * 1024 * 1024 + 4 * number + 1
+            self._pending.add(request.session)
+            self._related = (request.session, request.tree, _NONE)
+        try:
+            answer = yield from self._connection.answer(token)
+        except PeerError:
+            raise NtError(status.INVALID_PARAMETER) from None
+        identity = answer.identity
+        if identity is None:
+            return status.MORE_PROCESSING_REQUIRED, struct.pack("<HHHH", 9, 0, 72, len(answer.token)) + answer.token
+        if not identity.accepted:
+            raise NtError(status.LOGON_FAILURE)
+        self._connection.enter(request.session, identity)
+        if identity.key is not None:
+            request.flags |= _SIGNED  # the end of a login is signed where it can be (MS-SMB2 3.3.5.5.3)
+        flags = 2 if not identity.user else 1 if identity.is_guest else 0
+        return status.SUCCESS, struct.pack("<HHHH", 9, flags, 72, len(answer.token)) + answer.token
+
+    def _log_off(self, request: Request) -> Generator[Order, None, tuple[int, bytes]]:
+        self.identity(request)
+        del self._connection.identities[request.session]
+        yield from ()
+        return status.SUCCESS, struct.pack("<HH", 4, 0)
+
+    def _connect(self, request: Request) -> Generator[Order, None, tuple[int, bytes]]:
+        offset, size = request.unpack("HH", 4)
+        path = request.slice(offset, size).decode("utf-16-le", "replace")
+        self._trees += 1
+        tree = self._connection.connect(self._trees, path, self.identity(request))
+        request.tree = self._trees
+        self._related = (request.session, request.tree, _NONE)
+        yield from ()
+        return status.SUCCESS, struct.pack(
+            "<HBBIII", 16, 1 if tree.root else 2, 0, 0x30 if not tree.root else 0, 0, 0x001F_01FF
+        )
+
+    def _disconnect(self, request: Request) -> Generator[Order, None, tuple[int, bytes]]:
+        self.tree(request)
+        del self._connection.trees[request.tree]
+        yield from ()
+        return status.SUCCESS, struct.pack("<HH", 4, 0)
+
+    def _echo(self, request: Request) -> Generator[Order, None, tuple[int, bytes]]:  # noqa: ARG002
+        yield from ()
+        return status.SUCCESS, struct.pack("<HH", 4, 0)
+
+    def _cancel(self, request: Request) -> Generator[Order, None, None]:  # noqa: ARG002
+        yield from ()
+
+    def _on_files(self, request: Request) -> Generator[Order, None, tuple[int, bytes]]:
+        return (yield from files2.STEPS[request.command](self, self._connection, request))
+
+    _STEPS: ClassVar[dict[int, Callable[[Smb2, Request], Generator[Order, None, tuple[int, bytes] | None]]]] = {
+        0x00: _negotiate, 0x01: _log_in, 0x02: _log_off, 0x03: _connect, 0x04: _disconnect, 0x0C: _cancel, 0x0D: _echo,
+        **dict.fromkeys((0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0E, 0x10, 0x11), _on_files),
+    }  # fmt: skip
+
+
+def _joined(answers: list[bytes], keys: list[bytes | None]) -> bytes:
+    """Return answers as one message, each signed whose request was."""
+    out = bytearray()
+    for number, (answer, key) in enumerate(zip(answers, keys, strict=True)):
+        whole = bytearray(answer)
+        if number < len(answers) - 1:
+            whole += bytes(-len(whole) % 8)
+            whole[20:24] = len(whole).to_bytes(4, "little")
+        if key is not None:
+            whole[16] |= _SIGNED
+            whole[_SIGNED_AS_ZERO] = signature_of(key, bytes(whole))
+        out += whole
+    return bytes(out)

@@ -1,0 +1,86 @@
+"""`reg`: what is written is remembered for the session; what would be run at the next start is run, once, unseen."""
+
+from __future__ import annotations
+
+from eudaemon.world.windows.call import Call, Command, Run
+from eudaemon.world.windows.commands.services import started
+
+_DONE = "The operation completed successfully.\r\n"
+_UNKNOWN = "ERROR: The system was unable to find the specified registry key or value."
+_HIVES = {"hklm": "HKEY_LOCAL_MACHINE", "hkcu": "HKEY_CURRENT_USER", "hkcr": "HKEY_CLASSES_ROOT", "hku": "HKEY_USERS",
+          "hkcc": "HKEY_CURRENT_CONFIG"}  # fmt: skip
+_RUNS = ("\\currentversion\\run", "\\currentversion\\runonce", "\\winlogon", "\\image file execution options")
+
+
+def reg(call: Call) -> Run:
+    """`reg add`, `reg query`, `reg delete`, `reg import`, `reg save`."""
+    verb, key = [*call.args, "", ""][:2]
+    verb = verb.lower()
+    options = _options(call.args[2:])
+    full = _full(key)
+    if verb == "add":
+        name, data = options.get("v", ""), options.get("d", "")
+        call.shell.note_registry(f"{full}\\{name}".lower(), f"{options.get('t', 'REG_SZ').upper()}    {data}")
+        call.line(_DONE)
+        if any(full.lower().endswith(place) or place + "\\" in full.lower() for place in _RUNS):
+            yield from started(call, data)
+        return 0
+    if verb == "query":
+        return _query(call, full, options)
+    if verb == "delete":
+        if (call.shell.registry or {}).pop(f"{full}\\{options.get('v', '')}".lower(), None) is None:
+            return call.error(_UNKNOWN)
+        call.line(_DONE)
+        return 0
+    if verb == "save":
+        return call.error("ERROR: A required privilege is not held by the client.")
+    if verb in ("import", "export", "load", "unload", "copy"):
+        call.line(_DONE)
+        return 0
+    return call.error('ERROR: Invalid syntax.\r\nType "REG /?" for usage.')
+
+
+def _query(call: Call, key: str, options: dict[str, str]) -> int:
+    machine = call.machine
+    known = {
+        "\\currentversion\\productname": machine.release.name, "\\currentversion\\currentbuild": machine.release.build,
+        "\\currentversion\\registeredowner": machine.owner, "\\computername\\computername": machine.name,
+        "\\terminal server\\fdenytsconnections": "0x0", "\\rdp-tcp\\portnumber": "0xd3d",
+        "\\system\\centralprocessor\\0\\processornamestring": machine.cpu,
+    }  # fmt: skip
+    name = options.get("v", "")
+    path = f"{key}\\{name}".lower()
+    held = (call.shell.registry or {}).get(path)
+    if held is None:
+        value = next((value for end, value in known.items() if path.endswith(end)), None)
+        if value is None:
+            return call.error(_UNKNOWN)
+        held = f"{'REG_DWORD' if value.startswith('0x') else 'REG_SZ'}    {value}"
+    call.line(f"\r\n{key}\r\n    {name}    {held}\r\n")
+    return 0
+
+
+def _options(args: list[str]) -> dict[str, str]:
+    found, at = {}, 0
+    while at < len(args):
+        option = args[at].lower().lstrip("/")
+        if args[at][:1] == "/" and option in ("v", "d", "t", "s") and at + 1 < len(args):
+            found[option] = args[at + 1]
+            at += 1
+        elif args[at][:1] == "/":
+            found[option] = ""
+        at += 1
+    return found
+
+
+def _full(key: str) -> str:
+    hive, _, rest = key.partition("\\")
+    return f"{_HIVES.get(hive.lower(), hive)}\\{rest}".rstrip("\\")
+
+
+def regedit(call: Call) -> int:  # noqa: ARG001
+    """Import what a file says: nobody reads it back."""
+    return 0
+
+
+TABLE: dict[str, Command] = {"reg": reg, "regedit": regedit, "regedt32": regedit, "regini": regedit}
