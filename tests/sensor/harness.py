@@ -113,7 +113,8 @@ def rooms_for_tests() -> Iterator[None]:
     from eudaemon.protocols import ROOMS
 
     names = {
-        name: f"sensor.rooms:{name.title()}" for name in ("echo", "talker", "breaker", "wisher", "sleeper", "deaf")
+        name: f"sensor.rooms:{name.title()}"
+        for name in ("echo", "talker", "breaker", "wisher", "sleeper", "deaf", "turner", "sider")
     }
     ROOMS.update(names)
     try:

@@ -8,6 +8,9 @@ from typing import ClassVar
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import (
     Answered,
+    AwaitSide,
+    CallSide,
+    CloseSide,
     Ended,
     Fetch,
     HalfClosed,
@@ -19,7 +22,14 @@ from eudaemon.protocols._base import (
     Received,
     Room,
     Saw,
+    Secured,
     Send,
+    SendSide,
+    SideAwaited,
+    SideClosed,
+    SideOpened,
+    SideReceived,
+    StartTls,
     WakeAt,
     Woken,
 )  # fmt: skip
@@ -112,3 +122,49 @@ class Deaf(Room):
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         yield from ()
+
+
+class Turner(Room):
+    """Says back what it hears; begins TLS after `tls?`, which it answers, and right behind `tls!`."""
+
+    name: ClassVar[str] = "turner"
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        match occasion:
+            case Received(_, b"tls?"):
+                yield Send(b"yes" if self.visit.can_tls else b"no")
+                yield StartTls()
+            case Received(_, data) if data.startswith(b"tls!"):
+                yield StartTls(data[4:])
+            case Received(_, data):
+                yield Send(data)
+            case Secured():
+                yield Send(b"secured")
+
+
+class Sider(Room):
+    """Opens side connections: `await`, `tls` or `call PORT`; says what becomes of them; echoes there, `bye` closes."""
+
+    name: ClassVar[str] = "sider"
+
+    def tell(self, occasion: Occasion) -> Iterator[Order]:
+        match occasion:
+            case Received(_, b"await"):
+                yield AwaitSide()
+            case Received(_, b"tls"):
+                yield AwaitSide(tls=True)
+            case Received(_, data) if data.startswith(b"call "):
+                yield CallSide(int(data[5:]))
+            case SideAwaited(_, port):
+                yield Send(b"port %d\n" % port)
+            case SideOpened():
+                yield Send(b"opened\n")
+                yield SendSide(b"hello")
+            case SideReceived(_, data):
+                yield SendSide(data)
+                if data.endswith(b"bye"):
+                    yield CloseSide()
+            case SideClosed(_, clean):
+                yield Send(b"closed %d\n" % clean)
+            case HalfClosed():
+                yield Send(b"still here\n")

@@ -100,6 +100,58 @@ async def test_one_byte_at_a_time(tmp_path: Path) -> None:
         writer.close()
 
 
+async def test_a_room_begins_tls_in_the_middle(tmp_path: Path) -> None:
+    async with running(tmp_path, "turner") as sensor:
+        reader, writer = await sensor.connect()
+        for said, heard in ((b"plain", b"plain"), (b"tls?", b"yes")):
+            writer.write(said)
+            assert await reader.readexactly(len(heard)) == heard
+        await writer.start_tls(lenient(), server_hostname="localhost")
+        assert await reader.readexactly(7) == b"secured"
+        writer.write(b"x" * 2_000)
+        assert await reader.readexactly(2_000) == b"x" * 2_000
+        writer.transport.abort()
+        await sensor.until("session.closed")
+    assert accepted(tmp_path).ja4.startswith("t13d")
+    (conversation,) = blobs(tmp_path)
+    assert [unit.data for unit in decode(conversation)][:5] == [b"plain", b"plain", b"tls?", b"yes", b"secured"]
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+async def test_a_client_that_waits_for_no_answer_before_its_tls(tmp_path: Path) -> None:
+    async with running(tmp_path, "turner") as sensor:
+        inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = lenient().wrap_bio(inside, outside)
+        reader, writer = await sensor.connect()
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        writer.write(b"tls!" + outside.read())
+        inside.write(await reader.read(65_536))
+        client.do_handshake()
+        writer.write(outside.read())
+        inside.write(await reader.readexactly(5 + 7 + 17))
+        assert client.read(10) == b"secured"
+        writer.close()
+
+
+@pytest.mark.parametrize("said", [b"tls!no TLS at all", b"tls?"])
+async def test_what_a_room_takes_for_tls_and_is_none(said: bytes, tmp_path: Path) -> None:
+    async with running(tmp_path, "turner") as sensor:
+        assert b"secured" not in await sensor.say(said)
+        (closed,) = await sensor.until("session.closed")
+    if said != b"tls?":
+        assert closed.fact.reason == "peer fault"  # type: ignore[attr-defined]
+    assert not events(tmp_path, "sensor.faulted")
+
+
+async def test_without_tls_no_room_may_begin_it(tmp_path: Path) -> None:
+    async with running(tmp_path, "turner", tls=False) as sensor:
+        reader, writer = await sensor.connect()
+        writer.write(b"tls?")
+        assert await reader.readexactly(2) == b"no"
+        writer.close()
+
+
 async def test_the_room_knows_that_it_is_tls(tmp_path: Path) -> None:
     async with running(tmp_path) as sensor:
         reader, writer = await asyncio.open_connection("127.0.0.1", sensor.port, ssl=lenient())

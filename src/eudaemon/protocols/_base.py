@@ -69,9 +69,47 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """All that was sent is on its way, as the room's last `TellDrained` wanted to know."""
+    """All that was sent, also on a side connection, is on its way, as the room's last `TellDrained` wanted to know."""
 
     at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Secured:
+    """TLS was begun, as the room's `StartTls` wanted: what is said from now on is in it."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SideAwaited:
+    """The peer may connect to this port now, as the room's `AwaitSide` wanted; 0 if no port was to be had."""
+
+    at_s: float
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SideOpened:
+    """The side connection is there."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SideReceived:
+    """Bytes came on the side connection, in any pieces."""
+
+    at_s: float
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SideClosed:
+    """The side connection is over, by the peer's doing, or never came about. `clean` if all that was sent has come."""
+
+    at_s: float
+    clean: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +122,8 @@ class Ended:
     at_s: float
 
 
-Occasion: TypeAlias = Opened | Received | HalfClosed | Woken | Answered | Drained | Ended
+SideTold: TypeAlias = SideAwaited | SideOpened | SideReceived | SideClosed
+Occasion: TypeAlias = Opened | Received | HalfClosed | Woken | Answered | Drained | Secured | SideTold | Ended
 
 # --- orders: what a room wants done --------------------------------------------------------------
 
@@ -145,6 +184,52 @@ class TellDrained:
 
 
 @dataclass(frozen=True, slots=True)
+class StartTls:
+    """Begin TLS on this connection, behind what was sent so far; the room is told `Secured` when that is done.
+
+    Only where `Visit.can_tls` says so, and once. Until `Secured` the room sends nothing. `first` is what came behind
+    the request for TLS and belongs to it, with clients that wait for no answer. What came in plain behind a request
+    that has an answer is forgotten by the room: somebody else may have put it there (CVE-2011-0411).
+    """
+
+    first: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitSide:
+    """Let the peer open a second connection, to a port that `SideAwaited` names: FTP's passive mode.
+
+    Only the peer's own address is let in. A session has one side connection at a time; another that is there is closed.
+    With `tls` it begins with a handshake.
+    """
+
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallSide:
+    """Open a second connection, to this port of the peer's own address: FTP's active mode.
+
+    Only above 1023 and where the policy for downloads allows it; else `SideClosed` is told. See `AwaitSide`.
+    """
+
+    port: int
+    tls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendSide:
+    """Send these bytes on the side connection, once it was told to be open."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSide:
+    """Send what is still to be sent on the side connection, then close it. No `SideClosed` is told."""
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Put this into the recording of the conversation. Of a room that is not `recorded`, nothing else is."""
 
@@ -152,7 +237,8 @@ class Record:
     data: bytes
 
 
-Order: TypeAlias = Send | HangUp | Saw | Keep | Fetch | WakeAt | TellDrained | Record
+SideOrder: TypeAlias = AwaitSide | CallSide | SendSide | CloseSide
+Order: TypeAlias = Send | HangUp | Saw | Keep | Fetch | WakeAt | TellDrained | StartTls | SideOrder | Record
 
 # --- the room ------------------------------------------------------------------------------------
 
@@ -177,6 +263,7 @@ class Visit:
     seed: Seed  # the session's own: differs from session to session
     tls: bool = False
     memory: Memory = field(default_factory=Memory)  # what services remember of addresses
+    can_tls: bool = False  # whether `StartTls` may be ordered
 
 
 class Room:

@@ -27,6 +27,11 @@ from eudaemon.protocols._base import (
     Order,
     Received,
     Room,
+    Secured,
+    SideAwaited,
+    SideClosed,
+    SideOpened,
+    SideReceived,
     Visit,
     WakeAt,
     Woken,
@@ -93,7 +98,7 @@ class Front(Room):
                 if self._first:
                     yield from self._choose(self._strongest(), at_s)
                     yield from self._pass_on(occasion)
-            case Answered() | Drained():
+            case Answered() | Drained() | Secured() | SideAwaited() | SideOpened() | SideReceived() | SideClosed():
                 return
 
     def _hear(self, data: bytes, at_s: float) -> Iterator[Order]:

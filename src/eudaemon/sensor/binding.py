@@ -42,7 +42,7 @@ def bind(settings: SensorSettings) -> list[tuple[socket.socket, Listener]]:
                         continue  # a machine without IPv6
                     why = (error.strerror or str(error)).lower()
                     failed.setdefault(why, {})[f"{listener.transport} {port + settings.port_offset}"] = None
-    _allow_files(len(found) + settings.limits.sessions_max + FILES_BESIDE)
+    _allow_files(len(found) + settings.limits.sessions_max + len(settings.side_ports) + FILES_BESIDE)
     if not found:
         why = "; ".join(f"{why}: {_listed(ports)}" for why, ports in failed.items()) or "no address"
         raise BindError(f"nothing can be listened on: {why}")

@@ -27,6 +27,35 @@ class Channel(Protocol):
         """Close at once; `Session.released` follows."""
 
 
+class Told(Protocol):
+    """Who is told what a channel's peer does: a session, or one's side connection."""
+
+    def open(self) -> None:
+        """It begins."""
+
+    def received(self, data: bytes) -> None:
+        """The peer sent bytes."""
+
+    def half_closed(self) -> None:
+        """The peer will send nothing more."""
+
+    def lost(self) -> None:
+        """The peer is gone."""
+
+    def drained(self) -> None:
+        """Less waits to be sent than before."""
+
+    def released(self) -> None:
+        """The channel is closed."""
+
+
+class Door(Protocol):
+    """Who counts connections."""
+
+    def leave(self, key: bytes) -> None:
+        """One that was let in is over."""
+
+
 class Talk(Protocol):
     """What facts are stated about: a session of ours, or one that was handed in."""
 
@@ -48,6 +77,9 @@ class Outside(Protocol):
 
     def wish(self, session: Talk, download: Download, answer: Callable[[Downloaded], None]) -> None:
         """State and carry out a wish; `answer` is called once, later, also after the session."""
+
+    def may_call(self, attacker_ip: str) -> str:
+        """Return why nothing may be opened to this address of an attacker, in words; empty, and counted, if it may."""
 
     def look_into(self, session: Talk, data: bytes) -> None:
         """Fetch what a kept payload or script would fetch."""

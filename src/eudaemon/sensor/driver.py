@@ -29,6 +29,7 @@ from eudaemon.world.seed import Seed
 
 if TYPE_CHECKING:
     from eudaemon.sensor.session import Session
+    from eudaemon.sensor.side import Sides
 
 log = logging.getLogger("eudaemon.sensor")
 
@@ -65,6 +66,7 @@ class Driver:
         self.artefacts: ArtefactStore
         self.outside: Outside
         self.grace: Grace
+        self.sides: Sides
         self.new_tls: Callable[[], TlsLayer | None]  # None while there is no certificate
         self.sessions: set[Session] = set()
         self.sessions_total = 0

@@ -63,6 +63,10 @@ class Fetching:
         if self._looker is None or self._looker.done():
             self._looker = self._start(self._look(), session)
 
+    def may_call(self, attacker_ip: str) -> str:
+        """See `Outside`."""
+        return self._fetcher.may_call(attacker_ip)
+
     async def close(self) -> None:
         """Give up what is under way."""
         for task in self._tasks:

@@ -37,6 +37,7 @@ from eudaemon.sensor.grace import Grace
 from eudaemon.sensor.inbox import Inbox
 from eudaemon.sensor.limits import Doorkeeper
 from eudaemon.sensor.settings import Listener, SensorSettings
+from eudaemon.sensor.side import Sides
 from eudaemon.sensor.spool import Spool
 from eudaemon.sensor.tcp import Spare, TcpListener
 from eudaemon.sensor.udp import UdpListener
@@ -110,6 +111,7 @@ class Sensor:
         driver.outside = fetching
         driver.grace = Grace(loop, self.settings.tls_grace_ms)
         driver.new_tls = self._new_tls
+        driver.sides = Sides(driver, self.settings.side_ports)
         self._driver = driver
         if self.settings.tls:
             self._certificate()  # now, while there is room for it

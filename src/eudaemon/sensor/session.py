@@ -13,6 +13,8 @@ from eudaemon.events import Endpoint
 from eudaemon.events.catalogue import ArtefactKept, SessionClosed, SessionOpened
 from eudaemon.protocols._base import (
     Answered,
+    AwaitSide,
+    CallSide,
     Drained,
     Ended,
     Fetch,
@@ -26,7 +28,13 @@ from eudaemon.protocols._base import (
     Record,
     Room,
     Saw,
+    Secured,
     Send,
+    SendSide,
+    SideClosed,
+    SideOrder,
+    SideTold,
+    StartTls,
     TellDrained,
     Visit,
     WakeAt,
@@ -41,6 +49,7 @@ from eudaemon.world.outside import Download, Downloaded
 
 if TYPE_CHECKING:
     from eudaemon.sensor.driver import Driver
+    from eudaemon.sensor.side import Side
 
 FETCHES_MAX = 32  # of one session that have no answer yet
 TLS_HELD_BYTES = 48 * 1024  # what TLS takes for a session, about: OpenSSL's state and its two buffers
@@ -52,8 +61,9 @@ class Session:
 
     __slots__ = (
         "_answers", "_began_s", "_bytes_in", "_bytes_out", "_channel", "_driver", "_faulted", "_heard_s", "_held",
-        "_leaving", "_opened_s", "_over", "_peer_left", "_purse", "_recorder", "_room", "_service", "_tls",
-        "_transport", "_unsent_taken", "_waits", "_wake_s", "_wants_drained", "attacker", "id", "local", "tick",
+        "_leaving", "_opened_s", "_over", "_peer_left", "_purse", "_recorder", "_room", "_service", "_side", "_tls",
+        "_tls_first", "_transport", "_unsent_taken", "_waits", "_wake_s", "_wants_drained", "attacker", "id", "local",
+        "tick",
     )  # fmt: skip
 
     def __init__(
@@ -72,7 +82,9 @@ class Session:
         self._unsent_taken = 0
         self._answers: deque[list[Downloaded]] | None = None
         self._held = b""  # the start of what may become a ClientHello
+        self._side: Side | None = None
         self._tls: TlsLayer | None = None
+        self._tls_first: bytes | None = None  # of TLS that a room has begun, not None until that was carried through
         self._over = self._leaving = self._faulted = self._peer_left = False
         self._wants_drained = False  # whether the room waits for `Drained`
         self._waits = False  # whether the room has not been entered, because TLS may come
@@ -138,7 +150,7 @@ class Session:
         self.greet()
         self._hear_held()
         self._tell(HalfClosed(self._driver.clock()))
-        if not self._answers and self._wake_s == NEVER_S:
+        if self._waits_for_nothing():
             self.end("peer")
 
     def lost(self) -> None:
@@ -192,6 +204,9 @@ class Session:
         driver.wheel.drop(self)
         driver.sessions.discard(self)
         self._room = None
+        if self._side is not None:
+            side, self._side = self._side, None
+            side.close(at_once=reason in ("reset", "our fault", "bytes"))
         if self._tls is not None and reason not in ("reset", "our fault"):
             self._channel.send(self._tls.closing())
         self._tls = None
@@ -206,7 +221,7 @@ class Session:
         driver = self._driver
         visit = Visit(
             driver.host, self.attacker, self.local, self._transport, self._purse, driver.seed.child(self.id), tls,
-            driver.memory,
+            driver.memory, can_tls=self._tls is None and self._transport == "tcp" and driver.settings.tls,
         )  # fmt: skip
         self._wake_s = NEVER_S
         self._waits = False
@@ -223,18 +238,21 @@ class Session:
         self._driver.attempt(self, self._do_as_told, self._room, occasion)
         if self._leaving:
             self.end("peer" if self._peer_left else "room")
+        elif self._tls_first and self._tls is not None:
+            first, self._tls_first = self._tls_first, b""
+            self._driver.attempt(self, self._through_tls, self._tls, first)
         elif self._wants_drained and not isinstance(occasion, Drained):
             self._tell_drained()
 
     def _tell_drained(self) -> None:
-        while self._wants_drained and not self._channel.unsent_bytes and not self._over:
+        while self._wants_drained and not self._unsent_bytes() and not self._over:
             self._wants_drained = False
             self._tell(Drained(self._driver.clock()))
 
     def _do_as_told(self, room: Room, occasion: Occasion) -> None:
         is_ended = isinstance(occasion, Ended)
         for order in room.tell(occasion):
-            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained)):
+            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained | StartTls | SideOrder)):
                 self._carry_out(order)
 
     def _carry_out(self, order: Order) -> None:
@@ -253,6 +271,10 @@ class Session:
             self._fetch(order.download)
         elif isinstance(order, TellDrained):
             self._wants_drained = True
+        elif isinstance(order, StartTls):
+            self._start_tls(order.first)
+        elif isinstance(order, SideOrder):
+            self._order_side(order)
         elif isinstance(order, Record):
             self._recorder.note(order.side, self._ms(), order.data)
 
@@ -270,13 +292,19 @@ class Session:
     def _pass_on(self, data: bytes) -> None:
         self._bytes_out += len(data)
         self._channel.send(data)
-        if self._channel.unsent_bytes > self._driver.limits.unsent_bytes_max:
+        self._check_unsent()
+
+    def _check_unsent(self) -> None:
+        if self._unsent_bytes() > self._driver.limits.unsent_bytes_max:
             raise PeerError(f"does not read: {self._driver.limits.unsent_bytes_max} bytes unsent")
         if not self._account_for_unsent():
             raise PeerError("does not read: more bytes held than this session may")
 
+    def _unsent_bytes(self) -> int:
+        return self._channel.unsent_bytes + (self._side.unsent_bytes if self._side is not None else 0)
+
     def _account_for_unsent(self) -> bool:
-        more = self._channel.unsent_bytes - self._unsent_taken
+        more = self._unsent_bytes() - self._unsent_taken
         if more > 0 and not self._purse.take(more):
             return False
         if more < 0:
@@ -317,13 +345,56 @@ class Session:
             if not self._over:
                 self._heard_s = self._driver.ticks()
                 self._tell(Answered(self._driver.clock(), downloaded))
-        if self._peer_left and not self._answers and self._wake_s == NEVER_S:
+        if self._peer_left and self._waits_for_nothing():
             self.end("peer")
         self._look_again()  # from now on silence counts again
 
     def _records(self) -> bool:
         room = self._room
         return room is None or (room.records if isinstance(room, Front) else room.recorded)
+
+    # --- the side connection ------------------------------------------------------------------------
+
+    def _order_side(self, order: SideOrder) -> None:
+        if isinstance(order, SendSide):
+            if self._side is not None:
+                self._bytes_out += len(order.data)
+                self._side.send(order.data)
+                self._check_unsent()
+            return
+        if self._side is not None:
+            side, self._side = self._side, None
+            side.close()
+            self._account_for_unsent()
+        if isinstance(order, AwaitSide | CallSide):
+            self._side = self._driver.sides.new(self, tls=order.tls)
+            if isinstance(order, AwaitSide):
+                self._side.wait()
+            else:
+                self._side.call(order.port)
+
+    def side_brought(self, count: int) -> bool:
+        """So many bytes came on the side connection. False if that are too many, and the end."""
+        self._heard_s = self._driver.ticks()
+        self._bytes_in += count
+        if self._bytes_in > self._driver.limits.received_bytes_max:
+            self.end("bytes")
+        return not self._over
+
+    def told_by_side(self, side: Side, occasion: SideTold) -> None:
+        """Tell the room of its side connection, if it still is."""
+        if side is not self._side or self._over:
+            return
+        if isinstance(occasion, SideClosed):
+            self._side = None
+            self._account_for_unsent()
+        self._heard_s = self._driver.ticks()
+        self._tell(occasion)
+        if self._peer_left and self._waits_for_nothing():
+            self.end("peer")
+
+    def _waits_for_nothing(self) -> bool:
+        return not self._answers and self._wake_s == NEVER_S and self._side is None
 
     # --- bytes --------------------------------------------------------------------------------------
 
@@ -349,14 +420,26 @@ class Session:
 
     def _begin_tls(self) -> None:
         data, self._held = self._held, b""
-        tls = self._driver.new_tls()
+        tls = self._put_on_tls()
         if tls is None:
             self._hear(data)
-            return
-        if not self._purse.take(TLS_HELD_BYTES):
+        else:
+            self._through_tls(tls, data)
+
+    def _start_tls(self, first: bytes) -> None:
+        """Begin TLS because the room says so; what has come of it already is looked at when the room has said all."""
+        if self._tls is not None:
+            raise RuntimeError("TLS is begun twice")
+        if self._put_on_tls() is None:
+            raise PeerError("TLS: there is no certificate")
+        self._tls_first = first
+
+    def _put_on_tls(self) -> TlsLayer | None:
+        tls = self._driver.new_tls()
+        if tls is not None and not self._purse.take(TLS_HELD_BYTES):
             raise PeerError("TLS: more bytes held than this session may")
         self._tls = tls
-        self._through_tls(tls, data)
+        return tls
 
     def _hear_held(self) -> None:
         if self._held:
@@ -370,11 +453,19 @@ class Session:
             self._pass_on(answer)
         if not was_accepted and tls.accepted is not None:
             self._driver.state(tls.accepted, self)
-            self._tell(Ended(self._driver.clock()))  # to the room that waited for plain bytes, and has seen none
-            if not self._over:
-                self._enter_room(tls=True)
+            if self._tls_first is not None:
+                self._tls_first = None
+                self._tell(Secured(self._driver.clock()))
+            else:
+                self._start_again()
         if plain and not self._over:
             self._hear(plain)
+
+    def _start_again(self) -> None:
+        """Let the room that waited for plain bytes, and has seen none, go; enter it anew."""
+        self._tell(Ended(self._driver.clock()))
+        if not self._over:
+            self._enter_room(tls=True)
 
     # --- time ---------------------------------------------------------------------------------------
 

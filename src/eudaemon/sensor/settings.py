@@ -12,6 +12,7 @@ from eudaemon.protocols import ROOMS
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 PORTS_MAX = 4096  # of all listeners together; more ports than that want a redirect in the firewall
 PORT_MAX = 65535
+PASSIVE_PORT_MIN = 1024
 TRANSPORTS = ("tcp", "udp")
 
 
@@ -66,6 +67,11 @@ def _listeners(values: tuple[str, ...]) -> None:
                 )
     if len(taken) > PORTS_MAX:
         raise ValueError(f"more than {PORTS_MAX} ports")
+
+
+def _passive_ports(value: str) -> None:
+    if any(port < PASSIVE_PORT_MIN for port in _ports(value, value)):
+        raise ValueError(f"{value!r}: ports below {PASSIVE_PORT_MIN} need root, which the sensor gives up")
 
 
 def _addresses(values: tuple[str, ...]) -> None:
@@ -223,6 +229,13 @@ class SensorSettings:
     )
     addresses: tuple[str, ...] = option(("0.0.0.0", "::"), "Addresses on which all of them listen.", check=_addresses)
     port_offset: int = option(0, "Added to every port, for listening without root.", low=0, high=65534)
+    passive_ports: str = option(
+        "50000-50127",
+        "TCP ports on which a peer's second connection is awaited, as FTP's passive mode wants it: "
+        "`port[,port][,port-port]`. Each listens for one address only, half a minute at most; `port_offset` does not "
+        "move them.",
+        check=_passive_ports,
+    )
     redirected: bool = option(
         False, "Whether the firewall redirects TCP ports to ours: then events state the port that was really asked for."
     )
@@ -254,3 +267,8 @@ class SensorSettings:
     def listeners(self) -> tuple[Listener, ...]:
         """The listeners, read from their text."""
         return tuple(Listener.parse(text) for text in self.listen)
+
+    @property
+    def side_ports(self) -> tuple[int, ...]:
+        """The passive ports, each."""
+        return _ports(self.passive_ports, self.passive_ports)

@@ -14,7 +14,7 @@ import os
 import socket
 
 from eudaemon.events import Endpoint
-from eudaemon.sensor.contract import Service
+from eudaemon.sensor.contract import Door, Service, Told
 from eudaemon.sensor.driver import Driver
 from eudaemon.sensor.limits import Doorkeeper, plain_ip, subscriber
 from eudaemon.sensor.session import Session
@@ -131,7 +131,7 @@ class Spare:
 
 
 class TcpConnection:
-    """One accepted connection: a `Channel` for its session."""
+    """One connection: a `Channel` for its session, or for one's side connection."""
 
     __slots__ = (
         "_closing", "_door", "_driver", "_ended", "_file", "_key", "_lingered_bytes", "_loop", "_reads", "_session",
@@ -139,7 +139,7 @@ class TcpConnection:
     )  # fmt: skip
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, driver: Driver, door: Doorkeeper, key: bytes
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, driver: Driver, door: Door, key: bytes
     ) -> None:
         self._loop = loop
         self._sock = sock
@@ -147,14 +147,14 @@ class TcpConnection:
         self._driver = driver
         self._door = door
         self._key = key
-        self._session: Session | None = None
+        self._session: Told | None = None
         self._unsent: list[bytes] | None = None
         self.unsent_bytes = 0
         self._reads = self._writes = self._closing = self._ended = False
         self._lingered_bytes = -1  # -1 until our side is shut down
         self.tick = 0
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: Told) -> None:
         """Let the session begin."""
         self._session = session
         self._read(on=True)

@@ -25,6 +25,9 @@ from typing import ClassVar
 from eudaemon.events import Endpoint, Fact, Unknown, fields_of
 from eudaemon.protocols._base import (
     Answered,
+    AwaitSide,
+    CallSide,
+    CloseSide,
     Drained,
     Ended,
     Fetch,
@@ -37,7 +40,14 @@ from eudaemon.protocols._base import (
     Record,
     Room,
     Saw,
+    Secured,
     Send,
+    SendSide,
+    SideAwaited,
+    SideClosed,
+    SideOpened,
+    SideReceived,
+    StartTls,
     TellDrained,
     Visit,
     WakeAt,
@@ -49,6 +59,7 @@ from eudaemon.world.memory import Memory
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
 
+SIDE_PORT = 50_007
 START_S = 1_700_000_000.0
 
 
@@ -58,7 +69,7 @@ class ScriptError(AssertionError):
 
 def visit(
     *, host: Host | None = None, transport: str = "tcp", port: int = 23, purse: Purse | None = None, tls: bool = False,
-    memory: Memory | None = None,
+    memory: Memory | None = None, can_tls: bool = False,
 ) -> Visit:  # fmt: skip
     """Return a visit for tests: attacker 198.51.100.7, host 192.0.2.1, everything drawn from a fixed seed."""
     return Visit(
@@ -70,6 +81,7 @@ def visit(
         seed=Seed(b"test session"),
         tls=tls,
         memory=memory or Memory(),
+        can_tls=can_tls,
     )
 
 
@@ -87,8 +99,13 @@ class Table:
     wake_at_s: float | None = None
     drains: bool = True  # whether the peer reads; else `Drained` is the test's to tell
     wants_drained: bool = False
+    secured: bool = False  # whether TLS was begun: at once, as soon as the room says so
     over: bool = False
     fault: str = ""
+    side: AwaitSide | CallSide | None = None  # the side connection as ordered, None once closed
+    side_sent: bytes = b""
+    _side_awaited: bool = False
+    _tls_first: bytes | None = None
 
     def tell(self, occasion: Occasion) -> None:
         """Tell the room, and note its orders. A `PeerError` ends the session as the driver would end it."""
@@ -98,6 +115,14 @@ class Table:
             self._note(self.room.tell(occasion))
         except PeerError as error:
             self.fault, self.over = str(error), True
+        if isinstance(self._tls_first, bytes) and not self.over:
+            first, self._tls_first, self.secured = self._tls_first, None, True
+            self.tell(Secured(self.at_s))
+            if first:
+                self.tell(Received(self.at_s, first))
+        if isinstance(self.side, AwaitSide) and not self._side_awaited:
+            self._side_awaited = True
+            self.tell(SideAwaited(self.at_s, SIDE_PORT))
         while self.wants_drained and self.drains and not self.over and not isinstance(occasion, Drained):
             self.wants_drained = False
             self.tell(Drained(self.at_s))
@@ -114,6 +139,23 @@ class Table:
         for start in range(0, len(data), step):
             self.tell(Received(self.at_s, data[start : start + step]))
         return self.sent[before:]
+
+    def join_side(self) -> None:
+        """Let the side connection, which the room awaits or calls, come about."""
+        if self.side is not None:
+            self.tell(SideOpened(self.at_s))
+
+    def say_side(self, data: bytes, split: int = 0) -> None:
+        """Send bytes over the side connection, in pieces of `split` bytes if given."""
+        step = split or max(1, len(data))
+        for start in range(0, len(data), step):
+            self.tell(SideReceived(self.at_s, data[start : start + step]))
+
+    def end_side(self, *, clean: bool = True) -> None:
+        """Close the side connection from the peer's side."""
+        if self.side is not None:
+            self.side = None
+            self.tell(SideClosed(self.at_s, clean))
 
     def answer(self, outcome: str, content: bytes = b"") -> None:
         """Answer the oldest wish."""
@@ -145,12 +187,27 @@ class Table:
                     self.wishes.append(order)
                 case WakeAt(at_s):
                     self.wake_at_s = at_s
-                case TellDrained():
-                    self.wants_drained = True
-                case Record():
-                    self.recorded.append(order)
                 case HangUp():
                     self.over = True
+                case _:
+                    self._note_rare(order)
+
+    def _note_rare(self, order: Order) -> None:
+        match order:
+            case TellDrained():
+                self.wants_drained = True
+            case StartTls(first):
+                if not self.room.visit.can_tls or self.secured:
+                    raise RuntimeError("no TLS can be begun here")
+                self._tls_first = first
+            case AwaitSide() | CallSide():
+                self.side, self._side_awaited = order, False
+            case SendSide(data):
+                self.side_sent += data
+            case CloseSide():
+                self.side = None
+            case Record():
+                self.recorded.append(order)
 
 
 def play(make: Callable[[Visit], Room], script: str, *, split: int = 0, given: Visit | None = None) -> Table:

@@ -15,7 +15,7 @@ from eudaemon.payload.fetch import ftp, http, raw, redis, tftp
 from eudaemon.payload.fetch.agents import agent_of
 from eudaemon.payload.fetch.memory import Memory, Rates
 from eudaemon.payload.fetch.outcome import NotFetched, Refused
-from eudaemon.payload.fetch.policy import ATTACKER_ONLY, FetchSettings, is_private
+from eudaemon.payload.fetch.policy import ATTACKER_ONLY, FetchSettings, forbidden, is_private
 from eudaemon.payload.fetch.target import Request, Resolve, SystemResolver, Target, aim, words
 from eudaemon.payload.fetch.transfer import NoRoomError, Sink, Transfer
 from eudaemon.payload.url import Url, parse
@@ -100,6 +100,16 @@ class Fetcher:
         result = await asyncio.shield(task)
         return replace(result, url=download.url)
 
+    def may_call(self, attacker_ip: str) -> str:
+        """Return why no connection may go to an attacker's own address, in words; empty, and counted, if one may.
+
+        For what is no download, and yet goes out: a room's side connection.
+        """
+        why = forbidden(attacker_ip, attacker_ip, self.settings)
+        if not why and not self._may_start_at(attacker_ip):
+            why = "too many connections to this address in a minute"
+        return why
+
     async def close(self) -> None:
         """Give up all that is under way."""
         tasks = list(self._under_way.values())
@@ -150,7 +160,10 @@ class Fetcher:
 
     async def _aim(self, url: Url, attacker_ip: str) -> Target:
         target = await aim(url, attacker_ip, self.settings, self._resolve)
-        now_s, count_max = asyncio.get_running_loop().time(), self.settings.starts_per_host_minute_max
-        if not self._rates.may_start(target.addresses[0], now_s, count_max):
+        if not self._may_start_at(target.addresses[0]):
             raise Refused("too many downloads from this address in a minute")
         return target
+
+    def _may_start_at(self, ip: str) -> bool:
+        now_s, count_max = asyncio.get_running_loop().time(), self.settings.starts_per_host_minute_max
+        return self._rates.may_start(ip, now_s, count_max)
