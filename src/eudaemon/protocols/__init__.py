@@ -23,6 +23,7 @@ ROOMS = {
     "mqtt": "eudaemon.protocols.mqtt:Mqtt",
     "ntp": "eudaemon.protocols.ntp:Ntp",
     "printer": "eudaemon.protocols.printer:Printer",
+    "rdp": "eudaemon.protocols.rdp:Rdp",
     "redis": "eudaemon.protocols.redis:Redis",
     "rtsp": "eudaemon.protocols.rtsp:Rtsp",
     "sip": "eudaemon.protocols.sip:Sip",

@@ -216,6 +216,7 @@ class SensorSettings:
             "mqtt tcp 1883",
             "ntp udp 123",
             "printer tcp 9100",
+            "rdp tcp 3389",
             "rtsp tcp 554,8554",
             "sip tcp 5060,5061",
             "sip udp 5060",
