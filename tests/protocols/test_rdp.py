@@ -14,7 +14,6 @@ from eudaemon.events.catalogue import (
     RdpClientIdentified,
 )
 from eudaemon.protocols._base import Claim
-from eudaemon.protocols._windows import windows_of
 from eudaemon.protocols.rdp import Rdp
 from eudaemon.protocols.rdp.pdus import (
     CHANNELS_MAX,
@@ -38,7 +37,7 @@ HOSTS = [Host.from_seed(Seed(b"%d" % number)) for number in range(20)]
 
 
 def wants_credentials(host: Host) -> bool:
-    return windows_of(host).seed.number("network level authentication", 2) == 0
+    return host.seed.child("rdp").number("network level authentication", 2) == 0
 
 
 PLAIN = next(host for host in HOSTS if not wants_credentials(host))

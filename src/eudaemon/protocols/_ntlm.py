@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
 from eudaemon.protocols._base import Order, Saw, Visit
-from eudaemon.protocols._windows import PASSWORDS, Windows
+from eudaemon.protocols._windows import PASSWORDS, FileServer
 from eudaemon.wire import PeerError, clipped
 
 TOKEN_BYTES_MAX = 16 * 1024
@@ -68,7 +68,7 @@ class Authentication:
 
     __slots__ = ("_challenge", "_visit", "_windows")
 
-    def __init__(self, visit: Visit, windows: Windows, number: int = 0) -> None:
+    def __init__(self, visit: Visit, windows: FileServer, number: int = 0) -> None:
         self._visit = visit
         self._windows = windows
         self._challenge = visit.seed.bytes(f"ntlm challenge {number}", 8)
@@ -131,7 +131,8 @@ class Authentication:
         yield Saw(NtlmResponseGiven(user, domain, workstation, self._evidence(user, domain, lm, nt)))
         password, base = self._found(user, domain, nt)
         is_guest = user.lower() == "guest"
-        accepted = is_guest if password is None else self._windows.accepts(user, password)
+        # Of the first version's answers none can be read; a guest needs no password.
+        accepted = (is_guest and len(nt) == _V1_BYTES) if password is None else self._windows.accepts(user, password)
         yield Saw(LoginTried(user, password or "", accepted))
         key = None
         if accepted and base is not None and not is_guest:

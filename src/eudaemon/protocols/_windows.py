@@ -1,33 +1,28 @@
-"""The pretended Windows behind SMB and RPC: which edition, what it is called, who gets in. All drawn from the seed.
+"""The pretended Windows as its network services know it: what it calls itself, what it shares, and who gets in.
 
-The editions are those that the worms of 2017 and after look for: SMB 1 and 2.1, and never patched.
+It is the Windows of all rooms if that is one for which the worms of 2017 and after are made (7 or Server 2008 R2, which
+speak SMB 1 and 2.1, never mended); else an older one stands beside it, behind the same address.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TypeAlias
+from itertools import count
 
 from eudaemon.world.host import Host
 from eudaemon.world.personas import words
 from eudaemon.world.seed import Seed
+from eudaemon.world.windows.machine import Windows, windows_of
 
-Edition: TypeAlias = tuple[str, str, int, bool]  # native OS, native LAN manager, build, whether it is a server
-
-EDITIONS: tuple[Edition, ...] = (
-    ("Windows 7 Professional 7601 Service Pack 1", "Windows 7 Professional 6.1", 7601, False),
-    ("Windows 7 Ultimate 7601 Service Pack 1", "Windows 7 Ultimate 6.1", 7601, False),
-    ("Windows 7 Enterprise 7601 Service Pack 1", "Windows 7 Enterprise 6.1", 7601, False),
-    ("Windows 7 Professional 7600", "Windows 7 Professional 6.1", 7600, False),
-    ("Windows Server 2008 R2 Standard 7601 Service Pack 1", "Windows Server 2008 R2 Standard 6.1", 7601, True),
-    ("Windows Server 2008 R2 Enterprise 7601 Service Pack 1", "Windows Server 2008 R2 Enterprise 6.1", 7601, True),
-)
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-_WORDS_OF_CLIENTS = ("USER-PC", "ADMIN-PC", "OFFICE-PC", "PC{n}", "RECEPTION{n}", "DESKTOP{n}", "ACC-PC{n}", "LAB{n}")
-_WORDS_OF_SERVERS = ("SRV{n}", "SERVER{n}", "FILESRV{n}", "DC{n}", "APP{n}", "SQL{n}", "BACKUP{n}", "TS{n}")
-_GROUPS = ("WORKGROUP", "WORKGROUP", "WORKGROUP", "OFFICE", "MSHOME", "HOME", "CORP{n}")
-_SHARES = ("Users", "Public", "Share", "Data", "Scans", "Backup", "Transfer", "Docs")
+DRIVE = b"/C"  # where the disk stands in the file tree
+_VERSION = "6.1.7601"
+# Folders that are there, one of which everybody may use: the share's name, and where it is.
+_SHARES = (
+    ("Users", "Users"), ("Public", "Users/Public"), ("Documents", "Users/Public/Documents"),
+    ("Scans", "Users/Public/Pictures"), ("Transfer", "Users/Public/Downloads"), ("wwwroot", "inetpub/wwwroot"),
+    ("Temp", "Windows/Temp"),
+)  # fmt: skip
 
 # What worms and brute force try over SMB, RDP and MSSQL, and what people use: the public lists of the field.
 PASSWORDS = words(
@@ -45,31 +40,58 @@ PASSWORDS = words(
     "2019 2020 2021 2022 2023 2024"
 )
 _ADMINISTRATORS = ("administrator", "admin")
-_USERS = ("user", "test", "scan", "backup", "support", "office", "ftp", "owner")
 _SURE = frozenset(("123456", "admin", "password", "P@ssw0rd", "Aa123456", "1qaz2wsx", "12345678", "admin123"))
 _OTHERS_ONE_IN = 6  # of the other passwords in the list
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """One installation's Windows."""
+class FileServer:
+    """One installation's Windows, as SMB and RPC show it."""
 
-    seed: Seed
-    name: str  # its NetBIOS name
-    workgroup: str
-    system: str  # as SMB 1 says it
-    lan_manager: str
-    build: int
-    is_server: bool
-    share: str  # the one that people use
-    users: tuple[str, ...]  # lower case, administrators first
+    __slots__ = ("accounts", "machine", "seed", "share", "share_path")
+
+    def __init__(self, machine: Windows, seed: Seed) -> None:
+        self.machine = machine
+        self.seed = seed
+        self.share, self.share_path = seed.choice("share", _SHARES)
+        self.accounts = tuple(name.lower() for name in machine.users if name != "Guest")
+
+    @property
+    def name(self) -> str:
+        """Its NetBIOS name."""
+        return self.machine.name[:15]
+
+    @property
+    def workgroup(self) -> str:
+        """Its workgroup."""
+        return self.machine.workgroup
+
+    @property
+    def system(self) -> str:
+        """What SMB 1 tells as its operating system."""
+        release = self.machine.release
+        return f"{release.name} {release.build} {release.service_pack}".rstrip()
+
+    @property
+    def lan_manager(self) -> str:
+        """What SMB 1 tells as its LAN manager."""
+        return f"{self.machine.release.name} 6.1"
+
+    @property
+    def build(self) -> int:
+        """The number of its build."""
+        return int(self.machine.release.build)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is a server's edition."""
+        return self.machine.release.server
 
     def accepts(self, user: str, password: str) -> bool:
         """Say whether this user gets in with this password. The same pair always gets the same answer."""
         user = user.lower()
         if user == "guest":
             return not password
-        if user not in self.users or not password:
+        if user not in self.accounts or not password:
             return False
         if user in _ADMINISTRATORS and password in _SURE:
             return True
@@ -81,22 +103,13 @@ class Windows:
 
 
 @lru_cache(maxsize=16)
-def windows_of(host: Host) -> Windows:
-    """Return the Windows that stands behind the same address as this host."""
-    seed = host.seed.child("windows")
-    system, lan_manager, build, is_server = seed.choice("edition", EDITIONS)
-    default = "WIN-" + "".join(_LETTERS[byte % len(_LETTERS)] for byte in seed.bytes("name", 11))
-    names = _WORDS_OF_SERVERS if is_server else _WORDS_OF_CLIENTS
-    number = seed.number("name number", 90)
-    name = default if seed.number("is default name", 2) else seed.choice("word", names).format(n=10 + number)
-    return Windows(
-        seed=seed,
-        name=name,
-        workgroup=seed.choice("group", _GROUPS).format(n=1 + number),
-        system=system,
-        lan_manager=lan_manager,
-        build=build,
-        is_server=is_server,
-        share=seed.choice("share", _SHARES),
-        users=("administrator", *(name for name in ("admin", *_USERS) if seed.number(f"user {name}", 3) == 0)),
-    )
+def server_of(host: Host) -> FileServer:
+    """Return the Windows that stands behind the same address as this host, and has not been mended."""
+    seed = host.seed.child("file server")
+    return FileServer(next(machine for machine in _machines(host, seed) if machine.version == _VERSION), seed)
+
+
+def _machines(host: Host, seed: Seed) -> Iterator[Windows]:
+    yield windows_of(host)
+    for number in count():
+        yield Windows(seed.child(f"older {number}"), downloads=host.downloads)

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from eudaemon.protocols._base import Claim, Ended, HalfClosed, HangUp, Occasion, Order, Received, Room, Visit
 from eudaemon.protocols._dcerpc import Association, RpcHost
-from eudaemon.protocols._windows import windows_of
+from eudaemon.protocols._windows import server_of
 
 _BIND = b"\x05\x00\x0b"
 
@@ -24,7 +24,7 @@ class Epmap(Room):
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
-        self._host = RpcHost(visit, windows_of(visit.host))
+        self._host = RpcHost(visit, server_of(visit.host))
         self._association = Association(self._host, "135")
 
     @classmethod

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Keep, Order, Saw, Visit
 from eudaemon.protocols._ntlm import Identity
-from eudaemon.protocols._windows import Windows
+from eudaemon.protocols._windows import FileServer
 from eudaemon.wire import clipped
 
 HANDLES_MAX = 256  # of one client, open at once
@@ -45,7 +45,7 @@ class RpcHost:
     __slots__ = ("_kept", "_opened", "handles", "identity", "run", "services", "visit", "windows")
 
     def __init__(
-        self, visit: Visit, windows: Windows, run: Callable[[str, float], Iterator[Order]] | None = None
+        self, visit: Visit, windows: FileServer, run: Callable[[str, float], Iterator[Order]] | None = None
     ) -> None:
         self.visit = visit
         self.windows = windows

@@ -32,7 +32,7 @@ from eudaemon.protocols._base import (
     Visit,
 )  # fmt: skip
 from eudaemon.protocols._ntlm import Answer, Authentication
-from eudaemon.protocols._windows import Windows, windows_of
+from eudaemon.protocols._windows import FileServer, server_of
 from eudaemon.protocols.rdp import pdus
 from eudaemon.wire import PeerError
 
@@ -68,7 +68,7 @@ class Rdp(Room):
         self._buffer = bytearray()
         self._held = 0
         self._stage = Stage.REQUEST
-        self._windows: Windows = windows_of(visit.host)
+        self._windows: FileServer = server_of(visit.host)
         self._authentication: Authentication | None = None
         self._protocols = 0  # that the client asked for
         self._cookie = ""
@@ -148,7 +148,7 @@ class Rdp(Room):
     @property
     def _wants_credentials_first(self) -> bool:
         """Whether this Windows has Network Level Authentication."""
-        return self._windows.seed.number("network level authentication", 2) == 0
+        return self.visit.host.seed.child("rdp").number("network level authentication", 2) == 0
 
     def _request(self, packet: bytes, _at_s: float) -> Iterator[Order]:
         asked = pdus.request_of(packet)

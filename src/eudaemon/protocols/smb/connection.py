@@ -7,18 +7,20 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from eudaemon.events.catalogue import FileRequested, SmbClientIdentified
-from eudaemon.protocols._base import Order, Saw, Visit
+from eudaemon.protocols._base import Answered, Order, Saw, Visit, Woken
 from eudaemon.protocols._dcerpc import RpcHost
 from eudaemon.protocols._dcerpc.interfaces import pipes
 from eudaemon.protocols._ntlm import Answer, Authentication, Identity
-from eudaemon.protocols._windows import windows_of
+from eudaemon.protocols._windows import DRIVE, server_of
 from eudaemon.protocols.smb import status
-from eudaemon.protocols.smb.disk import Disk, drive
+from eudaemon.protocols.smb.commands import CommandLine, command_in
+from eudaemon.protocols.smb.disk import Disk
 from eudaemon.protocols.smb.info import Entry, fits
 from eudaemon.protocols.smb.opens import PATH_CHARS_MAX, DiskOpen, Open, PipeOpen
 from eudaemon.protocols.smb.status import OF_FILES, NtError
 from eudaemon.wire import PeerError, clipped, printable
 from eudaemon.world.files import Directory, FileError, Files, Node, Written
+from eudaemon.world.windows.tree import WRITABLE
 
 LOGINS_MAX = 200  # tried on one connection
 TREES_MAX = 64
@@ -53,14 +55,15 @@ class Connection:
     """See the module."""
 
     __slots__ = (
-        "_authentication", "_disk", "_logins", "_opened", "at_s", "identities", "opens", "rpc", "trees", "visit",
-        "windows",
+        "_authentication", "_disk", "_logins", "_opened", "at_s", "identities", "opens", "prompt", "rpc", "trees",
+        "visit", "windows",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
         self.visit = visit
-        self.windows = windows_of(visit.host)
-        self.rpc = RpcHost(visit, self.windows)
+        self.windows = server_of(visit.host)
+        self.rpc = RpcHost(visit, self.windows, self.run)
+        self.prompt: CommandLine | None = None
         self.identities: dict[int, Identity] = {}  # by the number of the session
         self.trees: dict[int, Tree] = {}
         self.opens: dict[int, Open] = {}
@@ -110,9 +113,9 @@ class Connection:
         name = path.rstrip("\0").rpartition("\\")[2]
         roots = {
             "IPC$": b"",
-            "ADMIN$": b"/Windows",
-            "C$": b"/",
-            self.windows.share.upper(): b"/" + self.windows.share.encode(),
+            "ADMIN$": DRIVE + b"/Windows",
+            "C$": DRIVE,
+            self.windows.share.upper(): DRIVE + b"/" + self.windows.share_path.encode(),
         }
         root = roots.get(name.upper())
         if root is None:
@@ -124,13 +127,26 @@ class Connection:
         tree = self.trees[number] = Tree(name.upper(), root)
         return tree
 
+    # --- what is run -------------------------------------------------------------------------------
+
+    def run(self, command: str, at_s: float) -> Iterator[Order]:
+        """Give a command line to the pretended cmd.exe, which sees the files of this session."""
+        if self.prompt is None:
+            self.prompt = CommandLine(self.visit, self.windows.machine, self.disk.files)
+        yield from self.prompt.enter(command_in(command).encode("latin-1", "replace"), at_s)
+
+    def told(self, occasion: Answered | Woken) -> Iterator[Order]:
+        """Go on with what waited for a download, or for time to pass."""
+        if self.prompt is not None:
+            yield from self.prompt.go_on(occasion)
+
     # --- the disk ----------------------------------------------------------------------------------
 
     @property
     def disk(self) -> Disk:
         """The disk as this session sees it."""
         if self._disk is None:
-            self._disk = Disk(Files(drive(self.windows), frozenset((b"/",)), self.visit.purse))
+            self._disk = Disk(Files(self.windows.machine.tree, WRITABLE, self.visit.purse))
         return self._disk
 
     def open(self, tree: Tree, wanted: Wanted) -> Generator[Order, None, tuple[int, Open, int]]:
@@ -313,6 +329,8 @@ class Connection:
                 opened.close()
         self.opens.clear()
         yield from self.rpc.ended()
+        if self.prompt is not None:
+            yield from self.prompt.ended()
 
 
 def _as_status(error: NtError | FileError) -> NtError:

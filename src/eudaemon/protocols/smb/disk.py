@@ -5,47 +5,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from eudaemon.protocols._windows import Windows
 from eudaemon.protocols.smb.status import OBJECT_NAME_INVALID, OBJECT_PATH_NOT_FOUND, NtError
 from eudaemon.world.files import LEVELS_MAX, Directory, Files, Fixed, Node, Written
+from eudaemon.world.windows.tree import Image
 
 CLUSTER_BYTES = 4096
 _FORBIDDEN = frozenset('<>:"|')
-_FOLDERS = (
-    "PerfLogs/Admin", "Program Files/Common Files", "Program Files/Internet Explorer",
-    "Program Files (x86)/Common Files",
-    "ProgramData/Microsoft", "Users/Public/Documents", "Users/Public/Desktop", "Users/Administrator/Desktop",
-    "Windows/System32/drivers/etc", "Windows/System32/Tasks", "Windows/System32/config", "Windows/SysWOW64",
-    "Windows/Temp", "Windows/inf", "Windows/Fonts", "Windows/Tasks", "Windows/debug", "Windows/Help",
-)  # fmt: skip
-_HOSTS = (
-    b"# Copyright (c) 1993-2009 Microsoft Corp.\r\n#\r\n# localhost name resolution is handled within DNS itself.\r\n"
-)
-_WIN_INI = b"; for 16-bit app support\r\n[fonts]\r\n[extensions]\r\n[mci extensions]\r\n[files]\r\n[Mail]\r\nMAPI=1\r\n"
-_TEXTS = {"Windows/win.ini": _WIN_INI, "Windows/System32/drivers/etc/hosts": _HOSTS}
-_INSTALLED_S = 1_356_998_400  # 2013-01-01
-
-
-@lru_cache(maxsize=16)
-def drive(windows: Windows) -> Directory:
-    """Return the root of C:."""
-    installed_s = float(_INSTALLED_S + windows.seed.number("installed", 1000 * 86_400))
-    root = Directory(0o777, installed_s)
-    for path in (*_FOLDERS, windows.share):
-        node = root
-        for name in path.encode().split(b"/"):
-            below = node.names.setdefault(name, Directory(0o777, installed_s))
-            node = below if isinstance(below, Directory) else node
-    for path, text in _TEXTS.items():
-        *folders, name = path.encode().split(b"/")
-        node = root
-        for folder in folders:
-            below = node.names[folder]
-            node = below if isinstance(below, Directory) else node
-        node.names[name] = Fixed(text, 0o644, installed_s)
-    return root
 
 
 class Disk:
@@ -88,11 +53,16 @@ def size_of(node: Node) -> int:
     """Return a file's size in bytes."""
     if isinstance(node, Written):
         return len(node.data) + node.missing
+    if isinstance(node, Image):
+        return node.size
     return len(node.content) if isinstance(node, Fixed) and isinstance(node.content, bytes) else 0
 
 
-def content_of(node: Node, at: int, count: int) -> bytes:
+def content_of(node: Node, at: int, count: int, at_s: float) -> bytes:
     """Return a part of what a file holds."""
     if isinstance(node, Written):
         return bytes(node.data[at : at + count])
-    return node.content[at : at + count] if isinstance(node, Fixed) and isinstance(node.content, bytes) else b""
+    if isinstance(node, Fixed):
+        content = node.content if isinstance(node.content, bytes) else node.content(at_s)
+        return content[at : at + count]
+    return b""

@@ -61,7 +61,7 @@ def _read(smb: Smb1, request: Request) -> Generator[Order, None, Said]:
         if not data:
             raise NtError(status.PIPE_EMPTY)
     else:
-        data = content_of(opened.node, offset, min(count, READ_BYTES_MAX))
+        data = content_of(opened.node, offset, min(count, READ_BYTES_MAX), smb.connection.at_s)
     at = HEAD.size + 3 + 24 + 1
     words = bytes(4) + struct.pack("<HHHHHH", 0xFFFF, 0, 0, len(data) & 0xFFFF, at, len(data) >> 16) + bytes(8)
     yield from ()

@@ -73,7 +73,7 @@ def _read(smb: Smb2, connection: Connection, request: Request) -> Generator[Orde
             raise NtError(status.PIPE_EMPTY)
         code = status.BUFFER_OVERFLOW if left else code
     else:
-        data = content_of(opened.node, offset, min(count, READ_BYTES_MAX))
+        data = content_of(opened.node, offset, min(count, READ_BYTES_MAX), connection.at_s)
         if not data and count:
             raise NtError(status.INVALID_DEVICE_REQUEST if opened.is_folder else status.END_OF_FILE)
     yield from ()

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterable
 
 from eudaemon.protocols._ntlm import filetime
-from eudaemon.protocols._windows import Windows
+from eudaemon.protocols._windows import FileServer
 from eudaemon.protocols.smb.disk import CLUSTER_BYTES, size_of
 from eudaemon.protocols.smb.status import INVALID_INFO_CLASS, NtError
 from eudaemon.world.files import Directory, Node
@@ -108,7 +108,7 @@ def of_file(number: int, entry: Entry) -> bytes:
 # --- a volume (MS-FSCC 2.5) ----------------------------------------------------------------------
 
 
-def of_volume(number: int, windows: Windows) -> bytes:
+def of_volume(number: int, windows: FileServer) -> bytes:
     """Return a class of information about the volume. Raises `NtError`."""
     free = _CLUSTERS // 10 + windows.seed.number("free clusters", _CLUSTERS // 2)
     serial = windows.seed.number("volume serial", 1 << 32)

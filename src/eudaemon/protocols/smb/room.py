@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from eudaemon.protocols._base import (
+    Answered,
     Claim,
     Ended,
     HalfClosed,
@@ -21,7 +22,8 @@ from eudaemon.protocols._base import (
     Room,
     Send,
     Visit,
-)
+    Woken,
+)  # fmt: skip
 from eudaemon.protocols.smb import smb1, smb2
 from eudaemon.protocols.smb.connection import Connection
 from eudaemon.protocols.smb.smb1 import Smb1
@@ -69,6 +71,9 @@ class Smb(Room):
                 yield from self._receive(data, at_s)
             case HalfClosed():
                 yield HangUp()
+            case Answered() | Woken():
+                if self._connection is not None:
+                    yield from self._connection.told(occasion)
             case Ended():
                 yield from self._ended()
             case _:
@@ -81,6 +86,7 @@ class Smb(Room):
         while len(self._buffer) >= 4:
             kind, size = self._buffer[0], int.from_bytes(self._buffer[1:4], "big")
             if kind not in (_MESSAGE, _CALL, _STILL_THERE) or size > MESSAGE_BYTES_MAX:
+                self._forget()
                 raise PeerError("no frame of NetBIOS, or one of over a megabyte")
             if len(self._buffer) < 4 + size:
                 return
@@ -113,6 +119,7 @@ class Smb(Room):
             else:
                 raise PeerError("no message of SMB")
         except PeerError:
+            self._forget()
             yield from self._keep(message)
             raise
 
@@ -130,10 +137,16 @@ class Smb(Room):
             yield Keep(message, "payload", "smb", partial)
 
     def _ended(self) -> Iterator[Order]:
-        rest, self._buffer = bytes(self._buffer), bytearray()
-        self.visit.purse.give_back(len(rest))
+        rest = self._forget()
         if self._smb1 is not None:
             yield from self._smb1.transactions.ended()
         if self._connection is not None:
             yield from self._connection.ended()
-        yield from self._keep(rest[4:], partial=True)
+        if rest[4:8] in _MAGICS:
+            yield from self._keep(rest[4:], partial=True)
+
+    def _forget(self) -> bytes:
+        """Give back what waits to be whole, and return it."""
+        rest, self._buffer = bytes(self._buffer), bytearray()
+        self.visit.purse.give_back(len(rest))
+        return rest

@@ -197,15 +197,16 @@ class Smb1:
             return
         self._extended = bool(request.flags2 & _EXTENDED)
         windows, at_s = self.connection.windows, self.connection.at_s
+        west = -60 * windows.machine.zone_hours  # minutes
         most, buffer = (50, 0x4104) if windows.is_server else (10, 0x1104)
         words = struct.pack("<HBHHIII", names.index(_NT), 3, most, 1, buffer, 0x1_0000, 0)
         if self._extended:
             data = windows.seed.bytes("server guid", 16) + offer()
-            words += struct.pack("<I", _EXTENDED_CAPABILITIES) + filetime(at_s) + struct.pack("<hB", 0, 0)
+            words += struct.pack("<I", _EXTENDED_CAPABILITIES) + filetime(at_s) + struct.pack("<hB", west, 0)
         else:
             texts = "".join(f"{text}\0" for text in (windows.workgroup, windows.name)).encode("utf-16-le")
             data = self.connection.challenge + texts
-            words += struct.pack("<I", _RAW_CAPABILITIES) + filetime(at_s) + struct.pack("<hB", 0, 8)
+            words += struct.pack("<I", _RAW_CAPABILITIES) + filetime(at_s) + struct.pack("<hB", west, 8)
         yield Send(self._packed(request, 0x72, 0, request.mid, [(0x72, (words, data))]))
 
     def log_in(self, request: Request) -> Generator[Order, None, Said]:

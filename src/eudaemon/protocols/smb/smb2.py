@@ -67,12 +67,12 @@ class Request:
 class Smb2:
     """One connection's conversation in this dialect."""
 
-    __slots__ = ("_connection", "_dialect", "_pending", "_related", "_trees")
+    __slots__ = ("_connection", "_dialect", "_pending", "_related", "_sessions", "_trees")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._dialect = 0
-        self._trees = 0
+        self._trees = self._sessions = 0
         self._pending: set[int] = set()  # sessions whose login is not through
         self._related = (0, 0, _NONE)  # session, tree and file of the request before
 
@@ -174,7 +174,7 @@ class Smb2:
         token = offer()
         size = 65_536 if dialect == 0x0202 else IO_BYTES_MAX
         capabilities = 1 if dialect == 0x0202 else _CAPABILITIES
-        booted_s = at_s - self._connection.visit.host.uptime_s(at_s)
+        booted_s = at_s - windows.machine.uptime_s(at_s)
         body = struct.pack("<HHHH", 65, _SIGNING_ENABLED, dialect, 0) + windows.seed.bytes("server guid", 16)
         body += struct.pack("<IIII", capabilities, size, size, size) + filetime(at_s) + filetime(booted_s)
         return body + struct.pack("<HHI", 128, len(token), 0) + token
@@ -185,16 +185,17 @@ class Smb2:
         if not request.session:
             if len(self._pending) + len(self._connection.identities) >= SESSIONS_MAX:
                 raise NtError(status.INSUFFICIENT_RESOURCES)
-            number = len(self._pending) + len(self._connection.identities)
-            request.session = self._connection.windows.seed.number("session", 1 << 20) * 1024 * 1024 + 4 * number + 1
-            self._pending.add(request.session)
+            self._sessions += 1
+            request.session = (self._connection.windows.seed.number("session", 1 << 20) << 20) + 4 * self._sessions + 1
             self._related = (request.session, request.tree, _NONE)
+        self._pending.discard(request.session)
         try:
             answer = yield from self._connection.answer(token)
         except PeerError:
             raise NtError(status.INVALID_PARAMETER) from None
         identity = answer.identity
         if identity is None:
+            self._pending.add(request.session)
             return status.MORE_PROCESSING_REQUIRED, struct.pack("<HHHH", 9, 0, 72, len(answer.token)) + answer.token
         if not identity.accepted:
             raise NtError(status.LOGON_FAILURE)

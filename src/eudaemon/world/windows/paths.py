@@ -5,6 +5,8 @@ r"""Paths as Windows has them, over `world.files`: drive letters, backslashes, n
 
 from __future__ import annotations
 
+import re
+
 from eudaemon.wire import printable
 from eudaemon.world.files import Directory, FileError, Files, Node
 from eudaemon.world.windows.tree import SYSTEM32
@@ -19,6 +21,8 @@ _WORDS = {
     "No space left on device": "There is not enough space on the disk.", "Is a directory": DENIED,
     "Read-only file system": DENIED, "Permission denied": DENIED, "Directory not empty": "The directory is not empty.",
 }  # fmt: skip
+# The disk as a share of the machine itself, which remote tools have their output written to.
+_OWN_SHARE = re.compile(r"\\\\(?:127\.0\.0\.1|\.|[\w-]{1,15})\\(c|admin)\$(?:\\|$)", re.IGNORECASE)
 _FORBIDDEN = frozenset('<>"|?*:')
 _DEVICES = frozenset(("nul", "con", "aux", "prn", "com1", "lpt1"))
 
@@ -61,7 +65,10 @@ class Drives:
         if not path:
             raise FileError(NO_FILE)
         if path.startswith("\\\\"):
-            raise FileError("The network path was not found.")
+            own = _OWN_SHARE.match(path)
+            if own is None:
+                raise FileError("The network path was not found.")
+            path = ("C:\\Windows\\" if own[1].lower() == "admin" else "C:\\") + path[own.end() :]
         at = cwd
         if path[1:2] == ":":
             if path[0].upper() != "C":

@@ -89,7 +89,7 @@ def _alive(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
 
 def _alive_and_where(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
     """ServerAlive2 tells the name and the addresses: the cheapest way to ask for them (MS-DCOM 3.1.2.5.1.6)."""
-    names = (host.windows.name, host.visit.host.address)
+    names = (host.windows.name, host.windows.machine.address)
     bindings = b"".join(struct.pack("<H", 7) + (name + "\0").encode("utf-16-le") for name in names) + b"\0\0"
     security = struct.pack("<HHH", 0x0A, 0xFFFF, 0) + struct.pack("<HHH", 0x09, 0xFFFF, 0) + b"\0\0"
     whole, where = (bindings + security), len(bindings) // 2
@@ -107,7 +107,7 @@ def _tower(host: RpcHost, uuid: str, version: int, where: str | int) -> bytes:
         floors.append(_floor(bytes((_PIPE,)), where.encode("ascii") + b"\0"))
         floors.append(_floor(bytes((_NETBIOS,)), b"\\\\" + host.windows.name.encode("ascii") + b"\0"))
     else:
-        address = bytes(int(part) for part in host.visit.host.address.split("."))
+        address = bytes(int(part) for part in host.windows.machine.address.split("."))
         port = _FIRST_DYNAMIC + where + where * host.windows.seed.number("dynamic ports", 2)
         floors.append(_floor(bytes((_TCP,)), struct.pack(">H", port)))
         floors.append(_floor(bytes((_IP,)), address))

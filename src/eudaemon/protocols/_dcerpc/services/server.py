@@ -23,7 +23,7 @@ def shares(host: RpcHost) -> tuple[tuple[str, int, str, str], ...]:
         ("ADMIN$", _DISK | _HIDDEN, "Remote Admin", "C:\\Windows"),
         ("C$", _DISK | _HIDDEN, "Default share", "C:\\"),
         ("IPC$", _IPC | _HIDDEN, "Remote IPC", ""),
-        (share, _DISK, "", f"C:\\{share}"),
+        (share, _DISK, "", "C:\\" + host.windows.share_path.replace("/", "\\")),
     )
 
 
@@ -85,10 +85,10 @@ def _workstation(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: AR
 
 def _time(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
     now = datetime.fromtimestamp(at_s, UTC)
-    up_ms = int(host.visit.host.uptime_s(at_s) * 1000) & 0xFFFF_FFFF
-    write = (
-        Writer().pointer().long(int(at_s), up_ms, now.hour, now.minute, now.second, now.microsecond // 10_000, 0, 310)
-    )
+    up_ms = int(host.windows.machine.uptime_s(at_s) * 1000) & 0xFFFF_FFFF
+    west = -60 * host.windows.machine.zone_hours & 0xFFFF_FFFF  # minutes
+    write = Writer().pointer().long(int(at_s), up_ms, now.hour, now.minute, now.second, now.microsecond // 10_000)
+    write.long(west, 310)  # a tick is 31 ms
     return write.long(now.day, now.month, now.year, now.isoweekday() % 7, 0).data
 
 

@@ -1,0 +1,116 @@
+"""NTLM against the worked examples of MS-NLMP and of RFC 1320: what is found, what is evidence, who gets in."""
+
+from __future__ import annotations
+
+import hmac
+import struct
+
+import pytest
+
+from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
+from eudaemon.protocols._base import Saw
+from eudaemon.protocols._ntlm import TOKEN_BYTES_MAX, Answer, Authentication, Rc4, Seal, md4, nt_hash, offer
+from eudaemon.protocols._windows import PASSWORDS, server_of
+from eudaemon.testing.script import visit
+from eudaemon.wire import PeerError
+from eudaemon.world.host import Host
+from eudaemon.world.seed import Seed
+from protocols.smb_client import hello, proof
+
+
+def dialogue(token: bytes, made: Authentication | None = None) -> tuple[Answer, list[object]]:
+    """Return the answer to a token, and the facts."""
+    given = visit()
+    running = (made or Authentication(given, server_of(given.host))).answer(token, 1_700_000_000.0)
+    facts: list[object] = []
+    while True:
+        try:
+            order = next(running)
+        except StopIteration as stop:
+            return stop.value, facts
+        assert isinstance(order, Saw)
+        facts.append(order.fact)
+
+
+@pytest.mark.parametrize(
+    ("data", "digest"),
+    [(b"", "31d6cfe0d16ae931b73c59d7e0c089c0"), (b"abc", "a448017aaf21d8525fc10ae87aa6729d"),
+     (b"1234567890" * 8, "e33b4ddc9c38f2199c3e7b164fcc0536")],
+)  # fmt: skip
+def test_md4_as_in_its_rfc(data: bytes, digest: str) -> None:
+    assert md4(data).hex() == digest
+
+
+def test_the_worked_example_of_the_second_version() -> None:
+    """MS-NLMP 4.2.4: user `User`, domain `Domain`, password `Password`."""
+    key = hmac.digest(nt_hash("Password"), "USERDomain".encode("utf-16-le"), "md5")
+    assert nt_hash("Password").hex() == "a4f49c406510bdcab6824ee7c30fd852"
+    assert key.hex() == "0c868a403bfd7a93a3001ef22ef02e3f"
+    sealing = Seal(b"\x55" * 16, 0xE28A_8233, "client-to-server")
+    assert sealing.under("Plaintext".encode("utf-16-le")).hex() == "54e50165bf1936dc996020c1811b0f06fb5f"
+    plain = "Plaintext".encode("utf-16-le")
+    assert sealing.signature(plain).hex() == "010000007fb38ec5c55d497600000000"
+    assert Rc4(b"Key").under(b"Plaintext").hex() == "bbf316e8d940af0ad3"
+
+
+def test_a_password_of_the_list_is_found_and_any_other_is_evidence() -> None:
+    given = visit()
+    server = server_of(given.host)
+    for password, found in (("123456", "123456"), ("not in any list", "")):
+        made = Authentication(given, server)
+        challenge, nothing = dialogue(hello(), made)
+        assert not nothing
+        assert challenge.identity is None
+        assert challenge.token[24:32] == made.challenge
+        answer, facts = dialogue(proof(made.challenge, "Administrator", password), made)
+        response, login = facts
+        assert isinstance(response, NtlmResponseGiven)
+        assert (response.user, response.domain, response.workstation) == ("Administrator", "LAB", "BOX")
+        user, empty, domain, challenged, proven, blob = response.response.split(":")
+        assert (user, empty, domain, challenged) == ("Administrator", "", "LAB", made.challenge.hex())
+        key = hmac.digest(nt_hash(password), "ADMINISTRATORLAB".encode("utf-16-le"), "md5")  # as hashcat checks it
+        assert hmac.digest(key, made.challenge + bytes.fromhex(blob), "md5").hex() == proven
+        assert login == LoginTried("Administrator", found, accepted=bool(found))
+        assert answer.identity is not None
+        assert answer.identity.accepted is bool(found)
+        assert (answer.identity.key is not None) is bool(found)
+
+
+def test_who_gets_in_is_a_rule_that_does_not_change() -> None:
+    servers = [server_of(Host.from_seed(Seed(b"%d" % number))) for number in range(12)]
+    for server in servers:
+        assert server.accepts("Administrator", "123456")
+        assert server.accepts("guest", "")
+        assert not server.accepts("guest", "x")
+        assert not server.accepts("Administrator", "")
+        assert not server.accepts("nobody-here", "123456")
+        assert not server.accepts("Administrator", "what nobody would try")
+        rest = sum(server.accepts("administrator", password) for password in PASSWORDS)
+        assert 15 <= rest <= 60
+        assert server.build == 7601
+    assert len({server.name for server in servers}) == 12
+    assert len({server.share for server in servers}) > 3
+
+
+def test_tokens_in_spnego_are_answered_in_spnego() -> None:
+    assert b"NTLMSSP" not in offer()
+    answer, _ = dialogue(b"\x60\x48\x06\x06+\x06\x01\x05\x05\x02" + hello())
+    assert answer.token[:1] == b"\xa1"
+    assert b"NTLMSSP\0\2" in answer.token
+    answer, _ = dialogue(b"\x60\x10 kerberos, please")
+    assert answer.token[:1] == b"\xa1"
+    assert b"NTLMSSP" not in answer.token
+
+
+@pytest.mark.parametrize(
+    "token",
+    [b"", b"NTLMSSP\0", b"NTLMSSP\0\7\0\0\0", b"NTLMSSP\0\3\0\0\0" + bytes(20), b"x" * (TOKEN_BYTES_MAX + 1),
+     b"NTLMSSP\0\3\0\0\0" + struct.pack("<HHI", 99, 99, 9999) + bytes(60)],
+)  # fmt: skip
+def test_what_is_no_token_is_the_peers_fault(token: bytes) -> None:
+    with pytest.raises(PeerError):
+        dialogue(token)
+
+
+def test_the_largest_token_is_taken() -> None:
+    assert dialogue(hello().ljust(TOKEN_BYTES_MAX, b"\0"))[0].token
