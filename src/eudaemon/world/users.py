@@ -45,7 +45,18 @@ def users(seed: Seed) -> tuple[bytes, ...]:
 
 def guesses(user: bytes) -> Iterator[bytes]:
     """Yield the passwords that worms try, for who sees only what a password makes of a challenge."""
-    yield from (b"", user, user + user, b"password1", b"admin123456", b"a123456", b"secret", b"changeme")
+    yield from (
+        b"",
+        b"password",
+        b"123456",
+        b"1234",
+        user,
+        user + user,
+        b"password1",
+        b"a123456",
+        b"secret",
+        b"changeme",
+    )
     yield from dict.fromkeys(b" ".join(_KNOWN.values()).split(b" "))
 
 
