@@ -97,7 +97,9 @@ def test_the_answer_to_the_challenge_is_evidence(minor: int, password: bytes, ac
 
 
 def test_the_cipher() -> None:
-    """FIPS 46-3's classic example, and VNC's reversed key against a capture's challenge and response."""
+    """The classic example of FIPS 46-3, VNC's reversed key, and John's own challenge and response (vnc_fmt_plug.c)."""
+    challenge = bytes.fromhex("84076F040550EEA9341967633B5F3855")
+    assert des.answer(b"pass1234", challenge).hex().upper() == "DD96D21781A70DA49443279975404DD0"
     assert des.encrypt(bytes.fromhex("133457799BBCDFF1"), bytes.fromhex("0123456789ABCDEF")).hex() == "85e813540f0ab405"
     assert des.vnc_key(b"password1") == des.vnc_key(b"password") == bytes.fromhex("0e86ceceeef64e26")
 
