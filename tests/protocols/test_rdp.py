@@ -121,11 +121,20 @@ def test_bluekeep() -> None:
     table.say(request(protocols=0))
     channels(table, "rdpdr", "MS_T120")
     assert ExploitRecognised("bluekeep", "CVE-2019-0708", "rdpdr MS_T120") in table.facts
-    table.say(send(FIRST_CHANNEL, info("", "", "")))
+    said = table.say(send(FIRST_CHANNEL, info("", "", "")))
+    assert b"\x11\0\xea\3\xea\3\1\0" in said, "it is demanded to be active"
+    for kind, body, answer in ((0x1F, b"\1\0\0\0", 0x1F), (0x14, b"\4\0\0\0\0\0\0\0", 0x14),
+                               (0x14, b"\1\0\0\0\0\0\0\0", 0x14), (0x27, bytes(8), 0x28)):  # fmt: skip
+        share = b"\xea\3\1\0\0\1\0\0" + bytes((kind, 0, 0, 0)) + body
+        said = table.say(send(FIRST_CHANNEL, b"\0\0\x17\0\x2c\0" + share))
+        assert said[28] == answer, said
+    assert table.say(b"\0\x04ab\0\x80\x05ab") == b"", "keys and the mouse"
+    assert table.say(send(1004, b"not that channel")) == b""
+    assert table.say(send(1005, b"\x90" * 1000)) == b"\3\0\0\x09\2\xf0\x80\x21\x80"
+    assert table.say(send(1005, b"\x90" * 1000) * 2) == b"", "once"
     assert not table.over
-    table.say(send(1005, b"\x90" * 1000) * 3)
     table.end()
-    assert [(keep.origin, keep.data) for keep in table.kept] == [("payload", b"\x90" * 3000)]
+    assert [(keep.origin, keep.data) for keep in table.kept] == [("payload", b"not that channel" + b"\x90" * 3000)]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ FIRST_CHANNEL = 1003  # the input and output channel's id; those that are asked 
 USER = 1007 + CHANNELS_MAX  # the id that the client gets
 _COOKIE = re.compile(rb"Cookie: ([^\r\n]{1,512})\r\n")
 _UNICODE = 0x10
+_SHARE = 0x000103EA
 _DOMAIN = bytes.fromhex("301a020122020103020100020101020100020101020300fff8020102")  # section 4.1.4
 
 
@@ -130,10 +131,45 @@ def join_confirm(request: bytes) -> bytes:
 
 def licensed() -> bytes:
     """Return the server's word that no licence is needed (section 2.2.1.12)."""
-    said = bytes.fromhex("80000000ff031000070000000200000004000000")
-    return data(
-        b"\x68" + (USER - 1001).to_bytes(2, "big") + FIRST_CHANNEL.to_bytes(2, "big") + b"\x70" + _per(len(said)) + said
+    return to_client(bytes.fromhex("80000000ff031000070000000200000004000000"))
+
+
+def to_client(said: bytes) -> bytes:
+    """Return MCS Send Data Indication on the input and output channel."""
+    return data(b"\x68\0\1" + FIRST_CHANNEL.to_bytes(2, "big") + b"\x70" + _per(len(said)) + said)
+
+
+def demand_active(client: Client) -> bytes:
+    """Return the Demand Active PDU (section 2.2.1.13.1) with what a server must be able to."""
+    width, height = client.width or 1024, client.height or 768
+    sets = (
+        (0x01, struct.pack("<HHHHHHHHHBB", 1, 3, 0x0200, 0, 0, 0x041D, 0, 0, 0, 1, 1)),
+        (0x02, struct.pack("<HHHHHHHHHBBHH", 16, 1, 1, 1, width, height, 0, 1, 1, 0, 0, 1, 0)),
+        (0x03, bytes(20) + struct.pack("<HHHHHH", 1, 20, 0, 1, 0, 0x22) + bytes(52)),
+        (0x08, struct.pack("<HHH", 1, 25, 25)),
+        (0x09, struct.pack("<HH", 0x03EA, 0)),
+        (0x0D, struct.pack("<HHIIII", 0x35, 0, 0, 0, 0, 0) + bytes(64)),
     )
+    able = b"".join(struct.pack("<HH", kind, 4 + len(value)) + value for kind, value in sets)
+    body = struct.pack("<IHH", _SHARE, 4, 4 + len(able)) + b"RDP\0" + struct.pack("<HH", len(sets), 0) + able + bytes(4)
+    return to_client(struct.pack("<HHH", 6 + len(body), 0x11, 0x03EA) + body)
+
+
+def finalised(said: bytes) -> bytes:
+    """Return the answer to a client's data PDU that makes the connection whole (section 1.3.1.1), or nothing."""
+    if len(said) < 20 or said[2] != 0x17:
+        return b""
+    kind, action = said[14], said[18]
+    answers = {
+        (0x1F, 1): (0x1F, struct.pack("<HH", 1, USER)),  # synchronise
+        (0x14, 4): (0x14, struct.pack("<HHI", 4, 0, 0)),  # cooperate
+        (0x14, 1): (0x14, struct.pack("<HHI", 2, USER, 0x03EA)),  # request control, granted
+    }
+    found = (0x28, struct.pack("<HHHH", 0, 0, 3, 4)) if kind == 0x27 else answers.get((kind, action))
+    if found is None:
+        return b""
+    body = struct.pack("<IBBHBBH", _SHARE, 0, 1, 4 + len(found[1]), found[0], 0, 0) + found[1]
+    return to_client(struct.pack("<HHH", 6 + len(body), 0x17, 0x03EA) + body)
 
 
 DISCONNECTED = data(b"\x21\x80")  # MCS Disconnect Provider Ultimatum, on the user's request: T.125 section 11.15

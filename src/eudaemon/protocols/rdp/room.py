@@ -5,7 +5,8 @@
                   --> the same without TLS, where the client can none
 
 With Network Level Authentication only the answer to a challenge comes, without it the password itself. Nobody sees a
-desktop. Whoever asks for the channel MS_T120 looks for BlueKeep; what such a one sends into channels is kept.
+desktop. Whoever asks for the channel MS_T120 looks for BlueKeep: such a one is connected to the end, is told what a
+vulnerable server tells (that it disconnects, when that channel is written to), and what it sends into channels is kept.
 """
 
 from __future__ import annotations
@@ -59,8 +60,8 @@ class Rdp(Room):
     name: ClassVar[str] = "rdp"
 
     __slots__ = (
-        "_authentication", "_buffer", "_channels", "_cookie", "_held", "_over", "_packets", "_protocols", "_sprayed",
-        "_stage", "_windows",
+        "_authentication", "_buffer", "_client", "_cookie", "_held", "_over", "_packets", "_protocols", "_sprayed",
+        "_stage", "_told", "_windows",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -72,7 +73,8 @@ class Rdp(Room):
         self._authentication: Authentication | None = None
         self._protocols = 0  # that the client asked for
         self._cookie = ""
-        self._channels: tuple[str, ...] = ()
+        self._client = pdus.Client()
+        self._told = False  # whether one that looks for BlueKeep has found it
         self._sprayed = bytearray()  # into channels, by one that looks for BlueKeep
         self._packets = 0
         self._over = False
@@ -118,6 +120,8 @@ class Rdp(Room):
     def _tpkt(self) -> bytes | None:
         """Return what is in the next packet of TPKT, None if it is not there yet."""
         if self._buffer and self._buffer[0] != 3:
+            if self._stage is Stage.CHANNELS and not self._buffer[0] & 3:
+                return self._fast()
             raise PeerError("no packet of TPKT")
         size = int.from_bytes(self._buffer[2:4], "big") if len(self._buffer) >= 4 else 0
         if len(self._buffer) < 4 or len(self._buffer) < size:
@@ -125,6 +129,16 @@ class Rdp(Room):
         if size < 7:
             raise PeerError("a packet of TPKT with nothing in it")
         return self._take(size)[4:]
+
+    def _fast(self) -> bytes | None:
+        """Take a fast-path PDU (section 2.2.8.1.2), which is a key or the mouse; return nothing of it."""
+        if len(self._buffer) < 3:
+            return None
+        is_long = self._buffer[1] & 0x80
+        size = int.from_bytes(self._buffer[1:3], "big") & 0x7FFF if is_long else self._buffer[1]
+        if size < 3:
+            raise PeerError("a fast-path PDU with nothing in it")
+        return None if len(self._buffer) < size else self._take(size)[size:]
 
     def _ts_request(self) -> bytes | None:
         size = pdus.ts_size(bytes(self._buffer[:6]))
@@ -198,15 +212,17 @@ class Rdp(Room):
         if packet[:3] != b"\x02\xf0\x80" or packet[3:5] != b"\x7f\x65":
             raise PeerError("no MCS Connect Initial")
         client = pdus.client_of(packet)
-        self._channels = client.channels
+        self._client = client
         size = f"{client.width}x{client.height}"
         yield Saw(RdpClientIdentified(client.name, self._cookie, client.build, client.keyboard, size, client.channels))
-        if any(name.upper() == _BLUEKEEP for name in client.channels):
+        if self._bluekeep:
             yield Saw(ExploitRecognised("bluekeep", "CVE-2019-0708", " ".join(client.channels)))
         self._stage = Stage.CHANNELS
         yield Send(pdus.connect_response(self._protocols, len(client.channels)))
 
     def _channel(self, packet: bytes, _at_s: float) -> Iterator[Order]:
+        if not packet:
+            return
         if packet[:3] != b"\x02\xf0\x80" or len(packet) < 4:
             raise PeerError("no packet of MCS")
         mcs = packet[3:]
@@ -230,12 +246,25 @@ class Rdp(Room):
             if info.shell:
                 yield Saw(CommandEntered(info.shell))
             yield Send(pdus.licensed())
-            if _BLUEKEEP not in map(str.upper, self._channels):
-                self._over = True
-                yield Send(pdus.DISCONNECTED)
-                yield HangUp()
-        elif _BLUEKEEP in map(str.upper, self._channels):
+            if self._bluekeep:
+                yield Send(pdus.demand_active(self._client))
+                return
+            self._over = True
+            yield Send(pdus.DISCONNECTED)
+            yield HangUp()
+        elif channel == pdus.FIRST_CHANNEL:
+            yield Send(pdus.finalised(data))
+        elif self._bluekeep:
             self._sprayed += data[: KEPT_BYTES_MAX - len(self._sprayed)]
+            if channel == self._bluekeep and not self._told:
+                self._told = True
+                yield Send(pdus.DISCONNECTED)
+
+    @property
+    def _bluekeep(self) -> int:
+        """The id of the channel that only the server itself may open, 0 if it was not asked for."""
+        names = [name.upper() for name in self._client.channels]
+        return pdus.FIRST_CHANNEL + 1 + names.index(_BLUEKEEP) if _BLUEKEEP in names else 0
 
 
 def _refused(orders: Generator[Order, None, Answer]) -> Generator[Order, None, Answer]:
