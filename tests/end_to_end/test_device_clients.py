@@ -177,6 +177,16 @@ async def test_a_desktop_is_looked_at(with_password: int, tmp_path: Path) -> Non
     assert len(facts(tmp_path, "login.answered")) == with_password
 
 
+async def test_somebody_is_let_in_to_windows(tmp_path: Path) -> None:
+    client, display = tool("xfreerdp", "freerdp2-x11"), tool("xvfb-run", "xvfb")
+    async with running(tmp_path, "rdp", seed=seed_where("rdp", "network level authentication", 2, 1)) as net:
+        where = (f"/v:127.0.0.1:{net.port}", "/cert:ignore", "+auth-only")
+        await said(display, "-a", client, *where, "/u:Administrator", "/p:123456")
+        await said(display, "-a", client, *where, "/u:Administrator", "/p:N0t.l1st3d", code=131)
+    assert [fact.accepted for fact in facts(tmp_path, "login.tried")] == [True, False]
+    assert not facts(tmp_path, "peer.faulted")
+
+
 @pytest.mark.parametrize("credentials_first", [False, True])
 async def test_somebody_logs_in_to_windows(credentials_first: bool, tmp_path: Path) -> None:
     client, display = tool("xfreerdp", "freerdp2-x11"), tool("xvfb-run", "xvfb")

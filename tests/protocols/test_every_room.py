@@ -87,7 +87,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
     "rdp": (
         rdp_client.request(b"mstshash=a", 3)[:9], rdp_client.request(b"mstshash=a", 3)[9:],
         rdp_client.connect("rdpdr", "MS_T120"), rdp_client.ERECT, rdp_client.ATTACH, rdp_client.join(1004),
-        rdp_client.send(1003, rdp_client.info("", "a", "b")), rdp_client.send(1005, b"abc"),
+        rdp_client.send(1003, rdp_client.info("", "a", "b")), b"\4\4\0", b"\x13", rdp_client.send(1005, b"abc"),
     ),
     "redis": (
         b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
@@ -136,7 +136,7 @@ WORDS = [
     b"REGISTER sip:a SIP/2.0\r\nAuthorization: Digest username=a, nonce=b, response=c\r\n\r\n", b"RFB 003.008\n",
     rdp_client.request(), rdp_client.connect("a"), rdp_client.ATTACH,
     rdp_client.send(1003, rdp_client.info("a", "b", "c")),
-    b"\1", b"\2", b"\3\0\0\0\0\0\0\x09\0\x09", b"\4\1\0\0\0\0\0a", b"\6\0\0\0\0\0\0\3abc",
+    b"\4\4\0\x13", b"\x08\x06\2\x5b\0\x1c", b"\1", b"\2", b"\3\0\0\0\0\0\0\x09\0\x09", b"\4\1\0\0\0\0\0a", b"\6\0\0\0\0\0\0\3abc",
     smb_client.look(), smb_client.pulsar(0xC8), *smb_client.OPENING1, smb_client.negotiate2(0x0202),
     smb_client.login2(smb_client.hello()), smb_client.smb2(5, bytes(60)), smb_client.BIND_ALIVE, b"\xfeSMB", b"\xffSMB",
     smb_client.request(3, bytes(8)), b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",

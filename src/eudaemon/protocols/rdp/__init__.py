@@ -1,6 +1,6 @@
-"""Remote Desktop (MS-RDPBCGR) up to the login: with Network Level Authentication or without, as the seed has it.
+"""Remote Desktop (MS-RDPBCGR): with Network Level Authentication or without, as the seed has it, to a black screen.
 
-`pdus` is how bytes are packets, `room` the conversation.
+`pdus` is how bytes are packets, `keys` what is typed, `room` the conversation.
 """
 
 from eudaemon.protocols.rdp.room import Rdp

@@ -1,12 +1,13 @@
 """The conversation with Remote Desktop.
 
     X.224 request --> TLS --> CredSSP: NTLM's challenge and the answer to it --> refused
-                          --> MCS connect, channels --> the client's info: user and password --> licence --> the end
+                          --> MCS connect, channels --> the client's info: user and password --> the desktop, or the end
                   --> the same without TLS, where the client can none
 
-With Network Level Authentication only the answer to a challenge comes, without it the password itself. Nobody sees a
-desktop. Whoever asks for the channel MS_T120 looks for BlueKeep: such a one is connected to the end, is told what a
-vulnerable server tells (that it disconnects, when that channel is written to), and what it sends into channels is kept.
+With Network Level Authentication only the answer to a challenge comes, without it the password itself; a right one
+opens a desktop that stays black, at which one can type. Whoever asks for the channel MS_T120 looks for BlueKeep: such a
+one is connected in any case, is told what a vulnerable server tells (that it disconnects, when that channel is written
+to), and what it sends into channels is kept.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried, RdpClientIdentified
 from eudaemon.protocols._base import (
+    Answered,
     Claim,
     Ended,
     HalfClosed,
@@ -31,10 +33,13 @@ from eudaemon.protocols._base import (
     Send,
     StartTls,
     Visit,
+    Woken,
 )  # fmt: skip
+from eudaemon.protocols._desk import Desk
 from eudaemon.protocols._ntlm import Answer, Authentication
 from eudaemon.protocols._windows import FileServer, server_of
 from eudaemon.protocols.rdp import pdus
+from eudaemon.protocols.rdp.keys import Keys, Press
 from eudaemon.wire import PeerError
 
 PACKETS_MAX = 20_000  # of one session
@@ -60,8 +65,8 @@ class Rdp(Room):
     name: ClassVar[str] = "rdp"
 
     __slots__ = (
-        "_authentication", "_buffer", "_client", "_cookie", "_held", "_over", "_packets", "_protocols", "_sprayed",
-        "_stage", "_told", "_windows",
+        "_authentication", "_buffer", "_client", "_cookie", "_desk", "_held", "_keys", "_over", "_packets",
+        "_protocols", "_sprayed", "_stage", "_told", "_windows",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -74,6 +79,8 @@ class Rdp(Room):
         self._protocols = 0  # that the client asked for
         self._cookie = ""
         self._client = pdus.Client()
+        self._keys = Keys()
+        self._desk: Desk | None = None  # for who is let in
         self._told = False  # whether one that looks for BlueKeep has found it
         self._sprayed = bytearray()  # into channels, by one that looks for BlueKeep
         self._packets = 0
@@ -98,7 +105,12 @@ class Rdp(Room):
             case HalfClosed():
                 self._over = True
                 yield HangUp()
+            case Answered() | Woken():
+                if self._desk is not None:
+                    yield from self._desk.go_on(occasion)
             case Ended():
+                if self._desk is not None:
+                    yield from self._desk.ended()
                 if self._sprayed:
                     yield Keep(bytes(self._sprayed), "payload", _BLUEKEEP, partial=True)
 
@@ -131,14 +143,14 @@ class Rdp(Room):
         return self._take(size)[4:]
 
     def _fast(self) -> bytes | None:
-        """Take a fast-path PDU (section 2.2.8.1.2), which is a key or the mouse; return nothing of it."""
+        """Return the next fast-path PDU (section 2.2.8.1.2), None if it is not there yet."""
         if len(self._buffer) < 3:
             return None
         is_long = self._buffer[1] & 0x80
         size = int.from_bytes(self._buffer[1:3], "big") & 0x7FFF if is_long else self._buffer[1]
         if size < 3:
             raise PeerError("a fast-path PDU with nothing in it")
-        return None if len(self._buffer) < size else self._take(size)[size:]
+        return None if len(self._buffer) < size else self._take(size)
 
     def _ts_request(self) -> bytes | None:
         size = pdus.ts_size(bytes(self._buffer[:6]))
@@ -220,8 +232,9 @@ class Rdp(Room):
         self._stage = Stage.CHANNELS
         yield Send(pdus.connect_response(self._protocols, len(client.channels)))
 
-    def _channel(self, packet: bytes, _at_s: float) -> Iterator[Order]:
-        if not packet:
+    def _channel(self, packet: bytes, at_s: float) -> Iterator[Order]:
+        if packet[0] & 3 == 0:
+            yield from self._typed(self._keys.fast(packet), at_s)
             return
         if packet[:3] != b"\x02\xf0\x80" or len(packet) < 4:
             raise PeerError("no packet of MCS")
@@ -232,21 +245,22 @@ class Rdp(Room):
         elif kind == 14 and len(mcs) >= 5:  # Channel Join Request
             yield Send(pdus.join_confirm(mcs[1:5]))
         elif kind == 25:  # Send Data Request
-            yield from self._data(*pdus.channel_data(mcs))
+            yield from self._data(*pdus.channel_data(mcs), at_s)
         elif kind == 8:  # Disconnect Provider Ultimatum
             self._over = True
             yield HangUp()
 
-    def _data(self, channel: int, data: bytes) -> Iterator[Order]:
+    def _data(self, channel: int, data: bytes, at_s: float) -> Iterator[Order]:
         info = pdus.info_of(data) if channel == pdus.FIRST_CHANNEL else None
         if info is not None:
             user = f"{info.domain}\\{info.user}" if info.domain else info.user
-            # Nobody is shown a desktop, whatever the password.
-            yield Saw(LoginTried(user, info.password, accepted=False))
+            accepted = self._windows.accepts(info.user, info.password)
+            yield Saw(LoginTried(user, info.password, accepted))
             if info.shell:
                 yield Saw(CommandEntered(info.shell))
             yield Send(pdus.licensed())
-            if self._bluekeep:
+            if accepted or self._bluekeep:
+                self._desk = Desk(self.visit, self._windows.name)
                 yield Send(pdus.demand_active(self._client))
                 return
             self._over = True
@@ -254,11 +268,17 @@ class Rdp(Room):
             yield HangUp()
         elif channel == pdus.FIRST_CHANNEL:
             yield Send(pdus.finalised(data))
+            yield from self._typed(self._keys.slow(data), at_s)
         elif self._bluekeep:
             self._sprayed += data[: KEPT_BYTES_MAX - len(self._sprayed)]
             if channel == self._bluekeep and not self._told:
                 self._told = True
                 yield Send(pdus.DISCONNECTED)
+
+    def _typed(self, presses: Iterator[Press], at_s: float) -> Iterator[Order]:
+        if self._desk is not None:
+            for key, down in presses:
+                yield from self._desk.press(key, down=down, at_s=at_s)
 
     @property
     def _bluekeep(self) -> int:

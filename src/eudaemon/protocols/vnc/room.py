@@ -9,7 +9,6 @@ of Super+r goes to the pretended cmd.exe, and so does what follows, if that open
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -23,7 +22,6 @@ from eudaemon.protocols._base import (
     Ended,
     HalfClosed,
     HangUp,
-    Keep,
     Occasion,
     Opened,
     Order,
@@ -35,9 +33,8 @@ from eudaemon.protocols._base import (
     Visit,
     Woken,
 )  # fmt: skip
-from eudaemon.protocols._command_prompt import CommandPrompt
+from eudaemon.protocols._desk import Desk
 from eudaemon.protocols.vnc import des
-from eudaemon.protocols.vnc.keyboard import Keyboard
 from eudaemon.protocols.vnc.screen import Pixels, Rectangle, Screen, raw, rre
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.users import guesses
@@ -45,14 +42,10 @@ from eudaemon.world.users import guesses
 CLIPBOARD_BYTES_MAX = 1024 * 1024
 ENCODINGS_MAX = 1024
 MESSAGES_MAX = 20_000  # of one session
-LINES_MAX = 1000  # typed in one session
-KEPT_MAX = 64  # lines and clipboards of one session that become artefacts
 SENT_BYTES_MAX = 32 * 1024 * 1024  # of pictures, in one session
 _STRIP_ROWS = 16  # that are sent at a time where the client takes pixels only
 _NONE, _VNC = 1, 2
 _RAW, _RRE = 0, 2
-_KEYS = re.compile(r"<(?:Ctrl|Alt|Super|Tab|Delete|Home|Left|Up|Right|Down|Page|End|F\d|0x)[^>]{0,24}>")
-_WINDOW = re.compile(r"\s*(?:cmd|powershell|pwsh)(?:\.exe)?(?:\s+/k.*|\s+-noexit.*)?\s*", re.IGNORECASE)
 _FAILED = b"password check failed!"
 _ACCEPTS_ONE_IN = 3  # of the listed passwords, besides those that all know
 _ALWAYS = frozenset((b"password", b"123456", b"admin", b"1234"))
@@ -75,8 +68,8 @@ class Vnc(Room):
     speaks_first: ClassVar[bool] = True
 
     __slots__ = (
-        "_buffer", "_encodings", "_held", "_kept", "_keyboard", "_lines", "_messages", "_minor", "_over", "_pending",
-        "_picture", "_pixels", "_prompt", "_row", "_screen", "_sent", "_shown", "_stage", "_window",
+        "_buffer", "_desk", "_encodings", "_held", "_messages", "_minor", "_over", "_pending", "_picture", "_pixels",
+        "_row", "_screen", "_sent", "_shown", "_stage",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -88,14 +81,12 @@ class Vnc(Room):
         self._screen = Screen(visit.host)
         self._pixels = Pixels()
         self._encodings: frozenset[int] = frozenset()
-        self._keyboard = Keyboard()
-        self._messages = self._lines = self._kept = self._sent = 0
+        self._desk = Desk(visit, self._screen.name)
+        self._messages = self._sent = 0
         self._pending = False  # whether the client waits for something to change
         self._shown: str | None = ""  # what stood in the box when the picture was last sent; "" also before the first
         self._picture: list[Rectangle] = []  # that is being sent in strips
         self._row = 0
-        self._window = False  # whether a cmd.exe or PowerShell is open, into which one types
-        self._prompt: CommandPrompt | None = None  # what runs, once something was typed into the box
         self._over = False
 
     @classmethod
@@ -117,17 +108,12 @@ class Vnc(Room):
             case Drained():
                 yield from self._next_strip()
             case Answered() | Woken():
-                if self._prompt is not None:
-                    yield from self._prompt.go_on(occasion)
+                yield from self._desk.go_on(occasion)
             case HalfClosed():
                 self._over = True
                 yield HangUp()
             case Ended():
-                line = self._keyboard.finish()
-                if line and self._lines < LINES_MAX:
-                    yield Saw(CommandEntered(line))
-                if self._prompt is not None:
-                    yield from self._prompt.ended()
+                yield from self._desk.ended()
 
     # --- reading -------------------------------------------------------------------------------------
 
@@ -275,51 +261,21 @@ class Vnc(Room):
         yield from ()
 
     def _wants_picture(self, body: bytes, at_s: float) -> Iterator[Order]:
-        if body[1] and self._shown == self._keyboard.box:
+        if body[1] and self._shown == self._desk.keyboard.box:
             self._pending = True
             return
         yield from self._show(at_s)
 
     def _key(self, body: bytes, at_s: float) -> Iterator[Order]:
-        down, key = body[1], int.from_bytes(body[4:8], "big")
-        line = self._keyboard.press(key, down=bool(down))
-        if line is not None:
-            self._lines += 1
-            if self._lines > LINES_MAX:
-                raise PeerError(f"more than {LINES_MAX} lines typed in one session")
-            yield from self._line(line, at_s)
-        if self._pending and self._shown != self._keyboard.box:
+        yield from self._desk.press(int.from_bytes(body[4:8], "big"), down=bool(body[1]), at_s=at_s)
+        if self._pending and self._shown != self._desk.keyboard.box:
             yield from self._show(at_s)
 
     def _pointer(self, _body: bytes, _at_s: float) -> Iterator[Order]:
         yield from ()
 
     def _clipboard(self, body: bytes, _at_s: float) -> Iterator[Order]:
-        pasted = body[8:]
-        self._keyboard.clipboard = printable(pasted)
-        yield Saw(CommandEntered(f"clipboard: {printable(pasted)}"))
-        yield from self._look_into(pasted)
-
-    def _line(self, line: str, at_s: float) -> Iterator[Order]:
-        """Run what was typed where it would run; of all else it is told that it was typed."""
-        command = line.removeprefix("<Super+r>")
-        if (command == line and not self._window) or _KEYS.search(command):
-            yield Saw(CommandEntered(line))
-            yield from self._look_into(line.encode("utf-8", "replace"))
-            return
-        if self._prompt is None:
-            self._prompt = CommandPrompt(self.visit, f"{self._screen.name.lower()}\\administrator", muted=True)
-        self._window = (self._window and command == line) or _WINDOW.fullmatch(command) is not None
-        yield from self._prompt.enter(command.encode("utf-8", "replace"), at_s)
-        if self._prompt.over or command.strip().lower() == "exit":
-            yield from self._prompt.ended()
-            self._window, self._prompt = False, None
-
-    def _look_into(self, text: bytes) -> Iterator[Order]:
-        """What names an address, or is long, is kept; the sensor fetches what a script would fetch."""
-        if (b"://" in text or b"\\\\" in text or len(text) > 1024) and self._kept < KEPT_MAX:
-            self._kept += 1
-            yield Keep(text, "script", "typed")
+        yield from self._desk.paste(body[8:])
 
     # --- pictures ------------------------------------------------------------------------------------
 
@@ -327,8 +283,8 @@ class Vnc(Room):
         if self._picture:
             return  # one is on its way, and nobody can tell which it was
         self._pending = False
-        self._shown = self._keyboard.box
-        rectangles = self._screen.rectangles(at_s, typed=self._keyboard.box)
+        self._shown = self._desk.keyboard.box
+        rectangles = self._screen.rectangles(at_s, typed=self._desk.keyboard.box)
         width, height = self._screen.width, self._screen.height
         if _RRE in self._encodings:
             head = struct.pack(">BxHHHHHi", 0, 1, 0, 0, width, height, _RRE)
