@@ -18,7 +18,14 @@ from eudaemon.protocols.mqtt.packets import (
     packet,
     text,
 )
-from eudaemon.protocols.mqtt.room import KEPT_BYTES_MIN, KEPT_MAX, PACKETS_MAX, RETAINED_MAX, SUBSCRIPTIONS_MAX
+from eudaemon.protocols.mqtt.room import (
+    FILTERS_MAX,
+    KEPT_BYTES_MIN,
+    KEPT_MAX,
+    PACKETS_MAX,
+    RETAINED_MAX,
+    SUBSCRIPTIONS_MAX,
+)
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
@@ -151,6 +158,9 @@ def test_limits() -> None:
         assert bool(table.fault) == bool(past)
         table = talk()
         table.say(b"\xc0\0" * (PACKETS_MAX - 1 + past))
+        assert bool(table.fault) == bool(past)
+        table = talk()
+        table.say(subscribe(b"none") * (FILTERS_MAX + past))
         assert bool(table.fault) == bool(past)
         table = talk()
         for number in range(SUBSCRIPTIONS_MAX + past):

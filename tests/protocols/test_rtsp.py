@@ -95,6 +95,12 @@ def test_a_login_in_the_address(target: str) -> None:
     assert [(fact.user, fact.password) for fact in table.facts if isinstance(fact, LoginTried)] == [("admin", "666666")]
 
 
+def test_what_is_interleaved_hides_no_request() -> None:
+    table = talk()
+    assert table.say(b"$\0\x03\xe8" + bytes(900)) == b""
+    assert table.say(bytes(100) + request("OPTIONS")).startswith(b"RTSP/1.0 200 OK")
+
+
 def test_what_is_not_asked_well() -> None:
     table = talk()
     assert b"405" in table.say(request("HACK"))

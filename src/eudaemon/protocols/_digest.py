@@ -18,7 +18,8 @@ from eudaemon.wire import PeerError, Purse, printable
 HEAD_BYTES_MAX = 16 * 1024
 BODY_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 64
-_PARAMETER = re.compile(rb'([A-Za-z]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
+_PARAMETER = re.compile(rb'([A-Za-z]{1,32})\s{0,8}=\s{0,8}(?:"([^"]*)"|([^\s,"]+))')
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,13 @@ class Message:
 class MessageReader:
     """Reads messages off a stream, or out of datagrams. What it holds it takes from the purse."""
 
-    __slots__ = ("_buffer", "_held", "_purse")
+    __slots__ = ("_buffer", "_head", "_held", "_looked", "_purse")
 
     def __init__(self, purse: Purse) -> None:
         self._buffer = bytearray()
         self._held = 0
+        self._looked = 0  # at how many bytes, without finding the head's end
+        self._head: tuple[Message, int] | None = None  # that was read, and where its body ends
         self._purse = purse
 
     def feed(self, data: bytes) -> None:
@@ -57,47 +60,45 @@ class MessageReader:
 
     def next(self) -> Message | None:
         """Return the next whole message, None if there is none yet. Raises `PeerError` for what is none."""
-        blanks = len(self._buffer) - len(self._buffer.lstrip(b"\r\n\0"))
-        del self._buffer[:blanks]  # RFC 3261 section 7.5; keep-alives are such
-        found = re.search(rb"\r?\n\r?\n", self._buffer)
-        if found is None or found.start() > HEAD_BYTES_MAX:
-            if len(self._buffer) > HEAD_BYTES_MAX:
-                raise PeerError(f"head over {HEAD_BYTES_MAX} bytes")
-            self._account()
+        if self._head is None:
+            self._read_head()
+        if self._head is None or len(self._buffer) < self._head[1]:
             return None
-        message = parsed(bytes(self._buffer[: found.start()]))
-        digits = message.header(b"content-length", b"l")
-        size = int(digits) if digits.isdigit() and len(digits) < 9 else 0
-        if size > BODY_BYTES_MAX:
-            raise PeerError(f"body over {BODY_BYTES_MAX} bytes")
-        if len(self._buffer) < found.end() + size:
-            return None
-        body = bytes(self._buffer[found.end() : found.end() + size])
-        del self._buffer[: found.end() + size]
+        (message, end), self._head, self._looked = self._head, None, 0
+        size = _body_bytes(message)
+        body = bytes(self._buffer[end - size : end])
+        del self._buffer[:end]
         self._account()
         return Message(message.method, message.target, message.version, message.headers, body)
 
+    def _read_head(self) -> None:
+        if not self._looked:
+            blanks = len(self._buffer) - len(self._buffer.lstrip(b"\r\n\0"))
+            del self._buffer[:blanks]  # RFC 3261 section 7.5; keep-alives are such
+            self._account()
+        found = _HEAD_END.search(self._buffer, max(0, self._looked - 3))
+        self._looked = len(self._buffer)
+        if found is None or found.start() > HEAD_BYTES_MAX:
+            if len(self._buffer) > HEAD_BYTES_MAX:
+                raise PeerError(f"head over {HEAD_BYTES_MAX} bytes")
+            return
+        message = parsed(bytes(self._buffer[: found.start()]))
+        if _body_bytes(message) > BODY_BYTES_MAX:
+            raise PeerError(f"body over {BODY_BYTES_MAX} bytes")
+        self._head = message, found.end() + _body_bytes(message)
+
     def interleaved(self) -> bytes | None:
         """Take what RTSP puts between messages (RFC 2326 section 10.12), None if there is no whole one at the front."""
-        if self._buffer[:1] != b"$" or len(self._buffer) < 4:
+        if self._head is not None or self._buffer[:1] != b"$" or len(self._buffer) < 4:
             return None
         end = 4 + int.from_bytes(self._buffer[2:4], "big")
         if len(self._buffer) < end:
             return None
         taken = bytes(self._buffer[:end])
         del self._buffer[:end]
+        self._looked = 0
         self._account()
         return taken
-
-    @property
-    def rest(self) -> bytes:
-        """What was fed and not read."""
-        return bytes(self._buffer)
-
-    def clear(self) -> None:
-        """Let go of what was fed and not read."""
-        self._buffer.clear()
-        self._account()
 
     def _account(self) -> None:
         more = len(self._buffer) - self._held
@@ -106,6 +107,11 @@ class MessageReader:
         if more < 0:
             self._purse.give_back(-more)
         self._held += more
+
+
+def _body_bytes(message: Message) -> int:
+    digits = message.header(b"content-length", b"l")
+    return int(digits) if digits.isdigit() and len(digits) < 9 else 0
 
 
 def parsed(head: bytes) -> Message:

@@ -44,7 +44,7 @@ _MODELS = (
 )  # fmt: skip
 _DISK = b"/tmp/.disk"
 _FOLDERS = (b"PJL", b"PostScript", b"saveDevice", b"saveDevice/SavedJobs", b"webServer", b"webServer/home")
-_OPTION = re.compile(rb'([A-Z]+)\s*[=:]\s*(?:"([^"]*)"|(\S+))', re.IGNORECASE)
+_OPTION = re.compile(rb'([A-Z]{1,32})\s{0,8}[=:]\s{0,8}(?:"([^"]*)"|(\S+))', re.IGNORECASE)
 _NO_FILE, _NO_MEANS = 3, 1  # PJL Technical Reference, appendix D: file errors
 _END = b"\r\n\x0c"
 

@@ -59,7 +59,8 @@ from eudaemon.wire import PeerError, clipped, printable
 from eudaemon.world.outside import Download
 
 PACKETS_MAX = 20_000  # of one session
-SUBSCRIPTIONS_MAX = 256  # of one session
+SUBSCRIPTIONS_MAX = 64  # of one session
+FILTERS_MAX = 500  # that one session names in subscribing: for each, all that lies there is looked through
 RETAINED_MAX = 256  # of one session
 KEPT_MAX = 64  # messages of one session that become artefacts
 KEPT_BYTES_MIN = 256  # what is smaller stands in the events
@@ -76,7 +77,7 @@ class Mqtt(Room):
 
     name: ClassVar[str] = "mqtt"
 
-    __slots__ = ("_buffer", "_held", "_home", "_kept", "_level", "_over", "_packets", "_retained", "_sent",
+    __slots__ = ("_buffer", "_filters", "_held", "_home", "_kept", "_level", "_over", "_packets", "_retained", "_sent",
                  "_subscriptions")  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -88,6 +89,7 @@ class Mqtt(Room):
         self._packets = 0
         self._kept = 0
         self._sent = 0
+        self._filters = 0
         self._over = False
         self._subscriptions: dict[bytes, int] = {}  # filter: its identifier in version 5, 0 for none
         self._retained: dict[bytes, bytes] = {}
@@ -225,6 +227,9 @@ class Mqtt(Room):
         while cursor:
             name, options = cursor.text(), cursor.number(1)
             yield Saw(CommandEntered(f"SUBSCRIBE {printable(name, _SHOWN_CHARS_MAX)}"))
+            self._filters += 1
+            if self._filters > FILTERS_MAX:
+                raise PeerError(f"more than {FILTERS_MAX} topics subscribed to in one session")
             if len(self._subscriptions) >= SUBSCRIPTIONS_MAX and name not in self._subscriptions:
                 raise PeerError(f"more than {SUBSCRIPTIONS_MAX} subscriptions")
             self._subscriptions[name] = identifier if isinstance(identifier, int) else 0
