@@ -35,7 +35,7 @@ from eudaemon.protocols._base import (
 )  # fmt: skip
 from eudaemon.protocols._desk import Desk
 from eudaemon.protocols.vnc import des
-from eudaemon.protocols.vnc.screen import Pixels, Rectangle, Screen, raw, rre
+from eudaemon.protocols.vnc.screen import Pixels, Rectangle, raw, rre, screen_of
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.users import guesses
 
@@ -78,7 +78,7 @@ class Vnc(Room):
         self._held = 0
         self._stage = Stage.VERSION
         self._minor = 8
-        self._screen = Screen(visit.host)
+        self._screen = screen_of(visit.host)
         self._pixels = Pixels()
         self._encodings: frozenset[int] = frozenset()
         self._desk = Desk(visit, self._screen.name)

@@ -76,9 +76,10 @@ class Pixels:
 class Screen:
     """One installation's desktop."""
 
-    __slots__ = ("background", "height", "name", "seed", "width")
+    __slots__ = ("_drawn", "background", "height", "name", "seed", "width")
 
     def __init__(self, host: Host) -> None:
+        self._drawn: tuple[Rectangle, ...] = ()
         self.seed: Seed = host.seed.child("vnc")
         self.width, self.height = self.seed.choice("size", SIZES)
         self.background: int = self.seed.choice("background", _BACKGROUNDS)
@@ -89,6 +90,17 @@ class Screen:
 
     def rectangles(self, at_s: float, *, typed: str | None) -> list[Rectangle]:
         """Return what lies on the background at that time; `typed` is what stands in the box, None if it is closed."""
+        found = list(self._lasting())
+        bar = self.height - _BAR
+        found += text(datetime.fromtimestamp(at_s, UTC).strftime("%H:%M"), self.width - 44, bar + 9, _BLACK)
+        if typed is not None:
+            found += self._box(typed)
+        return found
+
+    def _lasting(self) -> tuple[Rectangle, ...]:
+        """What is there at any time: drawn once, when it is first seen."""
+        if self._drawn:
+            return self._drawn
         found: list[Rectangle] = []
         count = 4 + self.seed.number("icons", 4)
         icons = sorted(_ICONS, key=lambda icon: self.seed.bytes(f"icon {icon}", 4))[:count]
@@ -104,10 +116,8 @@ class Screen:
         found += [(0, bar, self.width, _BAR, _GREY), (0, bar + 1, self.width, 1, _WHITE), (4, bar + 4, 56, 20, _DARK)]
         found += [(4, bar + 4, 55, 19, _WHITE), (5, bar + 5, 54, 18, _GREY), (9, bar + 9, 10, 10, 0x2A7A2A)]
         found += text("Start", 24, bar + 9, _BLACK)
-        found += text(datetime.fromtimestamp(at_s, UTC).strftime("%H:%M"), self.width - 44, bar + 9, _BLACK)
-        if typed is not None:
-            found += self._box(typed)
-        return found
+        self._drawn = tuple(found)
+        return self._drawn
 
     def _box(self, typed: str) -> Iterator[Rectangle]:
         x, y = 10, self.height - _BAR - 150
@@ -123,6 +133,12 @@ class Screen:
             yield (x + 140 + 84 * at, y + 106, 75, 21, _WHITE)
             yield (x + 141 + 84 * at, y + 107, 74, 20, _GREY)
             yield from text(word, x + 178 + 84 * at - 3 * len(word), y + 112, _BLACK)
+
+
+@lru_cache(maxsize=8)
+def screen_of(host: Host) -> Screen:
+    """Return the desktop of this host."""
+    return Screen(host)
 
 
 def text(words: str, x: int, y: int, colour: int) -> Iterator[Rectangle]:
