@@ -160,8 +160,9 @@ def rre(screen: Screen, rectangles: list[Rectangle], pixels: Pixels) -> bytes:
     """Return the whole screen as one rectangle in RRE: a background and what lies on it."""
     seen = list(_clipped(rectangles, screen.width, screen.height))
     out = bytearray(struct.pack(">I", len(seen)) + pixels.pixel(screen.background))
+    inks = {colour: pixels.pixel(colour) for colour in {one[4] for one in seen}}
     for x, y, width, height, colour in seen:
-        out += pixels.pixel(colour) + struct.pack(">HHHH", x, y, width, height)
+        out += inks[colour] + struct.pack(">HHHH", x, y, width, height)
     return bytes(out)
 
 
@@ -169,14 +170,13 @@ def raw(screen: Screen, rectangles: list[Rectangle], pixels: Pixels, first: int,
     """Return `count` rows from `first` on, pixel by pixel."""
     size = pixels.bits // 8
     rows = [bytearray(pixels.pixel(screen.background) * screen.width) for _ in range(count)]
-    inks: dict[int, bytes] = {}
+    inks = {colour: pixels.pixel(colour) for colour in {one[4] for one in rectangles}}
     for x, y, width, height, colour in rectangles:
         if y + height <= first or y >= first + count or x >= screen.width:
             continue
-        ink = inks.get(colour) or inks.setdefault(colour, pixels.pixel(colour))
         width = min(width, screen.width - x)
         for row in range(max(y, first), min(y + height, first + count)):
-            rows[row - first][x * size : (x + width) * size] = ink * width
+            rows[row - first][x * size : (x + width) * size] = inks[colour] * width
     return b"".join(rows)
 
 
