@@ -147,8 +147,10 @@ class Mqtt(Room):
                 break
         else:
             raise PeerError("MQTT length of more than four bytes")
-        if size > PACKET_BYTES_MAX or (not self._level and self._buffer[0] != CONNECT << 4):
-            raise PeerError(f"no CONNECT, or a packet over {PACKET_BYTES_MAX} bytes")
+        if not self._level and self._buffer[0] != CONNECT << 4:
+            raise PeerError("MQTT without CONNECT")
+        if size > PACKET_BYTES_MAX:
+            raise PeerError(f"packet over {PACKET_BYTES_MAX} bytes")
         if len(self._buffer) < at + 1 + size:
             return None
         head, body = self._buffer[0], bytes(self._buffer[at + 1 : at + 1 + size])
