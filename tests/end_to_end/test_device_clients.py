@@ -12,6 +12,7 @@ import pytest
 from eudaemon.protocols.rtsp import MAKES
 from eudaemon.protocols.sip import is_extension
 from eudaemon.protocols.vnc.des import encrypt, vnc_key
+from eudaemon.protocols.vnc.room import password_of
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 from payload.servers import tool
@@ -165,14 +166,16 @@ async def test_a_desktop_is_looked_at(with_password: int, tmp_path: Path) -> Non
     look = tool("vncsnapshot", "vncsnapshot")
     # What vncpasswd writes: the password, under a key that all know.
     fixed = vnc_key(bytes((23, 82, 107, 6, 35, 78, 88, 7)))
-    (tmp_path / "passwd").write_bytes(encrypt(fixed, b"password"))
-    async with running(tmp_path, "vnc", seed=seed_where("vnc", "password", 2, with_password)) as net:
+    seed = seed_where("vnc", "password", 2, with_password)
+    password = password_of(Host.from_seed(Seed(seed)))
+    (tmp_path / "passwd").write_bytes(encrypt(fixed, password.ljust(8, b"\0")))
+    async with running(tmp_path, "vnc", seed=seed) as net:
         await said(
             look, "-quiet", "-passwd", str(tmp_path / "passwd"), f"127.0.0.1::{net.port}", str(tmp_path / "seen.jpg")
         )
     assert (tmp_path / "seen.jpg").read_bytes().startswith(b"\xff\xd8\xff")
     assert [(fact.password, fact.accepted) for fact in facts(tmp_path, "login.tried")] == [
-        ("password", True)
+        (password.decode(), True)
     ] * with_password
     assert len(facts(tmp_path, "login.answered")) == with_password
 

@@ -15,6 +15,7 @@ from eudaemon.protocols._base import Ended, HalfClosed
 from eudaemon.protocols._front import Front
 from eudaemon.protocols.kubelet.node import node_of
 from eudaemon.protocols.vnc.des import answer
+from eudaemon.protocols.vnc.room import password_of
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
@@ -32,7 +33,7 @@ def vnc_login() -> tuple[bytes, ...]:
     table = Table(load("vnc")(visit(host=HOST))).open()
     kind = table.say(b"RFB 003.008\n")[1:]
     challenge = table.say(kind)
-    return (kind, answer(b"password", challenge)) if len(challenge) == 16 else (kind,)
+    return (kind, answer(password_of(HOST), challenge)) if len(challenge) == 16 else (kind,)
 
 
 POD = node_of(HOST).pods[0]

@@ -6,11 +6,11 @@ import struct
 
 import pytest
 
-from eudaemon.events.catalogue import ChallengeAnswered, CommandEntered, LoginTried
+from eudaemon.events.catalogue import ChallengeAnswered, CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim, Opened
 from eudaemon.protocols._desk import KEPT_MAX, LINE_CHARS_MAX, LINES_MAX
 from eudaemon.protocols.vnc import Vnc, des
-from eudaemon.protocols.vnc.room import CLIPBOARD_BYTES_MAX, ENCODINGS_MAX, MESSAGES_MAX, SENT_BYTES_MAX
+from eudaemon.protocols.vnc.room import CLIPBOARD_BYTES_MAX, ENCODINGS_MAX, MESSAGES_MAX, SENT_BYTES_MAX, password_of
 from eudaemon.protocols.vnc.screen import TEXT_CHARS_MAX, Screen, text
 from eudaemon.testing.script import START_S, Table, visit
 from eudaemon.wire import Purse
@@ -70,7 +70,7 @@ def test_without_a_password(minor: int, head: bytes, choice: bytes, split: int) 
     assert said.endswith(screen.name.encode())
 
 
-@pytest.mark.parametrize(("password", "accepted"), [(b"password", True), (b"N0t.l1st", False)])
+@pytest.mark.parametrize(("password", "accepted"), [(password_of(LOCKED), True), (b"N0t.l1st", False)])
 @pytest.mark.parametrize("minor", [3, 7, 8])
 def test_the_answer_to_the_challenge_is_evidence(minor: int, password: bytes, accepted: bool) -> None:
     table = Table(Vnc(visit(host=LOCKED))).open()
@@ -87,6 +87,23 @@ def test_the_answer_to_the_challenge_is_evidence(minor: int, password: bytes, ac
     assert table.over is not accepted
     assert ChallengeAnswered("", "vnc", f"$vnc$*{challenge.hex().upper()}*{answer.hex().upper()}") in table.facts
     assert LoginTried("", password.decode() if accepted else "", accepted) in table.facts
+
+
+def test_a_desktop_has_one_password() -> None:
+    for password in {password_of(host) for host in HOSTS}:
+        table = Table(Vnc(visit(host=LOCKED))).open()
+        table.say(b"RFB 003.008\n")
+        said = table.say(des.answer(password, table.say(b"\2")))
+        assert (said[:4] == bytes(4)) is (password == password_of(LOCKED))
+        assert [fact.password for fact in table.facts if isinstance(fact, LoginTried)] == [password.decode()]
+    assert len({password_of(host) for host in HOSTS}) > 4
+
+
+def test_who_chooses_what_was_not_offered() -> None:
+    table = Table(Vnc(visit(host=LOCKED))).open()
+    table.say(b"RFB 003.008\n\1")
+    assert ExploitRecognised("realvnc-bypass", "CVE-2006-2369") in table.facts
+    assert table.fault
 
 
 def test_the_cipher() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import ClassVar
 
-from eudaemon.events.catalogue import ChallengeAnswered, CommandEntered, LoginTried
+from eudaemon.events.catalogue import ChallengeAnswered, CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import (
     Answered,
     Claim,
@@ -37,6 +37,7 @@ from eudaemon.protocols._desk import Desk
 from eudaemon.protocols.vnc import des
 from eudaemon.protocols.vnc.screen import Pixels, Rectangle, raw, rre, screen_of
 from eudaemon.wire import PeerError, printable
+from eudaemon.world.host import Host
 from eudaemon.world.users import guesses
 
 CLIPBOARD_BYTES_MAX = 1024 * 1024
@@ -47,8 +48,8 @@ _STRIP_ROWS = 16  # that are sent at a time where the client takes pixels only
 _NONE, _VNC = 1, 2
 _RAW, _RRE = 0, 2
 _FAILED = b"password check failed!"
-_ACCEPTS_ONE_IN = 3  # of the listed passwords, besides those that all know
-_ALWAYS = frozenset((b"password", b"123456", b"admin", b"1234"))
+# VNC has one password; which one is drawn.
+_PASSWORDS = (b"password", b"123456", b"1234", b"12345", b"admin", b"111111", b"12345678", b"pass", b"666666")
 
 
 class Stage(Enum):
@@ -169,6 +170,8 @@ class Vnc(Room):
         if said is None:
             return
         if said[0] != self._security:
+            if said[0] == _NONE:
+                yield Saw(ExploitRecognised("realvnc-bypass", "CVE-2006-2369"))
             raise PeerError(f"wants security type {said[0]}, which was not offered")
         yield from self._begin_login()
 
@@ -192,12 +195,12 @@ class Vnc(Room):
         evidence = f"$vnc$*{self._challenge.hex().upper()}*{said.hex().upper()}"
         yield Saw(ChallengeAnswered("", "vnc", evidence))
         first = self._challenge[:8]
-        found = next((one[:8] for one in guesses(b"") if des.encrypt(des.vnc_key(one), first) == said[:8]), None)
+        found = next(
+            (one[:8] for one in (*_PASSWORDS, *guesses(b"")) if des.encrypt(des.vnc_key(one), first) == said[:8]), None
+        )
         if found is not None and des.answer(found, self._challenge) != said:
             found = None
-        accepted = found is not None and (
-            found in _ALWAYS or self._screen.seed.number(f"login {found[:8].hex()}", _ACCEPTS_ONE_IN) == 0
-        )
+        accepted = found == password_of(self.visit.host)
         yield Saw(LoginTried("", printable(found or b""), accepted))
         if accepted:
             self._stage = Stage.INIT
@@ -311,6 +314,11 @@ class Vnc(Room):
         if self._sent > SENT_BYTES_MAX:
             raise PeerError(f"reads over {SENT_BYTES_MAX} bytes of pictures")
         yield Send(data)
+
+
+def password_of(host: Host) -> bytes:
+    """Return the one password of this host's desktop, as far as VNC looks at it."""
+    return host.seed.child("vnc").choice("which password", _PASSWORDS)[:8]
 
 
 _STEPS: dict[Stage, Callable[[Vnc, float], Iterator[Order]]] = {
