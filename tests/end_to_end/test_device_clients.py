@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from eudaemon.protocols import sip
 from eudaemon.protocols.rtsp import MAKES
 from eudaemon.protocols.sip import is_extension
 from eudaemon.protocols.vnc.des import encrypt, vnc_key
@@ -20,6 +21,7 @@ from sensor.harness import SEED, events, free_port, running
 
 HOST = Host.from_seed(Seed(SEED))
 EXTENSION = next(str(number) for number in range(10_000) if is_extension(HOST.seed.child("sip"), b"%d" % number))
+PASSWORD = sip.password_of(HOST.seed.child("sip"), EXTENSION.encode()).decode()
 NUMBER = "9011442031234567"
 
 
@@ -51,10 +53,10 @@ async def test_a_telephone_registers_over_udp(tmp_path: Path) -> None:
         where = f"sip:{EXTENSION}@127.0.0.1:{net.port}"
         assert b"SIP/2.0 200 OK" in await said(sipsak, "-vv", "-s", where)
         await said(
-            sipsak, "-i", "-U", "-u", EXTENSION, "-a", EXTENSION, "-C", "sip:a@127.0.0.1", "-s", where, "-x", "60"
+            sipsak, "-i", "-U", "-u", EXTENSION, "-a", PASSWORD, "-C", "sip:a@127.0.0.1", "-s", where, "-x", "60"
         )
     assert [(fact.user, fact.password, fact.accepted) for fact in facts(tmp_path, "login.tried")] == [
-        (EXTENSION, EXTENSION, True)
+        (EXTENSION, PASSWORD, True)
     ]
     for closed in facts(tmp_path, "session.closed"):
         assert closed.bytes_out <= closed.bytes_in
@@ -71,7 +73,7 @@ def message(method: str, number: int, more: str = "") -> str:
 
 async def test_somebody_dials_out(tmp_path: Path) -> None:
     sipp = tool("sipp", "sip-tester")
-    login = f"[authentication username={EXTENSION} password={EXTENSION}]\n"
+    login = f"[authentication username={EXTENSION} password={PASSWORD}]\n"
     (tmp_path / "dial.xml").write_text(
         f'<?xml version="1.0"?><scenario name="dial">{message("INVITE", 1)}<recv response="401" auth="true"/>'
         f'{message("ACK", 1)}{message("INVITE", 2, login)}<recv response="100"/><recv response="183"/></scenario>'

@@ -50,7 +50,6 @@ _REASONS = {100: b"Trying", 183: b"Session Progress", 200: b"OK", 401: b"Unautho
             503: b"Service Unavailable"}  # fmt: skip
 _USER_PART = re.compile(rb"<?sips?:([^@>;\s]{1,128})@", re.IGNORECASE)
 _DIALLED = re.compile(r"\+?\d{7,}")  # an extension is shorter
-_OTHERS_ONE_IN = 12  # of the passwords of an extension that is there
 
 
 class Sip(Room):
@@ -158,7 +157,9 @@ class Sip(Room):
         if evidence:
             yield Saw(ChallengeAnswered(user, "sip", clipped(evidence, 2048)))
         accepted = (
-            password is not None and is_extension(self._seed, login.user) and opens(self._seed, login.user, password)
+            password is not None
+            and is_extension(self._seed, login.user)
+            and password == password_of(self._seed, login.user)
         )
         yield Saw(LoginTried(user, printable(password or b"", 128), accepted))
         return accepted
@@ -215,6 +216,6 @@ def is_extension(seed: Seed, user: bytes) -> bool:
     return first <= int(digits) < first + 6 + seed.number("extensions", 20)
 
 
-def opens(seed: Seed, user: bytes, password: bytes) -> bool:
-    """Say whether a telephone's password is this one. The same pair always gets the same answer."""
-    return password == user or seed.number(f"login {user.hex()} {password.hex()}", _OTHERS_ONE_IN) == 0
+def password_of(seed: Seed, user: bytes) -> bytes:
+    """Return a telephone's password: one of those that scanners try first."""
+    return seed.choice(f"password {user.hex()}", (user, user, user + user, b"1234", b"123456", b"password", b"secret"))
