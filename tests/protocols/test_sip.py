@@ -91,7 +91,9 @@ def test_the_example_of_the_standard() -> None:
         b'uri="/dir/index.html", qop=auth, nc=00000001, cnonce="0a4f113b", response="6629fae49393a05397450978507c4ef1"'
     )
     assert login is not None
-    assert login.found(b"GET", [b"no", b"Circle Of Life"]) == b"Circle Of Life"
+    assert login.found(b"GET", b"/", [b"no", b"Circle Of Life"]) == b"Circle Of Life"
+    other = Login(b"Mufasa", None, {**login.parameters, b"uri": b"/elsewhere"})
+    assert other.found(b"GET", b"/dir/index.html", [b"Circle Of Life"]) == b"Circle Of Life", "as Hydra reckons"
     assert "*/dir/index.html**dcd98b7102dd2f0e8b11d0f600bfb0c093*0a4f113b*" in login.crackable(b"GET", "a", "b")
 
 

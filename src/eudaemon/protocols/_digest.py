@@ -140,22 +140,26 @@ class Login:
     password: bytes | None
     parameters: dict[bytes, bytes]  # of a digest
 
-    def digest(self, method: bytes, password: bytes) -> bytes:
-        """Return the response that this password would have given (RFC 2617 section 3.2.2)."""
+    def digest(self, method: bytes, password: bytes, uri: bytes | None = None) -> bytes:
+        """Return the response that this password would have given (RFC 2617 section 3.2.2), for the URI it names."""
         given = self.parameters.get
         first = _md5(b"%s:%s:%s" % (self.user, given(b"realm", b""), password))
-        second = _md5(b"%s:%s" % (method, given(b"uri", b"")))
+        second = _md5(b"%s:%s" % (method, given(b"uri", b"") if uri is None else uri))
         nonce = given(b"nonce", b"")
         quality = given(b"qop", b"")
         middle = b"%s:%s:%s:%s" % (nonce, given(b"nc", b""), given(b"cnonce", b""), quality) if quality else nonce
         return _md5(b"%s:%s:%s" % (first, middle, second))
 
-    def found(self, method: bytes, passwords: Iterable[bytes]) -> bytes | None:
-        """Return the password, if it was said or is one of these."""
+    def found(self, method: bytes, target: bytes, passwords: Iterable[bytes]) -> bytes | None:
+        """Return the password, if it was said or is one of these.
+
+        Some guess with the request's own target, whatever URI they name: Hydra at SIP.
+        """
         if self.password is not None:
             return self.password
         response = self.parameters.get(b"response", b"").lower()
-        return next((one for one in passwords if self.digest(method, one) == response), None)
+        uris = {target, self.parameters.get(b"uri", b"")}
+        return next((one for one in passwords for uri in uris if self.digest(method, one, uri) == response), None)
 
     def crackable(self, method: bytes, server: str, client: str) -> str:
         """Return a digest as hashcat's mode 11400 and John read it (`$sip$*…`); empty if the password was said."""

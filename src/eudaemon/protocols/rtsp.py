@@ -188,7 +188,7 @@ class Rtsp(Room):
             return True
         login = login_of(header)
         if login is not None:
-            password = login.found(message.method, guesses(login.user))
+            password = login.found(message.method, message.target, guesses(login.user))
             evidence = login.crackable(message.method, self.visit.local.ip, self.visit.attacker.ip)
             if evidence:
                 yield Saw(ChallengeAnswered(printable(login.user, 128), "rtsp", clipped(evidence, 2048)))

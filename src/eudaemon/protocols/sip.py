@@ -152,7 +152,7 @@ class Sip(Room):
     def _logs_in(self, message: Message, login: Login) -> Generator[Order, None, bool]:
         """State what was tried, and return whether it was right."""
         user = printable(login.user, 128)
-        password = login.found(message.method, guesses(login.user))
+        password = login.found(message.method, message.target, guesses(login.user))
         evidence = login.crackable(message.method, self.visit.local.ip, self.visit.attacker.ip)
         if evidence:
             yield Saw(ChallengeAnswered(user, "sip", clipped(evidence, 2048)))
