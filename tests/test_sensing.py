@@ -38,13 +38,19 @@ sys.exit(main())
 class Running:
     """`eudaemon sensor` as a process of its own, up and confined."""
 
-    def __init__(self, place: Path, python: str = sys.executable, room: str = "catchall") -> None:
+    def __init__(
+        self, place: Path, python: str = sys.executable, room: str = "catchall", persona: str = ""
+    ) -> None:  # fmt: skip
         for path in (place, *place.parents):  # as root, the sensor becomes somebody else
             if path.stat().st_uid == os.geteuid() and path != Path("/"):
                 path.chmod(path.stat().st_mode | 0o011)
         self.port = free_port()
         config = place / "sensor.toml"
-        config.write_text(f"[sensor]\naddresses = ['127.0.0.1']\nlisten = ['{room} tcp {self.port}']\n")
+        listen, named = f"'{room} tcp {self.port}'", ""
+        if persona:
+            listen, named = "", f"persona = '{place / 'own.toml'}'\n"
+            (place / "own.toml").write_text(persona.replace("PORT", str(self.port)))
+        config.write_text(f"[sensor]\naddresses = ['127.0.0.1']\nlisten = [{listen}]\n{named}")
         self.process = subprocess.Popen(
             [python, "-c", SAYS_MODULES, "sensor", "--config", config, "--data", place / "data"],
             env={**os.environ, "PYTHONPATH": str(SOURCE.parent)},
@@ -114,6 +120,25 @@ def test_the_primitives_of_ssh_come_with_the_first_peer_that_speaks_it(python: s
         client.connect("127.0.0.1", sensor.port, "root", "xc3511", look_for_keys=False, allow_agent=False, timeout=20)
         assert client.exec_command("echo a", timeout=20)[1].read() == b"a\n"
         assert "cryptography" in maps.read_text()
+
+
+def test_a_persona_of_ones_own_is_who_answers(tmp_path: Path) -> None:
+    """It is read in the child and told to the sensor, which opens its ports, and lets in whom it names."""
+    own = "[persona]\nname = 'kiosk'\nlike = 'set-top-box'\nmodels = ['KIOSK-{n}']\nlisten = ['telnet tcp PORT']\n" \
+          "accounts = ['operator:s3cret']\n[[persona.file]]\npath = '/etc/kiosk'\ntext = 'ticket 17'\n"  # fmt: skip
+    with Running(tmp_path, persona=own) as sensor:
+        with socket.create_connection(("127.0.0.1", sensor.port), 20) as peer:
+            said = b""
+            for wanted, answer in ((b"login: ", b"operator\n"), (b"Password: ", b"s3cret\n"),
+                                   (b"# ", b"cat /etc/kiosk\n"), (b"ticket 17", b"")):  # fmt: skip
+                while wanted not in said:
+                    data = peer.recv(4096)
+                    assert data, said
+                    said += data
+                peer.sendall(answer)
+        assert b"KIOSK-" in said
+        _, serves = sensor.modules()
+    assert {"tomllib", "eudaemon.persona_file", "eudaemon.world.windows.engine"} & serves == set()
 
 
 def _strangers_reach(python: str) -> bool:

@@ -39,7 +39,7 @@ SEED_BYTES = 32
 UNPRIVILEGED_PORT_OFFSET = 10_000
 HOLD_S_MAX = 10.0  # parts whose supervisor was killed notice at once, and still finish what is under way
 _HOLD_AGAIN_S = 0.1
-# What brings libraries into a sensor that not all peers need: OpenSSL, and the primitives of SSH.
+# What not all peers need, and so comes into a sensor with the first that does; rooms say the rest themselves.
 TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")
 SSH = ("eudaemon.protocols.ssh.room",)
 
@@ -77,10 +77,13 @@ def default_data() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "eudaemon"
 
 
-def serve_sensor(general: GeneralSettings, settings: SensorSettings, fetch: FetchSettings, data: Path) -> None:
-    """Run a sensor until SIGTERM, SIGINT or the end of the supervisor."""
+def serve_sensor(
+    general: GeneralSettings, settings: SensorSettings, fetch: FetchSettings, data: Path, persona: Any = None
+) -> None:
+    """Run a sensor until SIGTERM, SIGINT or the end of the supervisor. `persona` is one of somebody's own, as told."""
     from eudaemon.sensor.binding import BindError
     from eudaemon.sensor.runtime import Sensor
+    from eudaemon.world import personas
 
     channel = Channel()
     told = channel.hello()
@@ -90,7 +93,8 @@ def serve_sensor(general: GeneralSettings, settings: SensorSettings, fetch: Fetc
     configure_logging(general)
     home = folder(data / "sensor").resolve()
     with hold(home, HOLD_S_MAX if told else 0.0):
-        sensor = Sensor(settings, fetch, read_seed(data), home)
+        own = personas.told(persona) if persona else None
+        sensor = Sensor(settings, fetch, read_seed(data), home, own)
         for modules in later(settings):
             if not _can_wait(modules, general.sensor_uid, home):
                 for module in modules:
@@ -103,10 +107,14 @@ def serve_sensor(general: GeneralSettings, settings: SensorSettings, fetch: Fetc
 
 def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
     """Yield what a sensor imports when it is first asked for, as far as this machine has it."""
+    from eudaemon.protocols import load
+
+    rooms = {room for listener in settings.listeners for room in listener.rooms}
     if find_spec("_ssl") is not None:
         yield TLS
-    if find_spec("cryptography") is not None and any("ssh" in listener.rooms for listener in settings.listeners):
+    if find_spec("cryptography") is not None and "ssh" in rooms:
         yield SSH
+    yield from {load(room).loads_later for room in rooms} - {()}
 
 
 def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> None:

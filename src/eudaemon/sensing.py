@@ -72,7 +72,8 @@ def _serve(values: dict[str, Any]) -> None:
 
     general = restored(app.GeneralSettings, values["general"])
     settings = restored(SensorSettings, values["sensor"])
-    app.serve_sensor(general, settings, restored(FetchSettings, values["fetch"]), Path(values["data"]))
+    fetch = restored(FetchSettings, values["fetch"])
+    app.serve_sensor(general, settings, fetch, Path(values["data"]), values.get("persona"))
 
 
 def put_off_openssl() -> None:

@@ -63,6 +63,14 @@ class Document:
             raise self._error(wrong)
         return found
 
+    def only(self, *names: str) -> None:
+        """Raise `SettingsError` if there are other sections than these."""
+        others = [name for name in self.values if name not in names]
+        if others:
+            raise self._error(
+                [((name,), f"there is no section [{name}]; there is {', '.join(names)}") for name in others]
+            )
+
     def check(self) -> None:
         """Validate every part that is installed. Raises `SettingsError` with all that is wrong, in the file's order."""
         wrong: list[_Wrong] = [

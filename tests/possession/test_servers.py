@@ -39,7 +39,7 @@ def test_serves_possessed_and_released(name: str, tmp_path: Path) -> None:
     if cycles.MODE == "shadow" and name in NO_SHADOW:
         pytest.skip(NO_SHADOW[name])
     with SERVERS[name](tmp_path) as served, ExitStack() as stack:
-        speakers = [_start(stack, line) for line in served.clients]
+        speakers = [start(stack, line) for line in served.clients]
         if served.speaks:
             speakers.append(served.speaks)
         loads = [
@@ -57,10 +57,10 @@ def test_serves_possessed_and_released(name: str, tmp_path: Path) -> None:
         assert not failures
         _compare(before, served)
         for speaker in speakers:
-            _stop(speaker, tmp_path)
+            stop(speaker, tmp_path)
 
 
-def _start(stack: ExitStack, line: list[str]) -> Running:
+def start(stack: ExitStack, line: list[str]) -> Running:
     process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     stack.callback(process.wait)
     stack.callback(process.kill)
@@ -69,7 +69,7 @@ def _start(stack: ExitStack, line: list[str]) -> Running:
     return one
 
 
-def _stop(speaker: Running, place: Path) -> None:
+def stop(speaker: Running, place: Path) -> None:
     (place / "go-on").unlink(missing_ok=True)  # the shell's way to be told
     speaker.stop()
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
+import pytest
+
+from eudaemon import app
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send
-from eudaemon.protocols._command_prompt import CapturedPrompt, CommandPrompt, PipedPrompt, files_of, left_in
+from eudaemon.protocols._command_prompt import ENGINE, CapturedPrompt, CommandPrompt, PipedPrompt, files_of, left_in
+from eudaemon.protocols.telnet import Telnet
+from eudaemon.sensor.settings import SensorSettings
 from eudaemon.testing.script import START_S, visit
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.windows.machine import windows_of
@@ -55,3 +63,23 @@ def test_output_can_be_taken_and_files_shared() -> None:
     second = CommandPrompt(given, files=files)
     assert said(list(second.enter(b"type a.txt", START_S))) == b"A" * 70 + b"\r\n"
     assert list(left_in(files, given)) == [Keep(b"A" * 70 + b"\r\n", "upload", "C:\\Windows\\System32\\a.txt")]
+
+
+def test_the_engine_comes_with_the_first_line() -> None:
+    code = (
+        "import sys; from eudaemon.protocols._command_prompt import ENGINE, CommandPrompt;"
+        "from eudaemon.testing.script import visit; prompt = CommandPrompt(visit());"
+        "print(*(name in sys.modules for name in ENGINE)); list(prompt.enter(b'ver', 0.0));"
+        "print(*(name in sys.modules for name in ENGINE)); list(prompt.enter(b'powershell 1', 0.0));"
+        "print(*(name in sys.modules for name in ENGINE))"
+    )
+    env = {"PYTHONPATH": ":".join(sys.path)}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True).stdout
+    assert said.splitlines() == ["False False", "True False", "True True"]
+
+
+def test_a_room_that_uses_it_can_have_it_loaded_before_the_sensor_is_confined(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SensorSettings(listen=("telnet tcp 23", "catchall tcp 24"))
+    assert ENGINE not in app.later(settings)
+    monkeypatch.setattr(Telnet, "loads_later", ENGINE)
+    assert ENGINE in app.later(settings)

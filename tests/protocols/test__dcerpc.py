@@ -124,7 +124,8 @@ def test_what_is_not_there_is_refused() -> None:
     for interface, version, syntax, result in (
         ("01234567-0123-0123-0123-0123456789ab", 1, NDR, (2, 1)),
         ("99fcfec4-5260-101b-bbcb-00aa0021347a", 3, NDR, (2, 1)),
-        ("99fcfec4-5260-101b-bbcb-00aa0021347a", 0, uuid("71710533-beba-4937-8319-b5dbef9ccc36") + b"\1\0\0\0", (2, 2)),
+        ("99fcfec4-5260-101b-bbcb-00aa0021347a", 0, uuid("71710533-beba-4937-8319-b5dbef9ccc36") + b"\1\0\0\0", (0, 0)),
+        ("99fcfec4-5260-101b-bbcb-00aa0021347a", 0, bytes(20), (2, 2)),
         ("99fcfec4-5260-101b-bbcb-00aa0021347a", 0, uuid("6cb71c2c-9812-4540-0300-000000000000") + b"\1\0\0\0", (3, 3)),
     ):
         answer = table.say(bind(interface, version, syntax=syntax))
@@ -184,8 +185,10 @@ def test_a_string_that_is_too_long() -> None:
 
 
 def test_whose_conversation_it_is() -> None:
-    for first, claim in ((b"\5", Claim.UNSURE), (b"\5\0", Claim.UNSURE), (b"\5\0\x0b", Claim.YES), (b"\5\1\0", Claim.NO),
-                         (b"GET", Claim.NO)):  # fmt: skip
+    for first, claim in (
+        (b"\5", Claim.UNSURE), (b"\5\0", Claim.UNSURE), (b"\5\0\x0b", Claim.YES), (b"\5\1\0", Claim.NO),
+        (b"GET", Claim.NO),
+    ):  # fmt: skip
         assert Epmap.claim(first) is claim, first
 
 
@@ -199,9 +202,10 @@ EXPLOITED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("interface", "number", "operation"), EXPLOITED, ids=[f"{row[2].exploit}-{row[1]}" for row in EXPLOITED]
-)
+NAMES = [f"{row[2].exploit}-{row[1]}" for row in EXPLOITED]
+
+
+@pytest.mark.parametrize(("interface", "number", "operation"), EXPLOITED, ids=NAMES)
 def test_an_exploit_is_recognised_by_its_operation_and_size(
     interface: str, number: int, operation: interfaces.Operation
 ) -> None:

@@ -92,6 +92,27 @@ def test_who_gets_in_is_a_rule_that_does_not_change() -> None:
     assert len({server.share for server in servers}) > 3
 
 
+def test_an_account_gives_in_to_who_tries_very_many_passwords() -> None:
+    given = visit()
+    server = server_of(given.host)
+    tried = 0
+    while True:
+        made = Authentication(given, server)
+        answer, facts = dialogue(proof(made.challenge, "Administrator", f"guess {tried}"), made)
+        assert answer.identity is not None
+        if answer.identity.accepted:
+            break
+        tried += 1
+    assert tried == server.gives_in_after
+    assert facts[-1] == LoginTried("Administrator", "", accepted=True)
+    assert answer.identity.administers
+    assert answer.identity.is_guest, "nobody can sign with a password that is not known"
+    made = Authentication(given, server)
+    answer, _ = dialogue(proof(made.challenge, "nobody", "guess"), made)
+    assert answer.identity is not None
+    assert not answer.identity.accepted
+
+
 def test_tokens_in_spnego_are_answered_in_spnego() -> None:
     assert b"NTLMSSP" not in offer()
     answer, _ = dialogue(b"\x60\x48\x06\x06+\x06\x01\x05\x05\x02" + hello())

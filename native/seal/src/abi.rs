@@ -31,16 +31,17 @@ pub const SERVICE_STACK_BYTES: u64 = 0x1_0000;
 pub const HEAP_BYTES: u64 = 0xc00_0000; // reserved, not touched
 
 pub const SLOT_BYTES: u64 = 0x20_0000;
-pub const SLOT_STACK_TOP: u64 = 0x4_0000;
-pub const SLOT_SIGNAL_STACK: u64 = 0x4_0000;
-pub const SLOT_SIGNAL_STACK_BYTES: u64 = 0x4_0000;
-pub const SLOT_RETURNS: u64 = 0x8_0000; // 65,536 host addresses, by the low 16 bits of the application's
-pub const SLOT_JUMPS: u64 = 0x10_0000; // likewise
-pub const SLOT_VECTORS: u64 = 0x18_0000;
+pub const SLOT_STACK_TOP: u64 = 0x2_0000;
+pub const SLOT_SIGNAL_STACK: u64 = 0x2_0000;
+pub const SLOT_SIGNAL_STACK_BYTES: u64 = 0x1_0000;
+pub const SLOT_RETURNS: u64 = 0x3_0000; // 65,536 host addresses, by the low 16 bits of the application's
+pub const SLOT_JUMPS: u64 = 0xb_0000; // likewise
+pub const SLOT_FOLLOWED: u64 = 0x13_0000; // likewise, of jumps and returns while tags are followed
+pub const SLOT_VECTORS: u64 = 0x1b_0000;
 pub const SLOT_VECTORS_BYTES: u64 = 0x1_0000;
-pub const SLOT_NOTES: u64 = 0x18_e000; // of `effects`, for the call that is under way
+pub const SLOT_NOTES: u64 = 0x1b_e000; // of `effects`, for the call that is under way
 pub const NOTES: u64 = 1024;
-pub const SLOT_CONSTANTS: u64 = 0x19_0000;
+pub const SLOT_CONSTANTS: u64 = 0x1c_0000;
 pub const SLOT_CONSTANTS_BYTES: u64 = SLOT_BYTES - SLOT_CONSTANTS;
 
 /// What the translator adds to the application's code.
@@ -97,8 +98,9 @@ pub mod request {
 /// `Context::once`: whether one instruction at `rip` is to be translated for one use.
 pub mod once {
     pub const NO: u64 = 0;
-    pub const YES: u64 = 1; // it writes into code, or what it touches has no tag after all
+    pub const YES: u64 = 1; // it writes into code
     pub const WITHOUT_TAGS: u64 = 2; // its tags have been seen to
+    pub const UNTESTED: u64 = 3; // what it touches has no tag after all; it is kept, for that comes again
 }
 
 /// `Snapshot::status`, the answer of `seal_recover`.
@@ -223,6 +225,7 @@ pub struct Context {
     pub tagged_reads: u64,  // tests of clean mode that found a tag
     pub second_spare: u64,  // a further place for translated code that follows tags
     pub followed_left: u64, // jumps backwards until the engine sees whether tags are left
+    pub returns_left: u64,  // likewise of returns
     pub tracked: u64,       // instructions whose tags the engine has seen to
     // A tag for each byte of each register, the least significant first. All are 0 in clean mode.
     pub tracking: u32, // 1: some may not be 0; the thread runs the fragments that follow tags
@@ -332,6 +335,7 @@ pub struct Mailbox {
     pub park: u32,     // by the controller: 1 while it withdraws: whoever comes out of the engine stops at `seal_parked`
     pub blind: u32,    // 1: the process cannot read /proc/self/maps (it lives in a chroot), and needs the controller's `code`
     pub code_count: u32,
+    pub unlinked: u32, // by a test: 1: every fragment comes back to the dispatcher, so that each can be looked at
     pub heap_used: u64,
     pub frozen_ns: u64,                // by the controller: how long the last freeze lasted
     pub possessed_at_ns: u64,          // by the controller: CLOCK_REALTIME

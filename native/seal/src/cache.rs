@@ -13,6 +13,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use iced_x86::{Instruction, InstructionInfo};
+
 use crate::abi::{self, Context};
 use crate::emit::{self, Code, GuestPc, HostPc, Operand};
 use crate::index::Index;
@@ -37,6 +39,7 @@ const NOBODY: u32 = u32::MAX;
 /// A thread that has made so many begins anew: most are dead by then, or will not be needed again.
 const FRAGMENTS_MAX: usize = 60_000;
 const EXITS_MAX: usize = 250_000;
+const UNDERSTOOD_MAX: usize = 512;
 /// Fewer are not worth it, when the heap runs low.
 const FRAGMENTS_WORTH_A_FLUSH: usize = 2_000;
 /// What one fragment may need at the most, in code and in stubs.
@@ -149,6 +152,13 @@ impl Arena {
     }
 }
 
+/// The instruction of an exit to the engine, whose tags it sees to again and again.
+pub struct Understood {
+    pub exit: u32,
+    pub instruction: Instruction,
+    pub info: InstructionInfo,
+}
+
 /// All that one thread's translation has. It is the thread's own, save that others may mark fragments dead, under its lock.
 pub struct Thread {
     pub slot: u64,
@@ -156,15 +166,22 @@ pub struct Thread {
     pub fragments: Vec<Fragment>,
     pub exits: Vec<Exit>,
     pub index: Index,
-    followed: Index,              // of fragments that follow tags
-    landings: Vec<(HostPc, u32)>, // of returns: where, and in which fragment
-    landing_of: Index,            // by the address that the call returns to
-    pub tables: Vec<Table>,       // that jumps choose from
+    followed: Index,                          // of fragments that follow tags
+    pub untested: Index,                      // of single instructions that need no test of clean mode
+    landings: Vec<(HostPc, u32)>,             // of returns: where, and in which fragment
+    landing_of: Index,                        // by the address that the call returns to
+    pub tables: Vec<Table>,                   // that jumps choose from
+    understood: Vec<Option<Box<Understood>>>, // of exits, by the low bits of their numbers
     pub scratch: crate::translate::Scratch,
     pub fs_changes: bool, // the thread has changed its base by an instruction, and may do so again
     pub has_bmi2: bool,   // shifts that leave flags alone
     constants: u64,
     gate_constant: u64,
+}
+
+/// Whether nothing is to lead from fragment to fragment but the dispatcher.
+pub fn is_unlinked() -> bool {
+    sys::mailbox().unlinked != 0
 }
 
 /// Why code could not be placed.
@@ -183,9 +200,11 @@ impl Thread {
             exits: Vec::new(),
             index: Index::new(),
             followed: Index::new(),
+            untested: Index::new(),
             landings: Vec::new(),
             landing_of: Index::new(),
             tables: Vec::new(),
+            understood: Vec::new(),
             scratch: crate::translate::Scratch::new(),
             fs_changes: false,
             has_bmi2: sys::has_bmi2(),
@@ -396,6 +415,14 @@ impl Thread {
         true
     }
 
+    /// Where it is kept what is understood of an exit's instruction: of this one's or another's.
+    pub fn understood(&mut self, exit: u32) -> &mut Option<Box<Understood>> {
+        if self.understood.is_empty() {
+            self.understood.resize_with(UNDERSTOOD_MAX, || None);
+        }
+        &mut self.understood[exit as usize % UNDERSTOOD_MAX]
+    }
+
     /// Return the fragment whose entry is at `host`.
     pub fn entered_at(&self, host: HostPc) -> Option<u32> {
         self.fragments.iter().position(|f| f.host == host).map(|at| at as u32)
@@ -403,6 +430,9 @@ impl Thread {
 
     /// Let what comes to `pc` by one of the tables land at `host`, in that fragment.
     pub fn note_landing(&mut self, through: Through, pc: GuestPc, host: HostPc, fragment: u32) {
+        if is_unlinked() {
+            return;
+        }
         if through == Through::Returns {
             self.landing_of.set(pc, self.landings.len() as u32);
             self.landings.push((host, fragment));
@@ -450,7 +480,7 @@ impl Thread {
             if !fragment.dead && (is_of(fragment.low.0, fragment.high.0) || is_of(fragment.relied.start, fragment.relied.end)) {
                 fragment.dead = true;
                 emit::write_byte(fragment.host, emit::INT3);
-                for table in [abi::SLOT_RETURNS, abi::SLOT_JUMPS] {
+                for table in [abi::SLOT_RETURNS, abi::SLOT_JUMPS, abi::SLOT_FOLLOWED] {
                     for target in fragment.low.0..=fragment.high.0.min(fragment.low.0 + 0x1_0000) {
                         sys::set_table_entry(self.slot, table, target, 0);
                     }
@@ -467,9 +497,11 @@ impl Thread {
         self.exits.clear();
         self.index.clear();
         self.followed.clear();
+        self.untested.clear();
         self.landings.clear();
         self.landing_of.clear();
         self.tables.clear();
+        self.understood.clear();
         self.scratch.forget();
         self.constants = 8; // the gates' stays
         for arena in &mut self.arenas {

@@ -1,9 +1,11 @@
 //! Between two fragments: why the last one was left, what is to be done about it, which comes next.
 
+use alloc::boxed::Box;
+
 use iced_x86::InstructionInfoFactory;
 
 use crate::abi::{self, Context, RSP, mode, once, request, state, trouble};
-use crate::cache::{self, ExitKind, Full, Thread};
+use crate::cache::{self, ExitKind, Full, Thread, Understood};
 use crate::emit::{GuestPc, HostPc};
 use crate::transfer::{self, Through};
 use crate::translate::{self, Refusal, Wish, Work};
@@ -74,7 +76,7 @@ pub extern "C" fn from_exit(context: &mut Context) {
                 }
                 ExitKind::Tagged => {
                     if !is_touched(context) {
-                        context.once = 1; // without tests
+                        context.once = once::UNTESTED;
                     }
                     By::Engine
                 }
@@ -86,7 +88,7 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     By::Engine
                 }
                 ExitKind::Follow => {
-                    follow(context);
+                    follow(context, service, id);
                     context.resume = field.0;
                     return;
                 }
@@ -142,13 +144,19 @@ fn is_touched(context: &mut Context) -> bool {
 }
 
 // In tracking mode: see to the tags for the instruction that comes next.
-fn follow(context: &mut Context) {
-    let Some(instruction) = translate::decode_one(context.rip) else { return };
-    let mut info = InstructionInfoFactory::new();
-    let info = info.info(&instruction);
-    sinks::store(context, info.used_memory());
-    flow::follow(&instruction, info, context);
+fn follow(context: &mut Context, service: &sys::Locked<Thread>, exit: u32) {
+    let known = service.with(|thread| thread.understood(exit).take().filter(|known| known.exit == exit));
+    let Some(known) = known.or_else(|| understand(context.rip, exit)) else { return };
+    sinks::store(context, known.info.used_memory());
+    flow::follow(&known.instruction, &known.info, context);
     context.tracked += 1;
+    service.with(|thread| *thread.understood(exit) = Some(known));
+}
+
+fn understand(pc: u64, exit: u32) -> Option<Box<Understood>> {
+    let instruction = translate::decode_one(pc)?;
+    let info = InstructionInfoFactory::new().info(&instruction).clone();
+    Some(Box::new(Understood { exit, instruction, info }))
 }
 
 // What is done about tags from here on.
@@ -231,31 +239,40 @@ fn go_on(context: &mut Context, mut by: By) {
 // Find or make the fragment for the Context's address, and let what led here lead there next time.
 fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refusal> {
     let pc = GuestPc(context.rip);
+    let work = work(context);
     let through = match by {
+        By::Jump | By::Return if work == Work::Follow => Some(Through::Followed),
         By::Jump => Some(Through::Jumps),
         By::Return => Some(Through::Returns),
         By::Table { table, entry } => Some(Through::Table { table, entry }),
         By::Exit(_) | By::Engine => None,
-    };
+    }
+    .filter(|_| !cache::is_unlinked());
     let wanted_once = core::mem::replace(&mut context.once, 0);
-    let is_once = wanted_once != once::NO;
-    if !is_once
+    let untested = wanted_once == once::UNTESTED;
+    let is_once = wanted_once != once::NO && !untested;
+    if wanted_once == once::NO
         && context.tracking == 0
         && matches!(by, By::Return)
         && let Some(host) = thread.renew_landing(pc)
     {
         return Ok(host.0);
     }
-    let work = work(context);
-    let found = if is_once { None } else { thread.lookup(pc, work).filter(|&fragment| thread.is_current(fragment)) };
+    let found = match wanted_once {
+        once::NO => thread.lookup(pc, work),
+        once::UNTESTED => thread.untested.get(pc).filter(|&id| !thread.fragments[id as usize].dead),
+        _ => None,
+    }
+    .filter(|&fragment| thread.is_current(fragment));
     let fragment = match found {
         Some(fragment) => fragment,
         None => {
-            let stale = thread.index_of(work).get(pc).filter(|_| !is_once);
-            let through = through.filter(|_| !is_once);
+            let alone = is_once || untested;
+            let stale = thread.index_of(work).get(pc).filter(|_| !alone);
+            let through = through.filter(|_| !alone);
             // What is made once and in clean mode has been tested already.
-            let without = wanted_once == once::WITHOUT_TAGS || is_once && work == Work::Test;
-            let wish = Wish { pc, through, work: if without { Work::Nothing } else { work }, once: is_once };
+            let without = untested || wanted_once == once::WITHOUT_TAGS || is_once && work == Work::Test;
+            let wish = Wish { pc, through, work: if without { Work::Nothing } else { work }, alone, once: is_once };
             let made = translate::translate(thread, wish).inspect_err(|_| context.once = wanted_once)?;
             if let Some(dead) = stale {
                 thread.unlink(dead);
@@ -265,6 +282,7 @@ fn next(thread: &mut Thread, context: &mut Context, by: By) -> Result<u64, Refus
     };
     match by {
         _ if thread.fragments[fragment as usize].copy.is_some() => {} // always by the dispatcher, which compares
+        _ if cache::is_unlinked() => {}
         By::Exit(id) => thread.link(id, fragment),
         By::Jump | By::Return | By::Table { .. } if found.is_some() => {
             if let Some(through) = through {

@@ -128,9 +128,8 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         thread.note_landing(through, wish.pc, begin, id);
     }
     if !wish.once {
-        thread.index_of(wish.work).set(wish.pc, id);
-    }
-    if !wish.once {
+        let index = if wish.alone { &mut thread.untested } else { thread.index_of(wish.work) };
+        index.set(wish.pc, id);
         pages::translated(low, high);
     }
     let context = thread.context();
@@ -245,14 +244,10 @@ impl Lower<'_> {
                 return step.followed;
             }
             FlowControl::UnconditionalBranch => self.plain(step), // virtual machine entries of other kinds: a fault here as natively
-            FlowControl::IndirectBranch | FlowControl::IndirectCall if self.work == Work::Follow => {
-                self.load_target(instruction, pc);
-                self.leave(ExitKind::Branch, pc);
-                return false;
-            }
             FlowControl::IndirectBranch => {
-                self.load_target(instruction, pc);
-                self.through_jumps(0, pc);
+                if self.aim(instruction, pc) {
+                    self.through_jumps(0, pc);
+                }
                 return false;
             }
             FlowControl::Call if instruction.mnemonic() == Mnemonic::Syscall => self.system_call(pc, next),
@@ -262,8 +257,7 @@ impl Lower<'_> {
             }
             FlowControl::Call => self.plain(step), // virtual machine calls, which fault here as they do natively
             FlowControl::IndirectCall => {
-                self.load_target(instruction, pc);
-                return self.call(None, pc, next);
+                return self.aim(instruction, pc) && self.call(None, pc, next);
             }
             FlowControl::Return if !is_near_return(instruction.code()) => self.plain(step), // of other modes: a fault here as natively
             FlowControl::Return => {

@@ -7,8 +7,8 @@
 //! | compares and branches: what writes neither register nor memory | none, for flags have no tags |
 //! | arithmetic between general registers | reckoned in code, where no flag lives (`reckon`) |
 //! | anything else | nothing where all that it reads and writes is clean; or else the engine does it (`flow`) |
-//! | indirect branches, returns | to the engine, which looks at the tags of where they lead |
-//! | jumps backwards | every `OFTEN`th time by the engine, which sees whether any tag is left to follow |
+//! | indirect branches, returns | where what leads them has a tag, to the engine, which raises the alert |
+//! | jumps backwards, returns | every so often by the engine, which sees whether any tag is left to follow |
 //!
 //! Owns the second column. The tags of general registers lie in the Context, a byte for each of theirs; those of memory under `gs:` (`shadow`).
 //!
@@ -23,13 +23,15 @@ use iced_x86::{Code as Op, ConditionCode, FlowControl, Instruction, Mnemonic, Op
 
 use crate::abi::{Context, RAX, RBX, RCX, RDI, RDX, RSI, RSP, VECTOR_BYTES};
 use crate::cache::{ExitKind, Thread, kind};
-use crate::emit::{Code, GuestPc, JMP_SHORT, JRCXZ, Operand};
+use crate::emit::{Code, GuestPc, HostPc, JMP_SHORT, JRCXZ, Operand};
 use crate::lower::Lower;
 use crate::translate::{Step, number};
 use crate::{frames, reckon, shadow, sys};
 
 /// After how many jumps backwards a thread sees whether there are tags left.
 pub const OFTEN: u64 = 64;
+/// And after how many returns.
+pub const RETURNS_OFTEN: u64 = 8;
 
 /// Where tags lie.
 #[derive(Clone, Copy)]
@@ -93,9 +95,50 @@ pub fn before_jump(lower: &mut Lower<'_>, pc: GuestPc, target: GuestPc) {
     let left = lower.thread.field(offset_of!(Context, followed_left));
     let (_, stub) = lower.thread.exit(lower.arena, ExitKind::Often, pc);
     lower.use_rcx(pc);
-    lower.code.mov_reg_mem(RCX, &left);
+    count_down(lower, &left, stub);
+}
+
+/// Write what goes before an indirect jump or call to `Context::target`: rcx holds the low 16 bits of that, before and after. False: the engine
+/// makes the branch.
+pub fn before_branch(lower: &mut Lower<'_>, instruction: &Instruction, pc: GuestPc) -> bool {
+    let Some(tag) = tag_of_target(lower.thread, instruction) else {
+        lower.leave(ExitKind::Branch, pc);
+        return false;
+    };
+    if names_rcx(&tag) {
+        lower.restore_rcx(pc);
+    }
+    let (_, stub) = lower.thread.exit(lower.arena, ExitKind::Branch, pc);
+    shadow::test_tag(lower, &tag, WORD_BYTES as u32, true, stub, pc);
+    let target = lower.target();
+    lower.use_rcx(pc);
+    lower.code.movzx_ecx_mem(&target);
+    true
+}
+
+fn tag_of_target(thread: &mut Thread, instruction: &Instruction) -> Option<Operand> {
+    if instruction.op0_kind() == OpKind::Register {
+        return Some(tags_of(thread, instruction.op0_register()));
+    }
+    let fs = fs_base(thread);
+    let mut read = thread.scratch.info.info(instruction).used_memory().iter().filter(|m| m.access() == OpAccess::Read);
+    tag_of(read.next()?, fs)
+}
+
+/// Write what goes before a return to `Context::target`.
+pub fn before_return(lower: &mut Lower<'_>, pc: GuestPc) {
+    let (_, stub) = lower.thread.exit(lower.arena, ExitKind::Branch, pc);
+    let tag = shadow::tag_of(Some(RSP as u8), None, 1, 0);
+    shadow::test_tag(lower, &tag, WORD_BYTES as u32, true, stub, pc);
+    let left = lower.thread.field(offset_of!(Context, returns_left));
+    count_down(lower, &left, stub);
+}
+
+// Go to the stub where a counter comes to nought; rcx is saved.
+fn count_down(lower: &mut Lower<'_>, left: &Operand, stub: HostPc) {
+    lower.code.mov_reg_mem(RCX, left);
     lower.code.lea(RCX, &Operand::at(RCX, -1));
-    lower.code.mov_mem_reg(&left, RCX);
+    lower.code.mov_mem_reg(left, RCX);
     let over = lower.code.short(JRCXZ);
     let on = lower.code.short(JMP_SHORT);
     lower.code.land(over);
@@ -435,6 +478,7 @@ pub fn clear(code: &mut Code, to: &Operand, bytes: u32) {
 pub fn begin(context: &mut Context) {
     context.tracking = 1;
     context.followed_left = OFTEN;
+    context.returns_left = RETURNS_OFTEN;
 }
 
 /// A function returns. What the ABI lets each destroy, and none hand over, nobody reads any more: zmm16 to zmm31 and the mask registers,
@@ -448,6 +492,7 @@ pub fn forget_scratch(context: &mut Context) {
 /// Go on without, if no register has a tag any more.
 pub fn see_whether_to_go_on(context: &mut Context) {
     context.followed_left = OFTEN;
+    context.returns_left = RETURNS_OFTEN;
     context.tracking = u32::from(!is_clean(context));
 }
 

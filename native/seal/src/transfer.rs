@@ -14,7 +14,7 @@ use crate::cache::{ExitKind, Full, Thread, kind};
 use crate::emit::{Code, GuestPc, HostPc, JMP_SHORT, JRCXZ, Operand};
 use crate::lower::{Lower, Rcx, operand_of};
 use crate::translate::{Step, Work, number};
-use crate::{calls, recover, sys, tables};
+use crate::{calls, recover, sys, tables, track};
 
 /// `lea rcx, [rip]`: tells the engine which branch has missed.
 const LEA_RCX_HERE: &[u8] = &[0x48, 0x8d, 0x0d, 0, 0, 0, 0];
@@ -26,6 +26,7 @@ const PUSH_IMM32: u8 = 0x68;
 pub enum Through {
     Returns,
     Jumps,
+    Followed,                        // of either, while tags are followed
     Table { table: u16, entry: u8 }, // of those that the application jumps by
 }
 
@@ -35,6 +36,7 @@ impl Through {
         match self {
             Through::Returns => abi::SLOT_RETURNS,
             Through::Jumps | Through::Table { .. } => abi::SLOT_JUMPS,
+            Through::Followed => abi::SLOT_FOLLOWED,
         }
     }
 }
@@ -74,7 +76,7 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
 }
 
 impl Lower<'_> {
-    fn target(&self) -> Operand {
+    pub fn target(&self) -> Operand {
         self.thread.field(offset_of!(Context, target))
     }
 
@@ -140,6 +142,12 @@ impl Lower<'_> {
         self.code.movzx_ecx(RCX);
     }
 
+    /// The same, and where tags are followed see whether the target has one. False: the engine makes the branch.
+    pub fn aim(&mut self, instruction: &Instruction, pc: GuestPc) -> bool {
+        self.load_target(instruction, pc);
+        self.work != Work::Follow || track::before_branch(self, instruction, pc)
+    }
+
     // `mov register, [address]`, by rip where it reaches.
     fn load_from(&mut self, register: usize, address: u64) {
         if let Some(displacement) = self.code.here().offset(7).rel32(HostPc(address)) {
@@ -153,7 +161,8 @@ impl Lower<'_> {
 
     /// `Context::target` holds the target, rcx its low 16 bits, the application's rcx is saved: look it up and go there.
     pub fn through_jumps(&mut self, kind: u32, pc: GuestPc) {
-        let table = self.thread.table(abi::SLOT_JUMPS);
+        let through = if self.work == Work::Follow { Through::Followed } else { Through::Jumps };
+        let table = self.thread.table(through.table());
         let miss = self.thread.arenas[self.arena].jump_miss;
         self.record(kind, pc);
         self.code.mov_reg_mem(RCX, &table);
@@ -196,16 +205,15 @@ impl Lower<'_> {
     pub fn ret(&mut self, instruction: &Instruction, pc: GuestPc) {
         let stack = Operand::at(RSP, 0);
         self.use_rcx(pc);
-        if self.work == Work::Follow {
+        if instruction.code() != Op::Retnq || self.work == Work::Follow {
             self.code.mov_reg_mem(RCX, &stack);
             self.code.mov_mem_reg(&self.target(), RCX);
-            self.leave(ExitKind::Branch, pc);
-            return;
-        }
-        if instruction.code() != Op::Retnq {
-            self.code.mov_reg_mem(RCX, &stack);
-            self.code.mov_mem_reg(&self.target(), RCX);
-            self.code.movzx_ecx(RCX);
+            if self.work == Work::Follow {
+                track::before_return(self, pc);
+                self.code.movzx_ecx_mem(&self.target());
+            } else {
+                self.code.movzx_ecx(RCX);
+            }
             self.code.move_stack(8 + i32::from(instruction.immediate16()));
             self.through_jumps(kind::TARGET, pc);
             return;
@@ -255,7 +263,7 @@ impl Lower<'_> {
     pub fn landing(&mut self, through: Through, pc: GuestPc) -> HostPc {
         let (kind, target) = match through {
             Through::Returns => (kind::LANDED | kind::RETURNED, Operand::at(RSP, -8)),
-            Through::Jumps | Through::Table { .. } => (kind::LANDED | kind::TARGET, self.target()),
+            Through::Jumps | Through::Followed | Through::Table { .. } => (kind::LANDED | kind::TARGET, self.target()),
         };
         let arena = &self.thread.arenas[self.arena];
         let gate = if through == Through::Returns { arena.return_elsewhere } else { arena.jump_elsewhere };

@@ -112,13 +112,14 @@ pub struct Wish {
     pub pc: GuestPc,
     pub through: Option<Through>, // reached by one of the tables: begin with a landing
     pub work: Work,
-    pub once: bool, // one instruction, for one use: it is about to write into code, perhaps its own
+    pub alone: bool, // one instruction
+    pub once: bool,  // likewise, and for one use: it is about to write into code, perhaps its own
 }
 
 /// Translate what stands at `wish.pc`; answer the fragment's number.
 pub fn translate(thread: &mut Thread, wish: Wish) -> Result<u32, Refusal> {
     let most = match wish.work {
-        _ if wish.once => 1,
+        _ if wish.alone => 1,
         Work::Follow => FOLLOWED_MAX,
         Work::Nothing | Work::Test => INSTRUCTIONS_MAX,
     };
@@ -442,7 +443,8 @@ fn flags_read(instruction: &Instruction) -> u32 {
 }
 
 // The flags that are surely not what they were. A shift by zero and a repetition of no times write none; what is called undefined, a
-// processor may leave as it was.
+// processor may leave as it was. But the auxiliary flag of logic all of them clear (lockstep would tell), and there it matters: or else
+// hardly a flag would ever be dead.
 fn flags_killed(instruction: &Instruction) -> u32 {
     let sure = !matches!(
         instruction.mnemonic(),
@@ -458,7 +460,15 @@ fn flags_killed(instruction: &Instruction) -> u32 {
             | Mnemonic::Shrd
     ) && !instruction.has_rep_prefix()
         && !instruction.has_repne_prefix();
-    if sure { (instruction.rflags_written() | instruction.rflags_cleared() | instruction.rflags_set()) & FLAGS } else { 0 }
+    if !sure {
+        return 0;
+    }
+    let undefined = if is_logic(instruction.mnemonic()) { instruction.rflags_undefined() } else { 0 };
+    (instruction.rflags_written() | instruction.rflags_cleared() | instruction.rflags_set() | undefined) & FLAGS
+}
+
+fn is_logic(mnemonic: Mnemonic) -> bool {
+    matches!(mnemonic, Mnemonic::And | Mnemonic::Or | Mnemonic::Xor | Mnemonic::Test)
 }
 
 /// Return the number by which instructions name a general register, whatever its width.

@@ -222,6 +222,7 @@ fn instructions_become_what_they_did() {
                     pc: GuestPc(at),
                     through: row.jumped.then_some(Through::Jumps),
                     work: if row.shadow { Work::Test } else { Work::Nothing },
+                    alone: false,
                     once: false,
                 };
                 let before = thread.arenas.last().map_or(0, |arena| arena.hot.0);

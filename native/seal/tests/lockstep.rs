@@ -58,6 +58,7 @@ fn scatter_tags(inside: &mut Inside, dice: &mut Dice) {
     let context = &mut *inside.context;
     context.tracking = 1;
     context.followed_left = 1 + dice.below(64);
+    context.returns_left = 1 + dice.below(8);
     context.tags.iter_mut().for_each(|tags| *tags = if dice.below(4) == 0 { dice.next() & 0x0101_0101_0101_0101 } else { 0 });
     for tags in context.vector_tags.iter_mut() {
         tags.iter_mut().for_each(|tag| *tag = u8::from(dice.below(8) == 0));

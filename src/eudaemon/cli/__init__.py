@@ -31,6 +31,7 @@ COMMANDS = {
     "status": "which processes are possessed, and how they do",
     "alert": "what took control of a possessed process, and signatures of it",
     "doctor": "what this machine allows, and what to do about it",
+    "persona": "who a sensor can pretend to be; write a persona of your own",
     "settings": "show every setting with its default, or check a file",
     "completion": "print the tab completion for your shell",
 }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from eudaemon import settings
 from eudaemon.app import GeneralSettings
 from eudaemon.cli import DONE
 from eudaemon.cli._common import add_place
 from eudaemon.payload.fetch.policy import FetchSettings
-from eudaemon.sensor.settings import SensorSettings
+from eudaemon.sensor.settings import SensorSettings, is_file
 
 HELP = """\
 Run a sensor: it pretends to be vulnerable services and keeps what attackers bring.
@@ -34,7 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
             sensor = replace(sensor, port_offset=arguments.port_offset)
         except ValueError as error:
             raise settings.SettingsError(str(error)) from None
+    persona = None
+    if is_file(sensor.persona):
+        from eudaemon import persona_file
+
+        persona = persona_file.read(Path(sensor.persona))
+        if not sensor.listen:
+            sensor = replace(sensor, listen=persona_file.listening(persona))
     arguments.tell({
+        "persona": asdict(persona) if persona is not None else None,
         "general": asdict(document.part("general", GeneralSettings)),
         "sensor": asdict(sensor),
         "fetch": asdict(document.part("fetch", FetchSettings)),

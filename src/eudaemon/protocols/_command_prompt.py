@@ -5,7 +5,8 @@ r"""cmd.exe as rooms use it: the same dialogue as `_shell`'s, with Windows behin
     yield from prompt.go_on(occasion)                    # when the room is told Answered or Woken
     yield from prompt.ended()                            # when the session is over
 
-Text ends its lines with CR LF already. The engine is loaded when the first line is entered.
+Text ends its lines with CR LF already. The engine is loaded when the first line is entered; a room says so with
+`loads_later = ENGINE`, for a sensor that could not import any more once it is confined.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from eudaemon.world.files import Files
 from eudaemon.world.windows.machine import Windows, windows_of
 
 SYSTEM = "nt authority\\system"
-ENGINE = ("eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")  # loaded with the first line
+ENGINE = ("eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")  # for `Room.loads_later`
 
 
 class CommandPrompt(ShellDialogue):

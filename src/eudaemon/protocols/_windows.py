@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import count
 
 from eudaemon.world.host import Host
-from eudaemon.world.personas import words
+from eudaemon.world.personas import WINDOWS, words
 from eudaemon.world.seed import Seed
 from eudaemon.world.windows.machine import Windows, windows_of
 
@@ -59,6 +59,11 @@ class FileServer:
     def name(self) -> str:
         """Its NetBIOS name."""
         return self.machine.name[:15]
+
+    @property
+    def gives_in_after(self) -> int:
+        """How many unknown passwords of one address an administrator's account withstands."""
+        return 20 + self.seed.number("gives in after", 60)
 
     @property
     def workgroup(self) -> str:
@@ -111,5 +116,7 @@ def server_of(host: Host) -> FileServer:
 
 def _machines(host: Host, seed: Seed) -> Iterator[Windows]:
     yield windows_of(host)
+    is_host = host.persona.name == WINDOWS  # then it bears one name at every door
     for number in count():
-        yield Windows(seed.child(f"older {number}"), downloads=host.downloads)
+        name = host.name if is_host else ""
+        yield Windows(seed.child(f"older {number}"), name=name, downloads=host.downloads, server=is_host)

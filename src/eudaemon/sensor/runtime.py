@@ -43,6 +43,7 @@ from eudaemon.sensor.tcp import Spare, TcpListener
 from eudaemon.sensor.udp import UdpListener
 from eudaemon.sensor.wheel import Wheel
 from eudaemon.world.host import Host
+from eudaemon.world.personas import Persona
 from eudaemon.world.seed import Seed
 
 if TYPE_CHECKING:
@@ -58,10 +59,13 @@ LAST_DELIVERY_S_MAX = 5.0
 
 
 class Sensor:
-    """`seed` is the installation's, `home` a folder that is the sensor's alone."""
+    """`seed` is the installation's, `home` a folder that is the sensor's alone. `persona` is one of somebody's own."""
 
-    def __init__(self, settings: SensorSettings, fetch: FetchSettings, seed: bytes, home: Path) -> None:
+    def __init__(
+        self, settings: SensorSettings, fetch: FetchSettings, seed: bytes, home: Path, persona: Persona | None = None
+    ) -> None:
         self.settings = settings
+        self._persona = persona
         self.listening: tuple[str, ...] = ()
         self._fetch = fetch
         self._seed = Seed(seed)
@@ -101,7 +105,11 @@ class Sensor:
         loop = asyncio.get_running_loop()
         spool = Spool(self._home / "spool", self.settings.spool, os.urandom)
         spool.open()
-        host = Host.from_seed(self._seed, downloads=self.settings.downloads, persona=self.settings.persona)
+        downloads = self.settings.downloads
+        if self._persona is not None:
+            host = Host.of(self._seed, self._persona, downloads=downloads)
+        else:
+            host = Host.from_seed(self._seed, downloads=downloads, persona=self.settings.persona)
         wheel = Wheel(loop)
         driver = Driver(self.settings, host, self._seed.child("sessions"), spool, wheel=wheel,
                         ids=IdSource(os.urandom), clock=time.time, ticks=loop.time)  # fmt: skip

@@ -55,8 +55,6 @@ def _ports(text: str, whole: str) -> tuple[int, ...]:
 
 
 def _listeners(values: tuple[str, ...]) -> None:
-    if not values:
-        raise ValueError("at least one listener is needed")
     taken: dict[tuple[str, int], str] = {}
     for value in values:
         listener = Listener.parse(value)
@@ -87,11 +85,28 @@ def _name(value: str) -> None:
 
 
 def _persona(value: str) -> None:
-    if value:
+    if value and not is_file(value):
         from eudaemon.world.personas import BY_NAME
 
         if value not in BY_NAME:
-            raise ValueError(f"there is no persona {value!r}; there are {', '.join(BY_NAME)}")
+            raise ValueError(
+                f"there is no persona {value!r}; there are {', '.join(BY_NAME)}, and files that end in .toml"
+            )
+
+
+def is_file(persona: str) -> bool:
+    """Say whether a persona is one of somebody's own, in a file."""
+    return persona.endswith(".toml")
+
+
+def own_listeners(listen: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a persona's own listeners; where a room is not there, its ports are open all the same."""
+    found = []
+    for text in listen:
+        rooms, transport, ports = text.split()
+        there = "+".join(room for room in rooms.split("+") if room in ROOMS) or "catchall"
+        found.append(f"{there} {transport} {ports}")
+    return tuple(found)
 
 
 def _url(value: str) -> None:
@@ -225,7 +240,8 @@ class SensorSettings:
             "catchall tcp 21,1433,3306,9200",
             "catchall udp 9034",
         ),
-        "Which rooms answer on which ports: `room[+room] tcp|udp port[,port][,port-port]`.",
+        "Which rooms answer on which ports: `room[+room] tcp|udp port[,port][,port-port]`. None are those of the "
+        "persona.",
         check=_listeners,
     )
     addresses: tuple[str, ...] = option(("0.0.0.0", "::"), "Addresses on which all of them listen.", check=_addresses)
@@ -240,7 +256,12 @@ class SensorSettings:
     redirected: bool = option(
         False, "Whether the firewall redirects TCP ports to ours: then events state the port that was really asked for."
     )
-    persona: str = option("", "Which device is pretended; empty draws it from the installation's seed.", check=_persona)
+    persona: str = option(
+        "",
+        "Which device is pretended: a name that `eudaemon persona list` shows, or a file of one's own (.toml); empty "
+        "draws it from the installation's seed.",
+        check=_persona,
+    )
     downloads: bool = option(
         True, "Whether the pretended device has wget, tftp and curl. Without them loaders upload in the session itself."
     )
@@ -258,7 +279,9 @@ class SensorSettings:
     uplink: Uplink = option(Uplink, "The farm.")
 
     def __post_init__(self) -> None:
-        """Raise `ValueError` for an offset that leads beyond the last port there is."""
+        """Raise `ValueError` for a sensor without ports, or an offset that leads beyond the last port there is."""
+        if not self.listen and not self.persona:
+            raise ValueError("has neither a listener nor a persona whose ports could be opened")
         highest = max((port for listener in self.listeners for port in listener.ports), default=0)
         if not 0 <= self.port_offset <= PORT_MAX - highest:
             raise ValueError(f"a port offset of {self.port_offset} does not go with port {highest}, the highest of "
@@ -266,8 +289,13 @@ class SensorSettings:
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
-        """The listeners, read from their text."""
-        return tuple(Listener.parse(text) for text in self.listen)
+        """The listeners, read from their text; without any, the persona's own. (A file's are told beforehand.)"""
+        listen = self.listen
+        if not listen and not is_file(self.persona):
+            from eudaemon.world.personas import BY_NAME
+
+            listen = own_listeners(BY_NAME[self.persona].listen)
+        return tuple(Listener.parse(text) for text in listen)
 
     @property
     def side_ports(self) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ Makers sell such boxes with adbd running as root (`ro.secure=0`) and with a Busy
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import ClassVar
@@ -15,7 +15,7 @@ from eudaemon.world import kernel
 from eudaemon.world.files import Directory, Fixed, Link
 from eudaemon.world.host import Host
 from eudaemon.world.personas import APPLETS, DOWNLOADERS, DOWNLOADING_PROGRAMS, PERSONAS, Persona, words
-from eudaemon.world.rootfs import Tree, devices, processes
+from eudaemon.world.rootfs import Tree, devices, placed, processes
 from eudaemon.world.seed import Seed
 
 
@@ -96,8 +96,11 @@ class Android(Host):
         b"EXTERNAL_STORAGE": b"/sdcard", b"TMPDIR": b"/data/local/tmp",
     }  # fmt: skip
 
-    def __init__(self, seed: Seed, *, downloads: bool = True) -> None:
-        persona = seed.choice("box", BOXES)
+    def __init__(self, seed: Seed, given: Persona | None = None, *, downloads: bool = True) -> None:
+        persona: Persona = seed.choice("box", BOXES)
+        if given is not None:  # a persona says what is one's own; which box it is, is drawn
+            persona = replace(persona, name=given.name, listen=given.listen, accounts=given.accounts,
+                              uptime_days=given.uptime_days, texts=given.texts)  # fmt: skip
         super().__init__(seed, persona, downloads=downloads)
         self.release: Release = seed.choice("android", RELEASES)
         self.kernel, self.compiler = _KERNELS[self.release.version]
@@ -229,10 +232,12 @@ class Android(Host):
         listed = "".join(f"{name}={value}\n" for name, value in self.properties.items() if name.startswith("ro."))
         tree.put("/system/build.prop", Fixed(listed.encode(), 0o644, self.built_s))
         tree.put("/system/etc/hosts", Fixed(b"127.0.0.1       localhost\n::1             ip6-localhost\n", 0o644))
-        return tree.root
+        return placed(tree.root, self)
 
 
 @lru_cache(maxsize=8)
 def android_of(host: Host) -> Android:
-    """Return the box that stands beside this host."""
+    """Return the box that stands beside this host, or that it is."""
+    if isinstance(host, Android):
+        return host
     return Android(host.seed.child("android"), downloads=host.downloads)

@@ -74,8 +74,10 @@ class Container(Host):
         b"SHELL": b"/bin/sh", b"TERM": b"xterm",
     }  # fmt: skip
 
-    def __init__(self, seed: Seed, *, first_process: str = "sh", downloads: bool = True) -> None:
-        super().__init__(seed, _SERVER, downloads=downloads)
+    def __init__(
+        self, seed: Seed, persona: Persona = _SERVER, *, first_process: str = "sh", downloads: bool = True
+    ) -> None:
+        super().__init__(seed, persona, downloads=downloads)
         self.first_process = first_process
         self.kernel = self.kernel.format(n=20 + seed.number("kernel patch", 140))
         self.built_s = _BUILT_S + seed.number("built", 900 * 86_400)
@@ -129,6 +131,9 @@ class Container(Host):
     @cached_property
     def tree(self) -> Directory:
         """See `Host`."""
+        return self._planted()
+
+    def _planted(self) -> Directory:
         tree = Tree(self.built_s)
         for path in words("/data /etc/cron.d /etc/periodic /home /lib /media /mnt /opt /proc/net /proc/self "
                           "/proc/sys/kernel /root/.ssh /run /srv /sys/class/net /tmp /usr/local/bin /usr/share "

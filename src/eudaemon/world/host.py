@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
 from typing import ClassVar
 
 from eudaemon.world import rootfs
@@ -84,7 +85,16 @@ class Host:
         Raises `KeyError` for a persona that is not there.
         """
         chosen = BY_NAME[persona] if persona else seed.choice("persona", PERSONAS[:DRAWN])
-        return cls(seed, chosen, downloads=downloads)
+        return cls.of(seed, chosen, downloads=downloads)
+
+    @classmethod
+    def of(cls, seed: Seed, persona: Persona, *, downloads: bool = True) -> Host:
+        """Return the host that this seed makes of a persona."""
+        if not persona.host:
+            return cls(seed, persona, downloads=downloads)
+        module, _, name = persona.host.partition(":")
+        kind: type[Host] = getattr(import_module(f"eudaemon.world.{module}"), name)
+        return kind(seed, persona, downloads=downloads)
 
     def prompt_in(self, directory: bytes) -> bytes:  # noqa: ARG002
         """Return the prompt that stands before a line that is typed in this directory."""
@@ -94,12 +104,13 @@ class Host:
 
     @cached_property
     def booted_s(self) -> int:
-        """When it was started: at a fixed moment of each period of 20 to 90 days, so that a restart changes nothing."""
+        """When it was started: at a fixed moment of each period of some weeks, so that a restart changes nothing."""
         return self.seed.number("boot", self._period_s)
 
     @cached_property
     def _period_s(self) -> int:
-        return (20 + self.seed.number("boot period", 70)) * 86_400
+        low, high = self.persona.uptime_days
+        return (low + self.seed.number("boot period", high - low)) * 86_400
 
     def uptime_s(self, at_s: float) -> float:
         """Return the seconds since the pretended start."""
@@ -192,15 +203,18 @@ class Host:
     @cached_property
     def tree(self) -> Directory:
         """The root of its file tree."""
-        return rootfs.build(self)
+        return rootfs.placed(rootfs.build(self), self)
 
     # --- people ------------------------------------------------------------------------------------
 
     @cached_property
     def users(self) -> tuple[bytes, ...]:
         """Who may log in, root first; all have uid 0."""
-        return users(self.seed)
+        others = (account.partition(":")[0].encode() for account in self.persona.accounts)
+        return tuple(dict.fromkeys((*users(self.seed), *others)))
 
     def accepts(self, user: bytes, password: bytes) -> bool:
         """Say whether this user gets in with this password. The same pair always gets the same answer."""
+        if f"{user.decode('latin-1')}:{password.decode('latin-1')}" in self.persona.accounts:
+            return True
         return user in self.users and accepts(self.seed, user, password)

@@ -7,7 +7,7 @@ Refuses to know how anything is shown; `rootfs` turns a persona into files, `hos
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Make: TypeAlias = tuple[str, tuple[str, ...]]  # title with `{0}` for the model; models with drawn `{n}` and `{m}`
 
@@ -27,6 +27,11 @@ class Persona:
     storage: tuple[str, ...]  # lines of /proc/mounts besides what all have
     services: tuple[str, ...]  # what `ps` shows besides what all have
     banner: str = ""  # before the login prompt
+    listen: tuple[str, ...] = ()  # its own ports, as in `sensor.listen`; a room that is not there is a catchall
+    accounts: tuple[str, ...] = ()  # `user:password`, who gets in besides whom the seed lets in
+    uptime_days: tuple[int, int] = (20, 90)  # how long it runs before it is started again, from and below
+    texts: tuple[tuple[str, str], ...] = ()  # files by their paths, besides what all have
+    host: str = ""  # which class of `world` it is, if not `Host`
 
 
 _MTD = ("/dev/mtdblock4 /etc jffs2 rw,relatime 0 0", "/dev/mtdblock5 /mnt/mtd jffs2 rw,relatime 0 0")
@@ -38,6 +43,15 @@ _ROUTER = ("/usr/sbin/httpd", "/usr/sbin/dnsmasq -C /etc/dnsmasq.conf", "/usr/sb
 _RECORDER = ("/usr/bin/dvr_app", "/usr/bin/rtsp_server", "/usr/sbin/onvifd",
              "/sbin/watchdog -t 10 /dev/watchdog", "/sbin/udhcpc -i eth0 -p /var/run/udhcpc.pid",
              "/usr/bin/cloud_client")  # fmt: skip
+
+_AT_ROUTERS = ("telnet tcp 23", "ssh tcp 22", "http tcp 80,8080", "telnet+http tcp 7547", "upnp udp 1900")
+_AT_RECORDERS = ("telnet tcp 23,2323", "http tcp 80,81,8000", "rtsp tcp 554", "catchall udp 9034")
+_AT_STORAGE = ("ssh tcp 22", "ftp tcp 21", "http tcp 80,5000", "smb tcp 139,445", "mysql tcp 3306")
+_AT_SERVERS = ("ssh tcp 22", "docker tcp 2375", "redis tcp 6379", "memcached tcp 11211", "memcached udp 11211",
+               "mysql tcp 3306", "postgresql tcp 5432", "mongodb tcp 27017", "kubelet tcp 10250")  # fmt: skip
+_AT_WINDOWS = ("epmap tcp 135", "smb tcp 139,445", "mssql tcp 1433", "rdp tcp 3389", "ftp tcp 21",
+               "catchall tcp 5985,47001", "catchall udp 137,1434")  # fmt: skip
+_AT_BOXES = ("adb tcp 5555", "http tcp 8080")
 
 _MIPS_CPU = """system type\t\t: {system}
 machine\t\t\t: Unknown
@@ -136,54 +150,78 @@ PERSONAS = (
             (("2.6.31", "4.3.3 (GCC)"), _OPENWRT_KERNEL, ("3.10.49", "4.8.3 (OpenWrt/Linaro GCC 4.8-2014.04 r42625)")),
             _BUSYBOX,
             _mips("Atheros AR9344 rev 2", "MIPS 74Kc V4.12"), (28_148, 61_128, 124_908),
-            ("c0:4a:00", "e8:94:f6", "14:cc:20", "a0:f3:c1"), _MTD, _ROUTER),
+            ("c0:4a:00", "e8:94:f6", "14:cc:20", "a0:f3:c1"), _MTD, _ROUTER,
+            listen=_AT_ROUTERS),
     Persona("router-le", "mipsel", (_WIRELESS, _LINKING),
             (("2.6.36", "3.4.2"), ("3.10.14", "4.6.3 (Buildroot 2012.11.1)"),
              ("3.18.29", "4.8.3 (OpenWrt/Linaro GCC 4.8-2014.04 r49389)")),
             _BUSYBOX,
             _mips("MediaTek MT7620N ver:2 eco:6", "MIPS 24KEc V5.0"), (28_660, 60_872, 125_364),
-            ("00:0c:43", "78:44:76", "04:8d:38", "b0:48:7a"), _MTD, _ROUTER),
+            ("00:0c:43", "78:44:76", "04:8d:38", "b0:48:7a"), _MTD, _ROUTER,
+            listen=_AT_ROUTERS),
     Persona("recorder", "arm7", (_RECORDING,),
             _HISILICON_KERNELS,
             _BUSYBOX,
             _arm("Processor\t: ARMv7 Processor rev 1 (v7l)\nprocessor\t: 0",
                  "swp half thumb fastmult vfp edsp neon vfpv3 tls", "7", "0xc09", "hi3520d"),
-            (58_432, 122_968, 251_904), ("00:12:16", "00:0b:3f", "bc:ad:28", "4c:11:bf"), _MTD, _RECORDER),
+            (58_432, 122_968, 251_904), ("00:12:16", "00:0b:3f", "bc:ad:28", "4c:11:bf"), _MTD, _RECORDER,
+            listen=_AT_RECORDERS),
     Persona("camera", "arm", (_WATCHING,),
             _HISILICON_KERNELS,
             _BUSYBOX,
             _arm("Processor\t: ARM926EJ-S rev 5 (v5l)", "swp half thumb fastmult edsp java", "5TEJ", "0x926", "hi3518"),
-            (37_996, 42_084, 59_108), ("00:12:17", "e0:62:90", "9c:8e:cd", "3c:ef:8c"), _MTD, _RECORDER),
+            (37_996, 42_084, 59_108), ("00:12:17", "e0:62:90", "9c:8e:cd", "3c:ef:8c"), _MTD, _RECORDER,
+            listen=_AT_RECORDERS),
     Persona("storage", "x86_64", (_STORING,),
             (("3.2.40", "4.7.3 (GCC)"), ("3.10.77", "4.7.3 (GCC)"), ("4.4.11", "5.4.0 (GCC)")),
             _BUSYBOX, _X86_CPU, (1_024_328, 2_051_884),
-            ("00:11:32", "00:08:9b"), _DISK, _ROUTER),
+            ("00:11:32", "00:08:9b"), _DISK, _ROUTER, listen=_AT_STORAGE),
     Persona("firewall", "x86", (_GUARDING,),
             (("2.6.39.4", "4.6.4 (GCC)"), ("3.2.40", "4.6.4 (GCC)")),
-            _BUSYBOX, _X86_CPU, (253_128, 510_212), ("00:0d:b9", "00:90:0b"), _DISK, _ROUTER),
+            _BUSYBOX, _X86_CPU, (253_128, 510_212), ("00:0d:b9", "00:90:0b"), _DISK, _ROUTER,
+            listen=_AT_ROUTERS),
     Persona("access-point", "ppc", (_LINKING,),
             (("2.6.35", "4.3.3 (GCC)"), ("3.2.54", "4.6.4 (GCC)")),
             _BUSYBOX,
-            _plain("e500v2", "800.000000MHz"), (125_204, 254_112), ("00:1a:1e", "00:24:6c"), _UBI, _ROUTER),
+            _plain("e500v2", "800.000000MHz"), (125_204, 254_112), ("00:1a:1e", "00:24:6c"), _UBI, _ROUTER,
+            listen=_AT_ROUTERS),
     Persona("set-top-box", "sh4", (_SHOWING,),
             (("2.6.32.59_stm24", "4.5.3 (GCC)"),),
             _BUSYBOX,
-            _plain("sh4, ST40-300", "450.00MHz"), (124_416, 188_928), ("00:1e:b8", "00:c0:95"), _UBI, _RECORDER),
+            _plain("sh4, ST40-300", "450.00MHz"), (124_416, 188_928), ("00:1e:b8", "00:c0:95"), _UBI, _RECORDER,
+            listen=_AT_RECORDERS),
     Persona("workstation", "sparc", (_COMPUTING,),
             (("2.6.32.71", "4.4.5 (GCC)"),),
             _BUSYBOX,
-            _plain("Fujitsu MB86904", "110 MHz"), (61_440, 94_208), ("08:00:20", "00:03:ba"), _DISK, _ROUTER),
+            _plain("Fujitsu MB86904", "110 MHz"), (61_440, 94_208), ("08:00:20", "00:03:ba"), _DISK, _ROUTER,
+            listen=_AT_ROUTERS),
     Persona("controller", "m68k", (_CONTROLLING,),
             (("2.6.38", "4.5.2 (GCC)"),),
             _BUSYBOX,
-            _plain("m68k, MCF5475", "266.0MHz"), (30_720, 62_464), ("00:cf:54", "00:40:43"), _MTD, _ROUTER),
+            _plain("m68k, MCF5475", "266.0MHz"), (30_720, 62_464), ("00:cf:54", "00:40:43"), _MTD, _ROUTER,
+            listen=_AT_ROUTERS),
     Persona("gateway", "aarch64", (_FIBRE,),
             (("4.1.16", "5.3.0 (Buildroot 2016.08)"), ("4.1.27", "5.3.0 (Buildroot 2016.08)"),
              ("4.4.11", "5.3.0 (Buildroot 2016.08)")),
             ("1.22.1", "1.24.1", "1.25.1"),
             _arm("processor\t: 0", "fp asimd evtstrm aes pmull sha1 sha2 crc32", "8", "0xd03", "Broadcom BCM94908"),
-            (252_160, 508_416), ("18:e8:29", "a4:91:b1"), _UBI, _ROUTER),
+            (252_160, 508_416), ("18:e8:29", "a4:91:b1"), _UBI, _ROUTER,
+            listen=_AT_ROUTERS),
+    # What these are in detail, their classes know.
+    Persona("linux-server", "x86_64", (("{0}", ("web{m}", "app{m}", "db{m}", "node-{m}", "srv{n}", "vps{n}")),),
+            (("5.15.{n}-0-virt", "10.3.1 20211027"), ("6.1.{n}-0-virt", "12.2.1 20220924")),
+            ("1.35.0", "1.36.1"), _X86_CPU, (1_003_252, 2_035_432, 4_030_848), ("52:54:00", "fa:16:3e", "00:16:3e"),
+            (), ("/usr/sbin/nginx -c /etc/nginx/nginx.conf", "/usr/bin/redis-server 0.0.0.0:6379", "/usr/bin/dockerd"),
+            listen=_AT_SERVERS, host="server:Server"),
+    Persona("android-box", "aarch64", (_SHOWING,), (("4.9.113", "6.3.1 20170109 (Linaro GCC 6.3-2017.02)"),),
+            _BUSYBOX, "", (868_352, 1_832_764, 2_050_320), ("00:15:18", "80:0a:80"), (), (), listen=_AT_BOXES,
+            host="android:Android"),
+    Persona("windows-server", "x86_64", (("{0}", ("SRV-{n}", "SRV-SQL{m}", "SRV-APP{m}", "WIN-{n}SRV{m}", "DC{m}",
+                                                  "FILE-{m}")),),
+            (("10.0.14393", ""),), ("1.22.1",), _X86_CPU, (4_193_000, 8_387_000, 16_776_000),
+            ("00:15:5d", "00:50:56"), (), (), listen=_AT_WINDOWS, uptime_days=(10, 60)),
 )  # fmt: skip
+WINDOWS = "windows-server"
 BY_NAME = {persona.name: persona for persona in PERSONAS}
 
 
@@ -207,3 +245,12 @@ DOWNLOADERS = ("ftpget", "ftpput", "nc", "tftp", "wget")
 # Programs of their own, not of BusyBox.
 PROGRAMS = ("nvram", "dropbear", "sudo")
 DOWNLOADING_PROGRAMS = ("curl", "ftp", "lwp-download", "python")
+
+
+def told(values: dict[str, Any]) -> Persona:
+    """Return the persona that `dataclasses.asdict` took apart, also when JSON has made lists of tuples since."""
+    return Persona(**{name: _tuples(value) for name, value in values.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

@@ -78,6 +78,16 @@ class Tree:
         at.names[name] = node
 
 
+def placed(root: Directory, host: Host) -> Directory:
+    """Return a tree with the files in it that the persona has besides what all have."""
+    if host.persona.texts:
+        tree = Tree(host.built_s)
+        tree.root = root
+        for path, text in host.persona.texts:
+            tree.put(path, Fixed(text.encode(), 0o755 if text.startswith("#!") else 0o644, host.built_s))
+    return root
+
+
 _STICKY = frozenset(words("/tmp /var/tmp /dev/shm"))  # noqa: S108 - pretended ones
 _DIRECTORIES = words(
     "/bin /dev/pts /etc/init.d /home /lib/modules /mnt /proc/net /proc/self /proc/sys/kernel /root /sbin "

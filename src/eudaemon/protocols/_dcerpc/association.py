@@ -24,7 +24,7 @@ from eudaemon.protocols._ntlm import SIGNATURE, Authentication, Seal
 from eudaemon.wire import PeerError, clipped
 
 STUB_BYTES_MAX = 4 * 1024 * 1024
-CONTEXTS_MAX = 32  # of one association
+CONTEXTS_MAX = 64  # asked for in one association
 CALLS_MAX = 10_000  # of one association
 KEPT_BYTES_MIN = 512  # a stub that nobody here understands is kept from this size on
 FRAGMENT_BYTES = 4280  # that we send and say that we receive, as Windows over pipes
@@ -33,6 +33,7 @@ REQUEST, RESPONSE, FAULT, BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ANSWER, AUTH3 =
 _FIRST, _LAST, _OBJECT = 0x01, 0x02, 0x80
 _LITTLE = 0x10
 _NDR = bytes.fromhex("045d888aeb1cc9119fe808002b10486002000000")
+_NDR64 = bytes.fromhex("33057171babe37498319b5dbef9ccc3601000000")
 _FEATURES = bytes.fromhex("2c1cb76c12984045")  # the start of what negotiates features at bind time (MS-RPCE 3.3.1.5.3)
 _ACCEPTED, _REFUSED, _NEGOTIATED = 0, 2, 3
 _UNKNOWN_INTERFACE, _UNKNOWN_SYNTAX = 1, 2
@@ -133,18 +134,18 @@ class Association:
     # --- binding -------------------------------------------------------------------------------------
 
     def _bind(self, kind: int, call: int, read: Reader, trailer: bytes, at_s: float) -> Iterator[Order]:
-        self._binds += 1
-        if self._binds > CONTEXTS_MAX:
-            raise PeerError(f"more than {CONTEXTS_MAX} binds")
         read.take(4)
         group = read.long()
         results = b""
         count = read.take(4)[0]
+        self._binds += count
+        if self._binds > CONTEXTS_MAX:
+            raise PeerError(f"more than {CONTEXTS_MAX} interfaces asked for")
         for _ in range(count):
             context, number = read.short(), read.take(2)[0]
             abstract = read.take(20)
             syntaxes = [read.take(20) for _ in range(number)]
-            results += yield from self._context(context, abstract, syntaxes, read.is_little)
+            results += yield from self._context(context, abstract, syntaxes, read.is_little, is_alone=count == 1)
         port = "" if kind == ALTER else self._endpoint
         address = port.encode("ascii", "replace") + b"\0" if port else b""
         body = struct.pack("<HHIH", FRAGMENT_BYTES, FRAGMENT_BYTES, group or self._group(), len(address)) + address
@@ -160,7 +161,7 @@ class Association:
         yield Send(_pdu(BIND_ACK if kind == BIND else ALTER_ANSWER, call, body, trailer, verifier))
 
     def _context(
-        self, number: int, abstract: bytes, syntaxes: list[bytes], is_little: bool
+        self, number: int, abstract: bytes, syntaxes: list[bytes], is_little: bool, *, is_alone: bool
     ) -> Generator[Order, None, bytes]:
         uuid, major, minor = _interface_of(abstract, is_little)
         if any(syntax.startswith(_FEATURES) for syntax in syntaxes):
@@ -170,6 +171,8 @@ class Association:
         ndr = _NDR if is_little else _swapped(_NDR)
         if found is None:
             return struct.pack("<HH", _REFUSED, _UNKNOWN_INTERFACE) + bytes(20)
+        if is_alone and _NDR64 in syntaxes:  # who asks for this alone wants to know whether the system has 64 bits
+            return struct.pack("<HH", _ACCEPTED, 0) + _NDR64
         if ndr not in syntaxes:
             return struct.pack("<HH", _REFUSED, _UNKNOWN_SYNTAX) + bytes(20)
         if len(self._contexts) < CONTEXTS_MAX:

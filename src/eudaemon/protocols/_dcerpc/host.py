@@ -3,19 +3,29 @@ reaches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Keep, Order, Saw, Visit
+from eudaemon.protocols._dcerpc.ndr import Reader
 from eudaemon.protocols._ntlm import Identity
 from eudaemon.protocols._windows import FileServer
-from eudaemon.wire import clipped
+from eudaemon.wire import printable
 
 HANDLES_MAX = 256  # of one client, open at once
 KEPT_MAX = 64  # payloads of one client
 COMMAND_CHARS_MAX = 4096
 ACCESS_DENIED, NOT_ENOUGH_MEMORY, INVALID_HANDLE, INVALID_LEVEL = 5, 8, 6, 124  # of Windows (MS-ERREF 2.2)
+
+
+def shown(text: str, chars_max: int = COMMAND_CHARS_MAX) -> str:
+    """Return a client's text as it can be stored and shown."""
+    return printable(text.encode("utf-8", "replace"), chars_max)
+
+
+Handler: TypeAlias = "Callable[[RpcHost, Reader, float], bytes | Generator[Order, None, bytes]]"
 
 
 class RpcFault(Exception):  # noqa: N818 - the protocol's word
@@ -83,7 +93,7 @@ class RpcHost:
         """Keep what was brought."""
         self._kept += 1
         if self._kept <= KEPT_MAX:
-            yield Keep(data, origin, clipped(name, 1024))
+            yield Keep(data, origin, shown(name, 1024))
 
     def ended(self) -> Iterator[Order]:
         """The client is gone."""
@@ -92,4 +102,4 @@ class RpcHost:
 
 
 def _note(command: str, at_s: float) -> Iterator[Order]:  # noqa: ARG001
-    yield Saw(CommandEntered(clipped(command, COMMAND_CHARS_MAX)))
+    yield Saw(CommandEntered(shown(command)))

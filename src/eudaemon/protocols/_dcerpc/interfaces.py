@@ -99,7 +99,7 @@ _ROWS: dict[str, tuple[str, str, str, str]] = {
     "12345778-1234-abcd-ef00-0123456789ac": (
         "samr", "1.0", "samr lsass lsarpc",
         "0 SamrConnect; 1 SamrCloseHandle; 5 SamrLookupDomainInSamServer; 6 SamrEnumerateDomainsInSamServer; "
-        "7 SamrOpenDomain; 13 SamrEnumerateUsersInDomain; 57 SamrConnect2; 64 SamrConnect5",
+        "7 SamrOpenDomain; 13 SamrEnumerateUsersInDomain; 57 SamrConnect2; 62 SamrConnect4; 64 SamrConnect5",
     ),
     "12345678-1234-abcd-ef00-01234567cffb": (
         "netlogon", "1.0", "netlogon lsass",

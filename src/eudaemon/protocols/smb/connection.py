@@ -16,15 +16,16 @@ from eudaemon.protocols.smb import status
 from eudaemon.protocols.smb.commands import CommandLine, command_in
 from eudaemon.protocols.smb.disk import Disk
 from eudaemon.protocols.smb.info import Entry, fits
-from eudaemon.protocols.smb.opens import PATH_CHARS_MAX, DiskOpen, Open, PipeOpen
+from eudaemon.protocols.smb.opens import PATH_CHARS_MAX, DiskOpen, Open, PipeOpen, ServicePipe
 from eudaemon.protocols.smb.status import OF_FILES, NtError
-from eudaemon.wire import PeerError, clipped, printable
+from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Directory, FileError, Files, Node, Written
 from eudaemon.world.windows.tree import WRITABLE
 
-LOGINS_MAX = 200  # tried on one connection
+LOGINS_MAX = 64  # tried on one connection
 TREES_MAX = 64
 OPENS_MAX = 256
+_NOT_ANSWERED = ("remcom_std",)  # what a client would wait for, and nobody writes to
 _WRITES = 0x5000_0116  # GENERIC_ALL, GENERIC_WRITE, and the bits for data, appending, attributes
 _READS = 0x9000_0001  # GENERIC_READ, GENERIC_ALL, and the bit for data
 _DELETES = 0x1001_0000  # GENERIC_ALL, DELETE
@@ -82,7 +83,8 @@ class Connection:
 
     def identified(self, dialects: tuple[str, ...], system: str = "", software: str = "") -> Saw:
         """State which client it is."""
-        return Saw(SmbClientIdentified(dialects, clipped(system, 256), clipped(software, 256)))
+        told = (printable(text.encode("utf-8", "replace"), 256) for text in (system, software))
+        return Saw(SmbClientIdentified(dialects, *told))
 
     def answer(self, token: bytes) -> Generator[Order, None, Answer]:
         """Take a login's token. Raises `PeerError` past the limit."""
@@ -140,6 +142,11 @@ class Connection:
         if self.prompt is not None:
             yield from self.prompt.go_on(occasion)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command waits for a download, or takes its time."""
+        return self.prompt is not None and self.prompt.busy
+
     # --- the disk ----------------------------------------------------------------------------------
 
     @property
@@ -165,13 +172,15 @@ class Connection:
 
     def _pipe(self, name: str) -> PipeOpen:
         name = name.lower().removeprefix("pipe\\")
-        if name not in pipes():
+        if name in pipes():
+            return PipeOpen(name, self.rpc)
+        if not self.rpc.services or name.startswith(_NOT_ANSWERED):
             raise NtError(status.OBJECT_NAME_NOT_FOUND)
-        return PipeOpen(name, self.rpc)
+        return ServicePipe(printable(name.encode("utf-8", "replace"), 256), self.rpc)
 
     def _open_file(self, tree: Tree, name: str, wanted: Wanted) -> Generator[Order, None, tuple[DiskOpen, int]]:
         files = self.disk.files
-        shown = f"{tree.name}\\{name}"
+        shown = printable(f"{tree.name}\\{name}".encode("utf-8", "replace"), PATH_CHARS_MAX)
         writes = bool(wanted.access & _WRITES) or wanted.disposition in (_SUPERSEDE, _CREATE, _OVERWRITE, _OVERWRITE_IF)
         action = "write" if writes else "read"
         try:
@@ -191,10 +200,10 @@ class Connection:
                     files.truncate(file)
             node = files.get(path, follow=False)
         except (NtError, FileError) as error:
-            yield Saw(FileRequested(action, clipped(shown, PATH_CHARS_MAX), done=False))
+            yield Saw(FileRequested(action, shown, done=False))
             raise _as_status(error) from None
         if done == MADE or (not isinstance(node, Directory) and (writes or wanted.access & _READS)):
-            yield Saw(FileRequested(action, clipped(shown, PATH_CHARS_MAX)))
+            yield Saw(FileRequested(action, shown))
         is_new = done != OPENED and isinstance(node, Written)
         deletes = bool(wanted.options & _DELETE_ON_CLOSE and wanted.access & _DELETES)
         return DiskOpen(path, shown, node, writes=writes, is_new=is_new, deletes=deletes), done
@@ -257,6 +266,7 @@ class Connection:
         opened = self.get(number)
         del self.opens[number]
         if isinstance(opened, PipeOpen):
+            yield from opened.kept()
             opened.close()
             return
         yield from opened.kept()
@@ -270,7 +280,7 @@ class Connection:
             self.disk.files.remove(opened.path)
         except FileError as error:
             raise _as_status(error) from None
-        yield Saw(FileRequested("remove", clipped(opened.name, PATH_CHARS_MAX)))
+        yield Saw(FileRequested("remove", opened.name))
 
     def rename(self, opened: DiskOpen, tree: Tree, name: str, *, over: bool) -> Iterator[Order]:
         """Move a file within its share. Raises `NtError`."""
@@ -286,8 +296,8 @@ class Connection:
             files.place(path, files.take_away(opened.path))
         except FileError as error:
             raise _as_status(error) from None
-        shown = f"{tree.name}\\{name.lstrip(chr(92))}"
-        yield Saw(FileRequested("rename", clipped(opened.name, PATH_CHARS_MAX), clipped(shown, PATH_CHARS_MAX)))
+        shown = printable(f"{tree.name}\\{name.lstrip(chr(92))}".encode("utf-8", "replace"), PATH_CHARS_MAX)
+        yield Saw(FileRequested("rename", opened.name, shown))
         opened.path, opened.name = path, shown
 
     def entries(self, opened: DiskOpen, pattern: str, *, again: bool) -> Iterator[Entry]:
@@ -308,9 +318,7 @@ class Connection:
     @staticmethod
     def listed(opened: DiskOpen) -> Saw:
         """State that a folder was listed."""
-        return Saw(
-            FileRequested("list", clipped(opened.name, PATH_CHARS_MAX), opened.listing[0] if opened.listing else "")
-        )
+        return Saw(FileRequested("list", opened.name, opened.listing[0] if opened.listing else ""))
 
     def number_of(self, path: bytes) -> int:
         """Return the number by which a file system tells this file from others."""
@@ -326,6 +334,7 @@ class Connection:
             if isinstance(opened, DiskOpen):
                 yield from opened.kept(partial=True)
             else:
+                yield from opened.kept()
                 opened.close()
         self.opens.clear()
         yield from self.rpc.ended()

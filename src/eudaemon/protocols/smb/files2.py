@@ -104,7 +104,7 @@ def _control(smb: Smb2, connection: Connection, request: Request) -> Generator[O
         raise NtError(status.FS_DRIVER_REQUIRED)
     if code == _PIPE_WAIT:
         data = request.slice(offset, size)
-        if data[14:].decode("utf-16-le", "replace").lower() not in pipes():
+        if data[14:].decode("utf-16-le", "replace").lower() not in pipes() and not connection.rpc.services:
             raise NtError(status.OBJECT_NAME_NOT_FOUND)
         return status.SUCCESS, struct.pack("<HHIQQIIIIII", 49, 0, code, identifier, identifier, 112, 0, 112, 0, 0, 0)
     if code not in (_PIPE_TRANSCEIVE, _PIPE_PEEK):

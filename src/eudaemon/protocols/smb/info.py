@@ -111,10 +111,10 @@ def of_file(number: int, entry: Entry) -> bytes:
 def of_volume(number: int, windows: FileServer) -> bytes:
     """Return a class of information about the volume. Raises `NtError`."""
     free = _CLUSTERS // 10 + windows.seed.number("free clusters", _CLUSTERS // 2)
-    serial = windows.seed.number("volume serial", 1 << 32)
+    serial = int(windows.machine.volume_serial.replace("-", ""), 16)
     match number:
         case 1:
-            return filetime(1_356_998_400.0) + struct.pack("<IIBB", serial, 0, 0, 0)
+            return filetime(windows.machine.installed_s) + struct.pack("<IIBB", serial, 0, 0, 0)
         case 3:
             return struct.pack("<QQII", _CLUSTERS, free, 8, 512)
         case 4:

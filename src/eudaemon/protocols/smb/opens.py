@@ -12,7 +12,10 @@ from eudaemon.wire import PeerError
 from eudaemon.world.files import Directory, Node, Written
 
 UNREAD_BYTES_MAX = 1024 * 1024  # that a pipe holds for who does not read
+HEARD_BYTES_MAX = 256 * 1024  # of a pipe whose service is the client's own
 PATH_CHARS_MAX = 1024
+_REMCOM = "remcom_communicat"
+_REMCOM_BYTES, _REMCOM_COMMAND_BYTES = 4096 + 260 + 4 + 4 + 260 + 4, 4096  # command, folder, and whose it is
 
 
 class DiskOpen:
@@ -36,7 +39,7 @@ class DiskOpen:
         if self.changed and isinstance(node, Written):
             self.changed = False
             node.kept = True
-            yield Keep(bytes(node.data), "upload", self.name[:PATH_CHARS_MAX], partial)
+            yield Keep(bytes(node.data), "upload", self.name, partial)
 
     def entry(self, number: int) -> Entry:
         """How it is shown."""
@@ -63,14 +66,15 @@ class PipeOpen:
     def write(self, data: bytes, at_s: float) -> Iterator[Order]:
         """Give bytes to the service. Raises `PeerError`."""
         for order in self._association.receive(data, at_s):
-            if not isinstance(order, Send):
+            if isinstance(order, Send):
+                self._say(order.data)
+            else:
                 yield order
-                continue
-            if len(self._unread) + len(order.data) > UNREAD_BYTES_MAX or not self._host.visit.purse.take(
-                len(order.data)
-            ):
-                raise PeerError(f"does not read: over {UNREAD_BYTES_MAX} bytes in a pipe")
-            self._unread += order.data
+
+    def _say(self, data: bytes) -> None:
+        if len(self._unread) + len(data) > UNREAD_BYTES_MAX or not self._host.visit.purse.take(len(data)):
+            raise PeerError(f"does not read: over {UNREAD_BYTES_MAX} bytes in a pipe")
+        self._unread += data
 
     def read(self, count: int) -> tuple[bytes, int]:
         """Return what the service said, at most so many bytes, and how many are left of that."""
@@ -90,9 +94,45 @@ class PipeOpen:
         self._host.visit.purse.give_back(len(self._unread))
         self._unread.clear()
 
+    def kept(self) -> Iterator[Order]:
+        """Keep what is the service's own, and not ours."""
+        yield from ()
+
     def entry(self, number: int) -> Entry:
         """How it is shown."""
         return Entry(self.name, None, number)
+
+
+class ServicePipe(PipeOpen):
+    """A pipe of a program that the client has brought and made a service of: nothing runs, we hear what it is told.
+
+    Who speaks RemCom (psexec's heirs) tells a command line, and is told that it has ended well.
+    """
+
+    __slots__ = ("_heard",)
+
+    def __init__(self, name: str, host: RpcHost) -> None:
+        super().__init__(name, host)
+        self._heard = bytearray()
+
+    def write(self, data: bytes, at_s: float) -> Iterator[Order]:
+        """See `PipeOpen`. Raises `PeerError`."""
+        if len(self._heard) + len(data) > HEARD_BYTES_MAX or not self._host.visit.purse.take(len(data)):
+            raise PeerError(f"over {HEARD_BYTES_MAX} bytes for a service that is not there")
+        self._heard += data
+        if self.name.startswith(_REMCOM) and len(self._heard) == _REMCOM_BYTES:
+            command = bytes(self._heard[:_REMCOM_COMMAND_BYTES]).split(b"\0")[0].decode("utf-8", "replace")
+            self._heard.clear()
+            self._host.visit.purse.give_back(_REMCOM_BYTES)
+            yield from self._host.run(command, at_s)
+            self._say(bytes(8))  # no error, and the program's status
+
+    def kept(self) -> Iterator[Order]:
+        """See `PipeOpen`."""
+        heard, self._heard = bytes(self._heard), bytearray()
+        self._host.visit.purse.give_back(len(heard))
+        if heard:
+            yield from self._host.keep(heard, f"pipe {self.name}")
 
 
 Open: TypeAlias = DiskOpen | PipeOpen

@@ -11,7 +11,6 @@ from typing import ClassVar
 
 from eudaemon.protocols._base import (
     Answered,
-    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -38,12 +37,12 @@ _MESSAGE, _CALL, _CALLED, _STILL_THERE = 0x00, 0x81, 0x82, 0x85
 _MAGICS = (smb1.MAGIC, smb2.MAGIC)
 
 
-class Smb(Room):
+class Conversation(Room):
     """One client's connection."""
 
     name: ClassVar[str] = "smb"
 
-    __slots__ = ("_buffer", "_connection", "_garbage", "_messages", "_smb1", "_smb2")
+    __slots__ = ("_buffer", "_connection", "_garbage", "_leaving", "_messages", "_smb1", "_smb2")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -52,17 +51,7 @@ class Smb(Room):
         self._smb1: Smb1 | None = None
         self._smb2: Smb2 | None = None
         self._messages = self._garbage = 0
-
-    @classmethod
-    def claim(cls, first: bytes) -> Claim:
-        """A message of SMB in its frame, or a call of NetBIOS."""
-        if first[:1] == b"\x81":
-            return Claim.UNSURE if len(first) < 4 else Claim.YES if first[1:4] == b"\0\0\x44" else Claim.NO
-        if first[:1] != b"\0":
-            return Claim.NO
-        if len(first) < 8:
-            return Claim.UNSURE if any(magic.startswith(first[4:8]) for magic in _MAGICS) else Claim.NO
-        return Claim.YES if first[4:8] in _MAGICS else Claim.NO
+        self._leaving = False
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""
@@ -70,14 +59,21 @@ class Smb(Room):
             case Received(at_s, data):
                 yield from self._receive(data, at_s)
             case HalfClosed():
-                yield HangUp()
+                self._leaving = True
+                yield from self._leave()
             case Answered() | Woken():
                 if self._connection is not None:
                     yield from self._connection.told(occasion)
+                    yield from self._leave()
             case Ended():
                 yield from self._ended()
             case _:
                 return
+
+    def _leave(self) -> Iterator[Order]:
+        """Hang up when the peer has left and nothing that it wanted run is still waited for."""
+        if self._leaving and not (self._connection is not None and self._connection.is_busy):
+            yield HangUp()
 
     def _receive(self, data: bytes, at_s: float) -> Iterator[Order]:
         if not self.visit.purse.take(len(data)):

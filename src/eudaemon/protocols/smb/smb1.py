@@ -16,7 +16,7 @@ from eudaemon.protocols._ntlm import Answer, Identity, filetime, offer
 from eudaemon.protocols.smb import status
 from eudaemon.protocols.smb.connection import Connection, Tree
 from eudaemon.protocols.smb.status import NtError
-from eudaemon.wire import PeerError
+from eudaemon.wire import PeerError, printable
 
 MAGIC = b"\xffSMB"
 HEAD = struct.Struct("<4sBIBHH8sHHHHH")
@@ -94,16 +94,15 @@ class Request:
 class Smb1:
     """One connection's conversation in this dialect."""
 
-    __slots__ = ("_extended", "_sessions", "_steps", "_trees", "_wants_2", "connection", "finds", "transactions")
+    __slots__ = ("_sessions", "_steps", "_trees", "_wants_2", "connection", "finds", "transactions")
 
     def __init__(self, connection: Connection, wants_2: Callable[[list[bytes]], Order | None]) -> None:
-        from eudaemon.protocols.smb import files1, transactions
+        from eudaemon.protocols.smb import files1, transactions  # which know us
 
         self.connection = connection
         self.transactions = transactions.Transactions(self)
         self.finds: dict[int, int] = {}  # searches: the number by which they go on, and what is open for them
         self._wants_2 = wants_2
-        self._extended = False
         self._sessions = self._trees = 0
         self._steps = {**STEPS, **files1.STEPS, **transactions.STEPS}
 
@@ -150,6 +149,7 @@ class Smb1:
         for number, (command, (words, data)) in enumerate(parts):
             if command in _CHAINED and len(words) >= 4:
                 if number + 1 < len(parts):
+                    data += bytes((len(out) + 3 + len(words) + len(data)) % 2)  # texts of the next stand at even places
                     after = len(out) + 3 + len(words) + len(data)
                     words = bytes((parts[number + 1][0], 0)) + after.to_bytes(2, "little") + words[4:]
                 else:
@@ -187,7 +187,7 @@ class Smb1:
     def _negotiate(self, request: Request) -> Iterator[Order]:
         dialects = [one for one in request.data.split(b"\0") if one][:DIALECTS_MAX]
         names = [one.lstrip(b"\x02") for one in dialects]
-        yield self.connection.identified(tuple(name.decode("latin-1", "replace")[:64] for name in names))
+        yield self.connection.identified(tuple(printable(name, 64) for name in names if name))
         with_2 = self._wants_2(names)
         if with_2 is not None:
             yield with_2
@@ -195,12 +195,11 @@ class Smb1:
         if _NT not in names:
             yield Send(self._packed(request, 0x72, 0, request.mid, [(0x72, (b"\xff\xff", b""))]))
             return
-        self._extended = bool(request.flags2 & _EXTENDED)
         windows, at_s = self.connection.windows, self.connection.at_s
         west = -60 * windows.machine.zone_hours  # minutes
         most, buffer = (50, 0x4104) if windows.is_server else (10, 0x1104)
         words = struct.pack("<HBHHIII", names.index(_NT), 3, most, 1, buffer, 0x1_0000, 0)
-        if self._extended:
+        if request.flags2 & _EXTENDED:
             data = windows.seed.bytes("server guid", 16) + offer()
             words += struct.pack("<I", _EXTENDED_CAPABILITIES) + filetime(at_s) + struct.pack("<hB", west, 0)
         else:

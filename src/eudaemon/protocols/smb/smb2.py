@@ -30,7 +30,6 @@ _WILDCARD = 0x02FF  # which dialect of SMB 2 is still to be said
 _ANSWER, _RELATED, _SIGNED = 0x1, 0x4, 0x8
 _SIGNING_ENABLED = 1
 _CAPABILITIES = 0x07  # DFS, leasing, large reads and writes, as Windows 7
-_LARGE = 0x04
 _NONE = 0xFFFF_FFFF_FFFF_FFFF
 _SIGNED_AS_ZERO = slice(48, 64)
 

@@ -144,7 +144,8 @@ _OF_THE_TIME = (_DROPBEAR_2014, _DROPBEAR_2016, _DROPBEAR_2017, _DROPBEAR_2018)
 _LATER = (_DROPBEAR_2018, _DROPBEAR_2020, _DROPBEAR_2022, _DROPBEAR_2024)
 _LARGE = (_OPENSSH_7_1, _OPENSSH_7_4, _OPENSSH_7_9, _OPENSSH_8_4)
 # Persona: what such devices run. Small ones have Dropbear; those not named here have one of their time.
-_RUN = {"storage": _LARGE, "firewall": _LARGE, "workstation": _LARGE, "gateway": _LATER, "access-point": _LATER}
+_RUN = {"storage": _LARGE, "firewall": _LARGE, "workstation": _LARGE, "gateway": _LATER, "access-point": _LATER,
+        "linux-server": (_OPENSSH_7_9, _OPENSSH_8_4)}  # fmt: skip
 
 
 @lru_cache(maxsize=8)

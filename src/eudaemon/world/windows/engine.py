@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -169,7 +170,7 @@ class CommandShell(Keeper):
 
     def _settle(self) -> None:
         """Take from the purse what the variables have grown by. Raises `PeerError` if that is not there."""
-        held = self.scope.held_bytes() + len(self._pending)
+        held = self.scope.held_bytes() + len(self._pending) + (self.mode.held_bytes() if self.mode is not None else 0)
         if held > self._held_bytes:
             if not self.purse.take(held - self._held_bytes):
                 raise PeerError("the session holds too many bytes")
@@ -274,6 +275,11 @@ class CommandShell(Keeper):
         node = self.drives.find(path, scope.cwd)
         if isinstance(node, Written):
             yield from self.keep(self.drives.locate(path, scope.cwd), node, script=not node.data.startswith(b"MZ"))
+
+    def keep_bytes(self, data: bytes, name: str, origin: str) -> Iterator[Kept]:
+        """Yield what is run without ever having been a file, if it is more than a note and was not kept before."""
+        if len(data) > NOTE_BYTES_MAX and self.note_kept(hashlib.sha256(data).digest()):
+            yield Kept(name, data, origin)
 
     def note_registry(self, key: str, value: str) -> None:
         """Remember what was written into the registry."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from eudaemon.world.personas import WINDOWS
 from eudaemon.world.seed import Seed
 
 if TYPE_CHECKING:
@@ -215,6 +216,6 @@ def _name(seed: Seed, release: Release) -> str:
 @lru_cache(maxsize=8)
 def windows_of(host: Host) -> Windows:
     """Return the Windows that stands beside this host, or that it is."""
-    is_windows = host.persona.machine == "windows"
+    is_windows = host.persona.name == WINDOWS
     return Windows(host.seed.child("windows"), name=host.name if is_windows else "", downloads=host.downloads,
                    server=is_windows)  # fmt: skip

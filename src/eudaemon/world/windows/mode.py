@@ -23,3 +23,7 @@ class Mode:
     def line(self, shell: CommandShell, line: str, streams: dict[int, Stream]) -> Run:
         """Take a line."""
         raise NotImplementedError
+
+    def held_bytes(self) -> int:
+        """Return about how many bytes it holds for its user."""
+        return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from eudaemon.wire import printable
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
 
 _NAMES_MAX = 16
 _NAME_CHARS_MAX = 64
+_LOOKED_AT_MAX = 256  # commands of one line
 
 
 def unknown_commands(node: Node, shell: CommandShell) -> tuple[str, ...]:
     """Return the names, each once, in order. What the line itself may have made is not unknown."""
-    texts = [simple.text for simple in _all(node)]
-    made = " ".join([*texts, *(one.target for simple in _all(node) for one in simple.redirects)]).lower()
+    simples = list(islice(_all(node), _LOOKED_AT_MAX))
+    texts = [simple.text for simple in simples]
+    made = " ".join([*texts, *(one.target for simple in simples for one in simple.redirects)]).lower()
     found: dict[str, None] = {}
     for text in texts:
         word = text.lstrip(" \t,;=@").replace('"', " ").split(" ")[0]

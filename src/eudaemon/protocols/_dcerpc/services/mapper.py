@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import struct
 
-from eudaemon.protocols._dcerpc.host import RpcHost
+from eudaemon.protocols._dcerpc.host import Handler, RpcHost
 from eudaemon.protocols._dcerpc.interfaces import interface
 from eudaemon.protocols._dcerpc.ndr import Reader, Writer
-from eudaemon.protocols._dcerpc.services import Handler
 
 ENTRIES_MAX = 64  # in one answer
 _NOT_REGISTERED = 0x16C9_A0D6

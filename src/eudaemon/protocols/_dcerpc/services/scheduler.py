@@ -7,9 +7,8 @@ from collections.abc import Generator
 from datetime import UTC, datetime
 
 from eudaemon.protocols._base import Order
-from eudaemon.protocols._dcerpc.host import ACCESS_DENIED, COMMAND_CHARS_MAX, RpcFault, RpcHost
+from eudaemon.protocols._dcerpc.host import ACCESS_DENIED, COMMAND_CHARS_MAX, Handler, RpcFault, RpcHost
 from eudaemon.protocols._dcerpc.ndr import Reader, Writer
-from eudaemon.protocols._dcerpc.services import Handler
 from eudaemon.wire import clipped
 
 COMMANDS_MAX = 16  # of one task

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from eudaemon.protocols._dcerpc.host import INVALID_LEVEL, RpcHost
+from eudaemon.protocols._dcerpc.host import INVALID_LEVEL, Handler, RpcHost
 from eudaemon.protocols._dcerpc.ndr import Reader, Writer
-from eudaemon.protocols._dcerpc.services import Handler
 
 _DISK, _IPC, _HIDDEN = 0, 3, 0x8000_0000
 _NO_SUCH_SHARE = 2310  # NERR_NetNameNotFound

@@ -6,9 +6,8 @@ from collections.abc import Callable, Generator
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Order, Saw
-from eudaemon.protocols._dcerpc.host import COMMAND_CHARS_MAX, NOT_ENOUGH_MEMORY, RpcHost
+from eudaemon.protocols._dcerpc.host import COMMAND_CHARS_MAX, NOT_ENOUGH_MEMORY, Handler, RpcHost, shown
 from eudaemon.protocols._dcerpc.ndr import Reader, Writer
-from eudaemon.protocols._dcerpc.services import Handler
 from eudaemon.wire import clipped
 from eudaemon.world.personas import words
 
@@ -56,7 +55,7 @@ def _creator(text: Text, maybe: Text) -> Handler:
         for _ in range(4):  # rights, kind, when it is started, what happens if it cannot be
             read.long()
         path = text(read)
-        yield Saw(CommandEntered(clipped(f"sc create {name} binPath= {path}", COMMAND_CHARS_MAX)))
+        yield Saw(CommandEntered(shown(f"sc create {name} binPath= {path}")))
         if name.lower() in host.services or name.lower() in _ITS_OWN:
             return Writer().long(0).put(bytes(20)).long(_EXISTS).data
         if len(host.services) >= SERVICES_MAX:
@@ -73,7 +72,7 @@ def _change(host: RpcHost, read: Reader, at_s: float) -> Generator[Order, None, 
         read.long()
     path = read.maybe_wide()
     if path and len(host.services) < SERVICES_MAX:
-        yield Saw(CommandEntered(clipped(f"sc config {name} binPath= {path}", COMMAND_CHARS_MAX)))
+        yield Saw(CommandEntered(shown(f"sc config {name} binPath= {path}")))
         host.services[name.lower()] = clipped(path, COMMAND_CHARS_MAX)
     return Writer().long(0, _DONE).data
 

@@ -7,10 +7,8 @@ from collections.abc import Generator
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Order, Saw
-from eudaemon.protocols._dcerpc.host import NOT_ENOUGH_MEMORY, RpcFault, RpcHost
+from eudaemon.protocols._dcerpc.host import NOT_ENOUGH_MEMORY, Handler, RpcFault, RpcHost, shown
 from eudaemon.protocols._dcerpc.ndr import Reader, Writer
-from eudaemon.protocols._dcerpc.services import Handler
-from eudaemon.wire import clipped
 
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 
@@ -38,7 +36,7 @@ def _start(host: RpcHost, read: Reader, at_s: float) -> Generator[Order, None, b
         _, path, _ = (read.wide() if is_there else "" for is_there in there)
         if path:
             printer.name = path
-            yield Saw(ExploitRecognised("ms10-061", "CVE-2010-2729", clipped(path, 1024)))
+            yield Saw(ExploitRecognised("ms10-061", "CVE-2010-2729", shown(path, 1024)))
     return Writer().long(1 + host.visit.seed.number("print job", 300), 0).data
 
 
