@@ -70,6 +70,14 @@ def test_a_recorded_telnet_session_goes_to_the_telnet_room(played: Any) -> None:
     assert [(a["origin"], a["name"], a["size"]) for a in told["artefacts"]] == [("upload", "/tmp/x", 4)]
 
 
+def test_a_recorded_ftp_session_is_understood_although_there_is_no_data_connection(played: Any) -> None:
+    run = played(recorded((1, 0, b"220 hi\r\n"), (0, 100, b"USER ftp\r\n"), (0, 200, b"PASS a\r\nPASV\r\n"),
+                          (0, 300, b"STOR bot\r\n"), (0, 400, b"DELE /etc/passwd\r\n")))  # fmt: skip
+    (told,) = run.conversations
+    assert told["room"] == "ftp"
+    assert "file.requested" in run.kinds()
+
+
 def test_a_cowrie_log_is_a_session_for_each_session_that_said_something(played: Any) -> None:
     run = played("\n".join(map(json.dumps, COWRIE)).encode())
     (told,) = run.conversations

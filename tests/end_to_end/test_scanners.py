@@ -18,9 +18,13 @@ ADDRESS = "127.77.0.1"
 NAMED = (
     ("adb", "tcp", 5555, r"adb\s+Android Debug Bridge device"),
     ("docker", "tcp", 2375, r"docker\s+Docker (?:remote API )?\d"),
+    ("ftp", "tcp", 21, r"ftp\s+(?:vsftpd|ProFTPD|Pure-FTPd|.*BusyBox)"),
+    ("imap", "tcp", 143, r"imap\s+(?:Dovecot|Courier) [Ii]mapd"),
     ("kubelet", "tcp", 10250, r"ssl/http\s+Golang net/http server"),
     ("memcached", "tcp", 11211, r"memcached\s+Memcached 1\.[45]"),
+    ("pop3", "tcp", 110, r"pop3\s+(?:Dovecot|Courier|UW|Openwall)"),
     ("redis", "tcp", 6379, r"redis\s+Redis key-value store [45]\."),
+    ("smtp", "tcp", 25, r"smtp\s+(?:Exim smtpd 4|Postfix smtpd|Sendmail 8)"),
 )
 
 # All at once, for a port each takes nmap six seconds of listening.

@@ -9,10 +9,11 @@ import pytest
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
 from eudaemon.protocols._base import Saw
-from eudaemon.protocols._ntlm import TOKEN_BYTES_MAX, Answer, Authentication, Rc4, Seal, md4, nt_hash, offer
+from eudaemon.protocols._ntlm import TOKEN_BYTES_MAX, Answer, Authentication, Rc4, Seal, nt_hash, offer
 from eudaemon.protocols._windows import PASSWORDS, server_of
 from eudaemon.testing.script import visit
 from eudaemon.wire import PeerError
+from eudaemon.wire.md4 import md4
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 from protocols.smb_client import hello, proof

@@ -15,7 +15,7 @@ from eudaemon.sensor import clienthello
 from eudaemon.sensor.certificate import kept, pem
 from eudaemon.wire.conversation import decode
 from eudaemon.world.seed import Seed
-from sensor.harness import SEED, blobs, events, running
+from sensor.harness import SEED, blobs, events, free_port, running
 
 
 def need(program: str) -> str:
@@ -150,6 +150,23 @@ async def test_without_tls_no_room_may_begin_it(tmp_path: Path) -> None:
         writer.write(b"tls?")
         assert await reader.readexactly(2) == b"no"
         writer.close()
+
+
+async def test_where_the_service_begins_with_tls_it_does_not_speak_first(tmp_path: Path) -> None:
+    port = free_port()
+    async with running(tmp_path, "talker", port=465, port_offset=port - 465, tls_grace_ms=1) as sensor:
+        for tls in (False, True):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await reader.read(1)
+            if tls:
+                await writer.start_tls(lenient())
+            else:
+                writer.write(b"x")  # who speaks plain there all the same is answered
+            assert (await reader.readline()) == b"hello\r\n"
+            writer.transport.abort()
+    assert sensor.port == 465
 
 
 async def test_the_room_knows_that_it_is_tls(tmp_path: Path) -> None:

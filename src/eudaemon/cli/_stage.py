@@ -13,6 +13,8 @@ from eudaemon.events.catalogue import CommandEntered, LoginTried, PayloadClassif
 from eudaemon.protocols import ROOMS, load
 from eudaemon.protocols._base import (
     Answered,
+    AwaitSide,
+    CallSide,
     Claim,
     Ended,
     Fetch,
@@ -25,6 +27,8 @@ from eudaemon.protocols._base import (
     Received,
     Room,
     Saw,
+    SideAwaited,
+    SideClosed,
     Visit,
     WakeAt,
     Woken,
@@ -111,7 +115,7 @@ def candidates(recording: Recording) -> list[str]:
     if sure := [name for name, claim in claims.items() if claim == Claim.YES]:
         return sure
     if recording.host_spoke_first:
-        return list(claims)
+        return [name for name, claim in claims.items() if claim != Claim.NO] or list(claims)
     return ["catchall", *(name for name, claim in claims.items() if claim == Claim.UNSURE)]
 
 
@@ -149,6 +153,7 @@ class _Stage:
         self.at_s = START_S
         self.wake_at_s: float | None = None
         self.over = False
+        self.sides: list[AwaitSide | CallSide] = []  # of which there are none without a network
         self.unanswered: list[Download] = []
 
     def play(self) -> None:
@@ -182,6 +187,10 @@ class _Stage:
                 wish = self.unanswered.pop(0)
                 answer = Downloaded(wish.url, "failed", "replayed without a network")
                 self._obey(self.room.tell(Answered(self.at_s, answer)))
+            while self.sides and not isinstance(occasion, Ended):
+                is_awaited = isinstance(self.sides.pop(0), AwaitSide)
+                told = SideAwaited(self.at_s, 0) if is_awaited else SideClosed(self.at_s, clean=False)
+                self._obey(self.room.tell(told))
         except PeerError as error:
             self.played.fault, self.over = str(error), True
 
@@ -199,5 +208,7 @@ class _Stage:
                     self.wake_at_s = at_s
                 case HangUp():
                     self.over = True
+                case AwaitSide() | CallSide():
+                    self.sides.append(order)
                 case _:
                     pass  # what the room sends, nobody hears

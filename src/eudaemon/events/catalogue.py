@@ -267,13 +267,27 @@ class RpcCalled(Fact):
 
 @dataclass(frozen=True, slots=True)
 class FileRequested(Fact):
-    """Something was done to a file of the pretended host, over SFTP, SCP or SMB."""
+    """Something was done to a file of the pretended host, over SFTP, SCP, SMB, FTP or TFTP."""
 
     kind: ClassVar[str] = "file.requested"
     action: str = said("`read`, `write`, `list`, `remove`, `make`, `rename`, `link` or `change`")
     path: str = said("which file or directory")
     detail: str = said("the new name, the link's target or the new mode", "")
     done: bool = said("whether it could be done", True)
+
+
+@dataclass(frozen=True, slots=True)
+class MailReceived(Fact):
+    """A message was given to the pretended mail server. It went nowhere."""
+
+    kind: ClassVar[str] = "mail.received"
+    sender: str = said("the envelope's sender")
+    recipients: tuple[str, ...] = said("the envelope's recipients, the first of them")
+    recipients_total: int = said("how many recipients")
+    relayed: bool = said("whether it was for somebody elsewhere, whom a relay would have sent it on to")
+    size: int = said("its size in bytes")
+    subject: str = said("its subject as it stands there, cut at the limit", "")
+    helo: str = said("the name by which the client introduced itself", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +404,7 @@ KINDS: dict[str, type[Fact]] = {
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
         LoginTried, ChallengeAnswered, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked,
         FileRequested, RequestReceived, ExploitRecognised, PayloadClassified, NtlmResponseGiven, SmbClientIdentified,
-        RdpClientIdentified, RpcBound, RpcCalled,
+        RdpClientIdentified, RpcBound, RpcCalled, MailReceived,
         ControlHijacked,
         ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
     )

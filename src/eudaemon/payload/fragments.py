@@ -41,6 +41,12 @@ _URL = re.compile(
 )
 _UNFINISHED = re.compile(rb"[$`](?!\{?IFS)")  # behind a URL: the shell makes the rest of it, and knows what that is
 _DEV_TCP = re.compile(rb"/dev/tcp/([\w.:-]{1,253})/(\d{1,5})")
+# `\\\\host\\share\\file`: the host with a dot, or every escaped backslash would be one.
+_UNC = re.compile(rb"(?<!\\)\\\\((?:[\w-]{1,63}\.){1,8}[\w-]{1,63})((?:\\[^\\\s\x00-\x1f\"'<>|;:*?&,)]{1,255}){2,16})")
+# `rcp [-option] [user@]host:file`, and the same of scp.
+_COPY = re.compile(
+    rb"(?<![\w./-])(rcp|scp)(?:\.exe)?\s+(?:-[A-Za-z]+\s+)*(?:([\w.-]{1,64})@)?([\w.-]{1,253}):([^\s;|&'\"<>]{1,1024})"
+)
 # Headers that name pages which the client saw or made up; a JNDI lookup in them is meant, a web page is not.
 _TALK = re.compile(rb"(?im)^(?:user-agent|referer|origin|soapaction):[^\r\n]*")
 # Names of formats, not places: they stand in every SOAP, XML and XHTML request.
@@ -99,6 +105,11 @@ def urls(text: bytes) -> Iterator[tuple[str, str]]:
             return
     for found in _DEV_TCP.finditer(plain):
         yield f"tcp://{found[1].decode('ascii', 'replace')}:{int(found[2])}/", "/dev/tcp"
+    for found in _UNC.finditer(plain):
+        yield f"smb://{found[1].decode('latin-1')}{found[2].decode('latin-1')}".replace("\\", "/"), "smb"
+    for found in _COPY.finditer(plain):
+        tool, who = found[1].decode("ascii"), (found[2] + b"@" if found[2] else b"").decode("latin-1")
+        yield f"{tool}://{who}{found[3].decode('latin-1')}/{found[4].decode('latin-1')}", tool
 
 
 def _tool(text: bytes) -> str:

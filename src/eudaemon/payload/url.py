@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 URL_CHARS_MAX = 4096
-PORTS = {"http": 80, "https": 443, "ftp": 21, "tftp": 69, "ldap": 389, "ldaps": 636, "rmi": 1099, "redis": 6379}
+PORTS = {"http": 80, "https": 443, "ftp": 21, "tftp": 69, "ldap": 389, "ldaps": 636, "rmi": 1099, "redis": 6379,
+         "rcp": 514, "smb": 445, "scp": 22, "sftp": 22}  # fmt: skip
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!*'()")
 _HEX = frozenset("0123456789abcdefABCDEF")

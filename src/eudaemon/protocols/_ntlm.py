@@ -22,6 +22,7 @@ from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
 from eudaemon.protocols._base import Order, Saw, Visit
 from eudaemon.protocols._windows import PASSWORDS, FileServer
 from eudaemon.wire import PeerError, clipped
+from eudaemon.wire.md4 import md4
 
 _Keyed: TypeAlias = "tuple[hashlib._Hash, hashlib._Hash]"
 TOKEN_BYTES_MAX = 16 * 1024
@@ -253,31 +254,6 @@ _PADS = tuple(bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 def nt_hash(password: str) -> bytes:
     """Return MD4 of a password in UTF-16: what Windows keeps of it."""
     return md4(password.encode("utf-16-le", "surrogatepass"))
-
-
-def md4(data: bytes) -> bytes:
-    """Return MD4 (RFC 1320), which OpenSSL does not give any more."""
-    mask = 0xFFFF_FFFF
-    state = [0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476]
-    padded = data + b"\x80" + bytes((55 - len(data)) % 64) + (8 * len(data)).to_bytes(8, "little")
-    for block in range(0, len(padded), 64):
-        words = struct.unpack_from("<16I", padded, block)
-        a, b, c, d = state
-        for order, shifts, constant, mix in _MD4_ROUNDS:
-            for step, index in enumerate(order):
-                mixed = ((b & c) | (~b & d), (b & c) | (b & d) | (c & d), b ^ c ^ d)[mix]
-                value = (a + mixed + words[index] + constant) & mask
-                turn = shifts[step % 4]
-                a, b, c, d = d, (value << turn | value >> (32 - turn)) & mask, b, c
-        state = [(old + new) & mask for old, new in zip(state, (a, b, c, d), strict=True)]
-    return struct.pack("<4I", *state)
-
-
-_MD4_ROUNDS = (
-    (tuple(range(16)), (3, 7, 11, 19), 0, 0),
-    ((0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), (3, 5, 9, 13), 0x5A827999, 1),
-    ((0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15), (3, 9, 11, 15), 0x6ED9EBA1, 2),
-)
 
 
 class Rc4:

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 FETCHES_MAX = 32  # of one session that have no answer yet
 TLS_HELD_BYTES = 48 * 1024  # what TLS takes for a session, about: OpenSSL's state and its two buffers
 NEVER_S = float("inf")
+# IANA: where the service begins with TLS, and is never the first to speak. SMTP, FTP, telnet, IMAP, POP3.
+TLS_PORTS = frozenset((465, 990, 992, 993, 995))
 
 
 class Session:
@@ -116,7 +118,8 @@ class Session:
         driver.state(SessionOpened(self._transport, self._service.name), self)
         driver.wheel.put(self, self._deadline_s())
         if self._service.speaks_first and self._transport == "tcp" and driver.settings.tls:
-            self._waits = driver.grace.put(self)
+            asked = (self.local.port, self.local.port - driver.settings.port_offset)
+            self._waits = not TLS_PORTS.isdisjoint(asked) or driver.grace.put(self)
         if not self._waits:
             self._enter_room(tls=False)
 
@@ -204,8 +207,7 @@ class Session:
         driver.wheel.drop(self)
         driver.sessions.discard(self)
         self._room = None
-        if self._side is not None:
-            side, self._side = self._side, None
+        if (side := self._without_side()) is not None:
             side.close(at_once=reason in ("reset", "our fault", "bytes"))
         if self._tls is not None and reason not in ("reset", "our fault"):
             self._channel.send(self._tls.closing())
@@ -362,16 +364,25 @@ class Session:
                 self._side.send(order.data)
                 self._check_unsent()
             return
-        if self._side is not None:
-            side, self._side = self._side, None
+        if (side := self._without_side()) is not None:
             side.close()
-            self._account_for_unsent()
         if isinstance(order, AwaitSide | CallSide):
+            if order.tls and not self._purse.take(TLS_HELD_BYTES):
+                raise PeerError("TLS: more bytes held than this session may")
             self._side = self._driver.sides.new(self, tls=order.tls)
             if isinstance(order, AwaitSide):
                 self._side.wait()
             else:
                 self._side.call(order.port)
+
+    def _without_side(self) -> Side | None:
+        """Let go of the side connection, and of what it held; return it."""
+        side, self._side = self._side, None
+        if side is not None:
+            self._account_for_unsent()
+            if side.is_tls:
+                self._purse.give_back(TLS_HELD_BYTES)
+        return side
 
     def side_brought(self, count: int) -> bool:
         """So many bytes came on the side connection. False if that are too many, and the end."""
@@ -386,8 +397,7 @@ class Session:
         if side is not self._side or self._over:
             return
         if isinstance(occasion, SideClosed):
-            self._side = None
-            self._account_for_unsent()
+            self._without_side()
         self._heard_s = self._driver.ticks()
         self._tell(occasion)
         if self._peer_left and self._waits_for_nothing():

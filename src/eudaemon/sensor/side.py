@@ -72,12 +72,15 @@ class Sides:
 class Side:
     """One side connection: awaited or called, then there, then gone."""
 
-    __slots__ = ("_channel", "_key", "_session", "_sides", "_sock", "_tls", "tick")
+    __slots__ = ("_channel", "_closing", "_key", "_session", "_sides", "_sock", "_tls", "_unwrapped", "is_tls", "tick")
 
     def __init__(self, sides: Sides, session: Session, *, tls: bool) -> None:
         self._sides = sides
         self._session: Session | None = session
         self._tls: TlsLayer | None = sides.driver.new_tls() if tls else None
+        self.is_tls = tls
+        self._unwrapped = b""  # what is to be sent once TLS was agreed on
+        self._closing = False  # whether to close then
         self._channel: TcpConnection | None = None
         self._sock: socket.socket | None = None  # that listens, or connects
         self._key = sides.enter(session)
@@ -88,7 +91,7 @@ class Side:
     @property
     def unsent_bytes(self) -> int:
         """What waits to be sent."""
-        return self._channel.unsent_bytes if self._channel is not None else 0
+        return len(self._unwrapped) + (self._channel.unsent_bytes if self._channel is not None else 0)
 
     def wait(self) -> None:
         """Listen for the peer. `SideAwaited` is told in any case, with port 0 if that could not be."""
@@ -122,14 +125,21 @@ class Side:
 
     def send(self, data: bytes) -> None:
         """Send; what was not told as open is sent nothing."""
-        if self._channel is not None:
+        if self._tls is not None and self._tls.accepted is None:
+            self._unwrapped += data
+        elif self._channel is not None:
             self._channel.send(self._tls.wrap(data) if self._tls is not None else data)
 
     def close(self, *, at_once: bool = False) -> None:
         """Close, after what is still to be sent. The session hears no more of it."""
-        self._session = None
-        self._give_up_waiting()
         channel = self._channel
+        if not at_once and channel is not None and self._tls is not None and self._tls.accepted is None:
+            self._closing = True  # a peer that gets nothing still wants to hear it in TLS
+            self._until_late()
+            return
+        self._session = None
+        self._unwrapped = b""
+        self._give_up_waiting()
         if channel is None:
             self._leave()
         elif at_once:
@@ -205,9 +215,9 @@ class Side:
     # --- what the channel says ----------------------------------------------------------------------
 
     def open(self) -> None:
-        """It is there; in TLS it is when that was agreed on."""
-        if self._tls is None:
-            self._tell_opened()
+        """It is there. With TLS the handshake follows: clients begin with it when they have heard that all is well."""
+        if self._session is not None:
+            self._session.told_by_side(self, SideOpened(self._sides.driver.clock()))
 
     def received(self, data: bytes) -> None:
         """The peer sent bytes."""
@@ -241,17 +251,22 @@ class Side:
             if answer and self._channel is not None:
                 self._channel.send(answer)
             if not was_accepted and self._tls.accepted is not None:
-                self._tell_opened()
+                self._accepted()
         if data and self._session is not None:
             session.told_by_side(self, SideReceived(self._sides.driver.clock(), data))
 
-    def _tell_opened(self) -> None:
-        if self._session is not None:
-            self._session.told_by_side(self, SideOpened(self._sides.driver.clock()))
+    def _accepted(self) -> None:
+        """TLS was agreed on: what waited for that is done now."""
+        data, self._unwrapped = self._unwrapped, b""
+        self.send(data)
+        if self._closing:
+            self.close()
+        elif self._session is not None:
+            self._session.drained()
 
     def _gone(self, *, clean: bool = False) -> None:
         session = self._session
-        self.close(at_once=not clean)
+        self.close(at_once=not clean or (self._tls is not None and self._tls.accepted is None))
         if session is not None:
             session.told_by_side(self, SideClosed(self._sides.driver.clock(), clean))
 

@@ -61,7 +61,7 @@ class LineReader:
         self._after_cr = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Add bytes; yield the lines that are now whole, without their ends. To be gone through at once, to the end.
+        """Add bytes; yield the lines that are now whole, without their ends. To be gone through at once.
 
         Raises `PeerError` for a line over `line_bytes_max`, behind those before it: in what pieces they came makes no
         difference.

@@ -186,7 +186,7 @@ class Host:
     @cached_property
     def programs(self) -> frozenset[str]:
         """The programs that are none of BusyBox's applets."""
-        return frozenset(PROGRAMS + (DOWNLOADING_PROGRAMS[:2] if self.downloads else ()))
+        return frozenset(PROGRAMS + (DOWNLOADING_PROGRAMS[:3] if self.downloads else ()))
 
     def path_of(self, program: str) -> str:
         """Return where a program of that name stands, as `which` says it."""

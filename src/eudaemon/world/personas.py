@@ -244,7 +244,7 @@ APPLETS = words(
 DOWNLOADERS = ("ftpget", "ftpput", "nc", "tftp", "wget")
 # Programs of their own, not of BusyBox.
 PROGRAMS = ("nvram", "dropbear", "sudo")
-DOWNLOADING_PROGRAMS = ("curl", "ftp", "lwp-download", "python")
+DOWNLOADING_PROGRAMS = ("curl", "ftp", "scp", "lwp-download", "python")
 
 
 def told(values: dict[str, Any]) -> Persona:

@@ -67,3 +67,8 @@ def accepts(seed: Seed, user: bytes, password: bytes) -> bool:
     if password in _KNOWN.get(user, b"").split(b" "):
         return True
     return seed.number(f"login {user.hex()} {password.hex()}", _OTHERS_ONE_IN) == 0
+
+
+def known_passwords(user: bytes) -> list[bytes]:
+    """Return the passwords that worms try for this user."""
+    return _KNOWN.get(user, b"").split()

@@ -62,7 +62,8 @@ def test_what_a_first_stage_would_be_sent_is_wished() -> None:
     ([Connects("192.0.2.1", 80), Transfers("x")], ["tcp://192.0.2.1:80/"]),
     ([Connects("2001:db8::1", 80), RunsReceived()], ["tcp://[2001:db8::1]:80/"]),
     ([Connects("192.0.2.1", 80, "udp"), RunsReceived()], []),
-    ([Listens("0.0.0.0", 80), RunsReceived()], []),
+    ([Listens("0.0.0.0", 8080), RunsReceived()], ["creceive://0.0.0.0:8080/"]),
+    ([Listens("0.0.0.0", 8080)], []),
     ([Downloads(f"http://h/{n}") for n in range(WISHES_MAX)], [f"http://h/{n}" for n in range(WISHES_MAX)]),
     ([Downloads(f"http://h/{n}") for n in range(WISHES_MAX + 1)], [f"http://h/{n}" for n in range(WISHES_MAX)]),
 ])  # fmt: skip

@@ -50,10 +50,12 @@ _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052: the IPv4 address is the last 3
 _RFC1918 = tuple(network for network, why in _NEVER_4 if why == "private")
 
 
-SCHEMES = ("http", "https", "ftp", "tftp", "redis", "nc", "tcp")
+SCHEMES = ("http", "https", "ftp", "tftp", "redis", "scp", "sftp", "smb", "rcp", "creceive", "blink", "link", "csend",
+           "nc", "tcp")  # fmt: skip
 # Where the attack itself makes us the client, only the attacker's own address is asked, whatever the policy says:
 # anybody else's Redis would be read, and asked to replicate, through us.
-ATTACKER_ONLY = frozenset(("redis",))
+# Nor does anybody else bring us a file when we listen for one.
+ATTACKER_ONLY = frozenset(("redis", "creceive", "blink"))
 # Where loaders wait for a bare connection: the web's ports, digits that repeat, and the high ones. Not where mail,
 # logins, databases and the like are: a bare connection says nothing of what it is for, and looks there like an attack.
 _RAW_PORTS = ("80-90,443,666,999,1111,1234,1337,2222,3333,4321,4444,5555,6666,7777,8000-8100,8443,8888,9000-9010,9999,"
@@ -100,9 +102,10 @@ class FetchSettings:
         (), "Further networks that downloads never go to, such as one's public address behind NAT.", check=_networks
     )
     ports: tuple[str, ...] = option(
-        (f"nc,tcp {_RAW_PORTS}",),
+        (f"nc,tcp,csend,link {_RAW_PORTS}",),
         "Which ports downloads may ask, by scheme: `scheme[,scheme] port[,port][,port-port]`. A scheme that no line "
-        f"names may ask any port. Schemes: {', '.join(SCHEMES)}; the last two are bare connections, as `nc HOST PORT`.",
+        f"names may ask any port. Schemes: {', '.join(SCHEMES)}; the last four are bare connections, as "
+        "`nc HOST PORT`.",
         check=_ports,
     )
     private_to_attacker: bool = option(
@@ -123,6 +126,9 @@ class FetchSettings:
     same_url_s: float = option(600.0, "For how long a download's answer serves whoever asks for the same.", low=0)
     failed_url_s: float = option(60.0, "For how long a download that brought nothing is not tried again.", low=0)
     remembered_bytes_max: int = option(2 * 1024 * 1024, "How much of such answers is held in memory.", low=0)
+    listen: bool = option(
+        True, "Let an attacker that brings its file itself connect to us, on the port that its shellcode would open."
+    )
     ftp_active: bool = option(False, "Let an FTP server connect back to us when passive mode fails.")
 
 

@@ -10,11 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 
 from eudaemon.payload.fetch import ftp, http, raw, redis, tftp
 from eudaemon.payload.fetch.agents import agent_of
 from eudaemon.payload.fetch.memory import Memory, Rates
-from eudaemon.payload.fetch.outcome import NotFetched, Refused
+from eudaemon.payload.fetch.outcome import Failed, NotFetched, Refused
 from eudaemon.payload.fetch.policy import ATTACKER_ONLY, FetchSettings, forbidden, is_private
 from eudaemon.payload.fetch.target import Request, Resolve, SystemResolver, Target, aim, words
 from eudaemon.payload.fetch.transfer import NoRoomError, Sink, Transfer
@@ -23,12 +24,36 @@ from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.seed import Seed
 
 log = logging.getLogger("eudaemon.fetch")
+
+
+def _later(module: str, name: str = "fetch") -> Callable[[Request, Transfer], Awaitable[None]]:
+    """Return what fetches by a module that is loaded when it is first asked for: few attacks name these schemes."""
+
+    async def fetch(request: Request, transfer: Transfer) -> None:
+        try:
+            loaded = import_module(f"eudaemon.payload.fetch.{module}")
+        except ImportError as error:
+            missing = (error.name or "").partition(".")[0]
+            raise Failed(f"{request.url.scheme}: {missing} is not on this machine") from None
+        await getattr(loaded, name)(request, transfer)
+
+    return fetch
+
+
 SCHEMES: dict[str, Callable[[Request, Transfer], Awaitable[None]]] = {
     "http": http.fetch,
     "https": http.fetch,
     "ftp": ftp.fetch,
     "tftp": tftp.fetch,
     "redis": redis.fetch,
+    "scp": _later("ssh"),
+    "sftp": _later("ssh"),
+    "smb": _later("smb"),
+    "rcp": _later("rcp"),
+    "creceive": _later("link", "fetch_listening"),
+    "blink": _later("link", "fetch_listening"),
+    "link": _later("link"),
+    "csend": raw.fetch,
     "nc": raw.fetch,
     "tcp": raw.fetch,
 }

@@ -55,6 +55,8 @@ async def aim(url: Url, attacker_ip: str, settings: FetchSettings, resolve: Reso
     if settings.private_to_attacker and is_private(url.host) and forbidden(url.host, attacker_ip, settings):
         # What Nepenthes did: a bot behind NAT names the address that it knows of itself.
         url = replace(url, host=str(plain(attacker_ip)))
+    if url.scheme in ATTACKER_ONLY and url.host in ("0.0.0.0", "::"):  # a shellcode listens for anybody
+        url = replace(url, host=str(plain(attacker_ip)))
     try:
         async with asyncio.timeout(settings.connect_s_max):
             found = [str(plain(ip)) for ip in await resolve(url.host)]
@@ -77,11 +79,11 @@ async def aim(url: Url, attacker_ip: str, settings: FetchSettings, resolve: Reso
 
 
 async def connect(
-    target: Target, settings: FetchSettings, *, port: int = 0
+    target: Target, settings: FetchSettings, *, port: int = 0, own_ports: Sequence[int] = ()
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str]:
     """Connect to the first of the target's addresses that accepts; return the streams and that address.
 
-    `port` replaces the URL's. Raises `Failed`.
+    `port` replaces the URL's. We ask from the first of `own_ports` that is free, if we may have any. Raises `Failed`.
     """
     why = "no address"
     for ip in target.addresses:
@@ -89,6 +91,7 @@ async def connect(
         with contextlib.ExitStack() as undo:
             try:
                 sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+                _bind_to_one(sock, own_ports)
                 async with asyncio.timeout(settings.connect_s_max):
                     await asyncio.get_running_loop().sock_connect(sock, (ip, port or target.url.port))
                 reader, writer = await asyncio.open_connection(sock=sock)
@@ -98,6 +101,17 @@ async def connect(
                 undo.pop_all()  # the streams have it now
                 return reader, writer, ip
     raise Failed(f"connect: {why}")
+
+
+def _bind_to_one(sock: socket.socket, ports: Sequence[int]) -> None:
+    for port in ports:
+        try:
+            sock.bind(("", port))
+        except PermissionError:
+            return
+        except OSError:
+            continue
+        return
 
 
 def hang_up(writer: asyncio.StreamWriter) -> None:

@@ -32,6 +32,19 @@ class Sink(Protocol):
         """Forget it."""
 
 
+class Source(Protocol):
+    """What content is read from: a connection, or a channel in one."""
+
+    async def read(self, n: int, /) -> bytes:
+        """Return what there is, at most so many bytes; nothing at the end."""
+
+    async def readexactly(self, n: int, /) -> bytes:
+        """Return so many bytes."""
+
+    async def readuntil(self, separator: bytes, /) -> bytes:
+        """Return the bytes up to and including a mark."""
+
+
 class MemorySink:
     """Keeps nothing: for replaying and for tests. `kept` is what was committed, by its SHA-256."""
 
@@ -95,12 +108,12 @@ class Transfer:
         except (asyncio.LimitOverrunError, ValueError):
             raise Failed("line too long") from None
 
-    async def take_to_the_end(self, reader: asyncio.StreamReader) -> None:
+    async def take_to_the_end(self, reader: Source) -> None:
         """Take all that comes until the server closes."""
         while data := await self.heard(reader.read(READ_BYTES)):
             self.take(data)
 
-    async def take_exactly(self, reader: asyncio.StreamReader, count: int) -> None:
+    async def take_exactly(self, reader: Source, count: int) -> None:
         """Take `count` bytes. Raises `Failed` if the server closes before."""
         while count:
             data = await self.heard(reader.read(min(count, READ_BYTES)))

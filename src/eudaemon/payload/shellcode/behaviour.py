@@ -156,7 +156,7 @@ def is_understood(behaviours: Iterable[Behaviour]) -> bool:
 
 
 def wishes(behaviours: Iterable[Behaviour]) -> Iterator[Download]:
-    """Yield what a fetcher can get of that: URLs, and what a connect-back would be sent to run or to write."""
+    """Yield what a fetcher can get of that: URLs, and what would come over its connection to be run or written."""
     behaviours = tuple(behaviours)
     brings = any(isinstance(behaviour, RunsReceived | Transfers) for behaviour in behaviours)
     seen: set[str] = set()
@@ -165,6 +165,8 @@ def wishes(behaviours: Iterable[Behaviour]) -> Iterator[Download]:
             wish = Download(behaviour.url, TOOL, behaviour.path.replace("\\", "/").rpartition("/")[2])
         elif isinstance(behaviour, Connects) and behaviour.transport == "tcp" and brings:
             wish = Download(f"tcp://{_place(behaviour.host, behaviour.port)}/", TOOL)
+        elif isinstance(behaviour, Listens) and behaviour.transport == "tcp" and brings:
+            wish = Download(f"creceive://{_place(behaviour.host, behaviour.port)}/", TOOL)
         else:
             continue
         if wish.url not in seen and len(seen) < WISHES_MAX:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered, FileRequested
+from eudaemon.protocols import _uploads as uploads
 from eudaemon.protocols._base import Order, Saw, Send, Visit
-from eudaemon.protocols.ssh import uploads
 from eudaemon.protocols.ssh.programs import Program
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Device, Directory, FileError, Files, Written

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from eudaemon.events.catalogue import FileRequested
+from eudaemon.protocols import _uploads as uploads
 from eudaemon.protocols._base import Order, Saw, Send, Visit
-from eudaemon.protocols.ssh import uploads
 from eudaemon.protocols.ssh.fields import Fields, message, number, string
 from eudaemon.protocols.ssh.programs import Program
 from eudaemon.wire import PeerError, printable

@@ -217,6 +217,27 @@ def ftp(call: Call) -> Run:
     return 0
 
 
+def scp(call: Call) -> Run:
+    """`scp [-P port] [user@]host:file local`. Nobody types a password here: one that is needed is not there."""
+    given, rest = options(call.args, "cFiloPS")
+    where, colon, remote = rest[0].partition(b":") if rest else (b"", b"", b"")
+    if len(rest) < 2 or not colon or b"/" in where:
+        call.say("usage: scp [-12BCpqrv] [-P port] [[user@]host1:]file1 [[user@]host2:]file2\n")
+        return 1
+    user, at, host = where.rpartition(b"@")
+    url = _url("scp", host, given.get("P", b""), b"", text(user) + "@" if at else "") + text(remote[:_URL_CHARS_MAX])
+    name = remote.rpartition(b"/")[2]
+    local = name if rest[1] in (b".", b"./") else rest[1] + name if rest[1].endswith(b"/") else rest[1]
+    got = yield from call.shell.download(url, "scp", local)
+    if got.outcome == "missing":
+        call.say(f"scp: {text(remote)}: No such file or directory\n")
+        return 1
+    if got.outcome not in _BROUGHT:
+        call.say(f"ssh: connect to host {text(host)} port {text(given.get('P', b'22'))}: Connection refused\n")
+        return 1
+    return (yield from _deliver(call, got, local))
+
+
 def netcat(call: Call) -> Run:
     """`nc host port`: what comes goes to standard output. Listening and programs for the other side are not for us."""
     given, rest = options(call.args, "wpise")
@@ -249,6 +270,6 @@ def ftpput(call: Call) -> int:
 
 
 TABLE: dict[str, Applet] = {
-    "wget": wget, "curl": curl, "lwp-download": curl, "tftp": tftp, "ftpget": ftpget, "ftp": ftp, "nc": netcat,
-    "ftpput": ftpput, "telnet": telnet,
+    "wget": wget, "curl": curl, "lwp-download": curl, "tftp": tftp, "ftpget": ftpget, "ftp": ftp, "scp": scp,
+    "nc": netcat, "ftpput": ftpput, "telnet": telnet,
 }  # fmt: skip

@@ -8,7 +8,7 @@ import { SpanChooser } from "../span.js";
 import { useData, useSpan } from "../state.js";
 
 const FIELDS = ["since", "until", "country", "network", "asn", "port", "sensor", "room", "with_sample", "with_login", "text"];
-const ROOMS = ["adb", "backdoor", "catchall", "dns", "docker", "epmap", "http", "kubelet", "memcached", "mqtt", "ntp", "printer", "rdp", "redis", "rtsp", "sip", "smb", "ssh", "telnet", "vnc"]; // a test holds it to the sensor's
+const ROOMS = ["adb", "backdoor", "catchall", "dns", "docker", "epmap", "ftp", "http", "imap", "kubelet", "memcached", "mqtt", "ntp", "pop3", "printer", "rdp", "redis", "rtsp", "sip", "smb", "smtp", "ssh", "telnet", "tftp", "vnc"]; // a test holds it to the sensor's
 
 function Filters({ wanted, sensors }) {
   const form = useRef(null);

@@ -1,4 +1,4 @@
-"""Files that come over SFTP or SCP: opened, filled, kept. What the attacker wrote is kept before it goes."""
+"""Files that come over SFTP, SCP, FTP or TFTP: opened, filled, kept. What the attacker wrote is kept before it goes."""
 
 from __future__ import annotations
 
