@@ -1,13 +1,11 @@
 """Real programs under honest input, possessed in taint mode: no alert, and every answer as natively.
 
-    python bench/peace.py                                 natively, then possessed (about fifteen minutes)
-    python bench/peace.py --only redis-suite,wrk          some of them
+    python bench/peace.py                                 natively, then possessed (some minutes)
+    python bench/peace.py --only memcached-suite,wrk      some of them
     python bench/peace.py --only natively                 see that the programs and suites are there
-    python bench/peace.py --lua-tests FOLDER              Lua's own tests (`testes` of https://github.com/lua/lua, of
-                                                          the version that `lua5.4` is)
 
-redis' and memcached's suites are Debian's sources, fetched by apt-get; CPython's are the interpreter's own that runs
-this. Each is told of the source of all that it reads: the network for servers, the files for programs that read files.
+memcached's suite is Debian's source, fetched by apt-get. Each is told of the source of all that it reads: the network
+for servers, the files for programs that read files. Suites of many parts are `peace_suites.py`'s.
 """
 
 from __future__ import annotations
@@ -20,9 +18,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 from possession_programs import PLACE, MissingError, debian_source, sqlite  # noqa: E402
@@ -33,19 +32,8 @@ from possession import servers  # type: ignore[import-not-found]  # noqa: E402
 from possession.alarms import watched, why_not  # type: ignore[import-not-found]  # noqa: E402
 
 RUN_S = 1200.0
-REDIS_UNITS = (
-    "unit/protocol", "unit/keyspace", "unit/scan", "unit/info", "unit/type/string", "unit/type/incr", "unit/type/list",
-    "unit/type/list-2", "unit/type/set", "unit/type/zset", "unit/type/hash", "unit/type/stream", "unit/sort",
-    "unit/expire", "unit/other", "unit/multi", "unit/pubsub", "unit/scripting", "unit/bitops", "unit/bitfield",
-    "unit/geo", "unit/hyperloglog", "unit/dump", "unit/introspection",
-)  # fmt: skip
 MEMCACHED_TESTS = (
     "cas", "flags", "getset", "incrdecr", "multiversioning", "noreply", "touch", "line-lengths", "binary-get",
-)  # fmt: skip
-CPYTHON_TESTS = (
-    "test_json", "test_re", "test_struct", "test_string", "test_unicode", "test_bytes", "test_int", "test_float",
-    "test_dict", "test_list", "test_set", "test_generators", "test_exceptions", "test_base64", "test_csv", "test_sort",
-    "test_grammar",
 )  # fmt: skip
 
 
@@ -56,21 +44,16 @@ class Ran:
     is_well: bool
     words: str
     alerts: tuple[str, ...]
-    meant: tuple[str, ...]  # those that are true
     wall_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one run does: processes, the source of their input, and the command whose end is the run's.
-
-    `meant` are kinds of alert that are true: a test whose source is input starts programs with words of that source.
-    """
+    """What one run does: processes, the source of their input, and the command whose end is the run's."""
 
     pids: list[int]
     source: str
     finish: Callable[[], tuple[bool, str]]
-    meant: frozenset[str] = frozenset()
 
 
 Peace = Callable[[ExitStack, Path], Case]
@@ -104,21 +87,6 @@ def redis_server(kept: ExitStack, place: Path) -> tuple[int, int]:
     return port, kept.enter_context(servers.process(*line, port=port)).pid
 
 
-def redis_suite(kept: ExitStack, place: Path) -> Case:
-    """Run redis' own tests against a running daemon."""
-    source = debian_source("redis")
-    port, pid = redis_server(kept, place)
-    units = [word for unit in REDIS_UNITS for word in ("--single", unit)]
-    line = [servers.tool("tclsh", "tcl"), "tests/test_helper.tcl", "--host", "127.0.0.1", "--port", str(port),
-            "--tags", "-slow -needs:repl", *units]  # fmt: skip
-
-    def finish() -> tuple[bool, str]:
-        is_well, words = command(line, r"\[ok\]", well="All tests passed without errors", cwd=source)
-        return is_well, words if not is_well else f"{len(REDIS_UNITS)} units"
-
-    return Case([pid], "inet", finish)
-
-
 def redis_benchmark(kept: ExitStack, place: Path) -> Case:
     """Run all of redis-benchmark's tests."""
     port, pid = redis_server(kept, place)
@@ -144,9 +112,16 @@ def memcached_suite(kept: ExitStack, _place: Path) -> Case:
     )  # fmt: skip
 
 
-def wrk(kept: ExitStack, place: Path) -> Case:
-    """Load nginx with files."""
-    served = kept.enter_context(servers.nginx(place))
+def wrk(serve: Callable[[Path], AbstractContextManager[Any]]) -> Peace:
+    """Load a server with files."""
+
+    def peace(kept: ExitStack, place: Path) -> Case:
+        return _wrk(kept.enter_context(serve(place)))
+
+    return peace
+
+
+def _wrk(served: Any) -> Case:
     line = [word if not word.startswith("-d") else "-d10s" for word in served.loads[0].command]
 
     def finish() -> tuple[bool, str]:
@@ -187,7 +162,7 @@ def waits_in(pid: int) -> str:
     return "read" if words[:2] == ["0", "0x0"] else ""
 
 
-def gate(kept: ExitStack, line: list[str], cwd: Path, source: str, well: str, meant: str = "") -> Case:
+def gate(kept: ExitStack, line: list[str], cwd: Path, source: str, well: str) -> Case:
     """Make a case of a program that waits."""
     process, go = kept.enter_context(gated(line, cwd))
 
@@ -196,37 +171,7 @@ def gate(kept: ExitStack, line: list[str], cwd: Path, source: str, well: str, me
         found = re.search(well, said)
         return process.returncode == 0 and found is not None, found[0] if found else said[-600:]
 
-    return Case([process.pid], source, finish, frozenset(meant.split()))
-
-
-def cpython_tests(kept: ExitStack, place: Path) -> Case:
-    """Run some of CPython's tests: their sources are the input."""
-    try:
-        from test import __file__ as package  # the interpreter's own
-    except ImportError:
-        raise MissingError("a Python with its tests, as it is when built from source") from None
-    folder = Path(package).parent
-    program = f"from test.libregrtest.main import main; main({list(CPYTHON_TESTS)!r})"
-    line = [sys.executable, "-B", "-X", f"pycache_prefix={place}", "-c", program]
-    files = ",".join(f"file:{folder}/test_{letter}*.py" for letter in "abcdefghijklmnop")
-    return gate(kept, line, place, files, r"Tests result: SUCCESS", "execute")
-
-
-def lua_tests(folder: Path | None) -> Peace:
-    """Run Lua's own tests: their sources are the input."""
-
-    def peace(kept: ExitStack, _place: Path) -> Case:
-        if folder is None:
-            raise MissingError("--lua-tests FOLDER")
-        line = [
-            servers.tool("lua5.4", "lua5.4"),
-            "-e",
-            "_U = true; _port = true",
-            "all.lua",
-        ]  # portable: they start no programs
-        return gate(kept, line, folder.resolve(), f"file:{folder.resolve()}/*.lua", r"final OK !!!")
-
-    return peace
+    return Case([process.pid], source, finish)
 
 
 def sqlite_speedtest(kept: ExitStack, place: Path) -> Case:
@@ -237,8 +182,8 @@ def sqlite_speedtest(kept: ExitStack, place: Path) -> Case:
 
 
 CASES: dict[str, Peace] = {
-    "redis-suite": redis_suite, "redis-benchmark": redis_benchmark, "memcached-suite": memcached_suite, "wrk": wrk,
-    "sqlite": sqlite_speedtest, "cpython": cpython_tests,
+    "redis-benchmark": redis_benchmark, "memcached-suite": memcached_suite, "sqlite": sqlite_speedtest,
+    "wrk": wrk(servers.nginx), "wrk-lighttpd": wrk(servers.lighttpd),
 }  # fmt: skip
 
 
@@ -253,42 +198,32 @@ def run(peace: Peace, is_possessed: bool) -> Ran:
         began_s = time.monotonic()
         is_well, words = case.finish()
         wall_s = time.monotonic() - began_s
-        reports = [report for watch in watches for report in watch.reports]
-        alerts, meant = (
-            tuple(
-                f"{report.kind} at {report.instruction.text}" for report in reports if (report.kind in case.meant) == so
-            )
-            for so in (False, True)
-        )
-        return Ran(is_well, words, alerts, meant, wall_s)
+        alerts = tuple(f"{report.kind} at {report.instruction.text}" for watch in watches for report in watch.reports)
+        return Ran(is_well, words, alerts, wall_s)
 
 
 def main() -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="names of runs, by commas, and `natively` or `possessed`")
-    parser.add_argument("--lua-tests", type=Path)
     arguments = parser.parse_args()
-    cases = {**CASES, "lua": lua_tests(arguments.lua_tests)}
     wanted = set(filter(None, arguments.only.split(",")))
     modes = [mode for mode in ("natively", "possessed") if mode in wanted or not wanted & {"natively", "possessed"}]
     if "possessed" in modes and (reason := why_not()):
         raise SystemExit(reason)
     is_wrong = False
     print("| run | | time, s | alerts |\n|---|---|---:|---|")
-    for name in cases:
+    for name in CASES:
         if wanted - {"natively", "possessed"} and name not in wanted:
             continue
         for mode in modes:
             try:
-                ran = run(cases[name], mode == "possessed")
+                ran = run(CASES[name], mode == "possessed")
             except MissingError as missing:
                 print(f"| {name} | not here: {missing} | | |")
                 break
             is_wrong |= not ran.is_well or bool(ran.alerts)
             alerts = f"{len(ran.alerts)}: {', '.join(dict.fromkeys(ran.alerts))}" if ran.alerts else "none"
-            if ran.meant:
-                alerts += f"; {len(ran.meant)} that are meant: {', '.join(dict.fromkeys(ran.meant))}"
             words = ran.words if ran.is_well else f"FAILED: {ran.words}"
             print(f"| {name}, {mode} | {words} | {ran.wall_s:.0f} | {alerts} |", flush=True)
     return int(is_wrong)

@@ -2,9 +2,10 @@
 
     python bench/possession.py                         all of it (about twenty minutes)
     python bench/possession.py --only cpu              programs that compute: processor time, median of the rounds
-    python bench/possession.py --only servers          nginx and redis: requests a second
+    python bench/possession.py --only servers          nginx, lighttpd and redis: requests a second; uploads by a proxy
     python bench/possession.py --only freeze           the longest gap between two clock reads, seen by the victim
-    python bench/possession.py --only memory           what the engine takes of memory in a single-threaded server
+    python bench/possession.py --only memory           what engine and shadow take of memory in servers
+    python bench/possession.py --only kernels          two kernels without a library; Minemu on their 32-bit build
     python bench/possession.py --programs lua,xz --variants native,none --rounds 5
     python bench/possession.py --quick                 less work in each run, one round
     python bench/possession.py --json                  figures for a program to read
@@ -37,8 +38,8 @@ from eudaemon.possession.mailbox import Mailbox, find_mailbox
 from eudaemon.possession.maps import read_maps
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.ptrace import Kernel
-from possession_peers import ENGINE, POSSESSED, VARIANTS, Run, TooSlowError, server_behind, variants
-from possession_programs import PROGRAMS, MissingError
+from possession_peers import ENGINE, POSSESSED, VARIANTS, Run, TooSlowError, minemu, server_behind, variants
+from possession_programs import PROGRAMS, MissingError, kernel
 
 HERE = Path(__file__).resolve().parent
 SLOWER_MAX = 40.0  # times native, then a variant is given up
@@ -133,7 +134,7 @@ def _row(name: str, ratios: dict[str, float | str], native_s: float) -> str:
 
 def servers(bench: Bench) -> None:
     """Requests a second: native, possessed, native again, on the same running server; peers from their start."""
-    for name, (command_of, rate_of) in {"nginx": (_nginx, _wrk), "redis": (_redis, _redis_benchmark)}.items():
+    for name, (command_of, rate_of) in SERVERS.items():
         rates: dict[str, list[float]] = {}
         try:
             with tempfile.TemporaryDirectory() as place:
@@ -173,7 +174,9 @@ def _possessed_rate(pid: int, variant: str, rate_of: object, port: int, bench: B
 
 
 def _peers(names: list[str]) -> Iterator[tuple[str, list[str]]]:
-    for name, line in {"qemu": ["qemu-x86_64"], "valgrind": ["valgrind", "--tool=none", "-q"]}.items():
+    peers = {"qemu": ["qemu-x86_64"], "valgrind": ["valgrind", "--tool=none", "-q"],
+             "memcheck": ["valgrind", "--tool=memcheck", "-q"]}  # fmt: skip
+    for name, line in peers.items():
         if name in names and (path := shutil.which(line[0])):
             yield name, [path, *line[1:]]
 
@@ -191,8 +194,48 @@ def _nginx(place: Path, port: int) -> list[str]:
     return [program, "-c", str(config), "-p", str(place)]
 
 
-def _wrk(port: int, seconds: float) -> float:
-    line = [_tool("wrk", "wrk"), "-t1", "-c16", f"-d{max(1, round(seconds))}s", f"http://127.0.0.1:{port}/"]
+def _nginx_proxy(place: Path, port: int) -> list[str]:
+    """nginx that takes uploads, and hands them on to itself: each byte is read, written and read again."""
+    line = _nginx(place, port)
+    config = place / f"conf-{port}"
+    config.write_text(
+        config.read_text().replace(
+            "server {",
+            f"""
+        upstream behind {{ server unix:{place}/behind-{port}; keepalive 32; }}
+        server {{ listen unix:{place}/behind-{port}; client_body_buffer_size 256k;
+                  location / {{ return 200 "taken"; }} }}
+        server {{ location /up {{ proxy_pass http://behind; proxy_http_version 1.1; proxy_set_header Connection "";
+                                  client_body_buffer_size 256k; }}""",
+            1,
+        )
+    )
+    return line
+
+
+def _lighttpd(place: Path, port: int) -> list[str]:
+    (place / "index.html").write_bytes(bytes(range(256)) * 4)
+    config = place / f"conf-{port}"
+    config.write_text(f"""
+        server.document-root = "{place}"
+        server.bind = "127.0.0.1"
+        server.port = {port}
+        server.max-keep-alive-requests = 100000000
+        index-file.names = ("index.html")
+    """)
+    return [_tool("lighttpd", "lighttpd"), "-D", "-f", str(config)]
+
+
+def _wrk_upload(port: int, seconds: float) -> float:
+    """Upload 64 KiB again and again."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write('wrk.method = "POST"; wrk.path = "/up"; wrk.body = string.rep("0123456789abcdef", 4096)')
+        script.flush()
+        return _wrk(port, seconds, "-s", script.name)
+
+
+def _wrk(port: int, seconds: float, *more: str) -> float:
+    line = [_tool("wrk", "wrk"), "-t1", "-c16", f"-d{max(1, round(seconds))}s", *more, f"http://127.0.0.1:{port}/"]
     said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in said or "Socket errors" in said:
         raise SystemExit(f"wrk saw errors:\n{said}")
@@ -218,6 +261,12 @@ def _redis_benchmark(port: int, seconds: float) -> float:
             "-n", str(int(20_000 * seconds)), "--csv"]  # fmt: skip
     said = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     return statistics.fmean(float(rate) for rate in re.findall(r'^"(?:SET|GET)","([\d.]+)"', said, re.MULTILINE))
+
+
+SERVERS = {
+    "nginx": (_nginx, _wrk), "lighttpd": (_lighttpd, _wrk), "redis": (_redis, _redis_benchmark),
+    "nginx upload": (_nginx_proxy, _wrk_upload),
+}  # fmt: skip
 
 
 def freeze(bench: Bench) -> None:
@@ -257,8 +306,8 @@ def _longest_gap_ms(victim: object) -> float:
 
 
 def memory(bench: Bench) -> None:
-    """Resident memory of what the engine has mapped, but for the shadow, in servers that are asked for a while."""
-    for name, (command_of, rate_of) in {"nginx": (_nginx, _wrk), "redis": (_redis, _redis_benchmark)}.items():
+    """Resident memory of what the engine maps in servers that are asked for a while, and their shadow while tainted."""
+    for name, (command_of, rate_of) in SERVERS.items():
         try:
             with tempfile.TemporaryDirectory() as place:
                 Path(place).chmod(0o755)
@@ -267,29 +316,84 @@ def memory(bench: Bench) -> None:
                     _until_it_answers(port)
                     with possession.possess(process.pid, engine=load_engine(ENGINE)):
                         rate_of(port, 2.0)
-                        taken_mib = _engine_kib(process.pid) / 1024
+                        taken_mib = _resident_kib(process.pid).engine / 1024
+                    with possession.possess(process.pid, engine=load_engine(ENGINE), **POSSESSED["tainted"]):
+                        rate_of(port, 2.0)
+                        tainted = _resident_kib(process.pid)
         except MissingError as missing:
             bench.say(f"{name}: not here: {missing}")
             continue
-        bench.say(f"memory, {name:9} {taken_mib:.1f} MiB beyond the shadow")
-        bench.found[f"memory_{name}_mib"] = round(taken_mib, 2)
+        share = tainted.shadow / tainted.own
+        bench.say(
+            f"memory, {name:13} {taken_mib:.1f} MiB beyond the shadow; tainted: a shadow of "
+            f"{tainted.shadow / 1024:.1f} MiB, {tainted.own / 1024:.1f} MiB touched by the program: {share:.2f}"
+        )
+        bench.found[f"memory_{name}"] = {
+            "engine_mib": round(taken_mib, 2), "shadow_mib": round(tainted.shadow / 1024, 2),
+            "touched_mib": round(tainted.own / 1024, 2), "shadow_of_touched": round(share, 3),
+        }  # fmt: skip
 
 
-def _engine_kib(pid: int) -> int:
+@dataclass(frozen=True)
+class Resident:
+    """Resident memory of a possessed process, KiB: the engine's but for the shadow, the shadow's, and its own."""
+
+    engine: int
+    shadow: int
+    own: int
+
+
+def kernels(bench: Bench) -> None:
+    """Two kernels whose input is tainted, beside Minemu: each against the same kernel natively, of its own bits."""
+    try:
+        peer: dict[str, Run] = {"minemu": minemu()}
+    except MissingError as missing:
+        bench.say(f"minemu: not here: {missing}")
+        peer = {}
+    runs = dict(variants([name for name in bench.variants if name in ("native", *POSSESSED, "qemu", "memcheck")]))
+    for mode in ("hash", "store"):
+        rounds = int(4000 * bench.scale)
+        times: dict[str, list[float]] = {}
+        answers = set()
+        for _ in range(bench.rounds):
+            for bits, chosen in ((64, runs), (32, {"native 32": runs["native"], **peer})):
+                for name, run in chosen.items():
+                    try:
+                        ran = run(kernel(mode, rounds, bits), 120.0)
+                    except (TooSlowError, MissingError, possession.PossessionError) as failed:
+                        bench.say(f"kernel {mode}, {name}: {failed}")
+                        continue
+                    times.setdefault(name, []).append(ran.cpu_s)
+                    answers.add(ran.output)
+        if len(answers) > 1:
+            raise SystemExit(f"kernel {mode}: the answers differ: {answers}")
+        of = {"minemu": "native 32"}
+        ratios = {
+            name: round(statistics.median(taken) / statistics.median(times[of.get(name, "native")]), 2)
+            for name, taken in times.items()
+            if name not in ("native", "native 32") and of.get(name, "native") in times
+        }
+        bench.say(f"kernel {mode:5}  " + "  ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items()))
+        bench.found[f"kernel {mode}"] = ratios
+
+
+def _resident_kib(pid: int) -> Resident:
     abi, memory_of = load_engine(ENGINE).abi, Memory(Kernel(), pid)
     address = find_mailbox(read_maps(pid), memory_of, abi)
     assert address is not None
-    spans = [(one.address, one.address + one.size) for one in Mailbox(memory_of, abi, address).mappings()
-             if one.kind != abi["mapping::SHADOW"]]  # fmt: skip
+    spans = [(one.address, one.address + one.size, one.kind == abi["mapping::SHADOW"])
+             for one in Mailbox(memory_of, abi, address).mappings()]  # fmt: skip
     memory_of.close()
-    total, inside = 0, False
+    found = {"engine": 0, "shadow": 0, "own": 0}
+    whose = "own"
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        if found := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
-            begin = int(found[1], 16)
-            inside = any(low <= begin < high for low, high in spans)
-        elif inside and line.startswith("Rss:"):
-            total += int(line.split()[1])
-    return total
+        if header := re.match(r"([0-9a-f]+)-([0-9a-f]+) ", line):
+            begin = int(header[1], 16)
+            inside = [is_shadow for low, high, is_shadow in spans if low <= begin < high]
+            whose = "own" if not inside else "shadow" if inside[0] else "engine"
+        elif line.startswith("Rss:"):
+            found[whose] += int(line.split()[1])
+    return Resident(**found)
 
 
 def _tool(name: str, package: str) -> str:
@@ -315,7 +419,7 @@ def _until_it_answers(port: int) -> None:
 
 def main() -> None:
     """Run what is asked for."""
-    parts = {"cpu": cpu, "servers": servers, "freeze": freeze, "memory": memory}
+    parts = {"cpu": cpu, "servers": servers, "freeze": freeze, "memory": memory, "kernels": kernels}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=parts)
     parser.add_argument("--programs", default=",".join(PROGRAMS))

@@ -108,6 +108,7 @@ def variants(names: list[str]) -> Iterator[tuple[str, Run]]:
         **{name: lambda name=name: possessed(name) for name in POSSESSED},  # type: ignore[misc]
         "qemu": lambda: behind(_installed("qemu-x86_64", "qemu-user")),
         "valgrind": lambda: behind(_installed("valgrind", "valgrind"), "--tool=none", "-q"),
+        "memcheck": lambda: behind(_installed("valgrind", "valgrind"), "--tool=memcheck", "-q"),
         "dynamorio": _dynamorio,
     }
     for name in names:
@@ -124,7 +125,18 @@ def _dynamorio() -> Run:
     return behind(str(Path(home, "bin64", "drrun")), "--")
 
 
-VARIANTS = ("native", "none", "shadow", "clean", "tainted", "qemu", "valgrind", "dynamorio")
+VARIANTS = ("native", "none", "shadow", "clean", "tainted", "qemu", "valgrind", "memcheck", "dynamorio")
+
+
+def minemu() -> Run:
+    """Run a program of 32 bits in Minemu, which propagates always."""
+    home = os.environ.get("MINEMU_HOME")
+    if not home:
+        raise MissingError(
+            "build https://github.com/brainsmoke/minemu (`make minemu`; for a gcc of today first write `static` before "
+            "the two `inline` in src/threads.h), and set MINEMU_HOME"
+        )
+    return behind(str(Path(home, "minemu")))
 
 
 @contextmanager

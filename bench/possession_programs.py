@@ -130,6 +130,18 @@ def cpython(scale: float) -> Program:
     return Program("CPython", line, digest)
 
 
+def kernel(mode: str, rounds: int, bits: int) -> list[str]:
+    """Return the command of a kernel without any library, of 64 or 32 bits."""
+    text = _text(1.5)
+    program = PLACE / f"kernel{bits}.out"
+    options = ("-ffreestanding", "-nostdlib", "-static", "-fno-pie", "-no-pie", "-fno-stack-protector",
+               "-fcf-protection=none", "-fno-builtin")  # fmt: skip
+    line = ["gcc", "-O2", f"-m{bits}", *options, "-o", program, HERE / "kernel.c"]
+    if subprocess.run(line, capture_output=True).returncode:
+        raise MissingError("apt-get install gcc-multilib")
+    return [str(program), mode, str(rounds), str(text)]
+
+
 def _tool(name: str, package: str = "") -> str:
     path = shutil.which(name)
     if path is None:

@@ -127,7 +127,10 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> 
     configure_logging(general)
     home = folder(data / "farm").resolve()
     with hold(home, HOLD_S_MAX if told else 0.0):
-        farm = Farm(settings, home, _bench(general.farm_uid))
+        bench = shellcode_bench(general.farm_uid)
+        if bench is None:
+            log.info("farm: unicorn is not installed, so that shellcodes are not emulated")
+        farm = Farm(settings, home, bench)
         if "sensor" in told:
             farm.admit(told["sensor"], told["secret"])
 
@@ -145,13 +148,12 @@ def serve_farm(general: GeneralSettings, settings: FarmSettings, data: Path) -> 
             raise PartError(str(error)) from None
 
 
-def _bench(uid: int) -> Bench | None:
-    """Start the process that examines shellcodes: before the farm has a secret, a thread or a socket.
+def shellcode_bench(uid: int) -> Bench | None:
+    """Start the process that examines shellcodes: before there is a secret, a thread or a socket.
 
-    None where unicorn is not installed.
+    Started by root, it changes to a user of this id. None where unicorn is not installed.
     """
     if find_spec("unicorn") is None:
-        log.info("farm: unicorn is not installed, so that shellcodes are not emulated")
         return None
     from eudaemon.payload.shellcode.apart import Bench
 

@@ -45,6 +45,17 @@ def raised(possession: Possession, filled: Filled, buffer: int, **values: int) -
     return next(possession.alerts(within_s=30))
 
 
+def test_a_tag_that_may_be_anothers_is_said(victims: Victims, started: list[Victim], stub: Engine) -> None:
+    """4 GiB away from what the process was told there is nothing of its own, but the shadow is the same."""
+    victim, buffer = served(victims, started)
+    with possess(victim.pid, taint="inet,stdin", on_alert="observe", engine=stub) as possession:
+        filled = Filled.of(victim.pid, stub.abi)
+        for serial, (place, is_said) in enumerate(((buffer, False), (buffer + (1 << 32), True)), 1):
+            remarks = raised(possession, filled, place, serial=serial).report.remarks
+            said = f"the tag may be that of {buffer + VALUE_AT:#x}"
+            assert any(remark.startswith(said) for remark in remarks) == is_said
+
+
 def test_the_bytes_are_found_in_their_connection(victims: Victims, started: list[Victim], stub: Engine) -> None:
     victim, buffer = served(victims, started)
     with possess(victim.pid, taint="inet,stdin", on_alert="observe", engine=stub) as possession:

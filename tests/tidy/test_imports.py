@@ -17,7 +17,7 @@ ARROWS = {
     "protocols": {"events", "wire", "world"},
     "payload": {"events", "wire", "world", "options"},
     "sensor": {"events", "wire", "world", "protocols", "payload", "options"},
-    "farm": {"events", "wire", "payload", "options"},
+    "farm": {"events", "evidence", "wire", "payload", "options"},
     "demo": {"wire"},
     "evidence": {"events", "options"},
     "possession": {"events", "evidence", "options"},

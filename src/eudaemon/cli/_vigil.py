@@ -120,7 +120,7 @@ class Vigil:
                     self.say(line)
 
     def listen(self) -> None:
-        """Hear of alerts, keep them, say so."""
+        """Hear of alerts, keep them, say so; and what has been found out of earlier ones."""
         for held in list(self._held):
             if held.listener is None:
                 continue
@@ -130,6 +130,9 @@ class Vigil:
                 self.say(json.dumps({"pid": held.possession.pid, "did": "remarked", "remarks": [remark]})
                          if self._as_json else f"{held.possession.pid}:\n  ! {remark}")  # fmt: skip
             held.listener.remarks.clear()
+        if self._keeper is not None:
+            for line in self._keeper.late(as_json=self._as_json):
+                self.say(line)
 
     def _alert(self, held: _Held, evidence: Evidence) -> None:
         report, own = evidence.report, held.possession.pid
@@ -173,6 +176,9 @@ class Vigil:
                 self.code = FAILED
         for line in lines:
             self.say(line)
+        if self._keeper is not None:
+            for line in self._keeper.finish(as_json=self._as_json):
+                self.say(line)
 
     def _released(self, held: _Held) -> Iterator[str]:
         possession = held.possession

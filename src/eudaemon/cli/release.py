@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Release, and tell."""
     code = DONE
-    keeper = keeper_of(arguments)
+    keeper = keeper_of(arguments)  # before there is a thread
     with held_back() as stops:
         for pid in dict.fromkeys(arguments.pids):
             lines, is_free = _release(pid, keeper, as_json=arguments.json)
@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
                 code = FAILED
             if came := stops.within():
                 return 128 + came
+        for line in filter(None, keeper.finish(as_json=arguments.json)):
+            say(line)
     return ALERTED if keeper.kept else code
 
 

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from eudaemon.cli import ALERTED, DONE, FAILED, WRONG_USE
 from eudaemon.cli._alerts import Keeper, add_store, keeper_of
+from eudaemon.cli._attackers import Attackers
 from eudaemon.cli._possession import fact, say
 from eudaemon.cli._stops import held_back
 from eudaemon.cli._vigil import Vigil
 from eudaemon.possession import PossessionError, Taint
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.engine import load_engine
+from eudaemon.possession.eve import Address, Eve
 from eudaemon.possession.forensics import disassembly, unwind
 from eudaemon.possession.policies import Policy, WatchSettings
+from eudaemon.possession.reasons import Reason, Reasons, Tables
 from eudaemon.possession.status import status_of
-from eudaemon.possession.watched import Row, Target, connected, rows, targets
+from eudaemon.possession.watched import Target, targets
 from eudaemon.settings import read
 
 HELP = """\
 Watch this machine, and possess processes when a policy of the settings file says so: when somebody connects to them,
-while the machine is idle, or always; with taint analysis, as `eudaemon possess --taint` does. When the reason has gone
-they run natively again. It runs until Ctrl-C or SIGTERM, and releases everybody before it ends. It needs root.
+when Suricata has an alert of their traffic, while the machine is idle, or always; with taint analysis, as `eudaemon
+possess --taint` does. When the reason has gone, or has lasted long enough, they run natively again. It runs until
+Ctrl-C or SIGTERM, and releases everybody before it ends. It needs root.
 
   eudaemon watch --config FILE
   eudaemon watch --config FILE --check          only say whether the policies are good
@@ -38,20 +44,54 @@ they run natively again. It runs until Ctrl-C or SIGTERM, and releases everybody
 The exit code is 0, 4 if there was an alert, 3 if a process could not be released, 2 where there is no policy."""
 
 _TARGETS_S = 0.5  # between two looks at which processes there are
+_ALERTED_S = 0.05  # ... if Suricata has an alert: it may be of a process that has just come
 _REMIND_S = 60.0  # between two lines that a limit is reached
 
 
 @dataclass
+class _Spent:
+    """Reasons that have lasted long enough, and until when they do not count."""
+
+    reasons: set[Reason]
+    until_s: float
+
+
+@dataclass
 class _Watch:
-    """One policy, and what has been seen for it."""
+    """One policy, and what has been seen for it, by process."""
 
     policy: Policy
     taint: Taint
+    reasons: Reasons
     targets: list[Target] = field(default_factory=list)
-    known: dict[int, set[tuple[str, str]]] = field(default_factory=dict)  # connections, by process
-    count: int = 0
     wanted_until_s: dict[int, float] = field(default_factory=dict)
-    tracked: dict[int, set[tuple[str, str]]] = field(default_factory=dict)  # connections it is possessed for
+    since_s: dict[int, float] = field(default_factory=dict)  # since when it has been possessed for the policy
+    spent: dict[int, _Spent] = field(default_factory=dict)
+
+    def find(self) -> None:
+        """Look which processes there are."""
+        self.targets = list(targets(self.policy))
+        living = {target.pid for target in self.targets}
+        self.reasons.forget(living)
+        for table in (self.wanted_until_s, self.since_s, self.spent):
+            for pid in table.keys() - living:
+                del table[pid]
+
+    def fresh(self, pid: int, found: set[Reason], now_s: float) -> set[Reason]:
+        """Return the reasons that are not spent."""
+        if (spent := self.spent.get(pid)) is None:
+            return found
+        spent.reasons &= found
+        if not spent.reasons or now_s >= spent.until_s:
+            del self.spent[pid]
+            return found
+        return found - spent.reasons
+
+    def spend(self, pid: int, found: set[Reason], now_s: float) -> None:
+        """Let go: it has stayed long enough."""
+        self.spent[pid] = _Spent(set(found), now_s + (self.policy.pause_s or math.inf))
+        self.since_s.pop(pid, None)
+        self.wanted_until_s.pop(pid, None)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,13 +123,13 @@ def run(arguments: argparse.Namespace) -> int:
             return FAILED
         disassembly.is_there()  # imported now, for every millisecond counts once somebody connects
         unwind.is_there()
-        watcher = _Watcher(settings, abi, keeper, as_json=arguments.json)
+        watcher = _Watcher(settings, abi, keeper, arguments.data / "sensor" / "spool", as_json=arguments.json)
         try:
             watcher.begin()
             while watcher.vigil.is_heard and not stops.within(settings.poll_ms / 1000):
                 watcher.turn(time.monotonic())
         finally:
-            watcher.vigil.release()
+            watcher.close()
     if keeper.kept:
         return ALERTED
     return DONE if watcher.vigil.is_heard and watcher.vigil.code == DONE else FAILED
@@ -98,14 +138,20 @@ def run(arguments: argparse.Namespace) -> int:
 class _Watcher:
     """All policies, and the processes that are possessed by them."""
 
-    def __init__(self, settings: WatchSettings, abi: Abi, keeper: Keeper, *, as_json: bool) -> None:
+    def __init__(self, settings: WatchSettings, abi: Abi, keeper: Keeper, spool: Path, *, as_json: bool) -> None:
         self.vigil = Vigil(abi, keeper, as_json=as_json)
         self._settings = settings
         self._abi = abi
         self._keeper = keeper
         self._as_json = as_json
-        self._watches = [_Watch(one, Taint.of(one.taint, one.on_alert)) for one in settings.policies]
+        self._watches = [
+            _Watch(one, Taint.of(one.taint, one.on_alert), Reasons(one, self._has_met)) for one in settings.policies
+        ]
+        is_asked = any(one.when == "suricata" for one in settings.policies)
+        self._eve = Eve(Path(settings.eve)) if is_asked else None
+        self._attackers = Attackers(spool) if any(one.seen_hours for one in settings.policies) else None
         self._targets_s = 0.0
+        self._remind_s = 0.0
         self._began: deque[float] = deque()
         self._held_back_s = 0.0  # until when no more is said of limits that are reached
         self._left_alone: dict[tuple[int, str], float] = {}  # process and when it began, until when
@@ -114,21 +160,36 @@ class _Watcher:
         """Look for the first time, and say that it watches."""
         self._find(time.monotonic())
         count = len({target.pid for watch in self._watches for target in watch.targets})
+        if self._eve and not self._eve.is_there:
+            self._say(0, "awaits", f"{self._settings.eve} is not there; it is read as soon as it is")
         self._say(0, "watching", f"watching {count} processes, by {len(self._watches)} policies")
 
     def turn(self, now_s: float) -> None:
         """Look once."""
         self.vigil.listen()
-        if now_s >= self._targets_s:
+        alerts = list(self._eve.alerts()) if self._eve else []
+        if now_s >= self._targets_s or (alerts and now_s >= self._targets_s - _TARGETS_S + _ALERTED_S):
             self._find(now_s)
+        if self._attackers is not None:
+            self._attackers.look(now_s)
         self._pause(now_s)
-        tables: dict[str, list[Row]] = {}
+        tables = Tables()
         for watch in self._watches:
+            found = watch.reasons.look(watch.targets, tables, alerts)
             for target in watch.targets:
-                self._consider(watch, target, tables, now_s)
+                self._consider(watch, target, found.get(target.pid, set()), now_s)
         wanted = {pid for watch in self._watches for pid, until_s in watch.wanted_until_s.items() if until_s > now_s}
         for pid in self.vigil.pids - wanted:
             self.vigil.let_go(pid)
+
+    def close(self) -> None:
+        """Release everybody."""
+        self.vigil.release()
+        if self._eve:
+            self._eve.close()
+
+    def _has_met(self, address: Address, hours: float) -> bool:
+        return self._attackers is not None and self._attackers.has_met(address, hours, time.time())
 
     def _pause(self, now_s: float) -> None:
         """Let those go who have had an alert, where the policy says so."""
@@ -137,6 +198,7 @@ class _Watcher:
                 if target.pid in self.vigil.alerted and watch.policy.pause_s:
                     self._left_alone[target.pid, target.started] = now_s + watch.policy.pause_s
                     watch.wanted_until_s.pop(target.pid, None)
+                    watch.since_s.pop(target.pid, None)
         self.vigil.alerted.clear()
 
     def _find(self, now_s: float) -> None:
@@ -144,41 +206,26 @@ class _Watcher:
         self.vigil.look()
         self.vigil.forget()
         for watch in self._watches:
-            watch.targets = list(targets(watch.policy))
-            living = {target.pid for target in watch.targets}
-            for table in (watch.known, watch.tracked, watch.wanted_until_s):
-                for pid in table.keys() - living:
-                    del table[pid]
+            watch.find()
         self._left_alone = {who: until_s for who, until_s in self._left_alone.items() if until_s > now_s}
+        if self._eve and self._eve.left_out and now_s >= self._remind_s:
+            self._remind_s = now_s + _REMIND_S
+            self._say(0, "left out", f"{self._settings.eve}: {self._eve.left_out} lines so far could not be read")
 
-    def _consider(self, watch: _Watch, target: Target, tables: dict[str, list[Row]], now_s: float) -> None:
-        if watch.policy.when == "connection":
-            if target.network not in tables:
-                tables[target.network] = list(rows(target.pid))
-            is_wanted = self._is_connected(watch, target, tables[target.network])
-        else:
-            is_wanted = watch.policy.when == "always" or os.getloadavg()[0] < watch.policy.idle_load
-        if is_wanted:
-            if self._left_alone.get((target.pid, target.started), 0) > now_s:
+    def _consider(self, watch: _Watch, target: Target, found: set[Reason], now_s: float) -> None:
+        pid, policy = target.pid, watch.policy
+        if policy.stay_s_max and now_s >= watch.since_s.get(pid, math.inf) + policy.stay_s_max:
+            watch.spend(pid, found, now_s)
+        if watch.fresh(pid, found, now_s):
+            if self._left_alone.get((pid, target.started), 0) > now_s:
                 return
-            watch.wanted_until_s[target.pid] = now_s + watch.policy.linger_s + self._settings.poll_ms / 500
-            if target.pid not in self.vigil.pids:
+            watch.wanted_until_s[pid] = now_s + policy.linger_s + self._settings.poll_ms / 500
+            if pid not in self.vigil.pids:
                 self._possess(watch, target, now_s)
-
-    def _is_connected(self, watch: _Watch, target: Target, seen: list[Row]) -> bool:
-        there = connected(target, seen, watch.policy)
-        # At first sight of a process those that are over are of before.
-        known = watch.known.get(target.pid, {end for end, lives in there.items() if not lives})
-        watch.known[target.pid] = set(there)
-        tracked = watch.tracked.setdefault(target.pid, set())
-        is_new = False
-        for connection in there.keys() - known:
-            watch.count += 1
-            if watch.count % watch.policy.every == 0:
-                is_new = True
-                tracked.add(connection)
-        tracked &= {connection for connection, lives in there.items() if lives}
-        return is_new or bool(tracked)
+            if pid in self.vigil.pids:
+                watch.since_s.setdefault(pid, now_s)
+        elif watch.wanted_until_s.get(pid, 0) <= now_s:
+            watch.since_s.pop(pid, None)
 
     def _possess(self, watch: _Watch, target: Target, now_s: float) -> None:
         while self._began and self._began[0] < now_s - 60:

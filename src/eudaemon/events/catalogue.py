@@ -342,6 +342,7 @@ class ControlHijacked(Fact):
     culprit: str = said("SHA-256 of these bytes", "")
     code: str = said("SHA-256 of the injected code, an artefact; empty if there is none", "")
     input: str = said("SHA-256 of the stream's input as far as it was kept, an artefact", "")
+    report: str = said("SHA-256 of the alert's report, kept as long as recorded conversations; empty if it was not", "")
 
 
 # --- what they bring ---------------------------------------------------------------------------

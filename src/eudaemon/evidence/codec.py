@@ -20,9 +20,9 @@ class EvidenceError(Exception):
         self.do = do
 
 
-def dumps(report: Report) -> str:
+def dumps(report: Report, indent: int | None = 1) -> str:
     """Return a report as JSON, for files and people."""
-    return json.dumps(_plain(report), indent=1)
+    return json.dumps(_plain(report), indent=indent)
 
 
 def loads(text: str | bytes) -> Report:

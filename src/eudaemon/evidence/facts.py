@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from eudaemon.events import Endpoint, Event, Fact, IdSource
 from eudaemon.events.catalogue import ArtefactKept, ControlHijacked, DownloadWished, SessionClosed, SessionOpened
+from eudaemon.evidence.codec import dumps
 from eudaemon.evidence.dump import plain
 from eudaemon.evidence.model import Culprit, Evidence, Report, Stream
 
 ROOM = "possession"
 TEXT_CHARS_MAX = 512
+REPORT_BYTES_MAX = 1024 * 1024  # of one that goes to the farm
 _SENSOR = "local"  # until the sensor says its own
 
 
@@ -40,6 +43,18 @@ def events(evidence: Evidence, ids: IdSource, wishes: Sequence[tuple[str, str]] 
     return [Event(ids.new(at_s), at_s, _SENSOR, fact, session, attacker, _endpoint(stream.local)) for fact in told]
 
 
+def wished(told: Event, ids: IdSource, wishes: Sequence[tuple[str, str]]) -> list[Event]:
+    """Return events of what else it would download, of the same time and peer as one that was told of it already."""
+    facts = [DownloadWished(url, tool) for url, tool in wishes]
+    return [replace(told, id=ids.new(told.at_s), fact=fact) for fact in facts]
+
+
+def handed(evidence: Evidence) -> list[bytes]:
+    """Return all bytes that are handed on with the events: the artefacts, and the report."""
+    report = _report(evidence)
+    return [*artefacts(evidence), *([report] if report else [])]
+
+
 def artefacts(evidence: Evidence) -> list[bytes]:
     """Return the bytes that belong to it: the injected code, and the culprits' input."""
     named = [name for name, _ in _kept(evidence)]
@@ -56,9 +71,16 @@ def _facts(evidence: Evidence, culprit: Culprit | None, stream: Stream | None) -
         size=len(culprit.data) if culprit else 0, culprit=hashlib.sha256(culprit.data).hexdigest() if culprit else "",
         code=hashes.get(report.injected.code.file, "") if report.injected else "",
         input=hashes.get(stream.input.file, "") if stream and stream.input else "",
+        report=hashlib.sha256(text).hexdigest() if (text := _report(evidence)) else "",
     )  # fmt: skip
     for name, sha256 in hashes.items():
         yield ArtefactKept(sha256, len(evidence.files[name]), "payload", name)
+
+
+def _report(evidence: Evidence) -> bytes:
+    """Return the report for the farm; nothing if it is too large."""
+    text = dumps(evidence.report, indent=None).encode("ascii")
+    return text if len(text) <= REPORT_BYTES_MAX else b""
 
 
 def _kept(evidence: Evidence) -> Iterator[tuple[str, str]]:

@@ -121,7 +121,7 @@ class Culprit:
     @property
     def lit(self) -> Window:
         """The input around it with a tag on each of the bytes."""
-        before = self.offset - self.around.address
+        before = min(max(self.offset - self.around.address, 0), len(self.around.data))  # whoever wrote the report
         tags = (bytes(before) + b"\1" * len(self.data)).ljust(len(self.around.data), b"\0")
         return Window(self.around.address, self.around.data, tags)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from eudaemon.possession.errors import PossessionError
 from eudaemon.possession.mailbox import Mailbox
 
-_WINDOW_BYTES = 1 << 32
+TAGS_WINDOW_BYTES = 1 << 32  # two addresses that differ by a multiple of it share a tag
 
 
 def tags_at(mailbox: Mailbox, address: int, size: int) -> bytes:
@@ -18,8 +18,8 @@ def tags_at(mailbox: Mailbox, address: int, size: int) -> bytes:
     if not shadow:
         return b""
     window = shadow + mailbox.abi["SHADOW_ASIDE"]
-    begin = address % _WINDOW_BYTES
-    first = min(size, _WINDOW_BYTES - begin)
+    begin = address % TAGS_WINDOW_BYTES
+    first = min(size, TAGS_WINDOW_BYTES - begin)
     try:
         raw = mailbox.memory.read(window + begin, first)
         return raw + mailbox.memory.read(window, size - first) if size > first else raw

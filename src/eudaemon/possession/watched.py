@@ -1,4 +1,4 @@
-"""Whom policies mean, and who is connected to them: read from `/proc`, so that nothing is asked of the process itself.
+"""Whom policies mean, and which sockets there are: read from `/proc`, so that nothing is asked of the process itself.
 
 A connection is in the kernel's table from its first packet, before the handshake is complete: a round trip before the
 server can read from it (unless the kernel answers with SYN cookies).
@@ -15,16 +15,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from eudaemon.possession.eve import Address, End
 from eudaemon.possession.policies import Policy
 
 TABLE_BYTES_MAX = 16 * 1024 * 1024  # of the kernel's table of sockets; what is beyond is not seen
-_LISTENING = "0A"
-_LIVING = ("01", "03", "08")  # established, begun, closed by the peer alone
+LISTENING = "0A"
+LIVING = ("01", "03", "08")  # established, begun, closed by the peer alone
+_UNBOUND = "07"  # a UDP socket without a peer
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A TCP socket: the kernel's text of both ends, and its inode (0 until it is accepted)."""
+    """A socket: the kernel's text of both ends, and its inode (0 until it is accepted, and when it is over)."""
 
     local: str
     peer: str
@@ -32,17 +34,38 @@ class Row:
     inode: str
 
     @property
+    def ends(self) -> tuple[str, str]:
+        """Both ends, ours first, as the kernel writes them."""
+        return self.local, self.peer
+
+    @property
     def port(self) -> str:
         """Our port, hexadecimal, as the kernel writes it."""
         return self.local.rpartition(":")[2]
 
     @property
-    def peer_ip(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-        """The peer's address; an IPv4 one also where the socket is of IPv6."""
-        raw = bytes.fromhex(self.peer.partition(":")[0])
-        words = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))  # each in the CPU's order
-        found = ipaddress.ip_address(words)
-        return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
+    def local_end(self) -> End:
+        """Our address and port."""
+        return _end(self.local)
+
+    @property
+    def peer_end(self) -> End:
+        """The peer's address and port."""
+        return _end(self.peer)
+
+    def serves(self, address: Address) -> bool:
+        """Whether it takes what anybody sends to this address."""
+        ours = self.local_end[0]
+        return self.state in (LISTENING, _UNBOUND) and (ours == address or int(ours) == 0)
+
+
+def _end(text: str) -> End:
+    """Return address and port; an IPv4 address also where the socket is of IPv6."""
+    address, _, port = text.partition(":")
+    raw = bytes.fromhex(address)
+    words = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))  # each in the CPU's order
+    found = ipaddress.ip_address(words)
+    return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found, int(port, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +78,9 @@ class Target:
     ports: frozenset[str]
 
 
-def rows(pid: int) -> Iterator[Row]:
-    """Yield the TCP sockets of a process's network."""
-    for name in ("tcp", "tcp6"):
+def rows(pid: int, transport: str = "tcp") -> Iterator[Row]:
+    """Yield the sockets of a process's network, of `tcp` or `udp`."""
+    for name in (transport, f"{transport}6"):
         with suppress(OSError), Path(f"/proc/{pid}/net/{name}").open("rb") as table:
             for line in table.read(TABLE_BYTES_MAX).decode("ascii", "replace").splitlines()[1:]:
                 words = line.split()
@@ -65,29 +88,30 @@ def rows(pid: int) -> Iterator[Row]:
                     yield Row(words[1], words[2], words[3], words[9])
 
 
-def connected(target: Target, seen: list[Row], policy: Policy) -> dict[tuple[str, str], bool]:
-    """Return both ends of each connection to a target's ports that a policy counts, and whether it still lives.
-
-    One that is over stays in the table for a minute where the server has closed it: so short ones are seen too.
-    """
-    networks = [ipaddress.ip_network(text) for text in policy.addresses]
-    return {
-        (row.local, row.peer): row.state in _LIVING
-        for row in seen
-        if row.state != _LISTENING
-        and row.port in target.ports
-        and (not networks or any(row.peer_ip in network for network in networks))
-    }
+def sockets(pid: int) -> frozenset[str]:
+    """Return the inodes of the sockets that a process holds; none if it has ended."""
+    inodes = set()
+    with suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                named = str(descriptor.readlink())
+                if named.startswith("socket:["):
+                    inodes.add(named[8:-1])
+    return frozenset(inodes)
 
 
 def targets(policy: Policy) -> Iterator[Target]:
-    """Yield the processes that a policy means. We ourselves are never among them."""
+    """Yield the processes that a policy means. We ourselves and what we have forked are never among them."""
+    own = os.getpid()
     for pid in _candidates(policy):
-        if pid == os.getpid():
-            continue
         with suppress(OSError, ValueError, KeyError):  # it has ended, or there is no such user
-            if _fits(pid, policy):
+            if pid != own and _fits(pid, policy) and int(_stat(pid)[1]) != own:
                 yield _target(pid)
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of `/proc/PID/stat` behind the name: the state, the parent, …"""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _candidates(policy: Policy) -> list[int]:
@@ -111,19 +135,13 @@ def _fits(pid: int, policy: Policy) -> bool:
         if not fnmatch.fnmatchcase(line, policy.command):
             return False
     if policy.unit:
-        group = (folder / "cgroup").read_text().strip().rpartition(":")[2]
-        return fnmatch.fnmatchcase(group, policy.unit) or policy.unit in group.split("/")
+        groups = {line.split(":", 2)[-1] for line in (folder / "cgroup").read_text().splitlines()}  # one a hierarchy
+        return any(fnmatch.fnmatchcase(group, policy.unit) or policy.unit in group.split("/") for group in groups)
     return True
 
 
 def _target(pid: int) -> Target:
     folder = Path(f"/proc/{pid}")
-    inodes = set()
-    for descriptor in (folder / "fd").iterdir():
-        with suppress(OSError):
-            named = str(descriptor.readlink())
-            if named.startswith("socket:["):
-                inodes.add(named[8:-1])
-    ports = frozenset(row.port for row in rows(pid) if row.state == _LISTENING and row.inode in inodes)
-    started = (folder / "stat").read_text().rpartition(")")[2].split()[19]
-    return Target(pid, started, str((folder / "ns/net").readlink()), ports)
+    inodes = sockets(pid)
+    ports = frozenset(row.port for row in rows(pid) if row.state == LISTENING and row.inode in inodes)
+    return Target(pid, _stat(pid)[19], str((folder / "ns/net").readlink()), ports)

@@ -3,13 +3,15 @@
     home/inbox/NAME.json    {"events": ["{…}", …], "artefacts": ["hexadecimal", …]}
 
 A file is written under a name with a dot in front and renamed when it is whole. The sensor puts its own name on the
-events, which go the way of its own: spool, uplink, farm; and it looks into the artefacts as into what its own sessions
-bring, for what they would download. What is no such file is set aside, for a person to look at.
+events, which go the way of its own: spool, uplink, farm. What a session in it wishes (`download.wished`) it states and
+carries out as its own rooms' wishes, by its policy, and it looks into the artefacts for more. What is no such file is
+set aside, for a person to look at.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
@@ -18,7 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from eudaemon.events import Endpoint, Event, from_json, to_json
+from eudaemon.events.catalogue import ArtefactKept, DownloadWished
 from eudaemon.events.codec import CodecError
+from eudaemon.world.outside import Download, Downloaded
 
 log = logging.getLogger("eudaemon.sensor")
 
@@ -40,19 +44,21 @@ class HandedIn:
 class Inbox:
     """Takes in what is there.
 
-    `append` takes an event's line, `keep` an artefact; `commit` makes them durable; `look_into` is for artefacts of a
-    session.
+    `append` takes an event's line, `keep` an artefact; `commit` makes them durable; `wish` is for what a session
+    wishes, `look_into` for its artefacts.
     """
 
     def __init__(
         self, folder: Path, name: str, append: Callable[[bytes], None], keep: Callable[[bytes], object],
-        commit: Callable[[], Awaitable[None]], look_into: Callable[[HandedIn, bytes], None],
+        commit: Callable[[], Awaitable[None]], wish: Callable[[HandedIn, Download, Callable[[Downloaded], None]], None],
+        look_into: Callable[[HandedIn, bytes], None],
     ) -> None:  # fmt: skip
         self._folder = folder
         self._name = name
         self._append = append
         self._keep = keep
         self._commit = commit
+        self._wish = wish
         self._look_into = look_into
 
     def open(self) -> None:
@@ -80,10 +86,15 @@ class Inbox:
                 continue
             for data in artefacts:
                 self._keep(data)
+            session = _session_of(events)
             for event in events:
-                self._append(to_json(replace(event, sensor=self._name)).encode("ascii"))
-            if session := _session_of(events):
-                for data in artefacts:
+                if session and isinstance(event.fact, DownloadWished):
+                    self._wish(session, Download(event.fact.url, event.fact.tool), _nobody_waits)
+                else:
+                    self._append(to_json(replace(event, sensor=self._name)).encode("ascii"))
+            named = {event.fact.sha256 for event in events if isinstance(event.fact, ArtefactKept)}
+            for data in artefacts:
+                if session and hashlib.sha256(data).hexdigest() in named:  # what else there is, is no attacker's
                     self._look_into(session, data)
             taken.append(path)
         if taken:
@@ -119,6 +130,10 @@ def hand_in(folder: Path, name: str, events: Sequence[Event], artefacts: Sequenc
     finally:
         os.close(inside)
     return True
+
+
+def _nobody_waits(_: Downloaded) -> None:
+    """Nobody is to be answered: the attack is over."""
 
 
 def _session_of(events: list[Event]) -> HandedIn | None:

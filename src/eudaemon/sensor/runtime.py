@@ -132,7 +132,7 @@ class Sensor:
         driver.state(SensorStarted(__version__, self.listening[:LISTED_MAX]))
         listeners = [self._listen(sock, listener, driver, doors, spare) for sock, listener in self._sockets]
         inbox = Inbox(self._home / "inbox", self.settings.name, spool.append, driver.artefacts.keep, committer.commit,
-                      fetching.look_into)  # fmt: skip
+                      fetching.wish, fetching.look_into)  # fmt: skip
         inbox.open()
         tasks = [loop.create_task(one) for one in (committer.run(), _state_refused(driver, doors), inbox.run())]
         if uplink:

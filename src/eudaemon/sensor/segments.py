@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 MAGIC = b"EUDSPL01"
 EVENT, BLOB = 0, 1
@@ -73,19 +74,24 @@ def frame(kind: int, payload: bytes) -> bytes:
 def read(path: Path, at: int = HEADER_BYTES, until: int | None = None) -> Iterator[Record]:
     """Yield the records from byte `at` up to byte `until` or to where the file ends or is damaged."""
     with path.open("rb") as file:
-        file.seek(at)
-        while until is None or at < until:
-            head = file.read(FRAME_BYTES)
-            if len(head) < FRAME_BYTES:
-                return
-            length, crc, kind = _RECORD.unpack(head)
-            if length > RECORD_BYTES_MAX:
-                return
-            payload = file.read(length)
-            if len(payload) < length or zlib.crc32(payload, kind) != crc:
-                return
-            at += FRAME_BYTES + length
-            yield Record(kind, payload, at)
+        yield from records(file, at, until)
+
+
+def records(file: BinaryIO, at: int = HEADER_BYTES, until: int | None = None) -> Iterator[Record]:
+    """Yield the records of an open file, as `read` does."""
+    file.seek(at)
+    while until is None or at < until:
+        head = file.read(FRAME_BYTES)
+        if len(head) < FRAME_BYTES:
+            return
+        length, crc, kind = _RECORD.unpack(head)
+        if length > RECORD_BYTES_MAX:
+            return
+        payload = file.read(length)
+        if len(payload) < length or zlib.crc32(payload, kind) != crc:
+            return
+        at += FRAME_BYTES + length
+        yield Record(kind, payload, at)
 
 
 def recover(path: Path, spool: bytes) -> tuple[Segment, int] | None:

@@ -33,7 +33,7 @@ KNOWN_MAX = 4096  # artefacts that are remembered to be at the farm
 BACKOFF_S_MIN = 0.5
 _REFUSED = (400, 403, 413)
 # A name in an event's JSON: within a value every `"` is escaped, so that no attacker's text looks like this.
-_NAMED = re.compile(rb'"(?:sha256|conversation)":"([0-9a-f]{64})"')
+_NAMED = re.compile(rb'"(?:sha256|conversation|report)":"([0-9a-f]{64})"')
 
 
 class LaterError(Exception):

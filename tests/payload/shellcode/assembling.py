@@ -184,3 +184,23 @@ def under_feedback(code: bytes, key: int) -> bytes:
     head = head.replace(b"\x31\x47\x7f\x03\x47\x7f", bytes((0x31, 0x47, distance, 0x03, 0x47, distance)))
     assert b"\x7f" not in head[-9:]
     return head + bytes(out)
+
+
+def under_feedback_64(code: bytes, key: int) -> bytes:
+    """Return code for x86-64 behind a loop whose key, one byte, changes with what it has decoded."""
+    head = assemble("x86-64", f"""
+        lea rsi, [rip+1f]
+        mov ecx, {len(code)}
+        mov al, {key}
+    2:  xor byte ptr [rsi], al
+        add al, byte ptr [rsi]
+        inc rsi
+        dec ecx
+        jnz 2b
+    1:
+    """)  # fmt: skip
+    out = bytearray(head)
+    for byte in code:
+        out.append(byte ^ key)
+        key = key + byte & 0xFF
+    return bytes(out)

@@ -199,6 +199,47 @@ class Conversation(Model):
     truncated: bool = Field(description="true if only the beginning is here")
 
 
+class Bytes(Model):
+    """Up to 16 bytes in a row."""
+
+    at: str = Field(description="address or offset of the first, hexadecimal")
+    data: str = Field(description="hexadecimal")
+    marks: str = Field(description="a character a byte: `t` came from outside, `c` took control, a blank neither")
+    pointed: bool = Field(description="true if the stack pointer points into it")
+
+
+class Picture(Model):
+    """Bytes of memory or of a stream, and which of them took control."""
+
+    title: str
+    says: str
+    rows: list[Bytes]
+    truncated: bool
+
+
+class Line(Model):
+    """One instruction."""
+
+    at: str
+    data: str
+    text: str
+    here: bool = Field(description="true for the one that would have handed over control")
+
+
+class Alert(Model):
+    """What was about to take control of a possessed process: the report in the parts that a page shows."""
+
+    id: str
+    words: str = Field(description="what happened, a sentence")
+    answer: str = Field(description="what became of the thread, a sentence")
+    facts: list[tuple[str, str]]
+    remarks: list[str]
+    pictures: list[Picture] = Field(description="whose bytes they were first, then memory")
+    code: list[Line] = Field(description="around the instruction")
+    injected: list[Line]
+    frames: list[tuple[str, str, str]] = Field(description="call stack, the innermost first: address, place, how found")
+
+
 # --- samples -------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import StreamingResponse
 
+from eudaemon.evidence.codec import EvidenceError, loads
+from eudaemon.evidence.facts import REPORT_BYTES_MAX
 from eudaemon.farm.api import models
+from eudaemon.farm.api.alerts import alert_shown
 from eudaemon.farm.api.common import (
     FAILURES,
     NOT_FOUND,
@@ -187,3 +190,17 @@ async def conversation(parts: PartsHere, session: SessionHere) -> models.Convers
     except ValueError as error:
         raise HTTPException(404, f"The recording cannot be read: {error}.") from None
     return models.Conversation(sha256=sha256, pieces=pieces, truncated=size > len(data))
+
+
+@router.get("/sessions/{session}/alert", summary="What took control of a possessed process", responses=NOT_FOUND)
+async def alert(parts: PartsHere, session: SessionHere) -> models.Alert:
+    """Return the report of the session's alert: whose bytes they were, and the memory around them."""
+    told = [fields_of(row["fields"]) for row in await _events(parts, session) if row["kind"] == "control.hijacked"]
+    sha256 = next((str(fields.get("report", "")) for fields in told), "")
+    size = await parts.samples.size(sha256) if sha256 else None
+    if size is None or size > REPORT_BYTES_MAX:
+        raise HTTPException(404, "No report of an alert was kept of this session.")
+    try:
+        return alert_shown(loads(await parts.samples.read(sha256, 0, size)))
+    except (EvidenceError, ValueError, OverflowError) as error:
+        raise HTTPException(404, f"The report cannot be read: {error}.") from None

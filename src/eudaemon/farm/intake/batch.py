@@ -102,3 +102,5 @@ def _note(uploaded: Uploaded, row: Row) -> None:
             uploaded.samples.add(fact.sha256)
     elif isinstance(fact, facts.SessionClosed) and _SHA256.fullmatch(fact.conversation):
         uploaded.conversations.add(fact.conversation)
+    elif isinstance(fact, facts.ControlHijacked) and _SHA256.fullmatch(fact.report):
+        uploaded.conversations.add(fact.report)  # kept as long as they are

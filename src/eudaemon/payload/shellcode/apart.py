@@ -32,6 +32,7 @@ SECONDS_MAX = 8.0  # of the examination itself
 GRACE_S = 4.0  # that a child has to start and to write, before it is killed
 MEMORY_BYTES_MAX = 3 * 512 * 1024**2  # more of addresses: unicorn reserves a gibibyte, and touches little of it
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
+NAME_BYTES_MAX = 16  # of a CPU, and the byte behind it
 _LENGTH = struct.Struct("<I")
 # Code that makes one call, for each CPU.
 _WARMING = (
@@ -47,13 +48,13 @@ class ApartError(Exception):
 
 
 def examine_apart(
-    data: bytes, *, listing: bool = False, seconds_max: float = SECONDS_MAX, asked: int = -1,
+    data: bytes, *, architecture: str = "", listing: bool = False, seconds_max: float = SECONDS_MAX, asked: int = -1,
     memory_bytes_max: int = 0, work: Callable[[], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return `Findings.as_json` of the bytes, found in a child. Raises `ApartError`.
 
-    `work` replaces the examination (for tests). `asked` is a socket: once its other end is closed nobody wants the
-    answer any more. Waits `seconds_max + GRACE_S` at most.
+    `architecture` names the CPU where it is known. `work` replaces the examination (for tests). `asked` is a socket:
+    once its other end is closed nobody wants the answer any more. Waits `seconds_max + GRACE_S` at most.
     """
     until_s = time.monotonic() + seconds_max + GRACE_S
     reading, writing = os.pipe()
@@ -64,7 +65,7 @@ def examine_apart(
             writing,
             seconds_max,
             memory_bytes_max or _memory_bytes(),
-            work or (lambda: _examined(data, listing, seconds_max)),
+            work or (lambda: _examined(data, architecture, listing, seconds_max)),
         )
     os.close(writing)
     try:
@@ -84,8 +85,9 @@ def examine_apart(
     return found
 
 
-def _examined(data: bytes, listing: bool, seconds_max: float) -> dict[str, Any]:
-    return examine(data, _host(), listing=listing, seconds_max=seconds_max).as_json()
+def _examined(data: bytes, architecture: str, listing: bool, seconds_max: float) -> dict[str, Any]:
+    known = (architecture,) if architecture else ()
+    return examine(data, _host(), architectures=known, listing=listing, seconds_max=seconds_max).as_json()
 
 
 def _child(
@@ -149,12 +151,15 @@ class Bench:
         theirs.close()
         self._socket = ours
 
-    def examine(self, data: bytes) -> dict[str, Any]:
-        """Return `Findings.as_json` of the bytes. Raises `ApartError`; afterwards the next may succeed all the same."""
+    def examine(self, data: bytes, architecture: str = "") -> dict[str, Any]:
+        """Return `Findings.as_json` of the bytes. Raises `ApartError`; afterwards the next may succeed all the same.
+
+        `architecture` names the CPU where it is known.
+        """
         with self._lock:
             try:
                 self._socket.settimeout(2 * (SECONDS_MAX + GRACE_S))
-                _send(self._socket, data[:CODE_BYTES_MAX])
+                _send(self._socket, architecture.encode("ascii") + b"\0" + data[:CODE_BYTES_MAX])
                 answer = _receive(self._socket, ANSWER_BYTES_MAX)
             except (OSError, EOFError) as error:
                 self._socket.close()  # an answer that comes late must not be taken for the next one's
@@ -184,12 +189,14 @@ def _serve(asked: socket.socket, confine: Callable[[], object]) -> None:
         confine()
         while True:
             try:
-                data = _receive(asked, CODE_BYTES_MAX)
+                name, _, data = _receive(asked, NAME_BYTES_MAX + CODE_BYTES_MAX).partition(b"\0")
             except EOFError:
                 code = 0
                 break
             try:
-                answer = examine_apart(data, asked=asked.fileno(), memory_bytes_max=memory_bytes_max)
+                answer = examine_apart(
+                    data, architecture=name.decode("ascii"), asked=asked.fileno(), memory_bytes_max=memory_bytes_max
+                )
             except ApartError as error:
                 answer = {"error": str(error)}
             _send(asked, json.dumps(answer).encode())

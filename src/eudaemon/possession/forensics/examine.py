@@ -30,6 +30,7 @@ from eudaemon.possession.forensics.scene import STACK_BELOW_BYTES, Scene
 from eudaemon.possession.forensics.unwind import Place, call_stack
 from eudaemon.possession.mailbox import GENERAL
 from eudaemon.possession.maps import Area as Mapped
+from eudaemon.possession.tags import TAGS_WINDOW_BYTES
 
 AROUND_INSTRUCTIONS = 6  # shown on either side
 LISTING_INSTRUCTIONS_MAX = 64
@@ -257,6 +258,22 @@ def _remarks(scene: Scene, culprits: tuple[Culprit, ...]) -> Iterator[str]:
         )
     if not scene.streams:
         yield "no stream is known from which the tags come"
+    if double := _double(scene):
+        yield (
+            f"the tag may be that of {double:#x}, which shares its place in the shadow (a multiple of 4 GiB apart): "
+            "where nothing else speaks for an attack, it may be none"
+        )
+
+
+def _double(scene: Scene) -> int:
+    """Return another address of the process's own data that shares its tag with the value's; 0 if there is none."""
+    place = scene.alert.place
+    for area in scene.areas if place else ():
+        other = area.begin + (place - area.begin) % TAGS_WINDOW_BYTES
+        is_own = any(begin <= area.begin and area.end <= end for begin, end in scene.own)
+        if other != place and other < area.end and "w" in area.rights and not is_own:
+            return int(other)
+    return 0
 
 
 def _part(window: Window, begin: int, size: int) -> Window:

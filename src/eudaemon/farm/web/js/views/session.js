@@ -1,4 +1,5 @@
-// One session: who, what in which order, and the replay.
+// One session: who, what took control of what, what happened in which order, and the replay.
+import { Alert } from "../alert.js";
 import { bytes, ending, exactly, moment, plural, says, span } from "../format.js";
 import { html } from "../lib.js";
 import { Copy, Country, Empty, Hash, Loaded, Panel, Problem, Raw, Waiting } from "../parts.js";
@@ -34,6 +35,7 @@ function Shown({ id, data, talk, lasts, reload }) {
       ${closed && html`<div><dt>Lasted</dt><dd>${span(closed.duration_s)} (<${Raw} text=${ending(closed.reason)} plain />)</dd></div><div><dt>Traffic</dt><dd>${bytes(closed.bytes_in)} in, ${bytes(closed.bytes_out)} out</dd></div>`}
       ${samples.length > 0 && html`<div><dt>Brought</dt><dd>${samples.slice(-BROUGHT_MAX).map((s) => html`<${Hash} key=${s} sha256=${s} /> `)}${samples.length > BROUGHT_MAX && html`<span class="muted">and ${plural(samples.length - BROUGHT_MAX, "file")} before</span>`}</dd></div>`}
     </dl>
+    ${data.events.some((e) => e.kind === "control.hijacked" && e.fields.report) && html`<${Alert} session=${id} />`}
     <div class="grid-session">
       <${Panel} title="Replay" className="replay-panel">${
         talk.error && !talk.data ? html`<${Problem} error=${talk.error} retry=${talk.reload} />`
