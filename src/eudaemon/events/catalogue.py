@@ -159,6 +159,16 @@ class LoginTried(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class ChallengeAnswered(Fact):
+    """Somebody answered a login's challenge, in which no password is said. Whoever cracks it knows the password."""
+
+    kind: ClassVar[str] = "login.answered"
+    user: str = said("user name, empty where there is none")
+    scheme: str = said("`sip`, `rtsp` or `vnc`")
+    response: str = said("challenge and response in the form that John, and for `sip` hashcat (11400), read")
+
+
+@dataclass(frozen=True, slots=True)
 class CommandEntered(Fact):
     """A line was given to the pretended shell, or a command to another service that takes them. None was executed."""
 
@@ -218,6 +228,19 @@ class SmbClientIdentified(Fact):
     dialects: tuple[str, ...] = said("the dialects it offered, in its order")
     system: str = said("its operating system, as SMB 1 clients say it", "")
     software: str = said("its LAN manager, as SMB 1 clients say it", "")
+
+
+@dataclass(frozen=True, slots=True)
+class RdpClientIdentified(Fact):
+    """A client of Remote Desktop said what it is."""
+
+    kind: ClassVar[str] = "rdp.client"
+    name: str = said("the client computer's name, as it says it")
+    cookie: str = said("the cookie of its request, as `mstshash=user`", "")
+    build: int = said("build of its software", 0)
+    keyboard: int = said("its keyboard layout, as Windows numbers them", 0)
+    size: str = said("the desktop that it wants, as `1024x768`", "")
+    channels: tuple[str, ...] = said("the virtual channels that it asks for", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,9 +403,9 @@ KINDS: dict[str, type[Fact]] = {
     for fact in (
         SensorStarted, SensorStopped, SensorFaulted, CaptureStopped, CaptureResumed, SpoolDropped,
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
-        LoginTried, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked, NtlmResponseGiven,
-        SmbClientIdentified, RpcBound, RpcCalled, FileRequested, MailReceived, RequestReceived, ExploitRecognised,
-        PayloadClassified,
+        LoginTried, ChallengeAnswered, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked,
+        FileRequested, RequestReceived, ExploitRecognised, PayloadClassified, NtlmResponseGiven, SmbClientIdentified,
+        RdpClientIdentified, RpcBound, RpcCalled, MailReceived,
         ControlHijacked,
         ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
     )

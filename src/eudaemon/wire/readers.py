@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from eudaemon.wire.faults import PeerError
 
 
@@ -58,10 +60,11 @@ class LineReader:
         self._buffer = b""
         self._after_cr = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Add bytes; return the lines that are now whole, without their ends.
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Add bytes; yield the lines that are now whole, without their ends. To be gone through at once.
 
-        Raises `PeerError` for a line over `line_bytes_max`.
+        Raises `PeerError` for a line over `line_bytes_max`, behind those before it: in what pieces they came makes no
+        difference.
         """
         if self._after_cr and data:
             self._after_cr = False
@@ -70,17 +73,19 @@ class LineReader:
         if b"\r" in data:
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r\0", b"\n").replace(b"\r", b"\n")
-        if len(self._buffer) + len(data) > self.line_bytes_max and self._too_long(data):
-            raise PeerError(f"line over {self.line_bytes_max} bytes")
-        if b"\n" not in data:
+        if b"\n" in data:
+            *lines, self._buffer = (self._buffer + data).split(b"\n")
+            for line in lines:
+                self._check(line)
+                yield line
+        else:
             self._buffer += data
-            return []
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        return lines
+        self._check(self._buffer)
 
     def unfinished(self) -> bytes:
         """Return the start of a line that has no end yet."""
         return self._buffer
 
-    def _too_long(self, data: bytes) -> bool:
-        return any(len(line) > self.line_bytes_max for line in (self._buffer + data).split(b"\n"))
+    def _check(self, line: bytes) -> None:
+        if len(line) > self.line_bytes_max:
+            raise PeerError(f"line over {self.line_bytes_max} bytes")

@@ -7,6 +7,8 @@ finds a pair and the loader that uses it come from different addresses.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from eudaemon.world.seed import Seed
 
 # The public list of Mirai's scanner and of its successors, as `user:password …`.
@@ -39,6 +41,23 @@ def users(seed: Seed) -> tuple[bytes, ...]:
             if name not in _EVERYWHERE and seed.number(f"user {name.hex()}", _ELSEWHERE_ONE_IN) == 0
         ),
     )
+
+
+def guesses(user: bytes) -> Iterator[bytes]:
+    """Yield the passwords that worms try, for who sees only what a password makes of a challenge."""
+    yield from (
+        b"",
+        b"password",
+        b"123456",
+        b"1234",
+        user,
+        user + user,
+        b"password1",
+        b"a123456",
+        b"secret",
+        b"changeme",
+    )
+    yield from dict.fromkeys(b" ".join(_KNOWN.values()).split(b" "))
 
 
 def accepts(seed: Seed, user: bytes, password: bytes) -> bool:

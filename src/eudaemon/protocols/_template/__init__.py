@@ -67,8 +67,9 @@ class Template(Room):
                 yield Send(b"+OK %s ready\r\n" % self.visit.host.name.encode())
             case Received(_, data):
                 for line in self._lines.feed(data):
-                    if not self._over:
-                        yield from self._line(line)
+                    yield from self._line(line)
+                    if self._over:
+                        return
             case HalfClosed():
                 yield HangUp()
 

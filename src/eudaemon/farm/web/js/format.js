@@ -102,6 +102,8 @@ export function says(kind, f = {}) {
     case "session.opened": return [`connected to ${f.room} over ${f.transport}`, "", ""];
     case "session.closed": return [`ended after ${span(f.duration_s)}: ${ending(f.reason)}; ${bytes(f.bytes_in ?? 0)} in, ${bytes(f.bytes_out ?? 0)} out`, "", ""];
     case "login.tried": return [f.accepted ? "logged in as" : "tried", `${f.user} / ${f.password}`, f.accepted ? "hot" : ""];
+    case "rdp.client": return ["spoke Remote Desktop as", `${f.name}${f.cookie ? ` (${f.cookie})` : ""}`, ""];
+    case "login.answered": return [`answered the challenge of a login (${f.scheme})${f.user ? ` as ${f.user}` : ""}:`, f.response, ""];
     case "command.entered": return ["entered", f.line, ""];
     case "ssh.client": return ["spoke SSH with", `${f.version}`, ""];
     case "ssh.key": return [`offered a public key for ${f.user}:`, f.fingerprint, ""];
