@@ -92,6 +92,8 @@ def test_what_is_off_is_switched_on_and_stays_so_for_this_address() -> None:
     assert CommandEntered("whoami") in c.table.facts
     assert "nt service" not in c.do(b"exec xp_cmdshell 'whoami', no_output")
     assert "nt service\\mssqlserver" in c.do(b"xp_cmdshell 'whoami'"), "the first of a batch needs no EXEC"
+    for quoted in (b'"whoami"', b"[whoami]", b"whoami"):
+        assert "nt service\\mssqlserver" in c.do(b"exec xp_cmdshell " + quoted), "a name is a text where a value stands"
     hidden = "0x" + "exec xp_cmdshell 'hostname'".encode("utf-16-le").hex()
     c.do(b"declare @a nvarchar(4000) set @a = 'exec xp_' + 'cmdshell ''hostname''' exec(@a)")
     c.do(f"DECLARE @b VARCHAR(8000);SET @b=CAST({hidden} AS VARCHAR(8000));".encode())

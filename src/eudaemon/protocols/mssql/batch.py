@@ -349,9 +349,10 @@ class Batch:
                 name = parser.take().word
                 parser.take()
                 token = parser.next
-            if token.kind is WORD and parser.ahead().text not in (b"(", b"."):
-                parser.take()  # NULL, DEFAULT, or a text without quotes
-                value: Value = None if token.word in (b"null", b"default") else token.text
+            if token.kind in (WORD, NAME) and parser.ahead().text not in (b"(", b"."):
+                parser.take()  # NULL, DEFAULT, a text without quotes, or one in the quotes of a name
+                nothing = token.kind is WORD and token.word in (b"null", b"default")
+                value: Value = None if nothing else token.text
             else:
                 unset = token.kind is VARIABLE and token.word[:2] != b"@@" and token.word not in session.variables
                 value = None if unset else (yield from evaluate(parser.sum(), session))
