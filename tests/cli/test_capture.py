@@ -228,12 +228,14 @@ def test_datagrams_go_to_the_room_of_their_port_one_by_one(replayed: Run) -> Non
     net, back = IP(src="203.0.113.9", dst="192.0.2.1"), IP(src="192.0.2.1", dst="203.0.113.9")
     udp, answer = UDP(sport=4000, dport=11211), UDP(sport=11211, dport=4000)
     head = b"\0\0\0\0\0\1\0\0"
+    moved = UDP(sport=4001, dport=21211)  # that of a sensor without root
     packets = [net / udp / Raw(head + b"stats\r\n"), back / answer / Raw(head + b"END\r\n"),
+               net / moved / Raw(head + b"stats\r\n"),
                IPv6() / IPv6ExtHdrDestOpt() / UDP(sport=5, dport=9999) / Raw(b"\xde\xad\xbe\xef")]  # fmt: skip
     _, told, _ = replayed(pcap(packets, 101))
-    assert [one["room"] for one in told] == ["memcached", "catchall"]
+    assert [one["room"] for one in told] == ["memcached", "memcached", "catchall"]
     assert "command.entered" in [fact["kind"] for fact in told[0]["facts"]]
-    assert told[1]["not_understood"] == ["unclaimed bytes: deadbeef"]
+    assert told[2]["not_understood"] == ["unclaimed bytes: deadbeef"]
 
 
 @settings(max_examples=40)

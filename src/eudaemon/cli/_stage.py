@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from eudaemon.app import UNPRIVILEGED_PORT_OFFSET
 from eudaemon.cli._recordings import Recording
 from eudaemon.cli._script import Script
 from eudaemon.events import Endpoint, Fact
@@ -129,10 +130,11 @@ def candidates(recording: Recording) -> list[str]:
 
 
 def _rooms_at(transport: str, port: int) -> list[str]:
-    """Return which rooms answer on a port by default."""
-    for listener in SensorSettings().listeners:
-        if listener.transport == transport and port in listener.ports:
-            return list(listener.rooms)
+    """Return which rooms answer on a port by default, or on a port of a sensor without root."""
+    for asked in (port, port - UNPRIVILEGED_PORT_OFFSET):
+        for listener in SensorSettings().listeners:
+            if listener.transport == transport and asked in listener.ports:
+                return list(listener.rooms)
     return ["catchall"]
 
 
