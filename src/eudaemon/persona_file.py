@@ -60,7 +60,7 @@ def _ouis(values: tuple[str, ...]) -> None:
 
 def _path(value: str) -> None:
     if not re.fullmatch(r"(/[\x21-\x2e\x30-\x7e]{1,255}){1,16}", value) or "/../" in f"{value}/":
-        raise ValueError(f"{value!r} is no path from the root")
+        raise ValueError(f"{value!r} is no path from the root, such as /etc/motd")
 
 
 def _text(value: str) -> None:
@@ -180,9 +180,9 @@ def example(like: Persona, name: str) -> str:
         row("accounts", "Who gets in besides whom the seed lets in.", ["admin:letmein"]),
         row("uptime_days_min", "How long it runs before it is started again, in days.", like.uptime_days[0]),
         row("uptime_days_max", "The longest.", like.uptime_days[1]),
-        "# Files that it has besides what all have.\n"
-        "#[[persona.file]]\n#path = \"/etc/motd\"\n#text = \"hello\\n\"\n",
     )  # fmt: skip
+    files = ("# Files that it has besides what all have.\n"
+             "#[[persona.file]]\n#path = \"/etc/motd\"\n#text = \"hello\\n\"\n")  # fmt: skip
     head = ("# A persona for Eudaemon. Remove the `#` from what is to differ, and name the file in the settings:\n"
             f"#     [sensor]\n#     persona = \"{name}.toml\"\n#     listen = []\n\n[persona]\n")  # fmt: skip
-    return head + "\n".join(rows)
+    return head + "\n".join(rows if like.name == WINDOWS else (*rows, files))  # Windows takes none

@@ -72,10 +72,11 @@ def test_what_new_prints_is_a_persona(like: str, tmp_path: Path, capsys: pytest.
     shown = "\n".join(
         line[1:] if line[:1] == "#" and line[1:2] not in (" ", "") else line for line in printed.split("\n")
     )
-    path.write_text(shown if like != "windows-server" else shown.partition("[[persona")[0])
+    path.write_text(shown)
     whole = persona_file.read(path)
     assert (whole.makes[0], whole.ouis, whole.services) == (plain.makes[0], plain.ouis, plain.services)
     assert whole.accounts == ("admin:letmein",)
+    assert [path for path, _ in whole.texts] == ([] if like == "windows-server" else ["/etc/motd"])
     Host.of(Seed(b"x"), whole)
 
 
@@ -99,7 +100,8 @@ def test_list_and_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "KIOSK-" in shown
     assert "http tcp 80" in shown
     assert main(["persona", "show", "toaster", "--data", str(tmp_path)]) == 2
-    assert main(["persona", "new", "Not So"]) == 2
+    assert main(["persona", "new", "mine.toml"]) == 2
+    assert "redirect it" in capsys.readouterr().err
 
 
 def test_settings_are_checked_with_the_persona_that_they_name(

@@ -31,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(verb="list")
     verbs.add_parser("list", help="list the personas", description="list the personas")
     show = verbs.add_parser("show", help="show what a persona is", description="show what a persona is")
-    show.add_argument("name", help="a name of the list, or a file that ends in .toml")
+    show.add_argument("name", metavar="NAME", help="a name of the list, or a file that ends in .toml")
     add_place(show)
     new = verbs.add_parser("new", help="print a file for a persona of one's own", description="print a persona's file")
-    new.add_argument("name", help="what it is to be called: small letters, digits and dashes")
+    new.add_argument("name", metavar="NAME", help="what it is to be called: small letters, digits and dashes")
     new.add_argument("--like", default="router", choices=tuple(BY_NAME), help="which one it begins with")
 
 
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             persona_file.check_name(arguments.name)
         except ValueError as error:
-            raise SettingsError(str(error)) from None
+            raise SettingsError(f"a persona's name: {error}; its file is printed, so redirect it to one") from None
         print(persona_file.example(BY_NAME[arguments.like], arguments.name), end="")
         return DONE
     return _show(arguments)
