@@ -42,7 +42,6 @@ _HOLD_AGAIN_S = 0.1
 # What not all peers need, and so comes into a sensor with the first that does; rooms say the rest themselves.
 TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")
 SSH = ("eudaemon.protocols.ssh.room",)
-WINDOWS = ("eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")  # payloads may want it too
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +108,15 @@ def serve_sensor(
 def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
     """Yield what a sensor imports when it is first asked for, as far as this machine has it."""
     from eudaemon.protocols import load
+    from eudaemon.world.windows import CODECS, ENGINE
 
     rooms = {room for listener in settings.listeners for room in listener.rooms}
     if find_spec("_ssl") is not None:
         yield TLS
     if find_spec("cryptography") is not None and "ssh" in rooms:
         yield SSH
-    yield from {WINDOWS, *(load(room).loads_later for room in sorted(rooms))} - {()}
+    # Payloads may speak to Windows, too.
+    yield from {ENGINE, CODECS, *(load(room).loads_later for room in sorted(rooms))} - {()}
 
 
 def serve_farm(general: GeneralSettings, settings: FarmSettings, outputs: Mapping[str, Any], data: Path) -> None:

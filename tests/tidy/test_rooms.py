@@ -10,6 +10,7 @@ from importlib import import_module
 from eudaemon.app import later
 from eudaemon.protocols import ROOMS, load
 from eudaemon.sensor.settings import SensorSettings
+from eudaemon.world.windows import CODECS
 from tidy.test_imports import ROOMS_NEED
 from tidy.tree import SOURCE
 
@@ -35,6 +36,7 @@ def test_what_a_room_loads_later_is_tried_before_the_sensor_is_confined() -> Non
             assert any(module in modules for modules in later(settings)), name
             found += 1
     assert found >= 2
+    assert CODECS in set(later(SensorSettings())), "a codec that cannot be found is a session's end"
 
 
 def test_a_room_that_needs_more_says_so_and_does_not_load_it() -> None:

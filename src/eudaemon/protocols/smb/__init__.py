@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import ClassVar
 
 from eudaemon.protocols._base import Claim, Occasion, Order, Room, Visit
-from eudaemon.protocols._command_prompt import ENGINE
+from eudaemon.world.windows import ENGINE
 
 LATER = "eudaemon.protocols.smb.room"
 _MAGICS = (b"\xffSMB", b"\xfeSMB")
