@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -97,3 +98,22 @@ def test_every_format_can_be_tried(config: Path, capsys: pytest.CaptureFixture[s
         assert str(path) in capsys.readouterr().out
         assert path.stat().st_size > 0
     assert SENSOR in next((config.parent / "data" / "farm" / "outputs" / "events").iterdir()).read_text()
+
+
+def test_what_root_tries_is_the_farms_to_go_on_with(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, which the farm gives up")
+    for format_ in ("cowrie", "stix"):
+        place = config.parent / format_
+        config.write_text(
+            f"[general]\nfarm_uid = 61999\n[outputs.files]\nto = 'directory'\npath = '{place}'\nformat = '{format_}'\n"
+        )
+        for _ in range(2):
+            assert output(config, "test", "files") == 0, capsys.readouterr().err
+        assert {path.stat().st_uid for path in (place, *place.iterdir())} == {61999}
+    others = config.parent / "others"
+    others.mkdir()
+    (others / "a").touch()
+    config.write_text(f"[outputs.files]\nto = 'directory'\npath = '{others}'\n")
+    assert output(config, "test", "files") == 0
+    assert others.stat().st_uid == 0, "who owns what is not empty has decided"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked."""
+    from eudaemon.app import GeneralSettings
     from eudaemon.farm.outputs.settings import OUTPUTS
     from eudaemon.farm.settings import FarmSettings
 
@@ -60,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         return WRONG_USE
     if arguments.verb == "show":
         return _show(arguments.name, outputs[arguments.name], home)
+    _hand_over(arguments.name, outputs[arguments.name], home, document.part("general", GeneralSettings).farm_uid)
     return _test(arguments.name, outputs[arguments.name], home, document.part("farm", FarmSettings))
 
 
@@ -88,6 +92,20 @@ def _show(name: str, one: Any, home: Path) -> int:
         if state.faults:
             print(f"faults of ours: {state.faults:,}; please report what the log says of them")
     return FOUND if state is not None and state.trouble else DONE
+
+
+def _hand_over(name: str, one: Any, home: Path, uid: int) -> None:
+    """Give a directory that is not there, or empty, to the farm, as its start would: afterwards it is empty no more."""
+    from eudaemon.farm.outputs.outputs import place
+    from eudaemon.farm.outputs.settings import Directory
+
+    if os.geteuid() != 0 or not isinstance(one, Directory):
+        return
+    path = place(name, one, home)
+    with contextlib.suppress(OSError):  # the test says what is wrong with it
+        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        if not any(path.iterdir()):
+            os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def _test(name: str, one: Any, home: Path, farm: Any) -> int:

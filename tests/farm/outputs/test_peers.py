@@ -138,6 +138,11 @@ def test_a_directory_has_a_file_of_lines_a_day_and_mends_what_a_crash_cut_short(
     path.write_bytes(b"cut")
     peer.send([Item(b"4")])
     assert path.read_bytes() == b"4\n"
+    other = path.rename(tmp_path / "other")
+    path.symlink_to(other)
+    with pytest.raises(LaterError, match="symbolic links"):  # who put it there may not be who writes
+        peer.send([Item(b"5")])
+    assert other.read_bytes() == b"4\n"
 
 
 def test_a_directory_has_a_file_for_each_sample_which_is_not_executable(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ class Folder:
 
     def _append(self, data: bytes) -> str:
         path = self._path / time.strftime("%Y-%m-%d.jsonl", time.gmtime())
-        with path.open("a+b") as file:
+        with _to_append(path) as file:
             os.fchmod(file.fileno(), _LINES_MODE)
             end = _mended(file)
             try:
@@ -70,6 +70,7 @@ class Folder:
             try:
                 with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "wb") as file:
                     os.fchmod(file.fileno(), _FILE_MODE)
+                    _give_away(file.fileno(), self._path)
                     file.write(item.data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -88,6 +89,24 @@ def remove_half_written(path: Path) -> None:
     """Remove from a directory what a crash left half written. Nobody may be writing there."""
     for left in path.glob(f"{_NEW}*"):
         left.unlink()
+
+
+def _to_append(path: Path) -> BinaryIO:
+    """Open a file of lines, or make it. No link is followed: the directory may be the farm's, and who tries it root."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        made = os.open(path, flags | os.O_CREAT | os.O_EXCL, _LINES_MODE)
+    except FileExistsError:
+        return os.fdopen(os.open(path, flags), "a+b")
+    _give_away(made, path.parent)
+    return os.fdopen(made, "a+b")
+
+
+def _give_away(made: int, directory: Path) -> None:
+    """Give what root has made to whom the directory belongs, who has to go on with it: `eudaemon output test`."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.fchown(made, owner.st_uid, owner.st_gid)
 
 
 def _mended(file: BinaryIO) -> int:
