@@ -241,6 +241,26 @@ async def test_a_process_that_was_taken_over_is_said(full: World) -> None:
     assert {row["hijacked"] for row in others} == {""}
 
 
+async def test_of_several_rooms_at_a_port_the_one_that_answered_is_named_and_found(full: World) -> None:
+    at_s = END_S - 42 * 86_400  # before everything that the other tests count
+    ids = IdSource(os.urandom)
+    window = Window.last(timedelta(minutes=1), now=datetime.fromtimestamp(at_s + 10, UTC))
+    both, events, session_of = "telnet+tr069", [], {}
+    for opened, answered in ((both, "tr069"), (both, "telnet"), ("telnet", "telnet"), (both, "")):
+        session = session_of[opened, answered] = ids.new(at_s)
+        told = [facts.SessionOpened("tcp", opened)]
+        told += [facts.SessionClosed(answered, "peer", 1.0, 9, 0)] if answered else []  # type: ignore[list-item]
+        events += [Event(ids.new(at_s + n), at_s + n, "lab", fact, session) for n, fact in enumerate(told)]
+    await fill(full.store, [Seen(event, None) for event in events], spool="07" * 16)
+    rooms = {row["session"]: row["room"] for row in await attacks.sessions(full.store, SessionFilter(window))}
+    assert rooms == {session: answered or opened for (opened, answered), session in session_of.items()}
+    for room in ("tr069", "telnet", both):
+        found = await attacks.sessions(full.store, SessionFilter(window, room=room))
+        assert {row["session"] for row in found} == {
+            session for (opened, answered), session in session_of.items() if room in (opened, answered)
+        }
+
+
 async def test_raw_payloads_are_no_samples(full: World) -> None:
     ids, begun_s = IdSource(bytes), END_S - 40 * 86_400  # before everything that the other tests count
     window = Window.last(timedelta(hours=1), now=datetime.fromtimestamp(begun_s + 1800, UTC))

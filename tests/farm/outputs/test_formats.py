@@ -121,8 +121,11 @@ def shape(value: Any) -> Any:
 def test_eve() -> None:
     told = infected()
     told.session(*EXPLOIT, room="http", port=80)
-    told.session(*SSH, facts.TlsAccepted("TLSv1.3", "AES", "x.example", "t13d"), room="ssh", port=22)
+    told.session(
+        *SSH, facts.TlsAccepted("TLSv1.3", "AES", "x.example", "t13d"), room="ssh", port=22, at_first="ssh+http"
+    )
     said = records("eve", told)
+    assert {record["app_proto"] for record in said if record["event_type"] == "flow"} == {"telnet", "http", "ssh"}
     assert [record["event_type"] for record in said] == [
         "fileinfo", "flow", "http", "alert", "flow", "ssh", "tls", "flow",
     ]  # fmt: skip

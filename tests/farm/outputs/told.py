@@ -33,11 +33,15 @@ class Told:
 
     def session(
         self, *said: Fact, room: str = "telnet", transport: str = "tcp", ip: str = ATTACKER, port: int = 23,
-        at_s: float = NOW_S,
+        at_s: float = NOW_S, at_first: str = "",
     ) -> str:  # fmt: skip
-        """Add a session that lasts 2 s; return its id."""
+        """Add a session that lasts 2 s; return its id. `at_first` is what its port is, if not the room's own."""
         session = IDS.new(at_s)
-        whole = (facts.SessionOpened(transport, room), *said, facts.SessionClosed(room, "peer", 2.0, 80, 120))
+        whole = (
+            facts.SessionOpened(transport, at_first or room),
+            *said,
+            facts.SessionClosed(room, "peer", 2.0, 80, 120),
+        )
         local = "2001:db8::1" if ":" in ip else "192.0.2.1"
         for number, fact in enumerate(whole):
             moment_s = at_s + 2 * number / (len(whole) - 1)

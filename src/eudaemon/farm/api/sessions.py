@@ -43,7 +43,7 @@ def filter_of(
     country: Annotated[str, Query(pattern="^([A-Za-z]{2})?$", description="two letters")] = "",
     network: Annotated[str, Query(max_length=49, description="an address, or a block such as 198.51.100.0/24")] = "",
     sensor: Annotated[str, Query(max_length=128)] = "",
-    room: Annotated[str, Query(max_length=64, description="the room that answered at first, such as `telnet`")] = "",
+    room: Annotated[str, Query(max_length=64, description="the room that answered, such as `telnet`")] = "",
     port: Annotated[int, Query(ge=0, le=65535, description="the port that was attacked; 0 is any")] = 0,
     asn: Annotated[int, Query(ge=0, le=4_294_967_295, description="autonomous system; 0 is any")] = 0,
     with_sample: Annotated[bool, Query(description="only sessions that brought a sample")] = False,

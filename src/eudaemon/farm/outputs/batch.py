@@ -145,10 +145,12 @@ def _sessions(rows: Iterable[Mapping[str, Any]]) -> Iterator[Session]:
     for id_, told in by_id.items():
         first = next((one.event for one in told if isinstance(one.event.fact, facts.SessionOpened)), None)
         closed_s = [one.event.at_s for one in told if isinstance(one.event.fact, facts.SessionClosed)]
+        # Of several rooms at a port, the end says which one answered.
+        answered = [one.event.fact.room for one in told if isinstance(one.event.fact, facts.SessionClosed)]
         if first is not None and isinstance(first.fact, facts.SessionOpened) and first.attacker and first.local:
             yield Session(
                 id_, first.sensor, first.attacker, first.local, first.at_s, max(closed_s, default=first.at_s),
-                first.fact.transport, first.fact.room, tuple(told),
+                first.fact.transport, next(iter(answered), "") or first.fact.room, tuple(told),
             )  # fmt: skip
 
 

@@ -247,6 +247,13 @@ _SESSIONS_WITH = """session IN (SELECT session FROM events WHERE {condition} AND
     AND time >= {{since:DateTime64(6, 'UTC')}} AND time < {{until_closed:DateTime64(6, 'UTC')}})"""
 
 
+# Where several rooms share a port (`telnet+tr069`), which one answered is known when the session has ended.
+_ANSWERED = _SESSIONS_WITH.format(
+    condition="kind = 'session.closed' AND room = {room:String} AND "
+    + _SESSIONS_WITH.format(condition="kind = 'session.opened' AND position(room, '+') > 0")
+)
+
+
 def _until_closed(window: Window) -> dict[str, Any]:
     return {"until_closed": _engine_time(window.until + timedelta(seconds=_SESSION_S_MAX))}
 
@@ -256,11 +263,14 @@ def _session_conditions(wanted: SessionFilter) -> tuple[list[str], dict[str, Any
     parameters |= _until_closed(wanted.window)
     for column, type_, value in (
         ("country", "String", wanted.country.upper()), ("sensor", "String", wanted.sensor),
-        ("room", "String", wanted.room), ("local_port", "UInt16", wanted.port), ("asn", "UInt32", wanted.asn),
+        ("local_port", "UInt16", wanted.port), ("asn", "UInt32", wanted.asn),
     ):  # fmt: skip
         if value:
             conditions.append(f"{column} = {{{column}:{type_}}}")
             parameters[column] = value
+    if wanted.room:
+        conditions.append(f"(room = {{room:String}} OR {_ANSWERED})")
+        parameters["room"] = wanted.room
     if wanted.network:
         parameters["first_ip"], parameters["last_ip"] = address_range(wanted.network)
         conditions.append("attacker_ip BETWEEN toIPv6({first_ip:String}) AND toIPv6({last_ip:String})")
@@ -297,7 +307,10 @@ async def sessions(
     happened = await _happened(store, opened)
     nothing = {"logins": 0, "credential": "", "commands": 0, "samples": 0, "hijacked": "", "exploit": "",
                "request": "", "guess": "", "closed": "", "duration_s": None, "conversation": ""}  # fmt: skip
-    return [{**row, **nothing, **happened.get(row["session"], {})} for row in opened]
+    rows = [{**row, **nothing, **happened.get(row["session"], {})} for row in opened]
+    for row in rows:
+        row["room"] = row.pop("answered", "") or row["room"]
+    return rows
 
 
 async def _opened(store: Answers, wanted: SessionFilter, limit: int, before: tuple[str, str] | None) -> Sequence[Row]:
@@ -329,6 +342,7 @@ async def _happened(store: Answers, opened: Sequence[Row]) -> dict[str, Row]:
                    anyIf(name, kind = 'exploit.recognised') AS exploit,
                    anyIf(concat(name, ' ', url), kind = 'http.request') AS request,
                    anyIf(name, kind = 'payload.classified') AS guess,
+                   anyIf(room, kind = 'session.closed') AS answered,
                    anyIf(JSONExtractString(fields, 'reason'), kind = 'session.closed') AS closed,
                    anyIf(toNullable(JSONExtractFloat(fields, 'duration_s')), kind = 'session.closed') AS duration_s,
                    anyIf(JSONExtractString(fields, 'conversation'), kind = 'session.closed') AS conversation

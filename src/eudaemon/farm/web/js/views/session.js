@@ -22,7 +22,7 @@ function Shown({ id, data, talk, lasts, reload }) {
   const opened = data.events.find((e) => e.kind === "session.opened") ?? first;
   const closed = data.events.find((e) => e.kind === "session.closed")?.fields;
   const begun = Date.parse(first.time);
-  const room = opened.fields.room ?? "";
+  const room = closed?.room || (opened.fields.room ?? "");  // of several at a port, the end says which one answered
   const samples = [...new Set(data.events.filter((e) => e.kind === "artefact.kept" && e.fields.origin !== "payload").map((e) => e.fields.sha256))];
   return html`
     <div class="view-head"><h1 tabindex="-1">Session <span class="muted">from</span> <span class="mono">${first.ip}</span></h1>
