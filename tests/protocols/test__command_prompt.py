@@ -62,11 +62,12 @@ def test_output_can_be_taken_and_files_shared() -> None:
 
 def test_the_engine_comes_with_the_first_line() -> None:
     code = (
-        "import sys; from eudaemon.protocols._command_prompt import CommandPrompt; from eudaemon.app import WINDOWS;"
-        "from eudaemon.testing.script import visit; prompt = CommandPrompt(visit());"
-        "print(*(name in sys.modules for name in WINDOWS)); list(prompt.enter(b'ver', 0.0));"
-        "print(*(name in sys.modules for name in WINDOWS)); list(prompt.enter(b'powershell 1', 0.0));"
-        "print(*(name in sys.modules for name in WINDOWS))"
+        "import sys; from eudaemon.protocols._command_prompt import CommandPrompt;"
+        "from eudaemon.world.windows import ENGINE; from eudaemon.testing.script import visit;"
+        "prompt = CommandPrompt(visit());"
+        "print(*(name in sys.modules for name in ENGINE)); list(prompt.enter(b'ver', 0.0));"
+        "print(*(name in sys.modules for name in ENGINE)); list(prompt.enter(b'powershell 1', 0.0));"
+        "print(*(name in sys.modules for name in ENGINE))"
     )
     env = {"PYTHONPATH": ":".join(sys.path)}
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True).stdout

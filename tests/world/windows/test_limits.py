@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -14,11 +15,13 @@ from eudaemon.world.shell.limits import (
     LINE_BYTES_MAX,
     OUTPUT_BYTES_MAX,
     SLEEPS_MAX,
+    STEPS_MAX,
     VARIABLES_MAX,
 )
 from eudaemon.world.windows import limits
 from eudaemon.world.windows.commands import INTERNAL, PROGRAMS
 from eudaemon.world.windows.commands.decoding import hex_of
+from eudaemon.world.windows.paths import Drives
 from eudaemon.world.windows.scripts import STATEMENTS_MAX
 from world.windows.told import Told
 
@@ -251,3 +254,19 @@ def test_expressions_in_expressions_end(script: str) -> None:
     told.run(f"powershell -e {base64.b64encode(script.encode('utf-16-le')).decode()}")
     assert (told.shell.depth, told.shell.layers) == (0, 0)
     assert told.run("powershell -c 1") == "1\r\n"
+
+
+@pytest.mark.parametrize("command", ["ech a", "certutil", "cmd /c nothing", "powershell -c nothing", "c:\\a\\b"])
+def test_looking_for_commands_is_counted(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is nowhere costs two dozen searches, and a loop without end goes through them thousands of times."""
+    count = 0
+    found = Drives.find
+
+    def counted(self: Drives, *where: Any) -> Any:
+        nonlocal count
+        count += 1
+        return found(self, *where)
+
+    monkeypatch.setattr(Drives, "find", counted)
+    Told().run(b"for /l %i in (1,0,2) do " + command.encode())
+    assert 1000 < count <= 2 * STEPS_MAX

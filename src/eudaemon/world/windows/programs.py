@@ -47,6 +47,7 @@ def find(shell: CommandShell, name: str, scope: Scope) -> str | bytes | None:
     has_path = "\\" in name or "/" in name or ":" in name
     for directory in (scope.cwd,) if has_path else (scope.cwd, b"/C/Windows/System32", b"/C/Windows"):
         for ending in ("", *_ENDINGS) if directory == scope.cwd or not stem.isalnum() else ("", ".exe", ".bat", ".cmd"):
+            shell.budget.step()  # a name that is nowhere is looked for two dozen times
             node = shell.drives.find(name + ending, directory)
             if node is None or isinstance(node, Directory):
                 continue
