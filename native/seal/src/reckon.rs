@@ -186,7 +186,7 @@ fn write(lower: &mut Lower<'_>, reckoning: &Reckoning, pc: GuestPc) {
 // Downwards, the topmost byte's tag above.
 fn move_with_sign(code: &mut Code, bytes: u32, bits: u32, spare: &Operand) {
     let wide = bytes == 8;
-    if bits % 8 != 0 {
+    if !bits.is_multiple_of(8) {
         with_itself(code, wide, SHR, 8, spare);
     }
     let down = bits as u8 & !7;
