@@ -17,7 +17,7 @@ use core::mem::offset_of;
 
 use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind, Register};
 
-use crate::abi::{Context, RCX, RDX};
+use crate::abi::{Context, RAX, RBX, RCX, RDX};
 use crate::cache::{ExitKind, kind};
 use crate::emit::{Code, GuestPc, JRCXZ, Operand};
 use crate::lower::{Lower, Rcx};
@@ -75,9 +75,6 @@ fn reckoning(lower: &mut Lower<'_>, instruction: &Instruction) -> Option<Reckoni
     let bytes = size(instruction, 0);
     let bits = 8 * bytes;
     let own = track::place(lower.thread, instruction, 0)?;
-    if to_memory && track::names_rcx(&own.operand) {
-        return None; // rcx holds tags when they are written
-    }
     let second = instruction.op_count() == 2;
     let is_immediate = second && track::is_immediate(instruction.op1_kind());
     let count = if is_immediate { instruction.immediate(1) as u32 & if bytes == 8 { 63 } else { 31 } } else { 0 };
@@ -190,7 +187,27 @@ fn write(lower: &mut Lower<'_>, reckoning: &Reckoning, pc: GuestPc) {
             code.bytes(&[0x0f, 0xb6, 0xc0 | (RCX as u8) << 3 | RCX as u8]); // movzx ecx, cl
         }
     }
+    if track::names_rcx(to) {
+        return store_beside_rcx(lower, to, *stored, pc);
+    }
     track::store(code, RCX, to, *stored);
+}
+
+// Store rcx where an address with the application's rcx in it leads.
+fn store_beside_rcx(lower: &mut Lower<'_>, to: &Operand, bytes: u32, pc: GuestPc) {
+    let named = |register: usize| [to.base, to.index].contains(&Some(register as u8));
+    let scratch = [RDX, RAX, RBX].into_iter().find(|&register| !named(register)).unwrap_or(RBX);
+    let (spare, app) = (lower.thread.field(offset_of!(Context, spare)), lower.saved(RCX));
+    let saved = kind::SCRATCH | (scratch as u32) << kind::SCRATCH_SHIFT;
+    lower.code.mov_mem_reg(&spare, scratch);
+    lower.record(saved, pc);
+    lower.code.mov_reg_reg(scratch, RCX);
+    lower.code.mov_reg_mem(RCX, &app);
+    lower.rcx = Rcx::Both;
+    lower.record(saved, pc);
+    track::store(&mut lower.code, scratch, to, bytes);
+    lower.code.mov_reg_mem(scratch, &spare);
+    lower.record(0, pc);
 }
 
 fn is_cmov(instruction: &Instruction) -> bool {
