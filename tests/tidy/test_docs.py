@@ -17,7 +17,7 @@ from eudaemon.farm.outputs.formats import FORMATS
 from eudaemon.payload.fetch.policy import SCHEMES
 from eudaemon.protocols import ROOMS
 from eudaemon.sensor.settings import SensorSettings
-from tidy.tree import ROOT, parsed
+from tidy.tree import ROOT, SOURCE, parsed
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -42,6 +42,16 @@ def test_every_fact_and_field_is_described() -> None:
         assert (fact.__doc__ or "").strip().endswith("."), kind
         for field in fields_of(fact):
             assert field.metadata.get("says"), f"{kind}.{field.name}"
+
+
+def test_the_map_shows_every_part_and_what_rooms_share() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    parts = {p.name + "/" if p.is_dir() else p.name for p in SOURCE.iterdir() if not p.name.startswith(("_", "py."))}
+    assert sorted(part for part in parts if f"`{part}`" not in page) == []
+    for name in re.findall(r"[ `](_[a-z]+)\b", page):
+        assert list((SOURCE / "protocols").glob(f"{name}*")), name
+    for name in re.findall(r"`([a-z]+/[a-z_/.]+)`", page):
+        assert (SOURCE / name).exists() or (ROOT / name).exists() or (ROOT / "native" / "seal" / name).exists(), name
 
 
 @pytest.mark.parametrize(
