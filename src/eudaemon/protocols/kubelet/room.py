@@ -54,7 +54,8 @@ class Kubelet(ApiRoom):
 
     def handle(self, request: Request, at_s: float) -> Iterator[Order]:
         """See `ApiRoom`."""
-        reads_only = self.visit.local.port % 1000 == READ_ONLY_PORT % 1000  # also where all ports are moved up
+        is_moved = self.visit.local.port % 1000 == READ_ONLY_PORT % 1000  # as all ports may be
+        reads_only = is_moved and not self.visit.tls
         if not self.visit.tls and not reads_only:
             yield Send(_NO_TLS)
             yield HangUp()
