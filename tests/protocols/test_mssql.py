@@ -257,6 +257,10 @@ def test_limits() -> None:
         c.do(b"declare @i int set @i = 0 while @i < %d set @i = @i + 1" % (STATEMENTS_MAX - 3 + past))
         assert bool(c.table.fault) == bool(past)
         c = client()
+        all_of_it = b"select * from sys.databases a, sys.databases b, sys.databases c, sys.databases d, sys.databases e"
+        c.do(b"while 1=1 " + all_of_it)
+        assert not c.table.fault, "the rows come to too much before the statements do"
+        c = client()
         names = b" ".join(b"declare @v%d int" % number for number in range(VARIABLES_MAX + past))
         assert ("Could not allocate space" in c.do(names)) == bool(past)
         inner = b"select 'bottom'"

@@ -11,9 +11,20 @@ from eudaemon.protocols._sql_expressions import Tree
 from eudaemon.protocols._sql_functions import FUNCTIONS
 from eudaemon.protocols._sql_parser import Select, Source
 from eudaemon.protocols._sql_tables import Table, Tables
-from eudaemon.protocols._sql_values import Evaluation, Scope, Value, compare, evaluate, evaluate_all, text, truth
+from eudaemon.protocols._sql_values import (
+    STEPS_MAX,
+    Evaluation,
+    Scope,
+    Value,
+    compare,
+    evaluate,
+    evaluate_all,
+    text,
+    truth,
+)
 
 PRODUCT_ROWS_MAX = 10_000  # that a select looks at, once its tables are multiplied
+_ROW_STEPS = 16  # what a row costs that is looked at
 
 
 @dataclass(slots=True)
@@ -147,6 +158,9 @@ class Query(Scope):
             name = (source.alias or (source.name[-1] if source.name else b"")).lower()
             index = {column.lower(): at for at, column in enumerate(table.columns)}
             if len(found) * len(table.rows) > PRODUCT_ROWS_MAX:
+                raise SqlError("too much")
+            self.steps += _ROW_STEPS * len(found) * len(table.rows)
+            if self.steps > STEPS_MAX:  # a loop of selects that evaluate nothing
                 raise SqlError("too much")
             joined: list[Environment] = []
             for environment in found:
