@@ -9,6 +9,7 @@ import pytest
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim, HalfClosed
+from eudaemon.protocols._work import TURN_COMMANDS_MAX
 from eudaemon.protocols.mssql import MsSql
 from eudaemon.protocols.mssql.automation import OBJECTS_MAX
 from eudaemon.protocols.mssql.batch import NESTING_MAX, STATEMENTS_MAX
@@ -261,6 +262,16 @@ def test_limits() -> None:
         c.do(b"while 1=1 " + all_of_it)
         assert not c.table.fault, "the rows come to too much before the statements do"
         c = client()
+        c.do(SWITCHED_ON)
+        loop = (
+            b"declare @i int set @i = 0 while @i < %d begin exec xp_cmdshell 'whoami' set @i = @i + 1 end print 'end'"
+        )
+        before = len(c.table.sent)
+        assert ("end" in c.do(loop % (TURN_COMMANDS_MAX - 1 + past))) is not bool(past)
+        c.table.wait(0)  # the others had their turn
+        said = texts(c.table.sent[before:])
+        assert said.count("mssqlserver") == TURN_COMMANDS_MAX - 1 + past
+        assert "end" in said
         names = b" ".join(b"declare @v%d int" % number for number in range(VARIABLES_MAX + past))
         assert ("Could not allocate space" in c.do(names)) == bool(past)
         inner = b"select 'bottom'"

@@ -16,6 +16,7 @@ from eudaemon.protocols._base import Answered, Fetch, Order, WakeAt, Woken
 
 COMMAND_BYTES_MAX = 64 * 1024
 COMMANDS_MAX = 1000  # of one session
+TURN_COMMANDS_MAX = 4  # after so many commands that waited for nothing the other sessions have their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ Work: TypeAlias = "Generator[Any, Any, None]"
 class Worker:
     """Carries out one session's work, one piece after the other. `shell` makes the shell when one is first needed."""
 
-    __slots__ = ("_asked", "_commands", "_make", "_resting", "_running", "_shell", "_work")
+    __slots__ = ("_asked", "_commands", "_make", "_printed", "_resting", "_running", "_shell", "_work")
 
     def __init__(self, shell: Callable[[], Shell]) -> None:
         self._make = shell
@@ -70,6 +71,7 @@ class Worker:
         self._work: Work | None = None
         self._running = False
         self._resting = False
+        self._printed = b""  # by the last command before a rest
         self._asked: deque[bool] = deque()  # for each download, whether the shell asked for it
         self._commands = 0
 
@@ -94,7 +96,8 @@ class Worker:
             return
         if self._resting and isinstance(occasion, Woken):
             self._resting = False
-            yield from self._go_on(b"", occasion.at_s)
+            printed, self._printed = self._printed, b""
+            yield from self._go_on(printed, occasion.at_s)
         elif self._running and self._shell is not None:
             yield from self._of_shell(self._shell.go_on(occasion))
             if self._shell.busy:
@@ -102,6 +105,7 @@ class Worker:
             yield from self._go_on(self._taken(), occasion.at_s)
 
     def _go_on(self, answer: bytes | None, at_s: float) -> Iterator[Order]:
+        commands = 0
         while self._work is not None:
             try:
                 wants = self._work.send(answer)
@@ -129,6 +133,11 @@ class Worker:
             if self._shell.busy:
                 return
             answer = self._taken()
+            commands += 1
+            if commands == TURN_COMMANDS_MAX:
+                self._printed, self._resting = answer, True
+                yield WakeAt(at_s)
+                return
 
     def _taken(self) -> bytes:
         shell, self._running = self._shell, False
