@@ -39,10 +39,9 @@ SEED_BYTES = 32
 UNPRIVILEGED_PORT_OFFSET = 10_000
 HOLD_S_MAX = 10.0  # parts whose supervisor was killed notice at once, and still finish what is under way
 _HOLD_AGAIN_S = 0.1
-# What not all peers need, and so comes into a sensor with the first that does; rooms say the rest themselves.
+# What not all peers need, and so comes into a sensor with the first that does. So do the rooms: see `Door`.
 TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")
-SSH = ("eudaemon.protocols.ssh.room",)
-WINDOWS = ("eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")  # payloads may want it too
+SHELLS = ("eudaemon.payload.follow", "eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +107,13 @@ def serve_sensor(
 
 def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
     """Yield what a sensor imports when it is first asked for, as far as this machine has it."""
-    from eudaemon.protocols import load
+    from eudaemon.protocols import ROOMS
 
-    rooms = {room for listener in settings.listeners for room in listener.rooms}
     if find_spec("_ssl") is not None:
         yield TLS
-    if find_spec("cryptography") is not None and "ssh" in rooms:
-        yield SSH
-    yield from {WINDOWS, *(load(room).loads_later for room in sorted(rooms))} - {()}
+    doors = {ROOMS[room] for listener in settings.listeners for room in ("catchall", *listener.rooms)}
+    yield *sorted(door.module for door in doors if not door.needs), *SHELLS
+    yield from ((door.module,) for door in doors if door.needs and not door.lacking)
 
 
 def serve_farm(general: GeneralSettings, settings: FarmSettings, outputs: Mapping[str, Any], data: Path) -> None:

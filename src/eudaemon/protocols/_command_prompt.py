@@ -19,7 +19,6 @@ from eudaemon.world.files import Files
 from eudaemon.world.windows.machine import Windows, windows_of
 
 SYSTEM = "nt authority\\system"
-ENGINE = ("eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")  # for `Room.loads_later`
 
 
 class CommandPrompt(ShellDialogue):
