@@ -41,7 +41,8 @@ HOLD_S_MAX = 10.0  # parts whose supervisor was killed notice at once, and still
 _HOLD_AGAIN_S = 0.1
 # What not all peers need, and so comes into a sensor with the first that does. So do the rooms: see `Door`.
 TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")
-SHELLS = ("eudaemon.payload.follow", "eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")
+WINDOWS = ("eudaemon.world.windows.engine", "eudaemon.world.windows.powershell.command")
+PAYLOADS = ("eudaemon.payload.follow", *WINDOWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
     if find_spec("_ssl") is not None:
         yield TLS
     doors = {ROOMS[room] for listener in settings.listeners for room in ("catchall", *listener.rooms)}
-    yield *sorted(door.module for door in doors if not door.needs), *SHELLS
+    yield *sorted(door.module for door in doors if not door.needs), *PAYLOADS
     yield from ((door.module,) for door in doors if door.needs and not door.lacking)
 
 
