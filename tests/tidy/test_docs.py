@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import re
@@ -12,9 +13,13 @@ import pytest
 
 from eudaemon.cli import COMMANDS
 from eudaemon.events import KINDS, fields_of
+from eudaemon.farm.outputs.formats import FORMATS
+from eudaemon.payload.fetch.policy import SCHEMES
 from eudaemon.protocols import ROOMS
 from eudaemon.sensor.settings import SensorSettings
-from tidy.tree import ROOT
+from tidy.tree import ROOT, SOURCE, parsed
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def _maker() -> ModuleType:
@@ -37,6 +42,16 @@ def test_every_fact_and_field_is_described() -> None:
         assert (fact.__doc__ or "").strip().endswith("."), kind
         for field in fields_of(fact):
             assert field.metadata.get("says"), f"{kind}.{field.name}"
+
+
+def test_the_map_shows_every_part_and_what_rooms_share() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    parts = {p.name + "/" if p.is_dir() else p.name for p in SOURCE.iterdir() if not p.name.startswith(("_", "py."))}
+    assert sorted(part for part in parts if f"`{part}`" not in page) == []
+    for name in re.findall(r"[ `](_[a-z]+)\b", page):
+        assert list((SOURCE / "protocols").glob(f"{name}*")), name
+    for name in re.findall(r"`([a-z]+/[a-z_/.]+)`", page):
+        assert (SOURCE / name).exists() or (ROOT / name).exists() or (ROOT / "native" / "seal" / name).exists(), name
 
 
 @pytest.mark.parametrize(
@@ -88,3 +103,34 @@ def test_every_decision_is_listed() -> None:
     folder = ROOT / "docs" / "decisions"
     listed = set(re.findall(r"\]\(([a-z-]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8")))
     assert listed == {page.name for page in folder.glob("*.md")} - {"README.md"}
+
+
+def _capabilities() -> list[list[str]]:
+    """Return the rows of docs/features.md as their cells: what it is about, ours, and the others'."""
+    page = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in rows if row[0].strip() != "what"]
+
+
+def test_whatever_is_said_of_us_beside_others_is_shown_by_tests_that_exist() -> None:
+    shown = re.compile(r"\[(test_\w+)\]\(\.\./(tests/[\w/]+\.py)\)")
+    for what, ours, *others in _capabilities():
+        assert len(others) == 7, what
+        assert set(others) <= {"yes", "partly", "no", "not documented"}, what
+        says, _, tests = ours.partition(": [")
+        assert says, what
+        assert shown.fullmatch(f"[{tests}".split(", ")[0]), what
+        for name, file in shown.findall(ours):
+            functions = [node for node in parsed(ROOT / file).body if isinstance(node, _FUNCTIONS)]
+            assert name in {function.name for function in functions}, f"{what}: {file}::{name}"
+
+
+def test_every_room_scheme_and_format_stands_beside_others() -> None:
+    rows = [what for what, *_ in _capabilities()]
+    assert [what[1:-1] for what in rows if re.fullmatch(r"`\w+`", what)] == list(ROOMS)
+    said = {word for what in rows for word in re.findall(r"\w+", what)}
+    assert set(SCHEMES) <= said
+    page = (ROOT / "docs" / "features.md").read_text(encoding="utf-8")
+    outputs = page.partition("\n## Outputs\n")[2].partition("\n## ")[0].lower()
+    assert [name for name in FORMATS if name not in outputs] == []
+    assert "\n## Not here\n" in page

@@ -226,6 +226,7 @@ pub struct Context {
     pub second_spare: u64,  // a further place for translated code that follows tags
     pub followed_left: u64, // jumps backwards until the engine sees whether tags are left
     pub returns_left: u64,  // likewise of returns
+    pub often: u64,         // jumps backwards between two looks
     pub tracked: u64,       // instructions whose tags the engine has seen to
     // A tag for each byte of each register, the least significant first. All are 0 in clean mode.
     pub tracking: u32, // 1: some may not be 0; the thread runs the fragments that follow tags

@@ -5,20 +5,24 @@
 //! | `and`, `or`, `xor`, `not` | both operands', byte by byte; not where an immediate decides |
 //! | `add`, `sub`, `inc`, `dec`, `neg`, `lea` | both operands', and each byte has those of all below it |
 //! | shifts and rotations by a number | moved by whole bytes, and once more by the next if it is not a whole number of them |
+//! | `shl`, `shr` by cl | likewise by what cl is, if that has no tag |
 //! | `bswap`, `movsx` | turned round; the topmost byte's in all above it |
 //! | `tzcnt` and its like | all of them in the lowest byte, for it counts to 64 |
+//!
+//! | `cmov` | both operands', without touching a flag: it reads them |
 //!
 //! Anything else is `track`'s.
 
 use core::mem::offset_of;
 
-use iced_x86::{Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind, Register};
 
-use crate::abi::{Context, RCX};
+use crate::abi::{Context, RAX, RBX, RCX, RDX};
+use crate::cache::{ExitKind, kind};
 use crate::emit::{Code, GuestPc, JRCXZ, Operand};
-use crate::lower::Lower;
-use crate::track;
+use crate::lower::{Lower, Rcx};
 use crate::translate::Step;
+use crate::{shadow, track};
 
 const SHL: u8 = 4;
 const SHR: u8 = 5;
@@ -47,8 +51,14 @@ pub struct Reckoning {
 
 /// Write the tags of `step` before it, if they can be reckoned; answer whether they have been.
 pub fn before(lower: &mut Lower<'_>, step: &Step) -> bool {
+    if is_cmov(&step.instruction) && lower.thread.has_bmi2 {
+        return either(lower, &step.instruction);
+    }
     if step.live != 0 {
         return false;
+    }
+    if is_shift_by_cl(&step.instruction) {
+        return shift_by_cl(lower, &step.instruction);
     }
     let Some(reckoning) = reckoning(lower, &step.instruction) else { return false };
     write(lower, &reckoning, GuestPc(step.instruction.ip()));
@@ -65,9 +75,6 @@ fn reckoning(lower: &mut Lower<'_>, instruction: &Instruction) -> Option<Reckoni
     let bytes = size(instruction, 0);
     let bits = 8 * bytes;
     let own = track::place(lower.thread, instruction, 0)?;
-    if to_memory && track::names_rcx(&own.operand) {
-        return None; // rcx holds tags when they are written
-    }
     let second = instruction.op_count() == 2;
     let is_immediate = second && track::is_immediate(instruction.op1_kind());
     let count = if is_immediate { instruction.immediate(1) as u32 & if bytes == 8 { 63 } else { 31 } } else { 0 };
@@ -180,13 +187,135 @@ fn write(lower: &mut Lower<'_>, reckoning: &Reckoning, pc: GuestPc) {
             code.bytes(&[0x0f, 0xb6, 0xc0 | (RCX as u8) << 3 | RCX as u8]); // movzx ecx, cl
         }
     }
+    if track::names_rcx(to) {
+        return store_beside_rcx(lower, to, *stored, pc);
+    }
     track::store(code, RCX, to, *stored);
+}
+
+// Store rcx where an address with the application's rcx in it leads.
+fn store_beside_rcx(lower: &mut Lower<'_>, to: &Operand, bytes: u32, pc: GuestPc) {
+    let named = |register: usize| [to.base, to.index].contains(&Some(register as u8));
+    let scratch = [RDX, RAX, RBX].into_iter().find(|&register| !named(register)).unwrap_or(RBX);
+    let (spare, app) = (lower.thread.field(offset_of!(Context, spare)), lower.saved(RCX));
+    let saved = kind::SCRATCH | (scratch as u32) << kind::SCRATCH_SHIFT;
+    lower.code.mov_mem_reg(&spare, scratch);
+    lower.record(saved, pc);
+    lower.code.mov_reg_reg(scratch, RCX);
+    lower.code.mov_reg_mem(RCX, &app);
+    lower.rcx = Rcx::Both;
+    lower.record(saved, pc);
+    track::store(&mut lower.code, scratch, to, bytes);
+    lower.code.mov_reg_mem(scratch, &spare);
+    lower.record(0, pc);
+}
+
+fn is_cmov(instruction: &Instruction) -> bool {
+    let register = instruction.op0_register();
+    let decides = instruction.condition_code() != ConditionCode::None && instruction.op_count() == 2;
+    decides && instruction.op0_kind() == OpKind::Register && (register.is_gpr32() || register.is_gpr64())
+}
+
+// Both operands' tags, byte by byte. a | b is not (not a and not b), and x and y is what `pdep` puts where y has ones of what `pext` has taken
+// from there in x: no flag is touched.
+fn either(lower: &mut Lower<'_>, instruction: &Instruction) -> bool {
+    const NOT: [u8; 2] = [0x48, 0xf7];
+    const PEXT: [u8; 4] = [0xc4, 0xe2, 0xf2, 0xf5]; // rcx, rcx, …
+    const PDEP: [u8; 4] = [0xc4, 0xe2, 0xf3, 0xf5];
+    let pc = GuestPc(instruction.ip());
+    let (Some(own), Some(other)) = (track::place(lower.thread, instruction, 0), track::place(lower.thread, instruction, 1))
+    else {
+        return false;
+    };
+    let bytes = size(instruction, 0);
+    if track::names_rcx(&other.operand) {
+        lower.restore_rcx(pc);
+    }
+    let scratch = RDX;
+    let spare = lower.thread.field(offset_of!(Context, spare));
+    let of_both = |register: usize| 0xc0 | (RCX as u8) << 3 | register as u8;
+    lower.save_rcx(pc);
+    lower.record(0, pc);
+    track::load(&mut lower.code, RCX, &other.operand, bytes);
+    lower.use_rcx(pc);
+    let none = lower.code.short(JRCXZ);
+    lower.code.mov_mem_reg(&spare, scratch);
+    lower.record(kind::SCRATCH | (scratch as u32) << kind::SCRATCH_SHIFT, pc);
+    let code = &mut lower.code;
+    track::load(code, scratch, &own.operand, bytes);
+    code.bytes(&NOT);
+    code.byte(0xd0 | RCX as u8);
+    code.bytes(&NOT);
+    code.byte(0xd0 | scratch as u8);
+    code.bytes(&PEXT);
+    code.byte(of_both(scratch));
+    code.bytes(&PDEP);
+    code.byte(of_both(scratch));
+    code.bytes(&NOT);
+    code.byte(0xd0 | RCX as u8);
+    code.mov_mem_reg(&own.operand, RCX);
+    code.mov_reg_mem(scratch, &spare);
+    lower.record(0, pc);
+    lower.code.land(none);
+    if bytes == 4 {
+        track::clear(&mut lower.code, &own.operand.plus(4), 4);
+    }
+    true
+}
+
+fn is_shift_by_cl(instruction: &Instruction) -> bool {
+    let register = instruction.op0_register();
+    matches!(instruction.mnemonic(), Mnemonic::Shl | Mnemonic::Shr)
+        && instruction.op1_kind() == OpKind::Register
+        && instruction.op0_kind() == OpKind::Register
+        && (register.is_gpr32() || register.is_gpr64())
+}
+
+fn shift_by_cl(lower: &mut Lower<'_>, instruction: &Instruction) -> bool {
+    const TEST_CL_7: [u8; 3] = [0xf6, 0xc1, 7];
+    const JZ: u8 = 0x74;
+    let pc = GuestPc(instruction.ip());
+    let Some(own) = track::place(lower.thread, instruction, 0) else { return false };
+    let count = track::tags_of(lower.thread, Register::CL);
+    let wide = size(instruction, 0) == 8;
+    let shift = if instruction.mnemonic() == Mnemonic::Shl { SHL } else { SHR };
+    let (spare, app) = (lower.thread.field(offset_of!(Context, spare)), lower.saved(RCX));
+    lower.restore_rcx(pc); // so that it is the same on both ways
+    let (id, stub) = lower.thread.exit(lower.arena, ExitKind::Follow, pc);
+    shadow::test_tag(lower, &count, 1, false, stub, pc);
+    lower.save_rcx(pc);
+    lower.record(0, pc);
+    let scratch = RDX;
+    lower.code.mov_mem_reg(&spare, scratch);
+    lower.record(kind::SCRATCH | (scratch as u32) << kind::SCRATCH_SHIFT, pc);
+    track::load(&mut lower.code, scratch, &own.operand, size(instruction, 0));
+    lower.code.bytes(&TEST_CL_7);
+    let whole = lower.code.short(JZ);
+    let half = spare_half(&spare);
+    lower.code.mov_mem_reg(&half, scratch);
+    wide_prefix(&mut lower.code, wide);
+    lower.code.bytes(&[0xc1, 0xc0 | shift << 3 | scratch as u8, 8]);
+    lower.code.op_reg_mem(wide, &[0x0b], scratch as u8, &half);
+    lower.code.land(whole);
+    lower.rcx = Rcx::Saved;
+    lower.record(kind::SCRATCH | (scratch as u32) << kind::SCRATCH_SHIFT, pc);
+    lower.code.bytes(&[0x83, 0xe1, if wide { 0x38 } else { 0x18 }]); // and ecx
+    wide_prefix(&mut lower.code, wide);
+    lower.code.bytes(&[0xd3, 0xc0 | shift << 3 | scratch as u8]); // by cl
+    lower.code.mov_mem_reg(&own.operand, scratch);
+    lower.code.mov_reg_mem(scratch, &spare);
+    lower.record(0, pc);
+    lower.code.mov_reg_mem(RCX, &app);
+    lower.rcx = Rcx::Both;
+    lower.thread.exits[id as usize].field = lower.code.here();
+    lower.record(0, pc);
+    true
 }
 
 // Downwards, the topmost byte's tag above.
 fn move_with_sign(code: &mut Code, bytes: u32, bits: u32, spare: &Operand) {
     let wide = bytes == 8;
-    if bits % 8 != 0 {
+    if !bits.is_multiple_of(8) {
         with_itself(code, wide, SHR, 8, spare);
     }
     let down = bits as u8 & !7;

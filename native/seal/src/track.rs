@@ -28,10 +28,12 @@ use crate::lower::Lower;
 use crate::translate::{Step, number};
 use crate::{frames, reckon, shadow, sys};
 
-/// After how many jumps backwards a thread sees whether there are tags left.
-pub const OFTEN: u64 = 64;
-/// And after how many returns.
-pub const RETURNS_OFTEN: u64 = 8;
+/// After how many jumps backwards a thread sees whether there are tags left: at first, and where there have been some for long. So it follows
+/// none for at most as long as it has followed some.
+const OFTEN: u64 = 64;
+const SELDOM: u64 = 4096;
+/// How many jumps backwards count as much as one return.
+const JUMPS_A_RETURN: u64 = 8;
 
 /// Where tags lie.
 #[derive(Clone, Copy)]
@@ -477,8 +479,13 @@ pub fn clear(code: &mut Code, to: &Operand, bytes: u32) {
 /// Begin to follow tags.
 pub fn begin(context: &mut Context) {
     context.tracking = 1;
-    context.followed_left = OFTEN;
-    context.returns_left = RETURNS_OFTEN;
+    look_again_after(context, OFTEN);
+}
+
+fn look_again_after(context: &mut Context, jumps: u64) {
+    context.often = jumps;
+    context.followed_left = jumps;
+    context.returns_left = jumps / JUMPS_A_RETURN;
 }
 
 /// A function returns. What the ABI lets each destroy, and none hand over, nobody reads any more: zmm16 to zmm31 and the mask registers,
@@ -491,9 +498,8 @@ pub fn forget_scratch(context: &mut Context) {
 
 /// Go on without, if no register has a tag any more.
 pub fn see_whether_to_go_on(context: &mut Context) {
-    context.followed_left = OFTEN;
-    context.returns_left = RETURNS_OFTEN;
     context.tracking = u32::from(!is_clean(context));
+    look_again_after(context, (2 * context.often).clamp(OFTEN, SELDOM));
 }
 
 fn is_clean(context: &Context) -> bool {
