@@ -2,7 +2,8 @@
 
     python bench/fuzz.py --seconds 300                    all targets in turn
     python bench/fuzz.py --seconds 60 --only smb,sql      some of them; --list names them
-    python bench/fuzz.py --only smb --seed 7 --at 4711    one execution again, as a finding names it
+    python bench/fuzz.py --only smb --seed 7 --at 4711    one execution again, as a finding names it; the same as long
+                                                          as the tests have the same strings
 
 An execution is one conversation, some lines or a payload, made of what the tests say (rooms' openings, the words of
 `test_every_room`, and every string of the tests near the target), mutated, and cut into pieces. Wrong is any exception
