@@ -10,8 +10,8 @@ import re
 import sys
 from pathlib import Path
 
-_ROW = '    "{name}": "eudaemon.protocols.{name}:{title}",\n'
-_ROWS = re.compile(r'^    "(\w+)": "eudaemon\.protocols\.\1:\w+",\n', re.MULTILINE)
+_ROW = '        Door("{name}", "eudaemon.protocols.{name}:{title}", speaks_first=True),\n'
+_ROWS = re.compile(r'^        Door\("(\w+)", "eudaemon\.protocols\.\1:\w+".*\),\n', re.MULTILINE)
 
 
 class RefusedError(Exception):
@@ -24,7 +24,7 @@ def new_room(root: Path, name: str) -> list[Path]:
     table = rooms / "__init__.py"
     if not re.fullmatch(r"[a-z][a-z0-9]{0,30}", name) or keyword.iskeyword(name):
         raise RefusedError(f"{name!r} is no name for a room: lower-case letters and digits, a letter first")
-    if f'"{name}":' in table.read_text() or (rooms / name).exists() or (rooms / f"{name}.py").exists():
+    if f'Door("{name}",' in table.read_text() or (rooms / name).exists() or (rooms / f"{name}.py").exists():
         raise RefusedError(f"there is a room {name} already")
 
     def named(text: str) -> str:

@@ -39,9 +39,8 @@ SEED_BYTES = 32
 UNPRIVILEGED_PORT_OFFSET = 10_000
 HOLD_S_MAX = 10.0  # parts whose supervisor was killed notice at once, and still finish what is under way
 _HOLD_AGAIN_S = 0.1
-# What not all peers need, and so comes into a sensor with the first that does; rooms say the rest themselves.
+# What not all peers need, and so comes into a sensor with the first that does. So do the rooms: see `Door`.
 TLS = ("eudaemon.sensor.tls", "eudaemon.payload.fetch.tls")
-SSH = ("eudaemon.protocols.ssh.room",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +106,15 @@ def serve_sensor(
 
 def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
     """Yield what a sensor imports when it is first asked for, as far as this machine has it."""
-    from eudaemon.protocols import load
+    from eudaemon.protocols import ROOMS
     from eudaemon.world.windows import CODECS, ENGINE
 
-    rooms = {room for listener in settings.listeners for room in listener.rooms}
     if find_spec("_ssl") is not None:
         yield TLS
-    if find_spec("cryptography") is not None and "ssh" in rooms:
-        yield SSH
-    # Payloads may speak to Windows, too.
-    yield from {ENGINE, CODECS, *(load(room).loads_later for room in sorted(rooms))} - {()}
+    yield CODECS
+    doors = {ROOMS[room] for listener in settings.listeners for room in ("catchall", *listener.rooms)}
+    yield *sorted(door.module for door in doors if not door.needs), "eudaemon.payload.follow", *ENGINE
+    yield from ((door.module,) for door in doors if door.needs and not door.lacking)
 
 
 def serve_farm(general: GeneralSettings, settings: FarmSettings, outputs: Mapping[str, Any], data: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_new_room_is_right_from_the_start(copy: Path) -> None:
     assert made.returncode == 0, made.stderr
     assert "src/eudaemon/protocols/ident.py" in made.stdout
     table = (copy / "src/eudaemon/protocols/__init__.py").read_text()
-    assert table.index('"http"') < table.index('"ident": "eudaemon.protocols.ident:Ident"') < table.index('"telnet"')
+    assert table.index('"http"') < table.index('"ident", "eudaemon.protocols.ident:Ident"') < table.index('"telnet"')
     tested = run(copy, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/protocols/test_ident.py",
                  "tests/tidy/test_rooms.py")  # fmt: skip
     assert tested.returncode == 0, tested.stdout

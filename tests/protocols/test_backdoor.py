@@ -32,7 +32,7 @@ def talk() -> Table:
         (
             "sub7",
             b"PWD123TIDxSFT05%d" % len(PROGRAM) + PROGRAM,
-            b"connected. time/date: ver: Legends 2.1UPS+OK RECVD",
+            b"connected. time/date: 22:13.20 - November 14, 2023, Tuesday, ver: M.U.I.E. 2.1UPS+OK RECVD",
             "",
         ),
     ],

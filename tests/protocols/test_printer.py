@@ -117,3 +117,7 @@ def test_limits() -> None:
 def test_whose_conversation_it_is() -> None:
     for first, claim in ((b"\x1b", Claim.UNSURE), (UEL, Claim.YES), (b"@PJL INFO", Claim.YES), (b"GET /", Claim.NO)):
         assert Printer.claim(first) is claim, first
+
+
+def test_a_folder_without_a_name_is_the_disk() -> None:
+    assert talk().say(b"@PJL FSDIRLIST ENTRY=1\r\n").startswith(b'@PJL FSDIRLIST NAME="" ENTRY=1\r\n. TYPE=DIR\r\n')

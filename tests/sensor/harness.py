@@ -111,9 +111,10 @@ async def running(
 def rooms_for_tests() -> Iterator[None]:
     """Put the rooms of `sensor.rooms` into the table."""
     from eudaemon.protocols import ROOMS
+    from eudaemon.protocols._door import Door
 
     names = {
-        name: f"sensor.rooms:{name.title()}"
+        name: Door(name, f"sensor.rooms:{name.title()}", speaks_first=name == "talker")
         for name in ("echo", "talker", "breaker", "wisher", "sleeper", "deaf", "turner", "sider")
     }
     ROOMS.update(names)

@@ -26,7 +26,7 @@ def test_a_room_that_lacks_its_library_is_left_out(
 ) -> None:
     listen = ("ssh tcp 22", "ssh+http tcp 80,443", "telnet tcp 23")
     assert without_unable(SensorSettings(listen=listen)).listen == listen
-    monkeypatch.setattr("eudaemon.sensor.runtime.find_spec", lambda name: None)
+    monkeypatch.setattr("eudaemon.protocols._door.find_spec", lambda name: None)
     assert without_unable(SensorSettings(listen=listen)).listen == ("http tcp 80,443", "telnet tcp 23")
     assert caplog.messages == [
         "the room ssh is not opened: it needs cryptography, which is not installed (pip install cryptography)"

@@ -33,7 +33,7 @@ FARM_ONLY = (
     "payload/yara.py", "payload/fuzzy.py",
     "payload/shellcode/emulation/", "payload/shellcode/examine.py", "payload/shellcode/apart.py",
 )  # fmt: skip
-# Rooms that a router does without: what else they may import. Each says so itself, in `Room.needs`. And a fetcher that
+# Rooms that a router does without: what else they may import. Each says so itself, in `Door.needs`. And a fetcher that
 # is loaded when it is first asked for.
 ROOMS_NEED = {"protocols/ssh/": "cryptography", "payload/fetch/ssh.py": "cryptography"}
 # Not in OpenWrt's python3-light, -asyncio, -logging or -openssl (or only with packages of their own).

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib import import_module
 
 from eudaemon.app import later
 from eudaemon.protocols import ROOMS, load
@@ -13,6 +12,8 @@ from eudaemon.sensor.settings import SensorSettings
 from eudaemon.world.windows import CODECS
 from tidy.test_imports import ROOMS_NEED
 from tidy.tree import SOURCE
+
+AT_THE_DOOR = {f"eudaemon.protocols.{name}" for name in ("_base", "_door", "_front")}
 
 
 def test_the_table_and_the_folder_agree() -> None:
@@ -22,31 +23,40 @@ def test_the_table_and_the_folder_agree() -> None:
     assert list(ROOMS) == sorted(ROOMS)
 
 
-def test_every_room_loads_and_bears_its_name() -> None:
-    for name in ROOMS:
-        assert load(name).name == name
+def test_every_room_is_what_its_door_says() -> None:
+    for name, door in ROOMS.items():
+        room = load(name)
+        assert (door.name, door.speaks_first) == (room.name, room.speaks_first), name
 
 
-def test_what_a_room_loads_later_is_tried_before_the_sensor_is_confined() -> None:
-    found = 0
-    for name, place in ROOMS.items():
-        module = getattr(import_module(place.partition(":")[0]), "LATER", "")
-        if module:
-            settings = SensorSettings(listen=(f"{name} tcp 1",))
-            assert any(module in modules for modules in later(settings)), name
-            found += 1
-    assert found >= 2
-    assert CODECS in set(later(SensorSettings())), "a codec that cannot be found is a session's end"
+def test_every_room_is_tried_before_the_sensor_is_confined() -> None:
+    for name, door in ROOMS.items():
+        settings = SensorSettings(listen=(f"{name} tcp 1",))
+        assert any(door.module in modules for modules in later(settings)), name
+    whatever = [module for modules in later(SensorSettings()) for module in modules]
+    assert set(CODECS) <= set(whatever), "a codec that cannot be found is a session's end"
 
 
-def test_a_room_that_needs_more_says_so_and_does_not_load_it() -> None:
-    """A sensor that nobody speaks SSH with does without the library."""
-    code = (
-        "import sys; from eudaemon.protocols import ROOMS, load; rooms = [load(name) for name in ROOMS];"
-        "needed = {package for room in rooms for package in room.needs};"
-        "print(*needed); sys.exit(any(package in sys.modules for package in needed))"
-    )
+def test_an_idle_sensor_loads_no_room() -> None:
+    """Nor what one needs, nor a shell, nor OpenSSL: all of that comes with the first peer that asks for it."""
+    code = """
+import sys
+from pathlib import Path
+from eudaemon.sensing import put_off_openssl
+put_off_openssl()
+from eudaemon import app
+from eudaemon.payload.fetch.policy import FetchSettings
+from eudaemon.protocols import ROOMS
+from eudaemon.sensor.runtime import Sensor
+from eudaemon.sensor.settings import SensorSettings
+Sensor(SensorSettings(), FetchSettings(), bytes(32), Path("nowhere")).preload()
+print(*sorted({package for door in ROOMS.values() for package in door.needs}))
+print(*sys.modules)
+"""
     env = {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == set(ROOMS_NEED.values())
+    needed, loaded = (line.split() for line in done.stdout.splitlines())
+    assert needed == sorted(ROOMS_NEED.values())[:1]
+    heavy = ("_hashlib", "hmac", "ssl", "eudaemon.world.shell", "eudaemon.world.windows", *needed)
+    assert not {name for name in loaded if name in heavy or name.startswith("eudaemon.protocols.")} - AT_THE_DOOR

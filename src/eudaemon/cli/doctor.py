@@ -87,11 +87,11 @@ def _farm(_: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _rooms(_: argparse.Namespace) -> Iterator[Finding]:
-    from eudaemon.protocols import ROOMS, load
+    from eudaemon.protocols import ROOMS
 
-    for name in ROOMS:
-        if lacking := [package for package in load(name).needs if find_spec(package) is None]:
-            yield Finding("rooms", "lacking", f"{name} is not opened without {', '.join(lacking)}",
+    for door in ROOMS.values():
+        if lacking := door.lacking:
+            yield Finding("rooms", "lacking", f"{door.name} is not opened without {', '.join(lacking)}",
                           f"pip install {' '.join(lacking)}")  # fmt: skip
 
 

@@ -274,8 +274,6 @@ class Room:
     name: ClassVar[str]  # as in ROOMS and in the settings
     speaks_first: ClassVar[bool] = False  # whether the service sends before it receives
     recorded: ClassVar[bool] = True  # whether the bytes themselves are recorded; not where they are enciphered
-    loads_later: ClassVar[tuple[str, ...]] = ()  # modules that it imports when they are first needed
-    needs: ClassVar[tuple[str, ...]] = ()  # packages that it cannot do without, as the index names them
 
     def __init__(self, visit: Visit) -> None:
         self.visit = visit

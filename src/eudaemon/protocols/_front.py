@@ -13,7 +13,7 @@ the setting.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from eudaemon.protocols._base import (
     Answered,
@@ -36,7 +36,10 @@ from eudaemon.protocols._base import (
     WakeAt,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._door import Door
 from eudaemon.wire import PeerError
+
+Choice: TypeAlias = Door | type[Room]
 
 FIRST_BYTES_MAX = 512
 GREET_WAIT_S = 1.5  # clients of services that wait for a greeting say nothing meanwhile; others have long begun
@@ -50,7 +53,7 @@ class Front(Room):
     __slots__ = ("_asked", "_chosen", "_first", "_greet_wait_s", "_otherwise", "_rooms", "_wakes_us")
 
     def __init__(
-        self, visit: Visit, rooms: Sequence[type[Room]], otherwise: type[Room], greet_wait_s: float = GREET_WAIT_S
+        self, visit: Visit, rooms: Sequence[Choice], otherwise: Choice, greet_wait_s: float = GREET_WAIT_S
     ) -> None:
         super().__init__(visit)
         self._rooms = rooms
@@ -116,7 +119,7 @@ class Front(Room):
         if self.visit.transport == "udp":  # a datagram is whole
             yield from self._choose(self._strongest(), at_s)
 
-    def _claimed(self, first: bytes) -> type[Room] | None:
+    def _claimed(self, first: bytes) -> Choice | None:
         """Return the room that these first bytes decide for, None if they do not yet."""
         claims = [room.claim(first) for room in self._rooms]
         if Claim.YES in claims:
@@ -125,15 +128,15 @@ class Front(Room):
             return self._otherwise
         return self._rooms[claims.index(Claim.UNSURE)] if len(first) >= FIRST_BYTES_MAX else None
 
-    def _strongest(self) -> type[Room]:
+    def _strongest(self) -> Choice:
         """Return the room that may have these first bytes, now that nothing more is waited for."""
         unsure = (room for room in self._rooms if room.claim(self._first) is not Claim.NO)
         return next(unsure, self._otherwise)
 
-    def _greeter(self) -> type[Room] | None:
+    def _greeter(self) -> Choice | None:
         return next((room for room in self._rooms if room.speaks_first), None)
 
-    def _choose(self, room: type[Room], at_s: float) -> Iterator[Order]:
+    def _choose(self, room: Choice, at_s: float) -> Iterator[Order]:
         self._chosen = room(self.visit)
         first, self._first = self._first, b""
         self.visit.purse.give_back(len(first))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import ClassVar, TypeAlias
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised
@@ -48,6 +49,7 @@ _MYDOOM = b"\x85\x13\x3c\x9e\xa2"
 _OPTIX = b"022\xac"
 _OPTIX_FILE = re.compile(rb"[A-Za-z]:[^\r\n]{1,512}\r\n")
 _SUB7 = b"PWD"
+_SUB7_VERSIONS = ("Legends 2.1", "BoNuS 2.1", "M.U.I.E. 2.1")
 _KUANG2 = struct.Struct("<4sI")
 _KUANG2_DONE = b"DONE"
 _KUANG2_COMMANDS = {b"UPDF": "upload", b"RUNF": "run", b"DELF": "delete", b"DWNF": "download", b"INFF": "list",
@@ -63,11 +65,12 @@ class Backdoor(Room):
 
     name: ClassVar[str] = "backdoor"
 
-    __slots__ = ("_buffer", "_commands", "_done", "_held", "_over", "_padding", "_program", "_size", "_step", "_then",
-                 "_title")  # fmt: skip
+    __slots__ = ("_at_s", "_buffer", "_commands", "_done", "_held", "_over", "_padding", "_program", "_size", "_step",
+                 "_then", "_title")  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
+        self._at_s = 0.0
         self._buffer = bytearray()
         self._held = 0
         self._commands = 0
@@ -90,7 +93,8 @@ class Backdoor(Room):
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""
         match occasion:
-            case Received(_, data):
+            case Received(at_s, data):
+                self._at_s = at_s
                 if not self._over:
                     self._buffer += data
                     yield from self._read()
@@ -238,7 +242,13 @@ class Backdoor(Room):
             self._await_program(_number(found["size"]), b"+OK RECVD")
             return
         self._title = found[0].decode()
-        yield Send(b"connected. time/date: ver: Legends 2.1" if found[0] == _SUB7 else b"UPS")
+        yield Send(self._sub7_greeting() if found[0] == _SUB7 else b"UPS")
+
+    def _sub7_greeting(self) -> bytes:
+        """What it says of itself; without the time, as honeypots leave it out, it would be known for one."""
+        version = self.visit.host.seed.child("backdoor").choice("sub7", _SUB7_VERSIONS)
+        now = datetime.fromtimestamp(self._at_s, UTC)
+        return f"connected. time/date: {now:%H:%M.%S - %B %d, %Y, %A}, ver: {version}".encode()
 
     def _kuang2(self) -> Iterator[Order]:
         if self._padding and self._buffer:

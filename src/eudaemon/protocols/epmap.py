@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from eudaemon.protocols._base import Claim, Ended, HalfClosed, HangUp, Occasion, Order, Received, Room, Visit
+from eudaemon.protocols._dcerpc import Association, RpcHost
+from eudaemon.protocols._windows import server_of
 
 _BIND = b"\x05\x00\x0b"
 
@@ -17,15 +19,11 @@ class Epmap(Room):
     """One client's connection."""
 
     name: ClassVar[str] = "epmap"
-    loads_later: ClassVar[tuple[str, ...]] = ("eudaemon.protocols._dcerpc",)
 
     __slots__ = ("_association", "_host")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
-        from eudaemon.protocols._dcerpc import Association, RpcHost  # with the first peer: see `smb`
-        from eudaemon.protocols._windows import server_of
-
         self._host = RpcHost(visit, server_of(visit.host))
         self._association = Association(self._host, "135")
 

@@ -273,7 +273,12 @@ class Printer(Room):
             size = b"" if is_folder or node is None else b" SIZE=%d" % content_size(node, at_s)
             lines.append(name + (b" TYPE=DIR" if is_folder else b" TYPE=FILE") + size)
         shown = lines[first - 1 :][: _number(options, b"COUNT") or len(lines)]
-        return b'@PJL FSDIRLIST NAME="%s" ENTRY=%d\r\n%s%s' % (options[b"NAME"], first, b"\r\n".join(shown), _END)
+        return b'@PJL FSDIRLIST NAME="%s" ENTRY=%d\r\n%s%s' % (
+            options.get(b"NAME", b""),
+            first,
+            b"\r\n".join(shown),
+            _END,
+        )
 
     def _asked(self, files: Files, path: bytes, options: dict[bytes, bytes], at_s: float) -> bytes:
         node = files.get(path)

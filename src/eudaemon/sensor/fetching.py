@@ -11,14 +11,11 @@ import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eudaemon.events.catalogue import ArtefactKept, DownloadFinished, DownloadWished
-from eudaemon.payload.extract import extract
 from eudaemon.payload.fetch.policy import FetchSettings
 from eudaemon.payload.fetch.service import Fetcher, FetchResult
-from eudaemon.payload.follow import Trail
 from eudaemon.sensor.artefacts import ArtefactStore, Sink
 from eudaemon.sensor.contract import Talk
 from eudaemon.sensor.driver import Driver
@@ -26,10 +23,20 @@ from eudaemon.wire import clipped
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.seed import Seed
 
+if TYPE_CHECKING:
+    from eudaemon.payload.extract import Extraction
+    from eudaemon.world.host import Host
+
 URL_CHARS_MAX = 4096  # of a URL in a fact
 WISHES_MAX = 256  # under way and waiting; more are refused at once
 PAYLOADS_MAX = 64  # that wait to be looked into; more are not
 REMEMBERED_MAX = 2048  # payloads that were looked into, and wishes of sessions
+
+
+def _hidden(data: bytes, host: Host, attacker_ip: str) -> Extraction:
+    from eudaemon.payload.extract import extract  # see `Fetching._follow`
+
+    return extract(data, host, attacker_ip=attacker_ip)
 
 
 class Fetching:
@@ -78,7 +85,7 @@ class Fetching:
     async def _look(self) -> None:
         while self._payloads:
             session, data = self._payloads.popleft()
-            found = await self._in_thread(partial(extract, data, self._driver.host, attacker_ip=session.attacker.ip))
+            found = await self._in_thread(_hidden, data, self._driver.host, session.attacker.ip)
             downloads = [download for download in found.downloads if self._is_new(session.id, download.url)]
             if downloads and len(self._tasks) < WISHES_MAX:
                 for download in downloads:
@@ -88,6 +95,8 @@ class Fetching:
     async def _follow(
         self, session: Talk, downloads: list[Download], answer: Callable[[Downloaded], None] | None
     ) -> None:
+        from eudaemon.payload.follow import Trail  # here, for its shells are much of a sensor that nobody attacks
+
         trail = Trail(downloads, self._settings)
         host, ip = self._driver.host, session.attacker.ip
         while (step := trail.next()) is not None:

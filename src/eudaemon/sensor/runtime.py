@@ -24,7 +24,7 @@ from eudaemon.events import IdSource
 from eudaemon.events.catalogue import SensorStarted, SensorStopped, SessionsRefused
 from eudaemon.events.envelope import rfc3339
 from eudaemon.payload.fetch.policy import FetchSettings
-from eudaemon.protocols import load
+from eudaemon.protocols import ROOMS
 from eudaemon.protocols._base import Room, Visit
 from eudaemon.protocols._front import Front
 from eudaemon.sensor import binding, certificate
@@ -79,13 +79,8 @@ class Sensor:
     # --- starting -----------------------------------------------------------------------------------
 
     def preload(self) -> None:
-        """Import what running will need, except for TLS, which few may speak: after `bind` that may be too late."""
+        """Import what running will need, except for the rooms and TLS, which nobody may ask for: see `app.later`."""
         self.settings = without_unable(self.settings)
-        for listener in self.settings.listeners:
-            for room in listener.rooms:
-                load(room)
-            if len(listener.rooms) > 1:
-                load("catchall")
         if self.settings.uplink.url:
             import_module("eudaemon.sensor.uplink")
         if self.settings.tls and find_spec("_ssl") is None:  # a router without python3-openssl
@@ -229,18 +224,14 @@ def without_unable(settings: SensorSettings) -> SensorSettings:
     """Return the settings without the rooms that lack a package here; the log says what to install."""
     left = []
     for listener in settings.listeners:
-        rooms = [name for name in listener.rooms if not _lacking(name)]
+        rooms = [name for name in listener.rooms if not ROOMS[name].lacking]
         if rooms:
             left.append(f"{'+'.join(rooms)} {listener.transport} {','.join(map(str, listener.ports))}")
     for name in dict.fromkeys(name for listener in settings.listeners for name in listener.rooms):
-        if lacking := _lacking(name):
+        if lacking := ROOMS[name].lacking:
             log.error("the room %s is not opened: it needs %s, which is not installed (pip install %s)",
                       name, " and ".join(lacking), " ".join(lacking))  # fmt: skip
     return replace(settings, listen=tuple(left))
-
-
-def _lacking(room: str) -> list[str]:
-    return [package for package in load(room).needs if find_spec(package) is None]
 
 
 def rss_bytes() -> int:
@@ -254,10 +245,10 @@ def rss_bytes() -> int:
 
 def _answering(listener: Listener) -> tuple[Callable[[Visit], Room], bool]:
     """Return what makes the room that answers, and whether it speaks first."""
-    rooms = [load(name) for name in listener.rooms]
+    rooms = [ROOMS[name] for name in listener.rooms]
     if len(rooms) == 1:
         return rooms[0], rooms[0].speaks_first
-    otherwise = load("catchall")
+    otherwise = ROOMS["catchall"]
     return lambda visit: Front(visit, rooms, otherwise), Front.speaks_first
 
 

@@ -128,6 +128,17 @@ def test_what_goes_deep_comes_back(line: bytes) -> None:
     assert told.run("echo here") == "here\r\n"
 
 
+def test_what_an_array_costs_as_an_argument() -> None:
+    """Its numbers become text for each program that is called with it: 16 MiB of work are a few of them."""
+    printed = Told().run('powershell -c "$b = 0..65535|%{0}; while(1){nosuch.x $b}"')
+    assert 2 <= printed.count("'nosuch.x' is not recognized") <= 16
+
+
+def test_what_it_costs_to_look_for_a_program() -> None:
+    printed = Told().run("for /l %i in (1,1,20000) do @nosuch%i")
+    assert 100 <= printed.count("is not recognized") <= 2000
+
+
 def test_a_line_has_its_length() -> None:
     Told().run(b"rem " + b"a" * (LINE_BYTES_MAX - 4))
     with pytest.raises(PeerError):

@@ -16,10 +16,10 @@ from eudaemon.protocols.mongodb.server import error
 from eudaemon.wire import clipped, printable
 
 if TYPE_CHECKING:
-    from eudaemon.protocols.mongodb.room import Conversation
+    from eudaemon.protocols.mongodb.room import MongoDb
 
 Answer: TypeAlias = "Generator[Order, None, Document]"
-Step: TypeAlias = "Callable[[Conversation, str, Document], Answer]"
+Step: TypeAlias = "Callable[[MongoDb, str, Document], Answer]"
 CURSORS_MAX = 16
 FIRST_BATCH = 101
 ITERATIONS = 15_000
@@ -49,39 +49,39 @@ def _number(value: Any, default: int = 0) -> int:
 # --- who answers -------------------------------------------------------------------------------------------
 
 
-def _hello(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _hello(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     found = room.server.hello(room.at_s, old="hello" not in body)
     wished = body.get("saslSupportedMechs")
     return {**found, "saslSupportedMechs": ["SCRAM-SHA-256", "SCRAM-SHA-1"]} if wished else found
 
 
-def _build_info(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _build_info(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return room.server.build_info()
 
 
-def _status(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _status(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return room.server.status(room.at_s)
 
 
-def _host_info(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _host_info(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return room.server.host_info(room.at_s)
 
 
-def _whats_my_uri(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _whats_my_uri(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return {"you": f"{room.visit.attacker.ip}:{room.visit.attacker.port}", "ok": 1.0}
 
 
-def _options(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _options(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return {"argv": ["mongod", "--bind_ip_all"], "parsed": {"net": {"bindIp": "*"}}, "ok": 1.0}
 
 
-def _log(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _log(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     if body.get("getLog") == "*":
         return {"names": ["global", "startupWarnings"], "ok": 1.0}
@@ -93,13 +93,13 @@ def _log(room: Conversation, database: str, body: Document) -> Answer:  # noqa: 
     return {"totalLinesWritten": 1, "log": [line], "ok": 1.0}
 
 
-def _parameter(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _parameter(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     version = room.server.version[:3]
     return {"featureCompatibilityVersion": {"version": version}, "ok": 1.0}
 
 
-def _connection(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _connection(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return {"authInfo": {"authenticatedUsers": [], "authenticatedUserRoles": []}, "ok": 1.0}
 
@@ -107,7 +107,7 @@ def _connection(room: Conversation, database: str, body: Document) -> Answer:  #
 # --- what is there -----------------------------------------------------------------------------------------
 
 
-def _databases(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _databases(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     listed: list[Document] = []
     for name, collections in sorted(room.collections.databases.items()):
@@ -119,7 +119,7 @@ def _databases(room: Conversation, database: str, body: Document) -> Answer:  # 
     return {"databases": listed, "totalSize": Long(total), "totalSizeMb": Long(total >> 20), "ok": 1.0}
 
 
-def _collections(room: Conversation, database: str, body: Document) -> Answer:
+def _collections(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     wanted = body.get("filter") if isinstance(body.get("filter"), dict) else {}
     listed: list[Document] = [{"name": name, "type": "collection", "options": {}, "info": {"readOnly": False}}
@@ -129,13 +129,13 @@ def _collections(room: Conversation, database: str, body: Document) -> Answer:
     )
 
 
-def _indexes(room: Conversation, database: str, body: Document) -> Answer:
+def _indexes(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     name = _text(body.get("listIndexes"))
     return room.first_batch([{"v": 2, "key": {"_id": 1}, "name": "_id_"}], f"{database}.{name}", body)
 
 
-def _find(room: Conversation, database: str, body: Document) -> Answer:
+def _find(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     name = _text(body.get("find"))
     query = body.get("filter")
@@ -147,7 +147,7 @@ def _find(room: Conversation, database: str, body: Document) -> Answer:
     return room.first_batch(found[:limit] if limit else found, f"{database}.{name}", body)
 
 
-def _get_more(room: Conversation, database: str, body: Document) -> Answer:
+def _get_more(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     number = _number(body.get("getMore"))
     batch = room.next_batch(number, _number(body.get("batchSize")) or None)
@@ -158,7 +158,7 @@ def _get_more(room: Conversation, database: str, body: Document) -> Answer:
     return {"cursor": {"nextBatch": documents, "id": Long(left), "ns": name}, "ok": 1.0}
 
 
-def _aggregate(room: Conversation, database: str, body: Document) -> Answer:
+def _aggregate(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     name = _text(body.get("aggregate"))
     found = list(room.collections.find(database, name))
@@ -183,14 +183,14 @@ def _aggregate(room: Conversation, database: str, body: Document) -> Answer:
     )
 
 
-def _count(room: Conversation, database: str, body: Document) -> Answer:
+def _count(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     query = body.get("query")
     found = room.collections.find(database, _text(body.get("count")))
     return {"n": sum(fits(one, query if isinstance(query, dict) else {}) for one in found), "ok": 1.0}
 
 
-def _distinct(room: Conversation, database: str, body: Document) -> Answer:
+def _distinct(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     key = _text(body.get("key"))
     values: list[Any] = []
@@ -200,7 +200,7 @@ def _distinct(room: Conversation, database: str, body: Document) -> Answer:
     return {"values": values[:1000], "ok": 1.0}
 
 
-def _stats(room: Conversation, database: str, body: Document) -> Answer:
+def _stats(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     name = _text(body.get("collStats") or body.get("collstats"))
     own = room.collections.databases.get(database, {})
@@ -214,7 +214,7 @@ def _stats(room: Conversation, database: str, body: Document) -> Answer:
 # --- what is changed -----------------------------------------------------------------------------------------
 
 
-def _insert(room: Conversation, database: str, body: Document) -> Answer:
+def _insert(room: MongoDb, database: str, body: Document) -> Answer:
     name = _text(body.get("insert"))
     documents = _listed(body, "documents")
     for document in documents:
@@ -239,7 +239,7 @@ def _note_of(document: Document) -> bytes:
     return "\n".join(value for value in document.values() if isinstance(value, str)).encode("utf-8", "replace")
 
 
-def _update(room: Conversation, database: str, body: Document) -> Answer:
+def _update(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     name = _text(body.get("update"))
     matched, upserted = 0, []
@@ -261,7 +261,7 @@ def _update(room: Conversation, database: str, body: Document) -> Answer:
     return {**answer, "upserted": upserted} if upserted else answer
 
 
-def _delete(room: Conversation, database: str, body: Document) -> Answer:
+def _delete(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     name = _text(body.get("delete"))
     gone = 0
@@ -278,7 +278,7 @@ def _delete(room: Conversation, database: str, body: Document) -> Answer:
     return {"n": gone, "ok": 1.0}
 
 
-def _find_and_modify(room: Conversation, database: str, body: Document) -> Answer:
+def _find_and_modify(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     name = _text(body.get("findAndModify") or body.get("findandmodify"))
     query = body.get("query") if isinstance(body.get("query"), dict) else {}
@@ -290,7 +290,7 @@ def _find_and_modify(room: Conversation, database: str, body: Document) -> Answe
     return {"lastErrorObject": {"n": int(found is not None)}, "value": found, "ok": 1.0}
 
 
-def _drop(room: Conversation, database: str, body: Document) -> Answer:
+def _drop(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     name = _text(body.get("drop"))
     if not room.collections.drop(database, name):
@@ -298,14 +298,14 @@ def _drop(room: Conversation, database: str, body: Document) -> Answer:
     return {"nIndexesWas": 1, "ns": f"{database}.{name}", "ok": 1.0}
 
 
-def _drop_database(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _drop_database(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     there = database in room.collections.databases
     room.collections.drop_database(database)
     return {"dropped": database, "ok": 1.0} if there else dict(_OK)
 
 
-def _create(room: Conversation, database: str, body: Document) -> Answer:
+def _create(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     name = _text(body.get("create"))
     if not room.collections.make(database, name):
@@ -313,7 +313,7 @@ def _create(room: Conversation, database: str, body: Document) -> Answer:
     return dict(_OK)
 
 
-def _create_indexes(room: Conversation, database: str, body: Document) -> Answer:
+def _create_indexes(room: MongoDb, database: str, body: Document) -> Answer:
     yield from ()
     made = room.collections.make(database, _text(body.get("createIndexes")))
     return {"numIndexesBefore": 1, "numIndexesAfter": 2, "createdCollectionAutomatically": made, "ok": 1.0}
@@ -330,7 +330,7 @@ def _payload(body: Document) -> str:
     return raw[:4096].decode("utf-8", "backslashreplace")
 
 
-def _sasl_start(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _sasl_start(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     """SCRAM (RFC 5802): a salt is sent, so that the proof can be tried against passwords. PLAIN tells its password."""
     mechanism, payload = _text(body.get("mechanism")), _payload(body)
     if mechanism == "PLAIN":
@@ -354,7 +354,7 @@ def _sasl_start(room: Conversation, database: str, body: Document) -> Answer:  #
     return {"conversationId": 1, "done": False, "payload": first.encode(), "ok": 1.0}
 
 
-def _sasl_continue(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _sasl_continue(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     if room.login is None:
         return error(17, "ProtocolError", "No SASL session state found")
     mechanism, user, bare, first = room.login
@@ -364,13 +364,13 @@ def _sasl_continue(room: Conversation, database: str, body: Document) -> Answer:
     return dict(_DENIED)
 
 
-def _authenticate(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _authenticate(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     proof = f"MONGODB-CR {_text(body.get('nonce'))} {_text(body.get('key'))}"
     yield Saw(LoginTried(clipped(_text(body.get("user")), 256), clipped(proof, 256), accepted=False))
     return dict(_DENIED)
 
 
-def _nonce(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _nonce(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return {"nonce": room.visit.seed.bytes("nonce", 8).hex(), "ok": 1.0}
 
@@ -378,7 +378,7 @@ def _nonce(room: Conversation, database: str, body: Document) -> Answer:  # noqa
 # --- others ----------------------------------------------------------------------------------------------------
 
 
-def _script(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _script(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     """$eval, mapReduce: JavaScript on the server is stated, and not run."""
     code = next(
         (
@@ -392,33 +392,33 @@ def _script(room: Conversation, database: str, body: Document) -> Answer:  # noq
     return error(59, "CommandNotFound", f"no such command: '{next(iter(body), '')[:64]}'")
 
 
-def _users(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _users(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return {"users": [], "ok": 1.0}
 
 
-def _last_error(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _last_error(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return {"connectionId": 7, "n": 0, "syncMillis": 0, "writtenTo": None, "err": None, "ok": 1.0}
 
 
-def _no_replicas(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _no_replicas(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return error(76, "NoReplicationEnabled", "not running with --replSet")
 
 
-def _session(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _session(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     identity = Raw(0x05, b"\x10\0\0\0\x04" + room.visit.seed.bytes("session", 16))
     return {"id": {"id": identity}, "timeoutMinutes": 30, "ok": 1.0}
 
 
-def _current(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _current(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
     return {"inprog": [], "ok": 1.0}
 
 
-def _fine(room: Conversation, database: str, body: Document) -> Answer:  # noqa: ARG001
+def _fine(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     """What only succeeds."""
     yield from ()
     return dict(_OK)

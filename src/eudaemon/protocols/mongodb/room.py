@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import (
     Answered,
+    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -35,10 +36,14 @@ _OVER_HTTP = (b"HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: text/plain
               b"It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n")  # fmt: skip
 _METHODS = (b"GET ", b"HEAD", b"POST", b"OPTI")
 _BESIDE = {"insert": "documents", "update": "updates", "delete": "deletes"}
+# Kinds of messages, of today and of before.
+_KINDS = frozenset((2001, 2002, 2004, 2005, 2006, 2007, 2012, 2013))
 
 
-class Conversation(Room):
+class MongoDb(Room):
     """One client's connection."""
+
+    name: ClassVar[str] = "mongodb"
 
     __slots__ = ("_collections", "_cursors", "_messages", "_number", "_over", "_reader", "_server", "at_s", "login")
 
@@ -67,6 +72,13 @@ class Conversation(Room):
         if self._collections is None:
             self._collections = Collections(self.visit, self.server)
         return self._collections
+
+    @classmethod
+    def claim(cls, first: bytes) -> Claim:
+        """A message of a kind that there is."""
+        if len(first) < 16:
+            return Claim.UNSURE if len(first) < 4 or int.from_bytes(first[:4], "little") < 1 << 16 else Claim.NO
+        return Claim.YES if int.from_bytes(first[12:16], "little") in _KINDS else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from eudaemon.events.catalogue import CommandEntered, LoginTried
 from eudaemon.protocols._base import (
     Answered,
+    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -42,8 +43,10 @@ PREPARED_MAX = 64
 _FACT_CHARS_MAX = 4096
 
 
-class Conversation(Room):
+class MsSql(Room):
     """One client's connection."""
+
+    name: ClassVar[str] = "mssql"
 
     __slots__ = (
         "_form", "_leaving", "_messages", "_over", "_prepared", "_reader", "_server", "_session", "_waiting",
@@ -67,6 +70,13 @@ class Conversation(Room):
         if self._server is None:
             self._server = server_of(self.visit.host)
         return self._server
+
+    @classmethod
+    def claim(cls, first: bytes) -> Claim:
+        """A PRELOGIN or a login in one packet or the first of several."""
+        if first[:1] not in (b"\x12", b"\x10", b"\x02") or (len(first) > 1 and first[1] not in (0, 1)):
+            return Claim.NO
+        return Claim.YES if len(first) >= 8 and first[:1] == b"\x12" and first[4:6] == b"\0\0" else Claim.UNSURE
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""

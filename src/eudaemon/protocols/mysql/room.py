@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered, LoginTried
 from eudaemon.protocols._base import (
     Answered,
+    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -45,8 +47,11 @@ _TOO_OLD = b"Client does not support authentication protocol requested by server
 _DENIED = "Access denied for user '{}'@'{}' (using password: {})"
 
 
-class Conversation(Room):
+class MySql(Room):
     """One client's connection."""
+
+    name: ClassVar[str] = "mysql"
+    speaks_first: ClassVar[bool] = True
 
     __slots__ = (
         "_capabilities", "_commands", "_leaving", "_number", "_over", "_reader", "_response", "_salt", "_server",
@@ -76,6 +81,13 @@ class Conversation(Room):
         if self._server is None:
             self._server = server_of(self.visit.host)
         return self._server
+
+    @classmethod
+    def claim(cls, first: bytes) -> Claim:
+        """A handshake response: packet number 1, of a plausible length."""
+        if len(first) < 4:
+            return Claim.UNSURE if first[1:3] in (b"", b"\0", b"\0\0") else Claim.NO
+        return Claim.YES if first[1:4] == b"\0\0\x01" and first[0] >= 5 else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import ClassVar
 
 from eudaemon.events.catalogue import LoginTried
 from eudaemon.protocols._base import (
     Answered,
+    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -34,10 +36,14 @@ MESSAGES_MAX = 30_000  # of one session
 WAITING_BYTES_MAX = 1024 * 1024  # that wait while a query is carried out
 _REFUSALS_MAX = 2  # of encryption, before a client has to begin
 _CLEARTEXT = wire.message(b"R", (3).to_bytes(4, "big"))
+# What a first message may ask for: TLS, GSSAPI, that a query is cancelled, or version 3 of the protocol.
+_CODES = frozenset((80_877_103, 80_877_104, 80_877_102, 196_608))
 
 
-class Conversation(Room):
+class Postgres(Room):
     """One client's connection."""
+
+    name: ClassVar[str] = "postgres"
 
     __slots__ = (
         "_database", "_dialogue", "_leaving", "_messages", "_over", "_reader", "_refused", "_server", "_user",
@@ -64,6 +70,14 @@ class Conversation(Room):
         if self._server is None:
             self._server = server_of(self.visit.host)
         return self._server
+
+    @classmethod
+    def claim(cls, first: bytes) -> Claim:
+        """A start with version 3, or the wish to encipher."""
+        if len(first) < 8:
+            return Claim.UNSURE if first[:2] in (b"", b"\0", b"\0\0") else Claim.NO
+        code = int.from_bytes(first[4:8], "big")
+        return Claim.YES if first[:2] == b"\0\0" and code in _CODES else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""

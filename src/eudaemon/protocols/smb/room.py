@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from eudaemon.protocols._base import (
     Answered,
+    Claim,
     Ended,
     HalfClosed,
     HangUp,
@@ -35,9 +36,10 @@ GARBAGE_KEPT_MAX = 8  # messages of one connection that are none
 GARBAGE_BYTES_MIN = 64  # from which on they are kept
 _MESSAGE, _CALL, _CALLED, _STILL_THERE = 0x00, 0x81, 0x82, 0x85
 _MAGICS = (smb1.MAGIC, smb2.MAGIC)
+_CALL_BEGINS = b"\x81\0\0\x44"
 
 
-class Conversation(Room):
+class Smb(Room):
     """One client's connection."""
 
     name: ClassVar[str] = "smb"
@@ -52,6 +54,19 @@ class Conversation(Room):
         self._smb2: Smb2 | None = None
         self._messages = self._garbage = 0
         self._leaving = False
+
+    @classmethod
+    def claim(cls, first: bytes) -> Claim:
+        """A message of SMB in its frame, or a call of NetBIOS."""
+        if first[:1] == _CALL_BEGINS[:1]:
+            if len(first) < len(_CALL_BEGINS):
+                return Claim.UNSURE
+            return Claim.YES if first.startswith(_CALL_BEGINS) else Claim.NO
+        if first[:1] != b"\0":
+            return Claim.NO
+        if len(first) < 8:
+            return Claim.UNSURE if any(magic.startswith(first[4:8]) for magic in _MAGICS) else Claim.NO
+        return Claim.YES if first[4:8] in _MAGICS else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""

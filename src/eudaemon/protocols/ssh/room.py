@@ -1,4 +1,4 @@
-"""The conversation: transport, login, channels; each in a file of its own. Import it where SSH is spoken."""
+"""The conversation: transport, login, channels; each in a file of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from eudaemon.protocols._base import (
     Answered,
+    Claim,
     Drained,
     Ended,
     HalfClosed,
@@ -15,6 +16,7 @@ from eudaemon.protocols._base import (
     Opened,
     Order,
     Received,
+    Room,
     Saw,
     Send,
     Visit,
@@ -30,19 +32,31 @@ from eudaemon.protocols.ssh.transport import Transport
 from eudaemon.wire import PeerError
 
 SERVICE, LOGIN, CONNECTED, GONE = range(4)
+_BEGINS = b"SSH-"
 
 
-class Conversation:
+class Ssh(Room):
     """One session."""
 
-    __slots__ = ("_connection", "_login", "_stage", "_transport", "_visit")
+    name: ClassVar[str] = "ssh"
+    speaks_first: ClassVar[bool] = True
+    recorded: ClassVar[bool] = False
+
+    __slots__ = ("_connection", "_login", "_stage", "_transport")
 
     def __init__(self, visit: Visit) -> None:
-        self._visit = visit
+        super().__init__(visit)
         self._transport = Transport(product_of(visit.host), host_keys(visit.host), visit.seed.child("ssh"), visit.purse)
         self._login = Login(self._transport, visit.host)
         self._connection: Connection | None = None
         self._stage = SERVICE
+
+    @classmethod
+    def claim(cls, first: bytes) -> Claim:
+        """A client says who it is before anything else."""
+        if first[:4] == _BEGINS:
+            return Claim.YES
+        return Claim.UNSURE if _BEGINS.startswith(first) else Claim.NO
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """See `Room`."""
@@ -128,13 +142,13 @@ class Conversation:
             yield HangUp()
         elif self._login.user:
             self._stage = CONNECTED
-            self._connection = Connection(self._transport, self._visit, self._login.user.decode())  # ASCII
+            self._connection = Connection(self._transport, self.visit, self._login.user.decode())  # ASCII
 
     def _ignore(self, read: Fields) -> Iterator[Order]:  # noqa: ARG002
         """Who is in is not let in again. RFC 4252, 5.3."""
         yield from ()
 
-    _HANDLERS: ClassVar[dict[tuple[int, int], Callable[[Conversation, Fields], Iterator[Order]]]] = {
+    _HANDLERS: ClassVar[dict[tuple[int, int], Callable[[Ssh, Fields], Iterator[Order]]]] = {
         (SERVICE, fields.SERVICE_REQUEST): _serve,
         (LOGIN, fields.USERAUTH_REQUEST): _request,
         (LOGIN, fields.USERAUTH_INFO_RESPONSE): _respond,

@@ -21,6 +21,7 @@ _ENDINGS = (".com", ".exe", ".bat", ".cmd", ".vbs", ".vbe", ".js", ".jse", ".wsf
 _BATCH = (".bat", ".cmd")
 _SCRIPTS = (".vbs", ".vbe", ".js", ".jse", ".wsf")
 UNKNOWN = 9009
+_LOOKUP_COSTS = 1024  # bytes worked on: a directory is gone through for each ending that a name may have
 # What Windows has, but where only a whole path leads to it.
 _ELSEWHERE = frozenset(("regasm", "regsvcs", "installutil", "msbuild", "csc", "iexplore"))
 
@@ -47,7 +48,7 @@ def find(shell: CommandShell, name: str, scope: Scope) -> str | bytes | None:
     has_path = "\\" in name or "/" in name or ":" in name
     for directory in (scope.cwd,) if has_path else (scope.cwd, b"/C/Windows/System32", b"/C/Windows"):
         for ending in ("", *_ENDINGS) if directory == scope.cwd or not stem.isalnum() else ("", ".exe", ".bat", ".cmd"):
-            shell.budget.step()  # a name that is nowhere is looked for two dozen times
+            shell.budget.work(_LOOKUP_COSTS)
             node = shell.drives.find(name + ending, directory)
             if node is None or isinstance(node, Directory):
                 continue

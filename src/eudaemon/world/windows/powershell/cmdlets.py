@@ -30,6 +30,7 @@ from eudaemon.world.windows.programs import execute
 if TYPE_CHECKING:
     from eudaemon.world.windows.powershell.evaluator import Evaluator
 
+_ARGUMENT_COSTS = 16  # bytes worked on for each character: numbers become text
 _PARSING_COSTS = 24
 _URLS_MAX = 4
 
@@ -99,6 +100,7 @@ def _program(evaluator: Evaluator, name: str, node: Command, given: Given) -> Va
             parts.append(f"-{argument.name}")
         if argument.value is not None:
             parts += [_quoted(text(item)) for item in items((yield from evaluator.value(argument.value)))]
+    call.shell.budget.work(_ARGUMENT_COSTS * sum(map(len, parts)))
     stem = name.lower().replace("/", "\\").rpartition("\\")[2].removesuffix(".exe")
     if not name or (stem in INTERNAL and "\\" not in name and stem not in PROGRAMS):
         return _unknown(call, name)
