@@ -132,18 +132,18 @@ pub fn reread(place: &u32) -> u32 {
     unsafe { (&raw const *place).read_volatile() }
 }
 
-/// Read one of the two tables of a slot.
+/// Read one of the three tables of a slot.
 pub fn table_entry(slot: u64, table: u64, target: u64) -> u64 {
     table_cell(slot, table, target).load(Ordering::Relaxed)
 }
 
-/// Write one of the two tables of a slot, which its thread may be reading.
+/// Write one of the three tables of a slot, which its thread may be reading.
 pub fn set_table_entry(slot: u64, table: u64, target: u64, host: u64) {
     table_cell(slot, table, target).store(host, Ordering::Release);
 }
 
 fn table_cell(slot: u64, table: u64, target: u64) -> &'static AtomicU64 {
-    // SAFETY: a slot holds 65,536 entries at each of SLOT_RETURNS and SLOT_JUMPS.
+    // SAFETY: a slot holds 65,536 entries at each of SLOT_RETURNS, SLOT_JUMPS and SLOT_FOLLOWED.
     unsafe { &*((slot + table + (target & 0xffff) * 8) as *const AtomicU64) }
 }
 

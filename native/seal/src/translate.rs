@@ -443,7 +443,7 @@ fn flags_read(instruction: &Instruction) -> u32 {
 }
 
 // The flags that are surely not what they were. A shift by zero and a repetition of no times write none; what is called undefined, a
-// processor may leave as it was. But the auxiliary flag of logic all of them clear (lockstep would tell), and there it matters: or else
+// processor may leave as it was. But of the auxiliary flag behind logic no program may know anything, and there it matters: or else
 // hardly a flag would ever be dead.
 fn flags_killed(instruction: &Instruction) -> u32 {
     let sure = !matches!(
