@@ -20,7 +20,10 @@ const ADDRESSES_END: u64 = 1 << 47;
 /// Room that the main heap and the main stack may grow into.
 const HEAP_ROOM_BYTES: u64 = 256 << 20;
 const STACK_ROOM_BYTES: u64 = 8 << 20;
-const TRIES_MAX: usize = 64;
+/// How far below its first place memory is placed anew.
+const REACH_BYTES: u64 = 64 << 30;
+const JUMP_BYTES_MIN: u64 = 4 << 20;
+const TRIES_MAX: usize = 16;
 
 const BRK: u64 = 12;
 const MREMAP: u64 = 25;
@@ -141,10 +144,11 @@ fn free_below(table: &[u16], from: u64, bytes: u64, lowest: u64) -> Option<u64> 
     None
 }
 
-// Try places below `from` until one has been taken by `map`, which answers what the kernel does.
+// Try places below `from` until one has been taken by `map`, which answers what the kernel does. What lies in the way and is not in the table
+// is the engine's, or larger than what is counted: it is left behind by longer and longer steps.
 fn place_below(from: u64, bytes: u64, mut map: impl FnMut(u64) -> i64) -> Option<u64> {
-    let lowest = from.saturating_sub(WINDOW_PAGES * PAGE).max(LOW_END);
-    let mut at = from;
+    let lowest = from.saturating_sub(REACH_BYTES).max(LOW_END);
+    let (mut at, mut jump) = (from, JUMP_BYTES_MIN);
     for _ in 0..TRIES_MAX {
         at = known(|table| free_below(table, at, bytes, lowest))??;
         match map(at) {
@@ -153,7 +157,10 @@ fn place_below(from: u64, bytes: u64, mut map: impl FnMut(u64) -> i64) -> Option
                 unmap(answer as u64, bytes); // an old kernel took the address for a hint
                 return None;
             }
-            sys::EEXIST => {}
+            sys::EEXIST => {
+                at = at.checked_sub(jump)?;
+                jump *= 2;
+            }
             _ => return None,
         }
     }
