@@ -24,7 +24,8 @@ class Item:
     """One record or file for a peer.
 
     `key` names it: what a peer took with this key within `kept_s` is not sent again. `also` are keys that are
-    remembered with it. With `sample`, the body is that sample's bytes, which are read when it is sent.
+    remembered with it. With `sample`, the body is that sample's bytes, which are read when it is sent. `at_s` is when
+    it happened, for peers that want to know it apart from the body; 0 where it does not say.
     """
 
     data: bytes = b""
@@ -33,6 +34,7 @@ class Item:
     also: tuple[str, ...] = ()
     kept_s: float = KEPT_S_MAX
     sample: str = ""
+    at_s: float = 0.0
 
 
 class Source(Protocol):

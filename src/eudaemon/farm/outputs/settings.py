@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 from eudaemon.farm.s3 import check_place
 from eudaemon.options import Named, option
 
-LINES = ("events", "cowrie", "dionaea", "eve")  # formats of which each record is one line of JSON
+LINES = ("events", "cowrie", "dionaea", "eve", "ocsf")  # formats of which each record is one line of JSON
 FORMATS = (*LINES, "stix", "misp", "samples")
 CHANNELS = (
     "dionaea.connections", "dionaea.capture", "dionaea.dcerpcrequests", "mwbinary.dionaea.sensorunique",
     "cowrie.sessions", "kippo.sessions",
 )  # fmt: skip
 
-_FORMAT_SAYS = "`events` (ours), `cowrie`, `dionaea` or `eve`: a line of JSON each; "
+_FORMAT_SAYS = "`events` (ours), `cowrie`, `dionaea`, `eve` or `ocsf`: a line of JSON each; "
 _CA_SAYS = "File with the certificates to trust, PEM; empty trusts the system's."
 
 
@@ -124,7 +124,9 @@ class Syslog:
     host: str = option("", "Name or address of the server.")
     port: int = option(514, "Its port; over TLS it is mostly 6514.", low=1, high=65535)
     transport: str = option("tcp", "How; TCP and TLS count octets.", among=("udp", "tcp", "tls"))
-    format: str = option("events", "What a message is: `events` (ours), `cowrie`, `dionaea` or `eve`.", among=LINES)
+    format: str = option(
+        "events", "What a message is: `events` (ours), `cowrie`, `dionaea`, `eve` or `ocsf`.", among=LINES
+    )
     ca_file: str = option("", _CA_SAYS)
 
     def __post_init__(self) -> None:
