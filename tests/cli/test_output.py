@@ -35,7 +35,7 @@ def test_every_snippet_of_the_how_to_is_good_and_every_kind_has_one() -> None:
     document.check()
     found = document.part("outputs", kinds.OUTPUTS)
     assert {type(one) for one in found.values()} == set(kinds.OUTPUTS.kinds.values())
-    said = set(re.findall(r"^\| `([a-z]+)` \|", page, re.MULTILINE))
+    said = set(re.findall(r"^\| `([a-z0-9]+)` \|", page, re.MULTILINE))
     assert said == set(kinds.FORMATS)
 
 

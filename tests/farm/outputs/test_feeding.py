@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import httpx
 import pytest
@@ -279,3 +279,42 @@ async def test_secrets_stand_in_no_log(
     assert "0penSesame" not in caplog.text
     assert "0penSesame" not in repr(outputs)
     assert b"0penSesame" not in (tmp_path / "outgoing.sqlite").read_bytes()
+
+
+async def test_notices_are_told_together_and_once_and_a_secret_that_comes_back_is_not_logged(
+    tmp_path: Path, server: Answers, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("DEBUG")
+    clock = Mock(return_value=1000.0)
+    monkeypatch.setattr(feeder, "monotonic", clock)
+    server.answers[:] = [(500, {}, "no hook /services/0penSesame12"), (200, {}, "ok /services/0penSesame12")]
+    outputs = {"it": kinds.Webhook(f"{server.url}/services/0penSesame12", every_s=60)}
+    async with running(tmp_path, outputs=outputs) as farm, Uplink(farm) as uplink:
+        await uplink.send(events(*INFECTION))
+        await until(lambda: state(farm).told == 1)
+        for number in range(3):
+            await uplink.send(events(facts.CommandEntered("x"), facts.ExploitRecognised(f"e{number}")), 9 + 4 * number)
+            await farm.store.settle()
+        await asyncio.sleep(0.2)
+        assert state(farm).told == 1, "what comes within a minute waits"
+        clock.return_value += 60
+        await until(lambda: state(farm).told == 4)
+        await uplink.send(events(*INFECTION), 21)
+        await farm.store.settle()
+        clock.return_value += 60
+        await until(lambda: state(farm).waiting == 0)
+        assert state(farm).told == 4, "the same again is told once an hour"
+    assert [asked.json["text"].count("lab: ") for asked in server.asked] == [1, 1, 3]
+    assert "no hook /…/…" in caplog.text
+    assert "0penSesame" not in caplog.text
+    assert b"0penSesame" not in (tmp_path / "outgoing.sqlite").read_bytes()
+
+
+async def test_of_documents_that_are_refused_the_others_count_as_told(tmp_path: Path, server: Answers) -> None:
+    items = [{"create": {"status": status}} for status in (201, 400, 201)]
+    server.answers[:] = [(200, {}, json.dumps({"items": items}))]
+    outputs = {"it": kinds.Elasticsearch(server.url)}
+    async with running(tmp_path, outputs=outputs) as farm, Uplink(farm) as uplink:
+        await uplink.send(events(facts.CommandEntered("x")))
+        await until(lambda: state(farm).refused == 1)
+        assert state(farm).told == 2

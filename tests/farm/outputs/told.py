@@ -59,7 +59,7 @@ class Told:
     def sample(self, sha256: str, bytes_max: int) -> bytes | None:
         return self.samples.get(sha256)
 
-    def was_told(self, key: str) -> bool:
+    def was_told(self, key: str, within_s: float = 0.0) -> bool:
         return key in self.keys
 
 

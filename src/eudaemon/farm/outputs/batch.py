@@ -46,8 +46,8 @@ class Source(Protocol):
     def sample(self, sha256: str, bytes_max: int) -> bytes | None:
         """Return an artefact's bytes; None if it is not here, or larger."""
 
-    def was_told(self, key: str) -> bool:
-        """Say whether the peer was sent something with this key."""
+    def was_told(self, key: str, within_s: float = KEPT_S_MAX) -> bool:
+        """Say whether the peer was sent something with this key, in the last so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,12 @@ class Batch:
     @cached_property
     def sessions(self) -> list[Session]:
         """Return the sessions that ended in this batch, whole."""
-        ended = [told.event.session for told in self.events if isinstance(told.event.fact, facts.SessionClosed)]
-        return list(_sessions(self.source.sessions(list(dict.fromkeys(ended))))) if ended else []
+        return self.sessions_with(facts.SessionClosed)
+
+    def sessions_with(self, *kinds: type[Fact]) -> list[Session]:
+        """Return the sessions of which this batch has an event of these kinds: as far as they have come."""
+        ids = {told.event.session: None for told in self.events if isinstance(told.event.fact, kinds)}
+        return list(_sessions(self.source.sessions([one for one in ids if one]))) if ids else []
 
 
 Make = Callable[[Batch], Iterable[Item]]
@@ -118,12 +122,18 @@ Make = Callable[[Batch], Iterable[Item]]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A way to tell. `lines`: each item is a line of text; else each is a file. `whole`: it tells of whole sessions."""
+    """A way to tell. `lines`: each item is a line of text; else each is a file. `whole`: it tells of whole sessions.
+
+    With `gather_s`, what comes within so many seconds is told together. `file` is what a file of lines is called: a
+    pattern of `strftime`, so that there is one for a day, or a name that stays.
+    """
 
     make: Make
     media: str
     lines: bool = False
     whole: bool = False
+    gather_s: float = 0.0
+    file: str = "%Y-%m-%d.jsonl"
 
 
 def told_of(row: Mapping[str, Any]) -> Told:

@@ -16,14 +16,15 @@ import itertools
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Protocol
 
 from eudaemon.farm.outputs.batch import KEPT_S_MAX, Batch, Format, Item
 from eudaemon.farm.outputs.journal import Entry, Journal
-from eudaemon.farm.outputs.peers import LaterError, Peer, RefusedError
+from eudaemon.farm.outputs.peers import LaterError, Peer, RefusedError, without
 from eudaemon.farm.queries.attacks import whole_sessions
 from eudaemon.farm.store.engine import EngineError, QueryTooLargeError
 
@@ -59,9 +60,12 @@ class Feeder:
     """Feeds the peer of the output `name` while `run` runs."""
 
     def __init__(
-        self, name: str, format_: Format, peer: Peer, journal: Journal, store: Events, samples: Bytes
+        self, name: str, format_: Format, peer: Peer, journal: Journal, store: Events, samples: Bytes,
+        secrets: Collection[str] = (),
     ) -> None:  # fmt: skip
         self.name, self._format, self._peer, self._journal = name, format_, peer, journal
+        self._secrets = secrets  # what must not be logged, whoever says it
+        self._due_s = 0.0  # of the monotonic clock: when the next may be gathered
         self._store, self._samples = store, samples
         self._entry: Entry | None = None
         self._chunks: Iterator[list[Item]] = iter(())
@@ -108,10 +112,13 @@ class Feeder:
                 self._chunks = itertools.chain([[item] for item in self._chunk], self._chunks)
                 self._chunk = []
                 return self._peer.pause_s
-            log.warning("output %s: refused for good: %s", self.name, error)
-            self._journal.told(self.name, len(self._chunk), refused=True)
+            log.warning("output %s: refused for good: %s", self.name, without(str(error), self._secrets))
+            refused = len(self._chunk) if error.items is None else error.items
+            if taken := len(self._chunk) - refused:
+                self._journal.told(self.name, taken)
+            self._journal.told(self.name, refused, refused=True)
         else:
-            log.debug("output %s: %s", self.name, said)
+            log.debug("output %s: %s", self.name, without(said, self._secrets))
             keys = [key for item in self._chunk for key in (item.key, *item.also) if key]
             self._journal.told(self.name, len(self._chunk), keys)
             if self._trouble:
@@ -124,9 +131,13 @@ class Feeder:
         while not self._stopped:
             if self._entry is None:
                 settled_s = time.time() - (SETTLE_S if self._format.whole else 0.0)
-                self._entry = self._journal.next(self.name, before_s=settled_s)
+                gather_s = self._format.gather_s
+                if monotonic() < self._due_s:
+                    return False
+                self._entry = self._journal.next(self.name, before_s=settled_s, together=bool(gather_s))
                 if self._entry is None:
                     return False
+                self._due_s = monotonic() + gather_s
                 batch = Batch.of_lines(self._entry.lines, self)
                 self._chunks = _in_chunks(self._format.make(batch), self._peer.items_max)
             for chunk in self._chunks:
@@ -141,8 +152,7 @@ class Feeder:
         """Yield, with their bytes, the items that are new to the peer and not too large for it."""
         keys: set[str] = set()
         for item in items:
-            since_s = 0.0 if item.kept_s == KEPT_S_MAX else time.time() - item.kept_s
-            if item.key and (item.key in keys or self._journal.was_told(self.name, item.key, since_s=since_s)):
+            if item.key and (item.key in keys or self.was_told(item.key, item.kept_s)):
                 continue
             if item.sample:
                 data = self.sample(item.sample, SAMPLE_BYTES_MAX)
@@ -158,9 +168,10 @@ class Feeder:
 
     def _later(self, error: LaterError) -> float:
         """Note that the peer took nothing; return when to try again."""
-        if str(error) != self._trouble and not self._stopped:
-            log.warning("output %s: waits: %s", self.name, error)
-            self._trouble = str(error)
+        why = without(str(error), self._secrets)
+        if why != self._trouble and not self._stopped:
+            log.warning("output %s: waits: %s", self.name, why)
+            self._trouble = why
             self._journal.trouble(self.name, self._trouble)
         if self._entry is not None and not self._journal.holds(self._entry.number):
             # So much came meanwhile that this was dropped, as the oldest.
@@ -203,9 +214,10 @@ class Feeder:
         data: bytes = self._ask(self._samples.read(sha256, 0, size))
         return data
 
-    def was_told(self, key: str) -> bool:
+    def was_told(self, key: str, within_s: float = KEPT_S_MAX) -> bool:
         """See `Source`."""
-        return self._journal.was_told(self.name, key)
+        since_s = 0.0 if within_s == KEPT_S_MAX else time.time() - within_s
+        return self._journal.was_told(self.name, key, since_s=since_s)
 
     def _ask(self, question: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(question, self._loop).result(ASK_S_MAX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from eudaemon.farm.outputs.formats.misp import make_with_sightings
 from eudaemon.farm.outputs.formats.reports import REPORTS
 from eudaemon.farm.outputs.journal import Journal, State
 from eudaemon.farm.outputs.peers import Peer
+from eudaemon.farm.outputs.peers.collectors import elasticsearch, splunk, taxii, webhook
 from eudaemon.farm.outputs.peers.hpfeeds import Broker
+from eudaemon.farm.outputs.peers.mail import MailServer
 from eudaemon.farm.outputs.peers.places import Folder, Objects, remove_half_written
+from eudaemon.farm.outputs.peers.redis import RedisServer
 from eudaemon.farm.outputs.peers.services import (
     AbuseIpdbService,
     BazaarService,
@@ -44,6 +48,12 @@ _MADE: dict[type[Any], Callable[[str, Any, Path, StoreSettings], tuple[Format, P
     kinds.Hpfeeds: lambda _, s, *__: (published(s.channels), Broker(s)),
     kinds.Syslog: lambda _, s, *__: (FORMATS[s.format], Server(s)),
     kinds.Misp: lambda _, s, *__: (Format(make_with_sightings, "application/json", whole=True), MispServer(s)),
+    kinds.Taxii: lambda _, s, *__: (FORMATS["stix"], taxii(s)),
+    kinds.Splunk: lambda _, s, *__: (FORMATS[s.format], splunk(s)),
+    kinds.Elasticsearch: lambda _, s, *__: (FORMATS[s.format], elasticsearch(s)),
+    kinds.Redis: lambda _, s, *__: (FORMATS[s.format], RedisServer(s)),
+    kinds.Webhook: lambda _, s, *__: (replace(FORMATS["notices"], gather_s=s.every_s), webhook(s)),
+    kinds.Mail: lambda _, s, *__: (replace(FORMATS["notices"], gather_s=s.every_s), MailServer(s)),
     kinds.Urlhaus: lambda _, s, *__: (REPORTS["urlhaus"], UrlhausService(s)),
     kinds.MalwareBazaar: lambda _, s, *__: (REPORTS["malwarebazaar"], BazaarService(s)),
     kinds.AbuseIpdb: lambda _, s, *__: (REPORTS["abuseipdb"], AbuseIpdbService(s)),
@@ -104,7 +114,8 @@ class Outputs:
         """Start the outputs; yield their tasks, which end when they are cancelled."""
         if (journal := self._journal) is not None:
             for name, (format_, peer) in self._made.items():
-                yield asyncio.create_task(Feeder(name, format_, peer, journal, store, samples).run())
+                secrets = kinds.secrets_of(self._settings[name])
+                yield asyncio.create_task(Feeder(name, format_, peer, journal, store, samples, secrets).run())
 
     def states(self) -> Sequence[State]:
         """Return how far each has come."""

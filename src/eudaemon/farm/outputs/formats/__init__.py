@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from eudaemon.events import catalogue as facts
 from eudaemon.events import to_json
 from eudaemon.farm.outputs.batch import BROUGHT, Batch, Format, Item
-from eudaemon.farm.outputs.formats import cowrie, dionaea, eve, misp, ocsf, stix
+from eudaemon.farm.outputs.formats import cowrie, dionaea, eve, fail2ban, misp, notices, ocsf, stix
 
 JSON, LINES, BYTES = "application/json", "application/x-ndjson", "application/octet-stream"
+TEXT = "text/plain; charset=utf-8"
 STIX = "application/stix+json;version=2.1"
 
 
@@ -35,5 +36,7 @@ FORMATS = {
     "ocsf": Format(ocsf.make, LINES, lines=True),
     "stix": Format(stix.make, STIX, whole=True),
     "misp": Format(misp.make, JSON, whole=True),
+    "notices": Format(notices.make, TEXT, lines=True, whole=True, file="%Y-%m-%d.txt"),
+    "fail2ban": Format(fail2ban.make, TEXT, lines=True, file="attackers.log"),
     "samples": Format(samples, BYTES),
 }

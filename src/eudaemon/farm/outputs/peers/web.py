@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 from eudaemon import __version__
 from eudaemon.farm.outputs.batch import Format, Item
 from eudaemon.farm.outputs.peers import TIMEOUT_S, LaterError, RefusedError, clipped_answer
-from eudaemon.farm.outputs.peers.stream import told, trusting
+from eudaemon.farm.outputs.peers.stream import told, trusting, within
 from eudaemon.farm.outputs.settings import Post
 
 ANSWER_BYTES_MAX = 64 * 1024
+ANSWER_S_MAX = 60.0  # for a request and its whole answer
 RETRY_S_MAX = 86_400.0
 # What is wrong with the request itself, and will be wrong tomorrow. Everything else, a wrong key too, can be mended.
 REFUSALS = frozenset({400, 406, 409, 410, 411, 413, 414, 415, 422})
@@ -45,7 +46,7 @@ class Web:
         self._host, self._port = parts.hostname or "", parts.port
         self._base = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._context: ssl.SSLContext | None = trusting(ca_file) if parts.scheme == "https" else None
-        self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None
 
     def ask(self, body: bytes | None, headers: Mapping[str, str], path: str = "", method: str = "POST") -> Answer:
         """Make one request: of the URL that it was made with, or of another path of the server. Raises `LaterError`."""
@@ -53,17 +54,22 @@ class Web:
             http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S) if self._context is None
             else http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=self._context)
         )  # fmt: skip
-        self._connection = connection
         try:
-            said = {"User-Agent": f"Eudaemon/{__version__}", "Connection": "close", **headers}
-            connection.request(method, path or self._base, body, said)
-            response = connection.getresponse()
-            text = response.read(ANSWER_BYTES_MAX).decode("utf-8", "replace")
-            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, text)
+            with within(ANSWER_S_MAX, self.close):
+                connection.connect()
+                self._socket = connection.sock
+                said = {"User-Agent": f"Eudaemon/{__version__}", "Connection": "close", **headers}
+                connection.request(method, path or self._base, body, said)
+                response = connection.getresponse()
+                data = response.read(ANSWER_BYTES_MAX)
+                if response.length and len(data) < ANSWER_BYTES_MAX:
+                    raise http.client.IncompleteRead(b"", response.length)
+            found = {k.lower(): v for k, v in response.getheaders()}
+            return Answer(response.status, found, data.decode("utf-8", "replace"))
         except (OSError, http.client.HTTPException) as error:
             raise LaterError(f"{self._host} does not answer: {told(error)}") from None
         finally:
-            self._connection = None
+            self._socket = None
             connection.close()
 
     @property
@@ -73,10 +79,9 @@ class Web:
 
     def close(self) -> None:
         """Hang up."""
-        connection = self._connection
-        if connection is not None and connection.sock is not None:
+        if (opened := self._socket) is not None:
             with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)  # a mere close wakes nobody
+                opened.shutdown(socket.SHUT_RDWR)  # a mere close wakes nobody
 
 
 def judged(answer: Answer, refusals: Collection[int] = REFUSALS) -> str:
