@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 HELP = """\
 What the farm hands on to others: files, S3, HTTP, syslog, hpfeeds, MISP, TAXII, Splunk, Elasticsearch, Redis, chats,
-mail, and reports to services against abuse. Each is a section [outputs.NAME] of the settings file;
-docs/how-to/outputs.md has one of each.
+mail, questions to VirusTotal and CAPE, and reports to services against abuse. Each is a section [outputs.NAME] of the
+settings file; docs/how-to/outputs.md has one of each.
 
   eudaemon output list --config FILE         all of them, and how they do
   eudaemon output show NAME --config FILE    one of them: its settings, and what was counted since it was set

@@ -22,10 +22,12 @@ from dataclasses import replace
 from time import monotonic
 from typing import Any, Protocol
 
+from eudaemon.events import Fact
 from eudaemon.farm.outputs.batch import KEPT_S_MAX, Batch, Format, Item
 from eudaemon.farm.outputs.journal import Entry, Journal
-from eudaemon.farm.outputs.peers import LaterError, Peer, RefusedError, without
+from eudaemon.farm.outputs.peers import LaterError, Peer, RefusedError, Teacher, without
 from eudaemon.farm.queries.attacks import whole_sessions
+from eudaemon.farm.store import DiskFullError, QueueFullError
 from eudaemon.farm.store.engine import EngineError, QueryTooLargeError
 
 log = logging.getLogger("eudaemon.farm.outputs")
@@ -56,17 +58,24 @@ class Bytes(Protocol):
         """Return at most `length` bytes from `offset`."""
 
 
+class Own(Protocol):
+    """What is needed of who states the farm's own facts."""
+
+    async def state(self, fact: Fact) -> None:
+        """Make a fact durable. Raises `QueueFullError`, `DiskFullError`."""
+
+
 class Feeder:
     """Feeds the peer of the output `name` while `run` runs."""
 
     def __init__(
-        self, name: str, format_: Format, peer: Peer, journal: Journal, store: Events, samples: Bytes,
+        self, name: str, format_: Format, peer: Peer, journal: Journal, store: Events, samples: Bytes, own: Own,
         secrets: Collection[str] = (),
     ) -> None:  # fmt: skip
         self.name, self._format, self._peer, self._journal = name, format_, peer, journal
         self._secrets = secrets  # what must not be logged, whoever says it
         self._due_s = 0.0  # of the monotonic clock: when the next may be gathered
-        self._store, self._samples = store, samples
+        self._store, self._samples, self._own = store, samples, own
         self._entry: Entry | None = None
         self._chunks: Iterator[list[Item]] = iter(())
         self._chunk: list[Item] = []  # what the peer has yet to take, in whole
@@ -105,6 +114,8 @@ class Feeder:
             return EVERY_S
         try:
             said = self._peer.send(self._chunk)
+            for fact in self._peer.learnt() if isinstance(self._peer, Teacher) else ():
+                self._ask(self._own.state(fact))
         except LaterError as error:
             return self._later(error)
         except RefusedError as error:
@@ -186,7 +197,7 @@ class Feeder:
         """
         self._chunk, self._chunks = [], iter(())
         entry, self._entry = self._entry, None
-        if isinstance(error, sqlite3.Error | EngineError | TimeoutError):
+        if isinstance(error, sqlite3.Error | EngineError | QueueFullError | DiskFullError | TimeoutError):
             return self._later(LaterError(f"{type(error).__name__}: {error}"))
         log.error("output %s: a fault of ours; please report it", self.name, exc_info=error)
         if entry is not None:

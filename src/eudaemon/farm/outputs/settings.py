@@ -346,9 +346,38 @@ class Redis:
         _needed(self, "host", "key")
 
 
+@dataclass(frozen=True, slots=True)
+class VirusTotal:
+    """Questions to VirusTotal: what is known there of each sample, by its hash."""
+
+    key: str = option("", "Your key of its API.", check=_header, secret=True)
+    submit: bool = option(False, "Whether samples that it does not know are uploaded: everybody there can have them.")
+    per_minute: int = option(4, "At most so many questions a minute; a public key has 4.", low=1, high=1_000)
+    url: str = option("https://www.virustotal.com/api/v3", "Where requests go to.", check=_web)
+
+    def __post_init__(self) -> None:
+        """Refuse what is not whole."""
+        _needed(self, "key")
+
+
+@dataclass(frozen=True, slots=True)
+class Cape:
+    """Questions to a CAPE sandbox: what it has found of each sample, by its hash."""
+
+    url: str = option("", "Where it is, as https://cape.example.", check=_web_or_none)
+    token: str = option("", "The token of its API, if it wants one.", check=_header, secret=True)
+    submit: bool = option(False, "Whether samples that it does not know are handed over to be run.")
+    ca_file: str = option("", _CA_SAYS)
+
+    def __post_init__(self) -> None:
+        """Refuse what is not whole."""
+        _needed(self, "url")
+
+
 OUTPUTS = Named("to", {
     "directory": Directory, "s3": Bucket, "http": Post, "hpfeeds": Hpfeeds, "syslog": Syslog, "misp": Misp,
     "taxii": Taxii, "splunk": Splunk, "elasticsearch": Elasticsearch, "redis": Redis, "webhook": Webhook, "mail": Mail,
+    "virustotal": VirusTotal, "cape": Cape,
     "urlhaus": Urlhaus, "malwarebazaar": MalwareBazaar, "abuseipdb": AbuseIpdb, "dshield": Dshield,
 })  # fmt: skip
 

@@ -18,7 +18,10 @@ _OF_OURS: dict[type[Fact], str] = {
     facts.SpoolDropped: "of the sensor's disk",
     facts.SessionsRefused: "has no attacker: one event for many connections",
 }
-_OF_THE_FARM: dict[type[Fact], str] = {facts.SampleIdentified: "belongs to no session: the farm says it of a sample"}
+_OF_THE_FARM: dict[type[Fact], str] = {
+    facts.SampleIdentified: "belongs to no session: the farm says it of a sample",
+    facts.SampleJudged: "belongs to no session: what others say of a sample they say to everybody",
+}
 
 LEFT_OUT: dict[str, dict[type[Fact], str]] = {
     "cowrie": {

@@ -208,7 +208,8 @@ def _hijacked(fact: facts.ControlHijacked, told: Told) -> Own:
 
 def _sample(sha256: str, size: int, name: str) -> Own:
     hashes = [{"algorithm_id": 3, "value": sha256}]
-    return {"name": name.replace("\\", "/").rpartition("/")[2] or sha256, "type_id": 1, "size": size, "hashes": hashes}
+    file = {"name": name.replace("\\", "/").rpartition("/")[2] or sha256, "type_id": 1, "hashes": hashes}
+    return file | ({"size": size} if size else {})
 
 
 def _kept(fact: facts.ArtefactKept, told: Told) -> Own:
@@ -228,6 +229,14 @@ def _finished(fact: facts.DownloadFinished, told: Told) -> Own:
 
 def _identified(fact: facts.SampleIdentified, told: Told) -> Own:
     return _finding(told, fact.description, "sample identified", file=_sample(fact.sha256, fact.size, ""))
+
+
+def _judged(fact: facts.SampleJudged, told: Told) -> Own:
+    title = fact.label or f"{fact.outcome} to {fact.by}"
+    found = _finding(told, title, "sample judged", file=_sample(fact.sha256, 0, ""))
+    if not fact.label:
+        return found
+    return found | {"malware": [{"name": fact.label, "provider": fact.by, "classification_ids": [0]}]}
 
 
 def _nothing_more(*_: Any) -> Own:
@@ -263,4 +272,5 @@ SAID: dict[type[Fact], Row] = {
     facts.DownloadWished: Row(FINDING, 1, HIGH, _wished),
     facts.DownloadFinished: Row(FINDING, 1, MEDIUM, _finished),
     facts.SampleIdentified: Row(FINDING, 1, MEDIUM, _identified),
+    facts.SampleJudged: Row(FINDING, 1, MEDIUM, _judged),
 }

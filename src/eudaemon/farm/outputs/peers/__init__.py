@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from eudaemon.events import Fact
 from eudaemon.farm.outputs.batch import Item
 
 TIMEOUT_S = 10.0  # for a connection, and for each answer
@@ -44,6 +45,14 @@ class Peer(Protocol):
 
     def close(self) -> None:
         """Hang up; what another thread is waiting for here ends with `LaterError`."""
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """A peer that is asked something, and whose answers the farm states."""
+
+    def learnt(self) -> Sequence[Fact]:
+        """Return what the last `send` taught, once."""
 
 
 def without(text: str, secrets: Collection[str]) -> str:

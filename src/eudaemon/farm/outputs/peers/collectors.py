@@ -18,7 +18,7 @@ from typing import Any
 from eudaemon.farm.outputs.batch import Item, compact
 from eudaemon.farm.outputs.formats.notices import LINE_CHARS_MAX
 from eudaemon.farm.outputs.peers import LaterError, RefusedError
-from eudaemon.farm.outputs.peers.web import REFUSALS, Answer, Web, judged
+from eudaemon.farm.outputs.peers.web import REFUSALS, Answer, Web, judged, strange
 from eudaemon.farm.outputs.settings import TEXT, Elasticsearch, Splunk, Taxii, Webhook
 
 _JSON, _LINES = "application/json", "application/x-ndjson"
@@ -63,12 +63,12 @@ def splunk(settings: Splunk) -> Collector:
         return b"\n".join(compact(fixed | {"time": item.at_s, "event": json.loads(item.data)}) for item in items)
 
     def judge(answer: Answer, _: int) -> str:
-        code = _json(answer).get("code")
+        code = answer.json.get("code")
         if answer.status == 200 and code == 0:
             return str(answer)
         if answer.status in REFUSALS and code in _SPLUNKS_REFUSALS:
             raise RefusedError(str(answer))
-        raise _later(answer)
+        raise strange(answer)
 
     headers = {"Content-Type": _JSON, "Authorization": f"Splunk {settings.token}"}
     return Collector(Web(settings.url, settings.ca_file), headers, body, judge, items_max=500)
@@ -92,10 +92,10 @@ def elasticsearch(settings: Elasticsearch) -> Collector:
     def judge(answer: Answer, count: int) -> str:
         if answer.status != 200:
             return judged(answer)
-        outcomes = [one.get("create", {}) for one in _json(answer).get("items", []) if isinstance(one, dict)]
+        outcomes = [one.get("create", {}) for one in answer.json.get("items", []) if isinstance(one, dict)]
         states = [one.get("status") for one in outcomes]
         if len(states) != count or not all(isinstance(status, int) for status in states):
-            raise _later(answer)
+            raise strange(answer)
         wrong = [
             one for one, status in zip(outcomes, states, strict=True) if not (200 <= status < 300 or status == 409)
         ]
@@ -131,10 +131,10 @@ def taxii(settings: Taxii) -> Collector:
     def judge(answer: Answer, _: int) -> str:
         if answer.status != 202:
             judged(answer)  # which raises for what is no success
-            raise _later(answer)
-        status = _json(answer)
+            raise strange(answer)
+        status = answer.json
         if status.get("status") not in ("complete", "pending"):
-            raise _later(answer)
+            raise strange(answer)
         counts = ", ".join(f"{status.get(f'{name}_count', 0)} {name}" for name in ("success", "failure", "pending"))
         if status.get("failure_count") and not (status.get("success_count") or status.get("pending_count")):
             failures = status.get("failures")
@@ -148,7 +148,7 @@ def taxii(settings: Taxii) -> Collector:
         if not re.fullmatch(r"[a-z0-9-]{1,128}", id_):
             return False
         found = web.ask(None, headers, f"{web.path}{id_}/", "GET")
-        return found.status == 200 and bool(_json(found).get("objects"))
+        return found.status == 200 and bool(found.json.get("objects"))
 
     headers = {"Content-Type": _TAXII, "Accept": _TAXII}
     if settings.authorization:
@@ -197,8 +197,8 @@ def webhook(settings: Webhook) -> Collector:
 
     def judge(answer: Answer, _: int) -> str:
         said = judged(answer)
-        if settings.shape == "telegram" and _json(answer).get("ok") is not True:
-            raise _later(answer)
+        if settings.shape == "telegram" and answer.json.get("ok") is not True:
+            raise strange(answer)
         return said
 
     # Slack's escapes make five characters of one.
@@ -219,22 +219,3 @@ def _filled(template: Any, words: Mapping[str, str]) -> Any:
                 if word in template:
                     return template.replace(word, text)
     return template
-
-
-# --- answers -----------------------------------------------------------------------------------
-
-
-def _json(answer: Answer) -> dict[str, Any]:
-    try:
-        found = json.loads(answer.text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _later(answer: Answer) -> LaterError:
-    try:
-        judged(answer, ())
-    except LaterError as error:
-        return error
-    return LaterError(f"what answers there is something else: {answer}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import math
+import secrets
 import socket
 import ssl
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from eudaemon import __version__
@@ -28,11 +31,20 @@ REFUSALS = frozenset({400, 406, 409, 410, 411, 413, 414, 415, 422})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server said; of the body at most `ANSWER_BYTES_MAX`."""
+    """What a server said; of the body at most as much as was asked for."""
 
     status: int
     headers: Mapping[str, str]
     text: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Return the object that it is in JSON; an empty one if it is none."""
+        try:
+            found = json.loads(self.text)
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def __str__(self) -> str:
         return f"{self.status} {clipped_answer(self.text)}".strip()
@@ -41,8 +53,9 @@ class Answer:
 class Web:
     """One server."""
 
-    def __init__(self, url: str, ca_file: str = "") -> None:
+    def __init__(self, url: str, ca_file: str = "", answer_bytes_max: int = ANSWER_BYTES_MAX) -> None:
         parts = urlsplit(url)
+        self._answer_bytes_max = answer_bytes_max
         self._host, self._port = parts.hostname or "", parts.port
         self._base = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._context: ssl.SSLContext | None = trusting(ca_file) if parts.scheme == "https" else None
@@ -61,8 +74,8 @@ class Web:
                 said = {"User-Agent": f"Eudaemon/{__version__}", "Connection": "close", **headers}
                 connection.request(method, path or self._base, body, said)
                 response = connection.getresponse()
-                data = response.read(ANSWER_BYTES_MAX)
-                if response.length and len(data) < ANSWER_BYTES_MAX:
+                data = response.read(self._answer_bytes_max)
+                if response.length and len(data) < self._answer_bytes_max:
                     raise http.client.IncompleteRead(b"", response.length)
             found = {k.lower(): v for k, v in response.getheaders()}
             return Answer(response.status, found, data.decode("utf-8", "replace"))
@@ -91,6 +104,26 @@ def judged(answer: Answer, refusals: Collection[int] = REFUSALS) -> str:
     if answer.status in refusals:
         raise RefusedError(str(answer))
     raise LaterError(str(answer), retry_s(answer.headers.get("retry-after", "")))
+
+
+def strange(answer: Answer) -> LaterError:
+    """Return the error for an answer that is not as its server's makers document it."""
+    try:
+        judged(answer, ())
+    except LaterError as error:
+        return error
+    return LaterError(f"what answers there is something else: {answer}")
+
+
+def form(*parts: tuple[str, str, str, bytes]) -> tuple[bytes, str]:
+    """Return a form with files, and its media type. A part is name, file name, media type, bytes (RFC 7578)."""
+    edge = secrets.token_hex(16)
+    body = b""
+    for name, file, media, data in parts:
+        called = f'; filename="{file}"' if file else ""
+        head = f'--{edge}\r\nContent-Disposition: form-data; name="{name}"{called}\r\nContent-Type: {media}\r\n\r\n'
+        body += head.encode("ascii") + data + b"\r\n"
+    return body + f"--{edge}--\r\n".encode("ascii"), f"multipart/form-data; boundary={edge}"
 
 
 def retry_s(header: str) -> float | None:
