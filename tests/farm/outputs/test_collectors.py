@@ -30,6 +30,7 @@ from eudaemon.farm.outputs.peers.collectors import SHAPES
 from eudaemon.farm.settings import StoreSettings
 from farm.outputs.listeners import Answers, mail_server, redis, taxii_server, web
 from farm.outputs.told import ATTACKER, ELF_SHA256, EXPLOIT, INFECTION, NOW_S, URL, Told
+from farm.outputs.told import made as made_up
 from tidy.tree import ROOT
 
 
@@ -187,6 +188,13 @@ def test_a_notice_is_one_line_and_nothing_in_it_is_a_link() -> None:
     )
     assert second.data.decode().endswith("at http: used Dasan GPON diag_Form")
     assert first.kept_s == notices.AGAIN_S
+
+
+def test_an_alert_of_possession_is_one_notice() -> None:
+    told = Told()
+    told.session(made_up(facts.ControlHijacked), room="possession")
+    (item,) = lines_of(told)
+    assert "was about to take control of markprocesszq by markhowzq" in item.data.decode()
 
 
 def test_who_does_the_same_again_is_told_once_an_hour_and_who_does_another_thing_at_once() -> None:
@@ -351,7 +359,11 @@ def test_fail2ban_bans_who_attacked_and_nobody_else(tmp_path: Path) -> None:
     told.session(*INFECTION, transport="udp", ip="192.31.196.77")
     told.session(ip="192.31.196.78")  # only knocked
     format_, peer = make("it", kinds.Directory(format="fail2ban"), tmp_path, StoreSettings(disk_free_bytes_min=1))
-    peer.send(list(format_.make(told.batch())))
+    batch = told.batch()
+    batch.events = [one for one in batch.events if not isinstance(one.event.fact, facts.SessionOpened)]
+    lines = [item.data for item in format_.make(batch)]
+    assert lines == [item.data for item in format_.make(told.batch())], "sessions that began in an earlier batch, too"
+    peer.send([Item(line) for line in lines])
     log = tmp_path / "outputs" / "it" / "attackers.log"
     assert (
         log.read_text().splitlines()[0]

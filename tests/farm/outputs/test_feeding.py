@@ -168,7 +168,7 @@ async def test_sessions_that_are_too_much_together_are_asked_for_one_by_one(tmp_
                 raise QueryTooLargeError
             return [{"session": parameters["sessions"][0]}]
 
-    it = feeder.Feeder("it", Format(lambda _: [], ""), None, None, Fussy(), None)  # type: ignore[arg-type]
+    it = feeder.Feeder("it", Format(lambda _: [], ""), None, None, Fussy(), None, None)  # type: ignore[arg-type]
     it._loop = asyncio.get_running_loop()
     ids = [f"01a21837-65b6-7000-a397-{number:012x}" for number in range(feeder.SESSIONS_AT_A_TIME + 1)]
     found = await asyncio.to_thread(it.sessions, ids)
@@ -279,6 +279,15 @@ async def test_secrets_stand_in_no_log(
     assert "0penSesame" not in caplog.text
     assert "0penSesame" not in repr(outputs)
     assert b"0penSesame" not in (tmp_path / "outgoing.sqlite").read_bytes()
+
+
+async def test_what_is_too_much_at_once_is_told_in_parts(tmp_path: Path, server: Answers) -> None:
+    server.answers[:] = [(413, {}, ""), (413, {}, ""), (200, {}, ""), (413, {}, ""), (200, {}, "")]
+    async with running(tmp_path, outputs={"it": kinds.Post(server.url)}) as farm, Uplink(farm) as uplink:
+        await uplink.send(events(facts.CommandEntered("x"), facts.CommandEntered("y")))
+        await until(lambda: state(farm).told + state(farm).refused == 4)
+        assert (state(farm).told, state(farm).refused) == (3, 1), "what is too much by itself is refused"
+    assert [len(asked.body.splitlines()) for asked in server.asked] == [4, 2, 1, 1, 2]
 
 
 async def test_notices_are_told_together_and_once_and_a_secret_that_comes_back_is_not_logged(

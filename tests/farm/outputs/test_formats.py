@@ -50,8 +50,18 @@ def test_a_fact_that_this_version_does_not_know_is_handed_on() -> None:
     told = Told()
     told.session(facts.Unknown("tea.served", {"cups": 2}))
     assert {"kind": "tea.served", "cups": 2}.items() <= records("events", told)[1].items()
-    for name in ("cowrie", "dionaea", "eve"):
+    for name in ("cowrie", "dionaea", "eve", "ocsf"):
         assert records(name, told)
+    for name in ("stix", "misp", "notices", "fail2ban"):
+        assert list(FORMATS[name].make(told.batch())) == []
+
+
+def test_a_session_whose_end_the_store_does_not_return_has_a_flow_all_the_same() -> None:
+    told = infected()
+    batch = told.batch()
+    told.rows.pop()
+    (flow,) = [one for item in FORMATS["eve"].make(batch) if (one := json.loads(item.data))["event_type"] == "flow"]
+    assert flow["flow"]["alerted"]
 
 
 def test_cowrie() -> None:

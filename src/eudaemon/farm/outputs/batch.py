@@ -109,12 +109,14 @@ class Batch:
     @cached_property
     def sessions(self) -> list[Session]:
         """Return the sessions that ended in this batch, whole."""
-        return self.sessions_with(facts.SessionClosed)
+        return self.sessions_of(
+            told.event.session for told in self.events if isinstance(told.event.fact, facts.SessionClosed)
+        )
 
-    def sessions_with(self, *kinds: type[Fact]) -> list[Session]:
-        """Return the sessions of which this batch has an event of these kinds: as far as they have come."""
-        ids = {told.event.session: None for told in self.events if isinstance(told.event.fact, kinds)}
-        return list(_sessions(self.source.sessions([one for one in ids if one]))) if ids else []
+    def sessions_of(self, ids: Iterable[str]) -> list[Session]:
+        """Return sessions by their ids, each as far as it has come."""
+        wanted = list(dict.fromkeys(ids))
+        return list(_sessions(self.source.sessions(wanted))) if wanted else []
 
 
 Make = Callable[[Batch], Iterable[Item]]

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from eudaemon.events import Fact
 from eudaemon.farm.outputs.batch import KEPT_S_MAX, Batch, Format, Item
 from eudaemon.farm.outputs.journal import Entry, Journal
-from eudaemon.farm.outputs.peers import LaterError, Peer, RefusedError, Teacher, without
+from eudaemon.farm.outputs.peers import LaterError, Peer, RefusedError, Teacher, TooLargeError, without
 from eudaemon.farm.queries.attacks import whole_sessions
 from eudaemon.farm.store import DiskFullError, QueueFullError
 from eudaemon.farm.store.engine import EngineError, QueryTooLargeError
@@ -119,9 +119,8 @@ class Feeder:
         except LaterError as error:
             return self._later(error)
         except RefusedError as error:
-            if len(self._chunk) > 1 and not self._format.lines:  # one of them is to blame, and the others are not
-                self._chunks = itertools.chain([[item] for item in self._chunk], self._chunks)
-                self._chunk = []
+            if parts := self._parts(error):
+                self._chunks, self._chunk = itertools.chain(parts, self._chunks), []
                 return self._peer.pause_s
             log.warning("output %s: refused for good: %s", self.name, without(str(error), self._secrets))
             refused = len(self._chunk) if error.items is None else error.items
@@ -136,6 +135,15 @@ class Feeder:
                 log.info("output %s: its peer takes events again", self.name)
         self._chunk, self._pause_s, self._trouble = [], PAUSE_S_MIN, ""
         return self._peer.pause_s
+
+    def _parts(self, error: RefusedError) -> list[list[Item]]:
+        """Return what was refused in the parts in which it may be taken; nothing if it cannot."""
+        count = len(self._chunk)
+        if count > 1 and isinstance(error, TooLargeError):
+            return [self._chunk[: count // 2], self._chunk[count // 2 :]]
+        if count > 1 and not self._format.lines:  # one of them is to blame, and the others are not
+            return [[item] for item in self._chunk]
+        return []
 
     def _next_chunk(self) -> bool:
         """Find the next items that the peer is to have; return whether there are any."""

@@ -33,6 +33,10 @@ def records(session: Session) -> Iterator[tuple[float, dict[str, Any]]]:
     for one in told:
         for kind, own in _said(one.event.fact, session):
             yield one.event.at_s, _envelope(session, one.event, kind) | own
+    if session.closed is None:  # so many facts that its end is not among those that the store returns
+        unknown = facts.SessionClosed(session.room, "", 0.0, 0, 0)
+        for kind, own in _flow(unknown, session):
+            yield session.closed_s, _envelope(session, told[-1].event, kind) | own
 
 
 def _said(fact: Fact, session: Session) -> Said:

@@ -29,11 +29,10 @@ def make(batch: Batch) -> Iterator[Item]:
             key = f"alert {told.event.fact.alert}"
             lines[key] = Item(_line(told.event, sentence(told.event.fact)), key=key)
     for session in batch.sessions:
-        if did_something(session):
+        if did_something(session) and not session.every(facts.ControlHijacked):
             key = f"notice {session.attacker.ip} {session.room} {' '.join(_deeds(session))}"
             if key not in lines and not batch.source.was_told(key, AGAIN_S):
-                item = Item(_line(session.told[0].event, _did(session)), key=key, kept_s=AGAIN_S)
-                lines[key] = item
+                lines[key] = Item(_line(session.told[0].event, _did(session)), key=key, kept_s=AGAIN_S)
     items = list(lines.values())
     yield from items[:LINES_MAX]
     if rest := items[LINES_MAX:]:

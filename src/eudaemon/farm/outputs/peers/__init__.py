@@ -28,6 +28,10 @@ class RefusedError(Exception):
         self.items = items
 
 
+class TooLargeError(RefusedError):
+    """The peer will never take so much at once; parts of it perhaps."""
+
+
 class Peer(Protocol):
     """Whom an output tells."""
 

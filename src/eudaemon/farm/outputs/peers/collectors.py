@@ -66,6 +66,8 @@ def splunk(settings: Splunk) -> Collector:
         code = answer.json.get("code")
         if answer.status == 200 and code == 0:
             return str(answer)
+        if answer.status == 413:
+            return judged(answer)
         if answer.status in REFUSALS and code in _SPLUNKS_REFUSALS:
             raise RefusedError(str(answer))
         raise strange(answer)

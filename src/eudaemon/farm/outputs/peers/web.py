@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from eudaemon import __version__
 from eudaemon.farm.outputs.batch import Format, Item
-from eudaemon.farm.outputs.peers import TIMEOUT_S, LaterError, RefusedError, clipped_answer
+from eudaemon.farm.outputs.peers import TIMEOUT_S, LaterError, RefusedError, TooLargeError, clipped_answer
 from eudaemon.farm.outputs.peers.stream import told, trusting, within
 from eudaemon.farm.outputs.settings import Post
 
@@ -102,7 +102,7 @@ def judged(answer: Answer, refusals: Collection[int] = REFUSALS) -> str:
     if 200 <= answer.status < 300:
         return str(answer)
     if answer.status in refusals:
-        raise RefusedError(str(answer))
+        raise TooLargeError(str(answer)) if answer.status == 413 else RefusedError(str(answer))
     raise LaterError(str(answer), retry_s(answer.headers.get("retry-after", "")))
 
 
