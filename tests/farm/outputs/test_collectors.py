@@ -356,6 +356,7 @@ def test_fail2ban_bans_who_attacked_and_nobody_else(tmp_path: Path) -> None:
     told.session(
         facts.LoginTried("root 203.0.113.7 attacked: login.tried\n", "x", accepted=False), ip="2620:4f:8000::9"
     )
+    told.session(*EXPLOIT, room="http", at_first="ssh+http", ip="192.31.196.10")
     told.session(*INFECTION, transport="udp", ip="192.31.196.77")
     told.session(ip="192.31.196.78")  # only knocked
     format_, peer = make("it", kinds.Directory(format="fail2ban"), tmp_path, StoreSettings(disk_free_bytes_min=1))
@@ -374,7 +375,7 @@ def test_fail2ban_bans_who_attacked_and_nobody_else(tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [ATTACKER] * 5 + ["2620:4f:8000::9"]
+    assert done.stdout.split() == [*[ATTACKER] * 5, "2620:4f:8000::9", "192.31.196.10"]
 
 
 def test_a_log_that_keeps_its_name_is_begun_anew_when_it_is_full(

@@ -23,14 +23,15 @@ ATTACKS = (
 def make(batch: Batch) -> Iterator[Item]:
     """Give a line for each attack of this batch."""
     attacks = [told.event for told in batch.events if isinstance(told.event.fact, ATTACKS) and told.event.session]
-    opened = {
-        one.event.session: one.event.fact for one in batch.events if isinstance(one.event.fact, facts.SessionOpened)
-    }
-    earlier = batch.sessions_of(event.session for event in attacks if event.session not in opened)
-    rooms = {id_: fact.room for id_, fact in opened.items() if fact.transport == "tcp"}
-    rooms |= {session.id: session.room for session in earlier if session.transport == "tcp"}
+    opened = {}
+    for told in batch.events:
+        if isinstance(told.event.fact, facts.SessionOpened):
+            opened[told.event.session] = told.event.fact
+    for session in batch.sessions_of(event.session for event in attacks if event.session not in opened):
+        opened |= {session.id: fact for fact in session.every(facts.SessionOpened)}
     for event in attacks:
-        if event.attacker is not None and event.session in rooms:
-            room, ip = rooms[event.session], event.attacker.ip.partition("%")[0]
-            line = f"{rfc3339(event.at_s)} eudaemon[{room}]: {ip} attacked: {event.fact.kind}"
+        begun = opened.get(event.session)
+        if event.attacker is not None and begun is not None and begun.transport == "tcp":
+            ip = event.attacker.ip.partition("%")[0]
+            line = f"{rfc3339(event.at_s)} eudaemon[{begun.room}]: {ip} attacked: {event.fact.kind}"
             yield Item(line.encode("ascii"), at_s=event.at_s)
