@@ -28,7 +28,7 @@ def make(batch: Batch) -> Iterator[Item]:
         if isinstance(told.event.fact, facts.SessionOpened):
             opened[told.event.session] = told.event.fact
     for session in batch.sessions_of(event.session for event in attacks if event.session not in opened):
-        opened |= {session.id: fact for fact in session.every(facts.SessionOpened)}
+        opened[session.id] = session.every(facts.SessionOpened)[0]
     for event in attacks:
         begun = opened.get(event.session)
         if event.attacker is not None and begun is not None and begun.transport == "tcp":
