@@ -8,6 +8,7 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Sequence
+from email import policy  # which the library imports late, and a confined farm may not
 from email.message import EmailMessage
 from email.utils import formatdate
 
@@ -79,7 +80,7 @@ class MailServer:
 
     def _message(self, items: Sequence[Item]) -> EmailMessage:
         settings, text = self._settings, b"\n".join(item.data for item in items)
-        message = EmailMessage()
+        message = EmailMessage(policy.SMTP)
         message["From"], message["To"] = settings.sender, ", ".join(settings.recipients)
         message["Subject"] = f"Honeypot: {len(items)} notices" if len(items) > 1 else "Honeypot: a notice"
         message["Date"] = formatdate()
