@@ -157,6 +157,12 @@ def test_elasticsearch_as_its_bulk_api_is_documented(server: Answers) -> None:
         json.loads(item.data) for item in items
     ]
     assert lines[1]["@timestamp"] == lines[1]["time"]
+    many = [item for _ in range(167) for item in items][:500]
+    long = json.dumps({"items": [{"create": {"status": 400, "error": {"reason": "x" * 1000}}}] * 500})
+    server.answers[:] = [(200, {}, long)]
+    with pytest.raises(RefusedError, match="400 xxx") as refused:
+        peer.send(many)
+    assert refused.value.items == peer.items_max == 500
     server.answers[:] = [(200, {}, answer(409, 201, 409))]
     assert peer.send(items) == "3 documents, 2 of them there already", "what is told again has the same id"
     for text, outcome, count in (
@@ -413,6 +419,35 @@ def _dripping(text: bytes, stop: threading.Event) -> int:
     threading.Thread(target=serve, daemon=True).start()
     port: int = server.getsockname()[1]
     return port
+
+
+def test_who_reads_slowly_is_given_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_peer, "TIMEOUT_S", 0.8)
+    monkeypatch.setattr(web_peer, "ANSWER_S_MAX", 0.8)
+    monkeypatch.setattr(web_peer, "SENT_BYTES_S_MIN", 100_000)
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    size, read = 3_000_000, 0
+
+    def serve() -> None:
+        nonlocal read
+        connection, _ = listening.accept()
+        with connection, listening:
+            while not connection.recv(1).startswith(b"\r") or connection.recv(3) != b"\n\r\n":
+                pass
+            while read < size:
+                read += len(connection.recv(100_000))
+                time.sleep(0.015)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    peer = made(kinds.Post(f"http://127.0.0.1:{listening.getsockname()[1]}/", "samples"))
+    assert peer.send([Item(b"x" * size, "a" * 64)]) == "200 ok"
+    thread.join()
+    assert read == size
 
 
 @pytest.mark.parametrize(

@@ -281,13 +281,21 @@ async def test_secrets_stand_in_no_log(
     assert b"0penSesame" not in (tmp_path / "outgoing.sqlite").read_bytes()
 
 
-async def test_what_is_too_much_at_once_is_told_in_parts(tmp_path: Path, server: Answers) -> None:
+async def test_what_is_too_much_at_once_is_told_in_parts_and_of_what_is_refused_the_others_count_as_told(
+    tmp_path: Path, server: Answers
+) -> None:
     server.answers[:] = [(413, {}, ""), (413, {}, ""), (200, {}, ""), (413, {}, ""), (200, {}, "")]
-    async with running(tmp_path, outputs={"it": kinds.Post(server.url)}) as farm, Uplink(farm) as uplink:
-        await uplink.send(events(facts.CommandEntered("x"), facts.CommandEntered("y")))
-        await until(lambda: state(farm).told + state(farm).refused == 4)
-        assert (state(farm).told, state(farm).refused) == (3, 1), "what is too much by itself is refused"
+    items = [{"create": {"status": status}} for status in (201, 400, 409, 201)]
+    with web() as elastic:
+        elastic.answers[:] = [(200, {}, json.dumps({"items": items}))]
+        outputs = {"it": kinds.Post(server.url), "documents": kinds.Elasticsearch(elastic.url)}
+        async with running(tmp_path, outputs=outputs) as farm, Uplink(farm) as uplink:
+            await uplink.send(events(facts.CommandEntered("x"), facts.CommandEntered("y")))
+            for name in outputs:
+                await until(lambda name=name: state(farm, name).told + state(farm, name).refused == 4)  # type: ignore[misc]
+                assert (state(farm, name).told, state(farm, name).refused) == (3, 1), name
     assert [len(asked.body.splitlines()) for asked in server.asked] == [4, 2, 1, 1, 2]
+    assert len(elastic.asked) == 1
 
 
 async def test_notices_are_told_together_and_once_and_a_secret_that_comes_back_is_not_logged(
@@ -317,13 +325,3 @@ async def test_notices_are_told_together_and_once_and_a_secret_that_comes_back_i
     assert "no hook /…/…" in caplog.text
     assert "0penSesame" not in caplog.text
     assert b"0penSesame" not in (tmp_path / "outgoing.sqlite").read_bytes()
-
-
-async def test_of_documents_that_are_refused_the_others_count_as_told(tmp_path: Path, server: Answers) -> None:
-    items = [{"create": {"status": status}} for status in (201, 400, 201)]
-    server.answers[:] = [(200, {}, json.dumps({"items": items}))]
-    outputs = {"it": kinds.Elasticsearch(server.url)}
-    async with running(tmp_path, outputs=outputs) as farm, Uplink(farm) as uplink:
-        await uplink.send(events(facts.CommandEntered("x")))
-        await until(lambda: state(farm).refused == 1)
-        assert state(farm).told == 2

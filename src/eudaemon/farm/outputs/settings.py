@@ -290,7 +290,7 @@ class Webhook:
     shape: str = option("slack", "What it takes; with `own`, what `template` says.", among=CHATS)
     chat: str = option("", "The id of Telegram's chat.")
     template: str = option("", f"JSON of your own, in which {TEXT} stands where the text goes.", check=_template)
-    every_s: int = option(60, "At most one message in so long; what comes meanwhile is told together, seconds.",
+    every_s: int = option(60, "What comes within so long is told together, seconds.",
                           low=1, high=86_400)  # fmt: skip
     ca_file: str = option("", _CA_SAYS)
 

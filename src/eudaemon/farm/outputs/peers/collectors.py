@@ -21,6 +21,7 @@ from eudaemon.farm.outputs.peers import LaterError, RefusedError
 from eudaemon.farm.outputs.peers.web import REFUSALS, Answer, Web, judged, strange
 from eudaemon.farm.outputs.settings import TEXT, Elasticsearch, Splunk, Taxii, Webhook
 
+ANSWER_BYTES_MAX = 4 * 1024 * 1024  # of who says something of each document or object
 _JSON, _LINES = "application/json", "application/x-ndjson"
 _TAXII = "application/taxii+json;version=2.1"
 
@@ -109,9 +110,8 @@ def elasticsearch(settings: Elasticsearch) -> Collector:
 
     headers = {"Content-Type": _LINES, "Accept": _JSON}
     headers |= {"Authorization": settings.authorization} if settings.authorization else {}
-    web = Web(
-        f"{settings.url.rstrip('/')}/_bulk?filter_path=errors,items.*.status,items.*.error.reason", settings.ca_file
-    )
+    told = "filter_path=errors,items.*.status,items.*.error.reason"  # and nothing else of each document
+    web = Web(f"{settings.url.rstrip('/')}/_bulk?{told}", settings.ca_file, ANSWER_BYTES_MAX)
     return Collector(web, headers, body, judge, items_max=500)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import math
 import secrets
@@ -23,7 +24,9 @@ from eudaemon.farm.outputs.peers.stream import told, trusting, within
 from eudaemon.farm.outputs.settings import Post
 
 ANSWER_BYTES_MAX = 64 * 1024
-ANSWER_S_MAX = 60.0  # for a request and its whole answer
+ANSWER_S_MAX = 60.0  # for a request and its whole answer, and what its body takes at the slowest
+SENT_BYTES_S_MIN = 32 * 1024
+_BLOCK_BYTES = 64 * 1024  # of a body; the connection's timeout is for each
 RETRY_S_MAX = 86_400.0
 # What is wrong with the request itself, and will be wrong tomorrow. Everything else, a wrong key too, can be mended.
 REFUSALS = frozenset({400, 406, 409, 410, 411, 413, 414, 415, 422})
@@ -63,16 +66,21 @@ class Web:
 
     def ask(self, body: bytes | None, headers: Mapping[str, str], path: str = "", method: str = "POST") -> Answer:
         """Make one request: of the URL that it was made with, or of another path of the server. Raises `LaterError`."""
+        how: dict[str, Any] = {"timeout": TIMEOUT_S, "blocksize": _BLOCK_BYTES}
         connection = (
-            http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_S) if self._context is None
-            else http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=self._context)
+            http.client.HTTPConnection(self._host, self._port, **how) if self._context is None
+            else http.client.HTTPSConnection(self._host, self._port, context=self._context, **how)
         )  # fmt: skip
+        said = {"User-Agent": f"Eudaemon/{__version__}", "Connection": "close", **headers}
+        more_s = 0.0 if body is None else len(body) / SENT_BYTES_S_MIN
+        if body is not None:
+            said["Content-Length"] = str(len(body))
         try:
-            with within(ANSWER_S_MAX, self.close):
+            with within(ANSWER_S_MAX + more_s, self.close):
                 connection.connect()
                 self._socket = connection.sock
-                said = {"User-Agent": f"Eudaemon/{__version__}", "Connection": "close", **headers}
-                connection.request(method, path or self._base, body, said)
+                connection.request(method, path or self._base, None if body is None else io.BytesIO(body), said)
+                connection.sock.settimeout(TIMEOUT_S + more_s)  # much of a body may be on its way yet
                 response = connection.getresponse()
                 data = response.read(self._answer_bytes_max)
                 if response.length and len(data) < self._answer_bytes_max:
