@@ -42,8 +42,8 @@ def formats_page() -> str:
     out = [
         "# Which event is told by which format",
         "",
-        "What the farm hands on in others' words ([how-to](how-to/outputs.md)) holds what these have a place for; `events`",
-        "has everything. This page is made from the formats' tables (`make docs`); a dash is a kind that is left out.",
+        "What the farm [hands on](how-to/outputs.md) in others' words is what these have a place for; `events` has all.",
+        "This page is made from the formats' tables (`make docs`); a dash is a kind that is left out.",
         "",
         f"| kind | {' | '.join(LEFT_OUT)} |",
         f"|---|{'---|' * len(LEFT_OUT)}",
