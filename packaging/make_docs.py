@@ -42,7 +42,7 @@ def formats_page() -> str:
     out = [
         "# Which event is told by which format",
         "",
-        "What the farm [hands on](how-to/outputs.md) in others' words is what these have a place for; `events` has all.",
+        "What the farm [hands on](how-to/outputs.md) in others' words is what they have a place for; `events` has all.",
         "This page is made from the formats' tables (`make docs`); a dash is a kind that is left out.",
         "",
         f"| kind | {' | '.join(LEFT_OUT)} |",
