@@ -29,7 +29,7 @@ from eudaemon.farm.outputs.peers import web as web_peer
 from eudaemon.farm.outputs.peers.collectors import SHAPES
 from eudaemon.farm.settings import StoreSettings
 from farm.outputs.listeners import Answers, mail_server, redis, taxii_server, web
-from farm.outputs.told import ATTACKER, ELF_SHA256, EXPLOIT, INFECTION, NOW_S, URL, Told
+from farm.outputs.told import ATTACKER, ELF_SHA256, EXPLOIT, INFECTION, NOW_S, Told
 from farm.outputs.told import made as made_up
 from tidy.tree import ROOT
 
@@ -84,6 +84,12 @@ def test_what_a_taxii_server_says_of_objects(server: Answers) -> None:
         (202, {"status": "pending", "pending_count": 1}, None, "0 success, 0 failure, 1 pending"),
         (202, {**failure, "success_count": 3}, None, "3 success, 1 failure, 0 pending"),
         (202, failure, RefusedError, "no such type"),
+        (
+            202,
+            {"status": "complete", "success_count": 1, "successes": ["x" * 100] * 1000},
+            None,
+            "1 success, 0 failure, 0 pending",
+        ),
         (202, {"hello": "world"}, LaterError, "something else"),
         (200, {"status": "complete"}, LaterError, "something else"),
         (422, {}, RefusedError, "422"),
@@ -190,7 +196,7 @@ def test_a_notice_is_one_line_and_nothing_in_it_is_a_link() -> None:
     first, second = lines_of(told)
     assert first.data.decode() == (
         f"2026-11-24T02:23:20Z lab: {ATTACKER} at telnet: logged in as root with xc3511; entered 2 commands; "
-        f"wanted {URL.replace('http://', 'hxxp[://]')}; brought {ELF_SHA256}"
+        f"wanted hxxp[://]files[.]example/bins/bot.arm7; brought {ELF_SHA256}"
     )
     assert second.data.decode().endswith("at http: used Dasan GPON diag_Form")
     assert first.kept_s == notices.AGAIN_S
@@ -258,11 +264,12 @@ def test_chats_take_what_their_makers_document(shape: str, server: Answers) -> N
     assert "telnet: logged in as" in text
     assert "hxxp[://]" in text
     assert text.count("```") in (0, 2), "no text of an attacker's ends the block of code"
-    assert ("<!channel>" in text) == (shape != "slack")
+    assert ("<!channel>" in text) == (shape not in ("slack", "telegram"))
     assert "$text $chat" in text, "the attacker's text is no template"
     if shape == "discord":
         assert asked.json["allowed_mentions"] == {"parse": []}
     if shape == "telegram":
+        assert (asked.json["parse_mode"], text[:5], text[-6:]) == ("HTML", "<pre>", "</pre>")
         assert asked.json["chat_id"] == "-4711"
         server.answers[:] = [(200, {}, '{"ok": false, "description": "chat not found"}')]
         with pytest.raises(LaterError, match="chat not found"):
@@ -270,7 +277,7 @@ def test_chats_take_what_their_makers_document(shape: str, server: Answers) -> N
     whole = [Item(("x" * notices.LINE_CHARS_MAX).encode())] * peer.items_max
     server.answers[:] = [(200, {}, '{"ok": true}')]
     peer.send(whole)
-    assert len(_deep(server.asked[-1].json, where)) <= SHAPES[shape][1]
+    assert len(_deep(server.asked[-1].json, where)) <= SHAPES[shape].chars_max
 
 
 def _deep(value: Any, where: tuple[Any, ...]) -> str:

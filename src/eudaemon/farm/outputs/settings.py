@@ -27,7 +27,7 @@ CHANNELS = (
 _RECORDS_SAY = "`events` (ours), `cowrie`, `dionaea`, `eve` or `ocsf`"
 _FORMAT_SAYS = f"{_RECORDS_SAY}: a line of JSON each; `notices`, `fail2ban`: a line of text; "
 SECRET_CHARS_MIN = 4  # a shorter one is in every other word
-TEXT = "$text"  # in a template: where the text goes
+TEXT, CHAT = "$text", "$chat"  # in a template: where the text goes, and the chat's id
 CHATS = ("slack", "discord", "teams", "mattermost", "telegram", "own")
 _CA_SAYS = "File with the certificates to trust, PEM; empty trusts the system's."
 

@@ -62,8 +62,13 @@ def _line(event: Event, did: str) -> bytes:
     who = event.attacker.ip if event.attacker else "somebody"
     text = f"{rfc3339(event.at_s)[:19]}Z {event.sensor}: {who} at {did}"
     # A link that somebody clicks, or a preview that a chat fetches, would tell the attacker.
-    text = re.sub(r"(?i)\b(https?|ftp|tftp)://", lambda found: found[1].replace("t", "x") + "[://]", text)
+    text = re.sub(r"(?i)\b(https?|ftp|tftp)://([^/\s]*)", _blunted, text)
     return (text if len(text) <= LINE_CHARS_MAX else text[: LINE_CHARS_MAX - 1] + "…").encode()
+
+
+def _blunted(url: re.Match[str]) -> str:
+    """Return a URL's beginning as analysts write it to each other: hxxp[://]host[.]example."""
+    return f"{url[1].replace('t', 'x')}[://]{url[2].replace('.', '[.]')}"
 
 
 _DEEDS: tuple[type[Fact], ...] = (

@@ -12,6 +12,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from eudaemon.farm.outputs.batch import Item, compact
 from eudaemon.farm.outputs.formats.notices import LINE_CHARS_MAX
 from eudaemon.farm.outputs.peers import LaterError, RefusedError
 from eudaemon.farm.outputs.peers.web import REFUSALS, Answer, Web, judged, strange
-from eudaemon.farm.outputs.settings import TEXT, Elasticsearch, Splunk, Taxii, Webhook
+from eudaemon.farm.outputs.settings import CHAT, TEXT, Elasticsearch, Splunk, Taxii, Webhook
 
 ANSWER_BYTES_MAX = 4 * 1024 * 1024  # of who says something of each document or object
 _JSON, _LINES = "application/json", "application/x-ndjson"
@@ -158,20 +159,30 @@ def taxii(settings: Taxii) -> Collector:
     elif settings.user:
         known = base64.b64encode(f"{settings.user}:{settings.password}".encode()).decode("ascii")
         headers["Authorization"] = f"Basic {known}"
-    web = Web(f"{settings.url.rstrip('/')}/objects/", settings.ca_file)
+    web = Web(f"{settings.url.rstrip('/')}/objects/", settings.ca_file, ANSWER_BYTES_MAX)
     return Collector(web, headers, body, judge, items_max=1)
 
 
 # --- chats -------------------------------------------------------------------------------------
 
-# What each takes, and how many characters of it. In a block of code nobody is mentioned, and nothing is a link.
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a chat takes: a template, how many characters of text, and whether `<` and `&` in it are to be escaped."""
+
+    template: Any
+    chars_max: int
+    escaped: bool = False
+
+
+# In a block of code nobody is mentioned, and nothing is a link. Slack's mentions are tags, there as well.
 _CODE = f"```\n{TEXT}\n```"
-SHAPES: dict[str, tuple[Any, int]] = {
-    "slack": ({"text": _CODE, "unfurl_links": False, "unfurl_media": False}, 3_000),
-    "discord": ({"content": _CODE, "allowed_mentions": {"parse": []}}, 2_000),
-    "mattermost": ({"text": _CODE}, 4_000),
-    "telegram": ({"chat_id": "$chat", "text": TEXT, "link_preview_options": {"is_disabled": True}}, 4_096),
-    "teams": (
+SHAPES = {
+    "slack": Shape({"text": _CODE, "unfurl_links": False, "unfurl_media": False}, 3_000, escaped=True),
+    "discord": Shape({"content": _CODE, "allowed_mentions": {"parse": []}}, 2_000),
+    "mattermost": Shape({"text": _CODE}, 4_000),
+    "telegram": Shape({"chat_id": CHAT, "text": f"<pre>{TEXT}</pre>", "parse_mode": "HTML"}, 4_096, escaped=True),
+    "teams": Shape(
         {"type": "message", "attachments": [
             {"contentType": "application/vnd.microsoft.card.adaptive", "content": {
                 "type": "AdaptiveCard", "version": "1.4", "body": [{"type": "RichTextBlock", "inlines": [
@@ -183,19 +194,17 @@ SHAPES: dict[str, tuple[Any, int]] = {
     ),
 }  # fmt: skip
 _OWN_CHARS_MAX = 2_000
+_AROUND_CHARS = 100  # of the template about the text
 
 
 def webhook(settings: Webhook) -> Collector:
     """Return a chat's webhook."""
-    template, chars_max = SHAPES.get(settings.shape, (None, _OWN_CHARS_MAX))
-    if template is None:
-        template = json.loads(settings.template)
+    shape = SHAPES.get(settings.shape) or Shape(json.loads(settings.template), _OWN_CHARS_MAX)
 
     def body(items: Sequence[Item]) -> bytes:
         text = "\n".join(item.data.decode() for item in items).replace("`", "'")
-        if settings.shape == "slack":  # its mentions are tags, in code as well
-            text = html.escape(text, quote=False)
-        return compact(_filled(template, {TEXT: text, "$chat": settings.chat}))
+        text = html.escape(text, quote=False) if shape.escaped else text
+        return compact(_filled(shape.template, {TEXT: text, CHAT: settings.chat}))
 
     def judge(answer: Answer, _: int) -> str:
         said = judged(answer)
@@ -203,8 +212,7 @@ def webhook(settings: Webhook) -> Collector:
             raise strange(answer)
         return said
 
-    # Slack's escapes make five characters of one.
-    items_max = max(1, (chars_max - 100) // (LINE_CHARS_MAX + 1))
+    items_max = (shape.chars_max - _AROUND_CHARS) // (LINE_CHARS_MAX + 1)
     web = Web(settings.url, settings.ca_file)
     return Collector(web, {"Content-Type": _JSON}, body, judge, items_max=items_max, pause_s=1.0)
 
