@@ -205,13 +205,8 @@ action(type="omfile" file="{found.log}" template="parts" flushOnTXEnd="on")
     said = (home / "said").open("wb")
     process = subprocess.Popen([program, "-n", "-f", config, "-i", home / "pid"], stdout=said, stderr=said)
     try:
-        until_s = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", found.tls), 1):
-                break
-            assert process.poll() is None, (home / "said").read_text()
-            assert time.monotonic() < until_s, "rsyslogd does not answer"
-            time.sleep(0.02)
+        for port in (found.tcp, found.tls):
+            _wait(process, port, home / "said")
         yield found
     finally:
         process.kill()
@@ -262,19 +257,24 @@ def taxii_server(home: Path) -> Iterator[Taxii]:
         yield Taxii(*(f"{root}collections/{id_}/" for id_, _ in named))
 
 
+def _wait(process: subprocess.Popen[bytes], port: int, said: Path) -> None:
+    """Wait until a server answers at its port."""
+    until_s = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        assert process.poll() is None, said.read_text()
+        assert time.monotonic() < until_s, f"{process.args} does not answer"
+        time.sleep(0.02)
+
+
 @contextmanager
 def _running(command: Sequence[str | Path], port: int, said: Path) -> Iterator[None]:
     """Run a server until the end of the block, from when it answers at its port."""
     with said.open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            until_s = time.monotonic() + 30
-            while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                    break
-                assert process.poll() is None, said.read_text()
-                assert time.monotonic() < until_s, f"{command[0]} does not answer"
-                time.sleep(0.02)
+            _wait(process, port, said)
             yield
         finally:
             process.kill()
