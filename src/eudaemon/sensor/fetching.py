@@ -25,12 +25,14 @@ from eudaemon.world.seed import Seed
 
 if TYPE_CHECKING:
     from eudaemon.payload.extract import Extraction
+    from eudaemon.payload.shellcode.shells import Shell
     from eudaemon.world.host import Host
 
 URL_CHARS_MAX = 4096  # of a URL in a fact
 WISHES_MAX = 256  # under way and waiting; more are refused at once
 PAYLOADS_MAX = 64  # that wait to be looked into; more are not
 REMEMBERED_MAX = 2048  # payloads that were looked into, and wishes of sessions
+SHELLED_MAX = 256  # payloads whose shells are remembered: each of a worm's senders wants its own
 
 
 def _hidden(data: bytes, host: Host, attacker_ip: str) -> Extraction:
@@ -48,7 +50,8 @@ class Fetching:
         self._fetcher = Fetcher(settings, lambda: Sink(store), seed)
         self._thread = ThreadPoolExecutor(1, "extract")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._payloads: deque[tuple[Talk, bytes]] = deque()
+        self._payloads: deque[tuple[Talk, bytes, bool]] = deque()
+        self._shelled: OrderedDict[str, tuple[Shell, ...]] = OrderedDict()  # by the payload's SHA-256
         self._looker: asyncio.Task[None] | None = None
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
@@ -62,11 +65,15 @@ class Fetching:
             return
         self._start(self._follow(session, [download], answer), session)
 
-    def look_into(self, session: Talk, data: bytes) -> None:
-        """Fetch what a kept payload or script would fetch. The same bytes are looked into once."""
-        if not data or len(self._payloads) >= PAYLOADS_MAX or not self._is_new("", hashlib.sha256(data).hexdigest()):
+    def look_into(self, session: Talk, data: bytes, *, here: bool = False) -> None:
+        """See `Outside`. The same bytes are looked into once."""
+        if not data or len(self._payloads) >= PAYLOADS_MAX:
             return
-        self._payloads.append((session, data))
+        sha256 = hashlib.sha256(data).hexdigest()
+        if not self._is_new("", sha256):
+            self._open_shells(session, self._shelled.get(sha256, ()), here=here)
+            return
+        self._payloads.append((session, data, here))
         if self._looker is None or self._looker.done():
             self._looker = self._start(self._look(), session)
 
@@ -84,13 +91,27 @@ class Fetching:
 
     async def _look(self) -> None:
         while self._payloads:
-            session, data = self._payloads.popleft()
+            session, data, here = self._payloads.popleft()
             found = await self._in_thread(_hidden, data, self._driver.host, session.attacker.ip)
+            if found.shells:
+                self._remember_shells(data, found.shells)
+                self._open_shells(session, found.shells, here=here)
             downloads = [download for download in found.downloads if self._is_new(session.id, download.url)]
             if downloads and len(self._tasks) < WISHES_MAX:
                 for download in downloads:
                     self._state_wish(session, download)
                 self._start(self._follow(session, downloads, None), session)
+
+    def _remember_shells(self, data: bytes, shells: tuple[Shell, ...]) -> None:
+        self._shelled[hashlib.sha256(data).hexdigest()] = shells
+        if len(self._shelled) > SHELLED_MAX:
+            self._shelled.popitem(last=False)
+
+    def _open_shells(self, session: Talk, shells: tuple[Shell, ...], *, here: bool) -> None:
+        """Open these for a session, each once: what was looked into as it came is looked into again when it is kept."""
+        for shell in shells:
+            if self._is_new(session.id, str(shell)):
+                self._driver.shells.open(session, shell, here=here)
 
     async def _follow(
         self, session: Talk, downloads: list[Download], answer: Callable[[Downloaded], None] | None
