@@ -59,7 +59,9 @@ def test_a_script_at_sh(split: int) -> None:
     assert b"# " not in talk.sent, "there is no prompt"
 
 
-@pytest.mark.parametrize(("name", "line"), [("cmd", b"echo %s>a.txt" % (b"left" * 30)), ("sh", b"echo %s > /tmp/a" % (b"left" * 30))])
+@pytest.mark.parametrize(
+    ("name", "line"), [("cmd", b"echo %s>a.txt" % (b"left" * 30)), ("sh", b"echo %s > /tmp/a" % (b"left" * 30))]
+)
 def test_who_closes_at_once_has_said_a_line(name: str, line: bytes) -> None:
     talk = Table(load(name)(visit())).open()
     talk.say(line)
