@@ -242,6 +242,7 @@ class RdpClientIdentified(Fact):
     keyboard: int = said("its keyboard layout, as Windows numbers them", 0)
     size: str = said("the desktop that it wants, as `1024x768`", "")
     channels: tuple[str, ...] = said("the virtual channels that it asks for", ())
+    encryption_bits: int = said("bits of Remote Desktop's own encryption, 0 where TLS or nothing stands for it", 0)
 
 
 @dataclass(frozen=True, slots=True)
