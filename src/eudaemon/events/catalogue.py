@@ -144,6 +144,7 @@ class TlsAccepted(Fact):
     cipher: str = said("cipher suite")
     server_name: str = said("the name the peer asked for (SNI)", "")
     ja4: str = said("JA4 fingerprint of the ClientHello", "")
+    ja3: str = said("JA3 fingerprint of the ClientHello, which older tools know", "")
 
 
 # --- what attackers do -------------------------------------------------------------------------

@@ -81,7 +81,8 @@ def _said(fact: Fact) -> tuple[str, dict[str, Any]] | None:
             return "ssh", {"ssh": {"client": client}}
         case facts.TlsAccepted():
             tls = {"version": fact.version} | ({"sni": fact.server_name} if fact.server_name else {})
-            return "tls", {"tls": tls | ({"ja4": fact.ja4} if fact.ja4 else {})}
+            tls |= {"ja4": fact.ja4} if fact.ja4 else {}
+            return "tls", {"tls": tls | ({"ja3": {"hash": fact.ja3}} if fact.ja3 else {})}
         case facts.ArtefactKept() if fact.origin in BROUGHT:
             info = {"filename": fact.name or fact.url, "sha256": fact.sha256, "size": fact.size, "stored": True,
                     "state": "TRUNCATED" if fact.partial else "CLOSED", "gaps": False, "tx_id": 0}  # fmt: skip
