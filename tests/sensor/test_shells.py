@@ -12,6 +12,7 @@ import pytest
 
 from eudaemon.events.catalogue import ShellOffered
 from eudaemon.payload.fetch.policy import FetchSettings
+from eudaemon.payload.shellcode.shells import Shell
 from eudaemon.sensor import shells
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
@@ -19,6 +20,7 @@ from payload.servers import content, serving, until_it_accepts
 from payload.shellcode.assembling import assemble, under_dword_xor, windows32
 from payload.shellcode.shellcodes import BIND_I386, CMD_32, CONNECT_32, CONNECT_I386, HOST, LISTEN_32, PORT
 from protocols import smb_client
+from sensor.farm import farm
 from sensor.harness import Running, events, free_port, running
 
 LAB = FetchSettings(lab_networks=("127.0.0.0/8",), ports=())
@@ -252,24 +254,64 @@ async def test_each_of_a_worms_senders_has_its_own_also_at_a_port_that_listens_a
         writer.close()
 
 
-async def test_they_are_bounded_and_close_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shells, "WAIT_S_MAX", 0.5)
+async def test_the_farms_word_opens_what_signatures_do_not_show(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    """For whoever has sent the code, although he is gone, and at once for whoever sends it next."""
+    called: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"echo $((6*7))\n")
+        await called.put(await reader.readline())
+        writer.close()
+
+    code = b"a code for a CPU of which signatures know nothing".ljust(200, b"\0")
+    sha256 = hashlib.sha256(code).hexdigest()
+    async with (
+        serving(taken) as port,
+        farm(tmp_path) as (it, uplink),
+        running(tmp_path, "catchall", fetch=LAB, uplink=uplink) as sensor,
+    ):
+        await sensor.say(code)
+        await it.until("artefact.kept")
+        shell = Shell("connect", "linux", "127.0.0.1", port)
+        it.words = [{"sha256": sha256, "shells": [shell.as_json()]}, {"sha256": "0" * 64, "shells": [{"way": "up"}]}]
+        async with asyncio.timeout(8):
+            assert await called.get() == b"42\n"
+            await sensor.say(code)
+            assert await called.get() == b"42\n"
+        offered_there = await it.until("shell.offered", 2)
+    assert [(one["way"], one["port"], one.get("refused", "")) for one in offered_there] == [("connect", port, "")] * 2
+    assert "what this version does not understand" in caplog.text
+
+
+async def test_they_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shells, "PER_ADDRESS_MAX", 2)
     monkeypatch.setattr(shells, "SHELLS_MAX", 3)
     ports = [free_port() for _ in range(3)]
+    refused = []
     async with running(tmp_path, "catchall", fetch=LAB) as sensor:
         for source in ("127.0.0.1", "127.0.0.2"):
             for port in ports:
                 _, writer = await asyncio.open_connection("127.0.0.1", sensor.port, local_addr=(source, 0))
                 writer.write(of_linux(BIND_I386, port))
                 writer.close()
-        found = await offered(sensor, 6)
-        assert [bool(fact.refused) for fact in found] == [False, False, True, False, True, True]
+                refused.append((await offered(sensor, len(refused) + 1))[-1].refused)
+    assert [bool(why) for why in refused] == [False, False, True, False, True, True]
+    assert refused[-1] == "too many shells at once"
+
+
+async def test_nobody_is_awaited_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shells, "WAIT_S_MAX", 0.3)
+    port = free_port()
+    async with running(tmp_path, "catchall", fetch=LAB) as sensor:
+        await sensor.say(of_linux(BIND_I386, port))
+        assert [fact.refused for fact in await offered(sensor)] == [""]
         async with asyncio.timeout(8):
             while True:
                 try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", ports[0])
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
                 except ConnectionRefusedError:
                     break
                 writer.close()
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.05)

@@ -114,7 +114,7 @@ class _Search:
         """Find what a shellcode shows of itself without being run: URLs and commands behind a XOR."""
         found = signatures(payload)
         behaviours = [signature.behaviour for signature in found]
-        self.shells = tuple(shells(found))
+        self.shells = shells((signature.behaviour, signature.system) for signature in found)
         for download in wishes(behaviours):
             self.found(download)
         for behaviour in behaviours:

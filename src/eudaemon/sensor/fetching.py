@@ -33,6 +33,7 @@ WISHES_MAX = 256  # under way and waiting; more are refused at once
 PAYLOADS_MAX = 64  # that wait to be looked into; more are not
 REMEMBERED_MAX = 2048  # payloads that were looked into, and wishes of sessions
 SHELLED_MAX = 256  # payloads whose shells are remembered: each of a worm's senders wants its own
+WAITING_MAX = 256  # sessions whose payload the farm may tell of
 
 
 def _hidden(data: bytes, host: Host, attacker_ip: str) -> Extraction:
@@ -50,8 +51,9 @@ class Fetching:
         self._fetcher = Fetcher(settings, lambda: Sink(store), seed)
         self._thread = ThreadPoolExecutor(1, "extract")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._payloads: deque[tuple[Talk, bytes, bool]] = deque()
+        self._payloads: deque[tuple[Talk, bytes]] = deque()
         self._shelled: OrderedDict[str, tuple[Shell, ...]] = OrderedDict()  # by the payload's SHA-256
+        self._waiting: deque[tuple[str, Talk, bool]] = deque(maxlen=WAITING_MAX)  # SHA-256 of a payload, whose, where
         self._looker: asyncio.Task[None] | None = None
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
@@ -70,12 +72,25 @@ class Fetching:
         if not data or len(self._payloads) >= PAYLOADS_MAX:
             return
         sha256 = hashlib.sha256(data).hexdigest()
-        if not self._is_new("", sha256):
-            self._open_shells(session, self._shelled.get(sha256, ()), here=here)
+        is_new = self._is_new("", sha256)
+        if (shells := self._shelled.get(sha256)) is not None:
+            self._open_shells(session, shells, here=here)
+        else:
+            self._waiting.append((sha256, session, here))
+        if not is_new:
             return
-        self._payloads.append((session, data, here))
+        self._payloads.append((session, data))
         if self._looker is None or self._looker.done():
             self._looker = self._start(self._look(), session)
+
+    def learned(self, sha256: str, shells: tuple[Shell, ...]) -> None:
+        """Open a payload's shells, by its signatures or by the farm's word, for those who sent it; remember them."""
+        self._shelled[sha256] = shells
+        if len(self._shelled) > SHELLED_MAX:
+            self._shelled.popitem(last=False)
+        for waiting in [one for one in self._waiting if one[0] == sha256]:
+            self._waiting.remove(waiting)
+            self._open_shells(waiting[1], shells, here=waiting[2])
 
     def may_call(self, attacker_ip: str) -> str:
         """See `Outside`."""
@@ -91,21 +106,15 @@ class Fetching:
 
     async def _look(self) -> None:
         while self._payloads:
-            session, data, here = self._payloads.popleft()
+            session, data = self._payloads.popleft()
             found = await self._in_thread(_hidden, data, self._driver.host, session.attacker.ip)
             if found.shells:
-                self._remember_shells(data, found.shells)
-                self._open_shells(session, found.shells, here=here)
+                self.learned(hashlib.sha256(data).hexdigest(), found.shells)
             downloads = [download for download in found.downloads if self._is_new(session.id, download.url)]
             if downloads and len(self._tasks) < WISHES_MAX:
                 for download in downloads:
                     self._state_wish(session, download)
                 self._start(self._follow(session, downloads, None), session)
-
-    def _remember_shells(self, data: bytes, shells: tuple[Shell, ...]) -> None:
-        self._shelled[hashlib.sha256(data).hexdigest()] = shells
-        if len(self._shelled) > SHELLED_MAX:
-            self._shelled.popitem(last=False)
 
     def _open_shells(self, session: Talk, shells: tuple[Shell, ...], *, here: bool) -> None:
         """Open these for a session, each once: what was looked into as it came is looked into again when it is kept."""

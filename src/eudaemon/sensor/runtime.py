@@ -119,7 +119,7 @@ class Sensor:
         self._driver = driver
         if self.settings.tls:
             self._certificate()  # now, while there is room for it
-        uplink = self._uplink(driver)
+        uplink = self._uplink(driver, fetching)
         committer = Committer(driver, uplink.durable if uplink else lambda: None)
         doors = (Doorkeeper(self.settings.limits), Doorkeeper(self.settings.limits, "udp_sessions_max"))
         spare = Spare()
@@ -170,12 +170,12 @@ class Sensor:
             return UdpListener(sock, service, driver, doors[1])
         return TcpListener(sock, service, driver, doors[0], spare)
 
-    def _uplink(self, driver: Driver) -> Uplink | None:
+    def _uplink(self, driver: Driver, fetching: Fetching) -> Uplink | None:
         if not self.settings.uplink.url:
             return None
         from eudaemon.sensor.uplink import Uplink
 
-        return Uplink(self.settings, driver.spool, driver.artefacts, self.health)
+        return Uplink(self.settings, driver.spool, driver.artefacts, self.health, fetching.learned)
 
     def _new_tls(self) -> TlsLayer | None:
         from eudaemon.sensor.tls import Tls, server_context

@@ -1,8 +1,8 @@
-"""Which shells a shellcode would open for whoever sent it, by what its signatures show: at a port, by a call, or here.
+"""Which shells a shellcode would open for whoever sent it, by what it shows or does: at a port, by a call, or here.
 
     Listens  --> bind      the attacker comes to the port
     Connects --> connect   the code calls the attacker
-    Executes, over the connection --> here
+    Executes, over the connection, and neither of these --> here
 
 A code for a second stage looks the same from outside, and does the same first: who waits for it sends the stage, and
 that is kept.
@@ -10,14 +10,15 @@ that is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from eudaemon.payload.shellcode.behaviour import Connects, Executes, Listens
-from eudaemon.payload.shellcode.signatures import Signature
+from eudaemon.payload.shellcode.behaviour import Behaviour, Connects, Executes, Listens
 
 SHELLS_MAX = 4  # of one payload
 BIND, CONNECT, HERE = "bind", "connect", "here"
+_ROOMS = {"windows": "cmd", "linux": "sh"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +33,39 @@ class Shell:
     @property
     def room(self) -> str:
         """The room that is this shell."""
-        return {"windows": "cmd", "linux": "sh"}[self.system]
+        return _ROOMS[self.system]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as an object for machines. `from_json` reads it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Any) -> Shell:
+        """Return the shell that `as_json` gave. Raises `ValueError` for what is none."""
+        try:
+            shell = cls(found["way"], found["system"], found["host"], found["port"])
+            is_one = shell.way in (BIND, CONNECT, HERE) and shell.system in _ROOMS and isinstance(shell.host, str)
+        except (KeyError, TypeError):
+            raise ValueError("no shell of a shellcode") from None
+        if not is_one or type(shell.port) is not int or not 0 <= shell.port < 1 << 16:
+            raise ValueError("no shell of a shellcode")
+        return shell
 
 
-def shells(found: Iterable[Signature]) -> Iterator[Shell]:
-    """Yield the shells of these signatures, each once, at most `SHELLS_MAX`."""
-    seen: set[Shell] = set()
-    for signature in found:
-        match signature.behaviour:
+def shells(found: Iterable[tuple[Behaviour, str]]) -> tuple[Shell, ...]:
+    """Return the shells of behaviours and their systems, at most `SHELLS_MAX`; none whose system is not known."""
+    away: dict[Shell, None] = {}
+    here: dict[Shell, None] = {}
+    for behaviour, system in found:
+        if system not in _ROOMS:
+            continue
+        match behaviour:
             case Listens(host, port, "tcp"):
-                shell = Shell(BIND, signature.system, host, port)
+                away[Shell(BIND, system, host, port)] = None
             case Connects(host, port, "tcp"):
-                shell = Shell(CONNECT, signature.system, host, port)
+                away[Shell(CONNECT, system, host, port)] = None
             case Executes(_, "connection"):
-                shell = Shell(HERE, signature.system)
+                here[Shell(HERE, system)] = None
             case _:
                 continue
-        if shell.system and shell not in seen and len(seen) < SHELLS_MAX:
-            seen.add(shell)
-            yield shell
+    return tuple(away or here)[:SHELLS_MAX]
