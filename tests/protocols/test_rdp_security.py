@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from eudaemon.events.catalogue import CommandEntered, LoginTried, RdpClientIdentified
-from eudaemon.protocols.rdp import rsa
+from eudaemon.protocols.rdp import rsa, security
 from eudaemon.protocols.rdp.pdus import FIRST_CHANNEL
 from eudaemon.protocols.rdp.security import RENEWED_PACKETS, chosen
 from eudaemon.testing.script import Table
@@ -139,3 +139,13 @@ def test_where_tls_was_begun_there_is_none() -> None:
         table.say(request(protocols=protocols))
         channels(table) if host is PLAIN else None
         assert not [fact for fact in table.facts if isinstance(fact, RdpClientIdentified) and fact.encryption_bits]
+
+
+@pytest.mark.parametrize("past", [False, True])
+def test_how_much_may_come_under_it(past: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, client = encrypted(2, "MS_T120")
+    said = table.say(send(FIRST_CHANNEL, client.closed(info("", "", "")[4:], 0x40)))
+    client.opened(said[int.from_bytes(said[2:4], "big") :])
+    monkeypatch.setattr(security, "OPENED_BYTES_MAX", len(info("", "", "")) - 4 + 1000)
+    table.say(send(1004, client.closed(bytes(1000 + past))))
+    assert bool(table.fault) is past

@@ -23,6 +23,7 @@ NONE, BITS_40, BITS_128, BITS_56 = 0, 1, 2, 8  # 2.2.1.4.3: of these a client of
 BITS = {NONE: 0, BITS_40: 40, BITS_56: 56, BITS_128: 128}
 EXCHANGE, ENCRYPTED, INFO, CHECKED = 0x01, 0x08, 0x40, 0x0800  # 2.2.8.1.1.2.1: flags of a packet's security header
 RENEWED_PACKETS = 4096  # 5.3.7
+OPENED_BYTES_MAX = 8 * 1024 * 1024  # of one session: here RC4 is slow, and nobody types so much
 LEVEL = 2  # as strong as the client can, both ways
 _RANDOM_BYTES = 32
 _PAD_1, _PAD_2 = b"\x36" * 40, b"\x5c" * 48
@@ -105,12 +106,13 @@ class Way:
 class Security:
     """One session's encryption. `ready` once the client's random has come."""
 
-    __slots__ = ("_key", "_method", "_random", "_ways")
+    __slots__ = ("_key", "_method", "_opened", "_random", "_ways")
 
     def __init__(self, host: Seed, session: Seed, method: int) -> None:
         self._key = rsa.key_of(host)
         self._method = method
         self._random = session.bytes("rdp random", _RANDOM_BYTES)
+        self._opened = 0  # bytes
         self._ways: tuple[Way, Way] | None = None  # the client's, ours
 
     @property
@@ -136,6 +138,9 @@ class Security:
         """Return what the client has closed. Raises `PeerError`."""
         if self._ways is None:
             raise PeerError("an encrypted packet before the keys")
+        self._opened += len(data)
+        if self._opened > OPENED_BYTES_MAX:
+            raise PeerError(f"over {OPENED_BYTES_MAX} bytes under Remote Desktop's own encryption")
         return self._ways[0].opened(data, signature, checked=checked)
 
     def closed(self, data: bytes) -> bytes:
