@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eudaemon.events.catalogue import CommandEntered, LoginTried, RdpClientIdentified
 from eudaemon.protocols.rdp import rsa, security
@@ -149,3 +151,20 @@ def test_how_much_may_come_under_it(past: bool, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(security, "OPENED_BYTES_MAX", len(info("", "", "")) - 4 + 1000)
     table.say(send(1004, client.closed(bytes(1000 + past))))
     assert bool(table.fault) is past
+
+
+@given(
+    st.lists(
+        st.binary(max_size=60) | st.sampled_from([b"\x08\0\0\0", b"\x48\x08\0\0" + bytes(8), b"\1\0\0\0"]), max_size=4
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_comes_for_it_is_no_fault_of_ours(bodies: list[bytes]) -> None:
+    for ready in (False, True):
+        table = encrypted()[0] if ready else talk()
+        if not ready:
+            table.say(request(protocols=0) + connect(encryption=0x1B) + ERECT + ATTACH)
+        for body in bodies:
+            table.say(send(FIRST_CHANNEL, body))
+            table.say(bytes((0x84, len(body) + 2)) + body)
+        table.end()
