@@ -301,6 +301,18 @@ async def test_they_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert refused[-1] == "too many shells at once"
 
 
+@pytest.mark.parametrize("host", ["", "somewhere.example", "::1", "256.1.1.1"])
+async def test_who_is_called_has_an_address_and_it_is_the_senders(host: str, tmp_path: Path) -> None:
+    async with running(tmp_path, "catchall", fetch=LAB) as sensor:
+        _, writer = await sensor.connect()
+        await sensor.until("session.opened")
+        assert sensor.sensor._driver is not None
+        (session,) = sensor.sensor._driver.sessions
+        sensor.sensor._driver.shells.open(session, Shell("connect", "linux", host, 4444), here=False)
+        assert (await offered(sensor))[0].refused == "policy: a shell for another than the attacker"
+        writer.close()
+
+
 async def test_nobody_is_awaited_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shells, "WAIT_S_MAX", 0.3)
     port = free_port()

@@ -50,11 +50,16 @@ class Shells:
         self._calls: set[Call] = set()
 
     def open(self, session: Talk, shell: Shell, *, here: bool) -> None:
-        """Open a shell for a session's peer, or state why not. One `here` only if the bytes were the conversation."""
+        """Open a shell for a session's peer, or state why not. One `here` only if the bytes were the conversation.
+
+        A session that another program handed in has none: what it tells of its peer nobody here has seen.
+        """
+        if not isinstance(session, Session):
+            return
         door = ROOMS[shell.room]
         service = Service(door.name, door, door.speaks_first, session.id)
         if shell.way == HERE:
-            if here and isinstance(session, Session):
+            if here:
                 self.loop.call_soon(self._become, session, shell, service)  # not now: its room is still talking
             return
         why = self._why_not(session, shell)
@@ -103,10 +108,10 @@ class Shells:
         if session.become(service):
             self.state(session, shell)
 
-    def _why_not(self, session: Talk, shell: Shell) -> str:
+    def _why_not(self, session: Session, shell: Shell) -> str:
         """Return why this shell is not opened, in words; empty if it may be."""
         settings, ip = self.settings, session.attacker.ip
-        if not isinstance(session, Session) or not session.is_proven:
+        if not session.is_proven:
             return "the address may be forged"
         key = subscriber(ip)
         held = [subscriber(awaited.key[0]) for awaited in self._awaited.values() if awaited.key != (ip, shell.port)]
@@ -241,9 +246,11 @@ class Call:
 
 def _is_the_senders(host: str, ip: str, settings: FetchSettings) -> bool:
     """Say whether a call to `host` is one to `ip`: behind NAT a bot names the address that it knows of itself."""
-    if plain(host) == plain(ip):
-        return True
-    return settings.private_to_attacker and is_private(host)
+    try:
+        is_same = plain(host) == plain(ip)
+    except ValueError:
+        return False
+    return is_same or (settings.private_to_attacker and is_private(host))
 
 
 def _words(number: int) -> str:

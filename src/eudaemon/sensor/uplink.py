@@ -158,7 +158,9 @@ class Uplink:
             raise _later(answer)
         if answer.status == 200:
             for sha256, shells in _shellcodes(answer):
-                self._learned(sha256, shells)
+                asyncio.get_running_loop().call_soon(
+                    self._learned, sha256, shells
+                )  # delivery goes on, whatever it does
         return answer
 
     # --- artefacts ----------------------------------------------------------------------------------

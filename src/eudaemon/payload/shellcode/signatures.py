@@ -64,6 +64,7 @@ _ADDRESSES = (
     ("push of an address and of a port", re.compile(rb"\x68(?P<ip>.{4})\x66\x68(?P<port>..)", re.DOTALL)),
     ("push of an address and of a sockaddr", re.compile(rb"\x68(?P<ip>.{4})\x68\x02\0(?P<port>..)", re.DOTALL)),
     ("sockaddr in a register", re.compile(rb"[\x48\x49][\xb8-\xbf]\x02\0(?P<port>..)(?P<ip>.{4})", re.DOTALL)),
+    ("move of a sockaddr", re.compile(rb"\xc7\x04\x24\x02\0(?P<port>..)", re.DOTALL)),
     ("push of a port",
      re.compile(rb"\x66\x68(?P<port>..)(?:\x66[\x50-\x57]|\x66\x6a\x02|\x43\x66\x53)", re.DOTALL)),
     ("push of a sockaddr", re.compile(rb"\x68\x02\0(?P<port>..)\x89[\xe0-\xe3\xe5-\xe7]\x6a[\x10\x1c]", re.DOTALL)),
@@ -159,7 +160,7 @@ def _addresses(data: bytes) -> Iterator[Signature]:
             if not port or found["port"] == _OF_WS2_32:
                 continue
             is_any = True
-            if "ip" in pattern.groupindex:
+            if "ip" in pattern.groupindex and any(found["ip"]):
                 host = ipaddress.IPv4Address(found["ip"])
                 if host.is_multicast or host.is_reserved or int(host) >> 24 == 0:
                     continue
