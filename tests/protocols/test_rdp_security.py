@@ -53,7 +53,7 @@ def test_the_strongest_is_chosen() -> None:
     assert [chosen(offered) for offered in (0, 1, 2, 3, 8, 9, 0x1B, 0x10)] == [0, 1, 2, 2, 8, 8, 2, 0]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [1, 2])
 def test_who_is_let_in_types_and_keys_are_renewed(method: int) -> None:
     table, client = encrypted(method)
     said = table.say(send(FIRST_CHANNEL, client.closed(info("", "Administrator", "123456")[4:], 0x40)))
