@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 from typing import Any
 
-from eudaemon.events import Event, IdSource
 from eudaemon.events.catalogue import SampleIdentified
-from eudaemon.farm.fleet import FARM
-from eudaemon.farm.hub import Hub
+from eudaemon.farm.own import OwnFacts
 from eudaemon.farm.samples.samples import SampleStore
 from eudaemon.farm.samples.shells import Board
-from eudaemon.farm.store import DiskFullError, QueueFullError, Store, row_of
+from eudaemon.farm.store import DiskFullError, QueueFullError
 from eudaemon.payload.fuzzy import fuzzy_hash
 from eudaemon.payload.identify import identify
 from eudaemon.payload.shellcode.apart import ApartError, Bench
@@ -29,7 +25,6 @@ from eudaemon.wire import clipped
 
 log = logging.getLogger("eudaemon.farm.identifier")
 
-SPOOL = "0" * 32  # the farm's own
 LOOKED_AT_BYTES_MAX = 32 * 1024 * 1024  # of a larger sample only so much is looked at
 AT_A_TIME = 50
 SENTENCES_MAX, SENTENCE_CHARS_MAX = 32, 400  # of what a shellcode does
@@ -40,11 +35,10 @@ class Identifier:
     """Identifies the samples of `samples` while `run` runs."""
 
     def __init__(
-        self, store: Store, samples: SampleStore, hub: Hub, bench: Bench | None = None, board: Board | None = None
+        self, own: OwnFacts, samples: SampleStore, bench: Bench | None = None, board: Board | None = None
     ) -> None:  # fmt: skip
-        self._store, self._samples, self._hub, self._bench = store, samples, hub, bench
+        self._own, self._samples, self._bench = own, samples, bench
         self._board = board or Board()
-        self._ids = IdSource(os.urandom)
         self._yara = Yara()
         self._there_are = asyncio.Event()
         self.faults = 0
@@ -85,10 +79,7 @@ class Identifier:
             found = SampleIdentified(sha256, size, "data", "could not be looked at: a fault of ours"), []
         fact, shells = found
         self._board.found(sha256, shells)
-        now_s = time.time()
-        row = row_of(Event(self._ids.new(now_s), now_s, FARM, fact), now_s)
-        await self._store.append(FARM, SPOOL, await self._store.mark(FARM, SPOOL), [row])
-        self._hub.publish([row])
+        await self._own.state(fact)
         await asyncio.to_thread(
             self._samples.catalogue.identified, sha256, fact.format, fact.description, fact.rules, fact.fuzzy
         )
