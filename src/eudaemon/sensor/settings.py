@@ -252,7 +252,8 @@ class SensorSettings:
             "sip udp 5060",
             "vnc tcp 5900,5901",
             "smb tcp 139,445",
-            "catchall tcp 9200",
+            "elasticsearch tcp 9200",
+            "catchall tcp 4444",
             "catchall udp 9034",
         ),
         "Which rooms answer on which ports: `room[+room] tcp|udp port[,port][,port-port]`. None are those of the "
