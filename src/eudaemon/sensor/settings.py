@@ -253,6 +253,8 @@ class SensorSettings:
             "vnc tcp 5900,5901",
             "smb tcp 139,445",
             "elasticsearch tcp 9200",
+            "proxy+socks tcp 3128,8118,8888",
+            "socks+proxy tcp 1080",
             "catchall tcp 4444",
             "catchall udp 9034",
         ),
