@@ -45,14 +45,13 @@ async def test_elasticsearch_with_curl(tmp_path: Path) -> None:
 
 
 async def test_squid_as_curl_sees_it(tmp_path: Path) -> None:
-    curl, nmap = tool("curl", "curl"), tool("nmap", "nmap")
+    curl = tool("curl", "curl")
     async with running(tmp_path, "proxy+socks") as net:
         where = f"127.0.0.1:{net.port}"
         answer = await said(curl, "-si", "-x", where, "-U", "a:b", "http://127.0.0.1:9/")
         assert answer.split(b" ")[1] in (b"407", b"503")
+        assert b"\r\nServer: squid/" in answer
         await said(curl, "-s", "-x", where, "https://127.0.0.1:9/", code=56)
-        scan = await said(nmap, "-Pn", "-n", "-sV", "-p", str(net.port), "127.0.0.1")
-        assert b"http-proxy Squid http proxy" in scan, scan
     asked = [(fact.protocol, fact.action, fact.host, fact.port) for fact in facts(tmp_path, "proxy.asked")]
     assert ("http", "GET", "127.0.0.1", 9) in asked
     assert ("http", "CONNECT", "127.0.0.1", 9) in asked
@@ -74,3 +73,30 @@ async def test_socks_as_curl_speaks_it(scheme: str, protocol: str, host: str, tm
         await said(curl, "-s", "-x", f"{scheme}://{login}127.0.0.1:{net.port}", f"http://{host}:8080/", code=97)
     (asked,) = facts(tmp_path, "proxy.asked")
     assert (asked.protocol, asked.action, asked.host, asked.port) == (protocol, "connect", host, 8080)
+
+
+async def test_snmp_with_its_own_tools(tmp_path: Path) -> None:
+    get, walk, change, bulk = (tool(name, "snmp") for name in ("snmpget", "snmpwalk", "snmpset", "snmpbulkwalk"))
+    quick = ("-t", "0.05", "-r", "20")
+    async with running(tmp_path, "snmp", transport="udp") as net:
+        where = f"127.0.0.1:{net.port}"
+        walked = await said(walk, "-v2c", "-c", "public", *quick, where, ".1.3.6.1.2.1.1")
+        assert HOST.kernel.encode() in walked
+        assert walked.count(b" = ") == 7
+        assert HOST.name.encode() in await said(bulk, "-v2c", "-c", "public", *quick, where, ".1.3.6.1.2.1.1.5")
+        assert await said(get, "-v1", "-c", "public", "-Oqv", *quick, where, ".1.3.6.1.2.1.1.7.0") == b"72\n"
+        tried = ("-v3", "-l", "authNoPriv", "-u", "root", "-a", "MD5", "-A", "rootroot", *quick)
+        assert b"Authentication failure" in await said(get, *tried, where, ".1.3.6.1.2.1.1.5.0", code=1)
+    (tmp_path / "tcp").mkdir()
+    async with running(tmp_path / "tcp", "snmp") as net:
+        where = f"tcp:127.0.0.1:{net.port}"
+        assert (await said(walk, "-v2c", "-c", "public", where, ".1")).count(b" = ") > 60
+        row = ".1.3.6.1.4.1.8072.1.3.2.2.1"
+        await said(
+            change, "-v2c", "-c", "private", where, f"{row}.2.1.97", "s", "/bin/sh", f"{row}.3.1.97", "s",
+            "-c 'id -u'", f"{row}.21.1.97", "i", "4",
+        )  # fmt: skip
+    assert {(fact.user, fact.scheme) for fact in facts(tmp_path, "login.answered")} == {("root", "snmp")}
+    for closed in facts(tmp_path, "session.closed"):
+        assert closed.bytes_out <= closed.bytes_in
+    assert "id -u" in {fact.line for fact in facts(tmp_path / "tcp", "command.entered")}

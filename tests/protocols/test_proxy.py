@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from eudaemon.events.catalogue import ExploitRecognised, LoginTried, ProxyAsked
+from eudaemon.protocols._base import Claim
 from eudaemon.protocols.http import Http
 from eudaemon.protocols.proxy import Proxy, _squid_of
 from eudaemon.testing.script import Table, visit
@@ -82,6 +83,18 @@ def test_what_is_for_no_proxy() -> None:
     assert sent.startswith(b"HTTP/1.1 400 ")
     assert b"<!-- ERR_" in sent
     assert len({talk(host).say(b"GET / HTTP/1.0\r\n\r\n") for host in HOSTS}) == len(HOSTS)
+
+
+def test_whose_conversation_it_is() -> None:
+    for said in (
+        b"GET http://example.net/ HTTP/1.1",
+        b"CONNECT example.net:443 HTTP/1.1",
+        b"POST HTTPS://example.net/",
+    ):
+        claims = [Proxy.claim(said[:size]) for size in range(1, len(said))]
+        assert claims == sorted(claims), said
+        assert claims[-1] == Claim.YES
+    assert Proxy.claim(b"GET x\r\n") == Claim.NO
 
 
 def test_the_web_server_as_a_proxy() -> None:

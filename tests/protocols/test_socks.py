@@ -80,13 +80,6 @@ def test_four(split: int) -> None:
     assert table.facts == [ProxyAsked("socks4a", "connect", "example.net", 443)]
 
 
-def test_what_comes_without_waiting_is_kept() -> None:
-    table = talk()
-    table.say(b"\4\1\0\x50" + TO + b"\0GET / HTTP/1.0\r\n\r\n")
-    table.end()
-    assert [keep.data for keep in table.kept] == [b"GET / HTTP/1.0\r\n\r\n"]
-
-
 def test_limits_and_rubbish() -> None:
     for begins in (b"\4\1\0\x50" + TO, b"\4\1\0\x50\0\0\0\1\0"):
         table = talk()

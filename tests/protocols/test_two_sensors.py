@@ -33,6 +33,7 @@ ASKED = {
     "ntp": (QUESTION,),
     "proxy": (b"GET / HTTP/1.0\r\n\r\n",),
     "redis": (b"INFO\r\n",),
+    "snmp": (b"\x30\x25\2\1\1\4\6public\xa5\x18\2\1\1\2\1\0\2\1\x7f\x30\x0d\x30\x0b\6\7\x2b\6\1\2\1\1\1\5\0",),
     "socks": (b"\5\2\0\2", b"\1\4root\4root"),
     "tftp": (b"\0\1/etc/hostname\0octet\0",),
     "rdp": (rdp_client.request(b"mstshash=x"), ts_request(6, token=hello())),

@@ -164,8 +164,10 @@ class ChallengeAnswered(Fact):
 
     kind: ClassVar[str] = "login.answered"
     user: str = said("user name, empty where there is none")
-    scheme: str = said("`sip`, `rtsp` or `vnc`")
-    response: str = said("challenge and response in the form that John, and for `sip` hashcat (11400), read")
+    scheme: str = said("`sip`, `rtsp`, `snmp` or `vnc`")
+    response: str = said(
+        "challenge and response in the form that John, and for `sip` and `snmp` hashcat (11400, 25000), read"
+    )
 
 
 @dataclass(frozen=True, slots=True)

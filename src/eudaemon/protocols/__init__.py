@@ -42,6 +42,7 @@ ROOMS = {
         Door("sip", "eudaemon.protocols.sip:Sip"),
         Door("smb", "eudaemon.protocols.smb:Smb"),
         Door("smtp", "eudaemon.protocols.smtp:Smtp", speaks_first=True),
+        Door("snmp", "eudaemon.protocols.snmp:Snmp"),
         Door("socks", "eudaemon.protocols.socks:Socks"),
         Door("ssh", "eudaemon.protocols.ssh:Ssh", speaks_first=True, needs=("cryptography",)),
         Door("telnet", "eudaemon.protocols.telnet:Telnet", speaks_first=True),

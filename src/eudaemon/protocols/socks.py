@@ -3,7 +3,7 @@
     4:  request                                --> rejected
     5:  methods --[user and password]--> request --> refused, unreachable, or not supported
 
-Nothing is relayed. What is sent along without waiting for an answer is kept.
+Nothing is relayed.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from typing import ClassVar, TypeAlias
 from eudaemon.events.catalogue import LoginTried, ProxyAsked
 from eudaemon.protocols._base import (
     Claim,
-    Ended,
     HalfClosed,
     HangUp,
-    Keep,
     Occasion,
     Order,
     Received,
@@ -82,10 +80,6 @@ class Socks(Room):
                         break
             case HalfClosed():
                 yield HangUp()
-            case Ended():
-                rest = self._reader.take_all() if self._stage is Stage.OVER else b""
-                if rest:
-                    yield Keep(rest, "payload")
 
     @property
     def _asks(self) -> bool:

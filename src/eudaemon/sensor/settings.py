@@ -255,6 +255,8 @@ class SensorSettings:
             "elasticsearch tcp 9200",
             "proxy+socks tcp 3128,8118,8888",
             "socks+proxy tcp 1080",
+            "snmp udp 161",
+            "snmp tcp 161",
             "catchall tcp 4444",
             "catchall udp 9034",
         ),

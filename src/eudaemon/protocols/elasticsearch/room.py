@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from eudaemon.events.catalogue import ExploitRecognised, FileRequested
 from eudaemon.protocols import _loot as loot
-from eudaemon.protocols._base import Keep, Order, Saw, Visit
+from eudaemon.protocols._base import Keep, Order, Saw, Send, Visit
 from eudaemon.protocols._http import Request
 from eudaemon.protocols._pages import PageRoom
 from eudaemon.protocols._ransom import is_note
@@ -53,6 +53,7 @@ class Elasticsearch(PageRoom):
         rb"[A-Z]+ /(?:[^ /]*/)?_(?:search|cat|cluster|nodes|stats|all|aliases|mapping|bulk|snapshot|plugin|count)\b"
     )
     order: ClassVar[tuple[str, ...]] = ("*", "Content-Type", "Content-Length")
+    error: ClassVar[str] = ""
 
     __slots__ = ("_made", "_pretty")
 
@@ -82,6 +83,9 @@ class Elasticsearch(PageRoom):
         query = decode.percent(request.query)
         self._pretty = b"pretty" in query
         climbing = _PLUGIN.fullmatch(path) or _SNAPSHOT.fullmatch(path)
+        if request.method == "OPTIONS":
+            yield from self.answer(request, at_s, 200, b"", _TEXT)
+            return
         if climbing:
             yield from self._climbed(request, climbing[1], at_s, plugin=path.startswith((b"/_plugin", b"/_site")))
             return
@@ -320,6 +324,17 @@ class Elasticsearch(PageRoom):
         return (node.content(at_s) if callable(node.content) else node.content)[:FILE_BYTES_MAX]
 
     # --- answers -------------------------------------------------------------------------------------
+
+    def answer(
+        self, request: Request, at_s: float, status: int, body: bytes = b"", content_type: str = _TEXT,
+        extra: tuple[tuple[str, str], ...] = (), *, bare: bool = False,
+    ) -> Iterator[Order]:  # fmt: skip
+        """See `PageRoom`; it answers in the version that it was asked in."""
+        for order in super().answer(request, at_s, status, body, content_type, extra, bare=bare):
+            if isinstance(order, Send) and request.version < (1, 1):
+                yield Send(order.data.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+            else:
+                yield order
 
     def _told(self, request: Request, at_s: float, value: Any, status: int = 200) -> Iterator[Order]:
         text = pretty(value) + "\n" if self._pretty else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
