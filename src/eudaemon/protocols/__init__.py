@@ -23,6 +23,7 @@ ROOMS = {
         Door("ftp", "eudaemon.protocols.ftp:Ftp", speaks_first=True),
         Door("http", "eudaemon.protocols.http:Http"),
         Door("imap", "eudaemon.protocols.imap:Imap", speaks_first=True),
+        Door("ipp", "eudaemon.protocols.ipp:Ipp"),
         Door("jenkins", "eudaemon.protocols.jenkins:Jenkins"),
         Door("kubelet", "eudaemon.protocols.kubelet:Kubelet"),
         Door("ldap", "eudaemon.protocols.ldap:Ldap"),

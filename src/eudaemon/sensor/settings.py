@@ -257,6 +257,8 @@ class SensorSettings:
             "socks+proxy tcp 1080",
             "snmp udp 161",
             "snmp tcp 161",
+            "ipp tcp 631",
+            "ipp udp 631",
             "catchall tcp 4444",
             "catchall udp 9034",
         ),
