@@ -13,6 +13,8 @@ import pytest
 from end_to_end.test_device_clients import said
 from eudaemon.payload.fetch.policy import FetchSettings
 from eudaemon.protocols.ipp import message as ipp
+from eudaemon.protocols.modbus import device_of
+from eudaemon.protocols.s7 import module_of
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 from payload.servers import saying, serving, tool
@@ -140,3 +142,19 @@ async def test_a_printer_that_is_announced(tmp_path: Path) -> None:
     assert ipp.read(heard[1]).operation == 0x000B
     assert [fact.line for fact in facts(tmp_path, "command.entered")] == ["echo 1 > /tmp/pwned"]
     assert {fact.reference for fact in facts(tmp_path, "exploit.recognised")} == {"CVE-2024-47176", "CVE-2024-47177"}
+
+
+async def test_plants_as_nmap_sees_them(tmp_path: Path) -> None:
+    nmap = tool("nmap", "nmap")
+    more = {"addresses": ("127.77.0.3",), "listen": ("modbus tcp 502", "s7 tcp 102", "pptp tcp 1723")}
+    async with running(tmp_path, "modbus", **more):
+        scripts = "modbus-discover,s7-info,pptp-version"
+        scan = (await said(nmap, "-Pn", "-n", "-p", "102,502,1723", "--script", scripts, "127.77.0.3")).decode()
+    module = module_of(HOST)
+    assert f"Module: {module.order.rstrip()}" in scan
+    assert f"Serial Number: {module.serial}" in scan
+    assert f"Version: {'.'.join(map(str, module.version))}" in scan
+    assert device_of(HOST)[0] in scan
+    said_by = " ".join(fact.line for fact in facts(tmp_path, "command.entered"))
+    assert "list 0x001c/1" in said_by
+    assert "report server id" in said_by

@@ -108,6 +108,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"get a b\r\n", b"set a 0 0 5\r\n", b"abc", b"de\r\n", b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0c" + bytes(12),
         bytes(8) + b"kv", b"vv",
     ),
+    "modbus": (b"\0\1\0\0\0\6\1", b"\x10\0\0\0\1", b"\0\1\0\0\0\6\1\3\0\0\0\2"),
     "mongodb": tuple(mongo_client.opening()),
     "mssql": tuple(mssql_client.opening()),
     "mysql": tuple(mysql_client.opening(Table(load("mysql")(visit(host=HOST))).open())),
@@ -116,6 +117,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"\x10", b"\x10\0\x04MQTT\x04\x02\0\x1e\0\x04nmap", b"\x82\x06\0\x01\0\x01", b"#\0",
         b"\x33\x7f\0\x01a\0\x07",
     ),
+    "pptp": (b"\0\x10\0\1\x1a\x2b\x3c\x4d\0\5", b"\0\0abcd"),
     "printer": (
         b"\x1b%-12345X@PJL ", b"INFO ID\r\n", b'@PJL FSDOWNLOAD FORMAT:BINARY SIZE=9 NAME="0:/a"\r\nabc', b"defghi",
         b"@PJL ENTER LANGUAGE=PCL\r\n", b"\x1bE\x1b%-12",
@@ -138,9 +140,14 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"SETUP rtsp://admin:admin@a/ RTSP/1.0\r\nTransport: RTP/AVP\r\n", b"Content-Length: 3\r\n\r\nab",
         b"c", b"$\0\0\x08ab",
     ),
+    "s7": (b"\3\0\0\x16\x11\xe0\0\0", b"\0\x14\0\xc1\2\1\0\xc2\2\1\2\xc0\1\x0a", b"\3\0\0\x19\2\xf0\x80\x32\1"),
     "sip": (
         b"OPTIONS sip:", b"a SIP/2.0\r\n", b"Via: a\r\n\r\n",
         b"INVITE sip:0044203123456@a SIP/2.0\r\nContent-Length: 3\r\n\r\nab", b"c",
+    ),
+    "smartinstall": (
+        b"\0\0\0\1\0\0\0\1\0\0\0\4\0\0\0\x08", b"\0\0\0\1\0\0\0\0",
+        b"\0\0\0\1\0\0\0\1\0\0\0\x08\0\0\0\x09",
     ),
     "smb": (
         smb_client.OPENING1[0][:40], smb_client.OPENING1[0][40:], *smb_client.OPENING1[1:], smb_client.look(),
@@ -224,6 +231,8 @@ WORDS = [
     b'PUT /a/b/c HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"a":"b"}',
     b"GET /_plugin/head/../../etc/passwd HTTP/1.1\r\n\r\n",
     b"POST / HTTP/1.1\r\nContent-Type: application/ipp\r\nContent-Length: 9\r\n\r\n\1\1\0\x0b\0\0\0\1\3",
+    b"\0\1\0\0\0\5\1\x2b\x0e\1\0", b"\3\0\0\x19\2\xf0\x80\x32\1\0\0\0\0\0\x08\0\0\xf0\0\0\1\0\1\1\xe0",
+    b"\0\x0c\0\1\x1a\x2b\x3c\x4d\0\3\0\0", b"\0\0\0\1\0\0\0\1\0\0\0\x08\0\0\0\x0btftp://a/b\0",
     b"0 3 http://192.0.2.9/printers/a", b"CONNECT a:25 HTTP/1.1\r\nProxy-Authorization: Basic YTpi\r\n\r\n",
     b"\5\2\0\2", b"\1\1a\1b",
     b"\5\1\0\3\1a\0\x50", b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
