@@ -12,6 +12,7 @@ import pytest
 
 from end_to_end.test_device_clients import said
 from eudaemon.payload.fetch.policy import FetchSettings
+from eudaemon.protocols.git.repository import NAMES, repository_of
 from eudaemon.protocols.ipp import message as ipp
 from eudaemon.protocols.modbus import device_of
 from eudaemon.protocols.s7 import module_of
@@ -158,3 +159,28 @@ async def test_plants_as_nmap_sees_them(tmp_path: Path) -> None:
     said_by = " ".join(fact.line for fact in facts(tmp_path, "command.entered"))
     assert "list 0x001c/1" in said_by
     assert "report server id" in said_by
+
+
+async def test_git_clones_and_pushes(tmp_path: Path) -> None:
+    git = tool("git", "git")
+    name = next(name for name in NAMES if repository_of(HOST, name))
+    place = tmp_path / "clone"
+    (tmp_path / "home").mkdir()
+    me = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=master")
+    async with running(tmp_path / "home", "git") as net:
+        url = f"git://127.0.0.1:{net.port}/srv/{name}.git"
+        await said(git, "clone", "--quiet", "--depth", "1", url, str(tmp_path / "shallow"))
+        await said(git, "clone", "--quiet", url, str(place))
+        await said(git, "-C", str(place), "fsck", "--strict")
+        assert "password = " in (place / "config.ini").read_text()
+        (place / "bot.sh").write_bytes(b"#!/bin/sh\n" + bytes(range(256)) * 500)
+        await said(git, "-C", str(place), "add", "bot.sh")
+        await said(git, "-C", str(place), *me, "commit", "--quiet", "-m", "x")
+        assert b" -> master" in await said(git, "-C", str(place), "push", "origin", "HEAD")
+        missing = await said(git, "ls-remote", f"git://127.0.0.1:{net.port}/nothing", code=128)
+        assert b"access denied or repository not exported: /nothing" in missing
+    (kept,) = facts(tmp_path / "home", "artefact.kept")
+    assert not kept.partial
+    packed = (tmp_path / "home" / "artefacts" / kept.sha256).read_bytes()
+    verified = await said(git, "-C", str(place), "index-pack", "--fix-thin", "--stdin", given=packed)
+    assert verified.startswith(b"pack\t")

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from eudaemon.protocols import ROOMS, load
 from eudaemon.protocols._base import Ended, HalfClosed
 from eudaemon.protocols._front import Front
+from eudaemon.protocols.git.repository import NAMES as REPOSITORIES
+from eudaemon.protocols.git.repository import repository_of
 from eudaemon.protocols.kubelet.node import node_of
 from eudaemon.protocols.vnc.des import answer
 from eudaemon.protocols.vnc.room import password_of
@@ -39,6 +41,7 @@ def vnc_login() -> tuple[bytes, ...]:
 POD = node_of(HOST).pods[0]
 PLACE = f"{POD.namespace}/{POD.name}/{POD.container}".encode()
 
+REPOSITORY = next(name for name in REPOSITORIES if repository_of(HOST, name)).encode()
 # What a client of VNC says: version, choice, answer, shared, then messages.
 VNC = (
     b"RFB 003.", b"008\n", *vnc_login(), b"\x01", b"\x02\0\0\x01\0\0", b"\0\x02", b"\x03\0\0\0\0\0\0\x09\0\x09",
@@ -74,6 +77,10 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
     "front": (b"G", b"ET / HTTP/1.1\r\n"),
     "ftp": (
         b"USER ftp\r\n", b"PASS a\r\n", b"PASV\r\n", b"RNFR /etc\r\n", b"PORT 198,51,100,7,195,80\r\n", b"STOR x\r\n",
+    ),
+    "git": (
+        b"%04xgit-receive-pack /%s\0" % (23 + len(REPOSITORY), REPOSITORY), b"0057" + b"0" * 40,
+        b" " + b"1" * 40 + b" a0000", b"PACK\0\0\0\2\0\0", b"\0\1\x33x\x9c",
     ),
     "http": (
         b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
@@ -233,6 +240,7 @@ WORDS = [
     b"POST / HTTP/1.1\r\nContent-Type: application/ipp\r\nContent-Length: 9\r\n\r\n\1\1\0\x0b\0\0\0\1\3",
     b"\0\1\0\0\0\5\1\x2b\x0e\1\0", b"\3\0\0\x19\2\xf0\x80\x32\1\0\0\0\0\0\x08\0\0\xf0\0\0\1\0\1\1\xe0",
     b"\0\x0c\0\1\x1a\x2b\x3c\x4d\0\3\0\0", b"\0\0\0\1\0\0\0\1\0\0\0\x08\0\0\0\x0btftp://a/b\0",
+    b"0024git-upload-pack /infra\0host=a\0\0", b"0032want " + b"0" * 40 + b"\n", b"0009done\n", b"0000",
     b"0 3 http://192.0.2.9/printers/a", b"CONNECT a:25 HTTP/1.1\r\nProxy-Authorization: Basic YTpi\r\n\r\n",
     b"\5\2\0\2", b"\1\1a\1b",
     b"\5\1\0\3\1a\0\x50", b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",

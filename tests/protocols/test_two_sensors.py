@@ -28,6 +28,7 @@ SENSORS = 8
 # What is asked besides the opening, of rooms whose opening is answered with the protocol's own words alone.
 ASKED = {
     "elasticsearch": (b"GET /_nodes HTTP/1.1\r\nHost: a\r\n\r\n",),
+    "git": (b"0018git-upload-pack /app\0",),
     "ipp": (b"POST / HTTP/1.1\r\nContent-Type: application/ipp\r\nContent-Length: 9\r\n\r\n\1\1\0\x0b\0\0\0\1\3",),
     "jenkins": (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",),
     "ldap": (bind(), search("", 0, names=(b"+",))),

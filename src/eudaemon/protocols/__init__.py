@@ -21,6 +21,7 @@ ROOMS = {
         Door("elasticsearch", "eudaemon.protocols.elasticsearch:Elasticsearch"),
         Door("epmap", "eudaemon.protocols.epmap:Epmap"),
         Door("ftp", "eudaemon.protocols.ftp:Ftp", speaks_first=True),
+        Door("git", "eudaemon.protocols.git:Git"),
         Door("http", "eudaemon.protocols.http:Http"),
         Door("imap", "eudaemon.protocols.imap:Imap", speaks_first=True),
         Door("ipp", "eudaemon.protocols.ipp:Ipp"),

@@ -263,6 +263,7 @@ class SensorSettings:
             "s7 tcp 102",
             "pptp tcp 1723",
             "smartinstall tcp 4786",
+            "git tcp 9418",
             "catchall tcp 4444",
             "catchall udp 9034",
         ),
