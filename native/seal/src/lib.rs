@@ -19,7 +19,7 @@
 //! | `effects`, `written`, `extent` | what system calls do to tags: what they write, where memory comes and goes |
 //! | `sources`, `descriptors` | what comes in from outside: by which label, and as it was; what a descriptor leads to |
 //! | `signals`, `frames`, `dispositions` | a signal comes, its frame, what the application wants of it |
-//! | `pages` | code that changes |
+//! | `pages`, `window` | code that changes; who has his tags where |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
 //!
 //! `unsafe` stands in `emit`, `entry`, `sys` and `heap` alone.
@@ -61,4 +61,5 @@ pub mod threads;
 pub mod track;
 pub mod transfer;
 pub mod translate;
+pub mod window;
 pub mod written;
