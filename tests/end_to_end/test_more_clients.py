@@ -12,6 +12,7 @@ import pytest
 
 from end_to_end.test_device_clients import said
 from eudaemon.payload.fetch.policy import FetchSettings
+from eudaemon.protocols._windows import server_of
 from eudaemon.protocols.git.repository import NAMES, repository_of
 from eudaemon.protocols.ipp import message as ipp
 from eudaemon.protocols.modbus import device_of
@@ -184,3 +185,14 @@ async def test_git_clones_and_pushes(tmp_path: Path) -> None:
     packed = (tmp_path / "home" / "artefacts" / kept.sha256).read_bytes()
     verified = await said(git, "-C", str(place), "index-pack", "--fix-thin", "--stdin", given=packed)
     assert verified.startswith(b"pack\t")
+
+
+@pytest.mark.soak  # it asks again a second later, three times
+async def test_names_as_samba_asks_for_them(tmp_path: Path) -> None:
+    lookup, windows = tool("nmblookup", "samba-common-bin"), server_of(HOST)
+    more = {"addresses": ("127.77.0.4",), "listen": ("netbios udp 137",)}
+    async with running(tmp_path, "netbios", transport="udp", **more):
+        shown = await said(lookup, "-A", "127.77.0.4")
+    assert f"{windows.name.upper():<15} <20>" in shown.decode()
+    assert windows.machine.mac.encode() in shown
+    assert {fact.line for fact in facts(tmp_path, "command.entered")} == {"NBSTAT *<00>"}

@@ -241,14 +241,15 @@ WORDS = [
     b"\0\1\0\0\0\5\1\x2b\x0e\1\0", b"\3\0\0\x19\2\xf0\x80\x32\1\0\0\0\0\0\x08\0\0\xf0\0\0\1\0\1\1\xe0",
     b"\0\x0c\0\1\x1a\x2b\x3c\x4d\0\3\0\0", b"\0\0\0\1\0\0\0\1\0\0\0\x08\0\0\0\x0btftp://a/b\0",
     b"0024git-upload-pack /infra\0host=a\0\0", b"0032want " + b"0" * 40 + b"\n", b"0009done\n", b"0000",
-    b"0 3 http://192.0.2.9/printers/a", b"CONNECT a:25 HTTP/1.1\r\nProxy-Authorization: Basic YTpi\r\n\r\n",
+    b"\0\7\0\0\0\1\0\0\0\0\0\0\x20CK" + b"A" * 30 + b"\0\0\x21\0\1", b"0 3 http://192.0.2.9/printers/a",
+    b"CONNECT a:25 HTTP/1.1\r\nProxy-Authorization: Basic YTpi\r\n\r\n",
     b"\5\2\0\2", b"\1\1a\1b",
     b"\5\1\0\3\1a\0\x50", b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-_UDP = ("catchall", "dns", "ipp", "memcached", "ntp", "sip", "snmp", "tftp", "upnp")
+_UDP = ("catchall", "dns", "ipp", "memcached", "netbios", "ntp", "sip", "snmp", "tftp", "upnp")
 SERVED = [(name, "tcp") for name in NAMES] + [(name, "udp") for name in _UDP]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

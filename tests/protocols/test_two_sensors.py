@@ -34,6 +34,7 @@ ASKED = {
     "ldap": (bind(), search("", 0, names=(b"+",))),
     "memcached": (b"stats\r\n",),
     "modbus": (b"\0\1\0\0\0\2\1\x11", b"\0\1\0\0\0\6\1\3\0\0\0\x40"),
+    "netbios": (b"\0\7\0\0\0\1\0\0\0\0\0\0\x20CK" + b"A" * 30 + b"\0\0\x21\0\1",) * 4,
     "ntp": (QUESTION,),
     "pptp": (b"\0\x9c\0\1\x1a\x2b\x3c\x4d\0\1\0\0" + bytes(144),),
     "proxy": (b"GET / HTTP/1.0\r\n\r\n",),
@@ -45,7 +46,7 @@ ASKED = {
     "rdp": (rdp_client.request(b"mstshash=x"), ts_request(6, token=hello())),
     "docker": (b"GET /info HTTP/1.1\r\nHost: a\r\n\r\n",),
 }
-UDP = ("ntp", "tftp")
+UDP = ("netbios", "ntp", "tftp")
 # Rooms that answer alike everywhere, and why.
 CONSTANT = {
     "catchall": "it says nothing of its own",

@@ -34,6 +34,7 @@ ROOMS = {
         Door("mqtt", "eudaemon.protocols.mqtt:Mqtt"),
         Door("mssql", "eudaemon.protocols.mssql:MsSql"),
         Door("mysql", "eudaemon.protocols.mysql:MySql", speaks_first=True),
+        Door("netbios", "eudaemon.protocols.netbios:NetBios"),
         Door("ntp", "eudaemon.protocols.ntp:Ntp"),
         Door("pop3", "eudaemon.protocols.pop3:Pop3", speaks_first=True),
         Door("postgres", "eudaemon.protocols.postgres:Postgres"),

@@ -264,6 +264,7 @@ class SensorSettings:
             "pptp tcp 1723",
             "smartinstall tcp 4786",
             "git tcp 9418",
+            "netbios udp 137,5355",
             "catchall tcp 4444",
             "catchall udp 9034",
         ),
