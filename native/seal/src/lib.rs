@@ -12,7 +12,7 @@
 //! | `translate`, `plan`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `tables` | jumps by tables that nobody writes |
-//! | `track`, `reckon`, `flow`, `tags` | what an instruction does to tags: in translated code, and in general; where tags are |
+//! | `track`, `reckon`, `lanes`, `flow`, `tags` | what an instruction does to tags: in translated code, and in general; where tags are |
 //! | `sinks`, `alerts` | where tags must not come to, and what happens when they do |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
@@ -43,6 +43,7 @@ pub mod flow;
 pub mod frames;
 pub mod heap;
 pub mod index;
+pub mod lanes;
 pub mod lower;
 pub mod pages;
 pub mod pieces;
