@@ -33,6 +33,7 @@ LEFT_OUT: dict[str, dict[type[Fact], str]] = {
         facts.RequestReceived: "cowrie has no web server",
         facts.ExploitRecognised: "cowrie knows no exploits; the commands they carry are command.entered",
         facts.PayloadClassified: "cowrie answers SSH and telnet alone",
+        facts.ProxyAsked: "cowrie is a proxy for SSH's clients alone",
         facts.RpcBound: "cowrie has no Windows",
         facts.RpcCalled: "cowrie has no Windows",
         facts.MailReceived: "cowrie has no mail server",
@@ -45,7 +46,7 @@ LEFT_OUT: dict[str, dict[type[Fact], str]] = {
         **dict.fromkeys(
             (
                 facts.SessionClosed, facts.PeerFaulted, facts.TlsAccepted, facts.SshClientIdentified,
-                facts.PublicKeyOffered, facts.ForwardingAsked, facts.FileRequested, facts.RequestReceived,
+                facts.PublicKeyOffered, facts.ForwardingAsked, facts.ProxyAsked, facts.FileRequested, facts.RequestReceived,
                 facts.ExploitRecognised, facts.PayloadClassified, facts.SmbClientIdentified, facts.RdpClientIdentified,
                 facts.MailReceived, facts.ControlHijacked, facts.DownloadWished, facts.DownloadFinished,
             ),
