@@ -20,7 +20,7 @@ from eudaemon.protocols._base import Claim, HalfClosed, Keep
 from eudaemon.protocols._dcerpc import RpcHost
 from eudaemon.protocols._ntlm import nt_hash, signature_of
 from eudaemon.protocols._windows import server_of
-from eudaemon.protocols.smb import Smb, connection, doublepulsar, opens, room, smb2, transactions
+from eudaemon.protocols.smb import Smb, connection, doublepulsar, opens, room, service_pipes, smb2, transactions
 from eudaemon.protocols.smb.doublepulsar import key_of, program_in, xored
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.wire import PeerError, Purse
@@ -398,8 +398,8 @@ def test_who_leaves_is_waited_for_until_its_commands_have_run() -> None:
 def test_a_pipe_of_their_own_holds_so_much() -> None:
     for past in (0, 1):
         given = visit(host=HOST)
-        pipe = opens.ServicePipe("theirs", RpcHost(given, server_of(HOST)))
-        assert list(pipe.write(bytes(opens.HEARD_BYTES_MAX - 1), 0.0)) == []
+        pipe = service_pipes.ServicePipe("theirs", RpcHost(given, server_of(HOST)))
+        assert list(pipe.write(bytes(service_pipes.HEARD_BYTES_MAX - 1), 0.0)) == []
         if past:
             with pytest.raises(PeerError):
                 list(pipe.write(bytes(2), 0.0))
@@ -407,7 +407,7 @@ def test_a_pipe_of_their_own_holds_so_much() -> None:
             assert list(pipe.write(b"x", 0.0)) == []
         (keep,) = pipe.kept()
         assert isinstance(keep, Keep)
-        assert len(keep.data) == opens.HEARD_BYTES_MAX - past
+        assert len(keep.data) == service_pipes.HEARD_BYTES_MAX - past
         assert given.purse.bytes_taken == 0
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, TypeAlias
 
 from eudaemon.protocols._base import Order
-from eudaemon.protocols._dcerpc.interfaces import pipes
 from eudaemon.protocols.smb import info, status
 from eudaemon.protocols.smb.connection import Connection, Wanted
 from eudaemon.protocols.smb.disk import content_of
@@ -70,7 +69,7 @@ def _read(smb: Smb2, connection: Connection, request: Request) -> Generator[Orde
     if isinstance(opened, PipeOpen):
         data, left = opened.read(min(count, READ_BYTES_MAX))
         if not data:
-            raise NtError(status.PIPE_EMPTY)
+            raise NtError(opened.nothing)
         code = status.BUFFER_OVERFLOW if left else code
     else:
         data = content_of(opened.node, offset, min(count, READ_BYTES_MAX), connection.at_s)
@@ -104,7 +103,7 @@ def _control(smb: Smb2, connection: Connection, request: Request) -> Generator[O
         raise NtError(status.FS_DRIVER_REQUIRED)
     if code == _PIPE_WAIT:
         data = request.slice(offset, size)
-        if data[14:].decode("utf-16-le", "replace").lower() not in pipes() and not connection.rpc.services:
+        if not connection.has_pipe(data[14:].decode("utf-16-le", "replace")):
             raise NtError(status.OBJECT_NAME_NOT_FOUND)
         return status.SUCCESS, struct.pack("<HHIQQIIIIII", 49, 0, code, identifier, identifier, 112, 0, 112, 0, 0, 0)
     if code not in (_PIPE_TRANSCEIVE, _PIPE_PEEK):

@@ -25,9 +25,10 @@ IO_BYTES_MAX = 1024 * 1024  # of one read, write or transaction
 SESSIONS_MAX = 64
 REQUESTS_MAX = 64  # in one message
 CREDITS_MAX = 256  # given at a time
+PARKED_MAX = 16  # requests that wait for an answer
 DIALECTS = {0x0202: "SMB 2.0.2", 0x0210: "SMB 2.1", 0x0300: "SMB 3.0", 0x0302: "SMB 3.0.2", 0x0311: "SMB 3.1.1"}
 _WILDCARD = 0x02FF  # which dialect of SMB 2 is still to be said
-_ANSWER, _RELATED, _SIGNED = 0x1, 0x4, 0x8
+_ANSWER, _ASYNC, _RELATED, _SIGNED = 0x1, 0x2, 0x4, 0x8
 _SIGNING_ENABLED = 1
 _CAPABILITIES = 0x07  # DFS, leasing, large reads and writes, as Windows 7
 _NONE = 0xFFFF_FFFF_FFFF_FFFF
@@ -37,9 +38,11 @@ _SIGNED_AS_ZERO = slice(48, 64)
 class Request:
     """One request: its header's fields and its body."""
 
-    __slots__ = ("body", "charge", "command", "credits", "flags", "message", "number", "process", "session", "tree")
+    __slots__ = ("body", "charge", "command", "credits", "flags", "later", "message", "number", "process", "session",
+                 "tree")  # fmt: skip
 
     def __init__(self, message: bytes) -> None:
+        self.later = 0  # the number under which it is answered later
         if len(message) < HEAD.size + 2:
             raise PeerError("an SMB 2 request that breaks off")
         head = HEAD.unpack_from(message)
@@ -66,7 +69,7 @@ class Request:
 class Smb2:
     """One connection's conversation in this dialect."""
 
-    __slots__ = ("_connection", "_dialect", "_pending", "_related", "_sessions", "_trees")
+    __slots__ = ("_connection", "_dialect", "_later", "_parked", "_pending", "_related", "_sessions", "_trees")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -74,6 +77,8 @@ class Smb2:
         self._trees = self._sessions = 0
         self._pending: set[int] = set()  # sessions whose login is not through
         self._related = (0, 0, _NONE)  # session, tree and file of the request before
+        self._parked: list[Request] = []  # what is answered later
+        self._later = 0
 
     def hear(self, message: bytes) -> Iterator[Order]:
         """Take a message of one or more requests. Raises `PeerError`."""
@@ -95,14 +100,31 @@ class Smb2:
             answer = yield from self._answer(request)
             if answer:
                 answers.append(answer)
-                identity = self._connection.identities.get(request.session)
-                wants = request.flags & _SIGNED and identity is not None
-                keys.append(identity.key if wants and identity is not None else None)
+                keys.append(self._key(request))
             if not following:
                 break
             at += following
         if answers:
             yield Send(_joined(answers, keys))
+
+    def _key(self, request: Request) -> bytes | None:
+        """Return what the answer to a request is signed with, None if it is not."""
+        identity = self._connection.identities.get(request.session)
+        return identity.key if request.flags & _SIGNED and identity is not None else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return bool(self._parked)
+
+    def go_on(self) -> Iterator[Order]:
+        """Answer what can be answered now."""
+        parked, self._parked = self._parked, []
+        for request in parked:
+            self._related = (request.session, request.tree, _NONE)
+            answer = yield from self._answer(request)
+            if answer:
+                yield Send(_joined([answer], [self._key(request)]))
 
     def negotiate_from_1(self, dialects: list[bytes]) -> Send:
         """Answer a negotiation of SMB 1 that offers SMB 2 (MS-SMB2 3.3.5.3)."""
@@ -123,14 +145,32 @@ class Smb2:
             code, body = said
         except NtError as error:
             code, body = error.status, b""
+            if code == status.PENDING:
+                if request.later:
+                    self._parked.append(request)
+                    return b""
+                code = self._park(request)
         # An error's body says nothing (MS-SMB2 2.2.2); what is more than an error has the answer's own.
         return self._packed(request, code, body or struct.pack("<HBBIB", 9, 0, 0, 0, 0))
+
+    def _park(self, request: Request) -> int:
+        """Put a request aside that is answered later; return what is said meanwhile (MS-SMB2 3.3.4.2)."""
+        if len(self._parked) >= PARKED_MAX:
+            return status.INSUFFICIENT_RESOURCES
+        self._later += 1
+        request.later = self._later
+        self._parked.append(request)
+        return status.PENDING
 
     def _packed(self, request: Request, code: int, body: bytes) -> bytes:
         granted = min(max(request.credits, 1), CREDITS_MAX)
         flags = _ANSWER | (request.flags & _RELATED)
+        process, tree = request.process, request.tree
+        if request.later:  # the two are one number then, and what was given meanwhile is not given again
+            flags, process, tree = flags | _ASYNC, request.later, 0
+            granted = granted if code == status.PENDING else 0
         head = HEAD.pack(MAGIC, HEAD.size, request.charge, code, request.command, granted, flags, 0, request.number,
-                         request.process, request.tree, request.session, bytes(16))  # fmt: skip
+                         process, tree, request.session, bytes(16))  # fmt: skip
         return head + body
 
     def identity(self, request: Request) -> Identity:
@@ -232,8 +272,14 @@ class Smb2:
         yield from ()
         return status.SUCCESS, struct.pack("<HH", 4, 0)
 
-    def _cancel(self, request: Request) -> Generator[Order, None, None]:  # noqa: ARG002
-        yield from ()
+    def _cancel(self, request: Request) -> Generator[Order, None, None]:
+        """CANCEL is not answered; what it names is."""
+        for parked in self._parked:
+            if (request.flags & _ASYNC and parked.later == request.process) or parked.number == request.number:
+                self._parked.remove(parked)
+                said = self._packed(parked, status.CANCELLED, struct.pack("<HBBIB", 9, 0, 0, 0, 0))
+                yield Send(_joined([said], [self._key(parked)]))
+                return
 
     def _on_files(self, request: Request) -> Generator[Order, None, tuple[int, bytes]]:
         return (yield from files2.STEPS[request.command](self, self._connection, request))
