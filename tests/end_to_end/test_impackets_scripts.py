@@ -118,10 +118,28 @@ async def a_task_of_atexec() -> None:
     assert said.rstrip().endswith(SYSTEM), said
 
 
+async def the_registry_with_reg() -> None:
+    key, run = (
+        "HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion",
+        "HKCU\\Software\\Microsoft\\Windows\\CurrentVersion\\Run",
+    )
+    told, added, dumped = await asyncio.gather(
+        output("reg.py", TARGET, "query", "-keyName", key),
+        output("reg.py", TARGET, "add", "-keyName", run, "-v", "evil", "-vt", "REG_SZ", "-vd", "cmd /c whoami /all"),
+        output("reg.py", TARGET, "save", "-keyName", "HKLM\\SAM", "-o", "C:\\Windows\\Temp"),
+    )
+    assert f"\tProductName\tREG_SZ\t {SERVER.machine.release.name}\n" in told
+    assert f"\n{key}\\Winlogon\n" in told
+    assert "Successfully set" in added
+    assert "ERROR_PRIVILEGE_NOT_HELD" in dumped
+
+
 async def test_what_runs_commands_gets_their_output(tmp_path: Path) -> None:
     async with sensor(tmp_path), asyncio.TaskGroup() as group:
-        for tried in (one_command_of_psexec, half_a_shell_of_smbexec, a_task_of_atexec):
+        for tried in (one_command_of_psexec, half_a_shell_of_smbexec, a_task_of_atexec, the_registry_with_reg):
             group.create_task(tried())
     entered = lines(tmp_path)
     assert "net user" in entered
     assert any("echo whoami" in line for line in entered)
+    assert "whoami /all" in entered  # what would be run when somebody logs in
+    assert 'reg save "HKEY_LOCAL_MACHINE\\SAM" "C:\\Windows\\Temp\\SAM.save"' in entered

@@ -13,6 +13,8 @@ from eudaemon.protocols._dcerpc.ndr import Reader
 from eudaemon.protocols._ntlm import Identity
 from eudaemon.protocols._windows import FileServer
 from eudaemon.wire import printable
+from eudaemon.world.windows.machine import SERVICES
+from eudaemon.world.windows.registry import Registry
 
 HANDLES_MAX = 256  # of one client, open at once
 KEPT_MAX = 64  # payloads of one client
@@ -52,7 +54,18 @@ class Handle:
 class RpcHost:
     """The pretended Windows as one client's calls see it. `run` takes a command line that the client wants run."""
 
-    __slots__ = ("_kept", "_opened", "handles", "identity", "run", "services", "visit", "windows")
+    __slots__ = (
+        "_kept",
+        "_opened",
+        "_registry",
+        "handles",
+        "identity",
+        "run",
+        "services",
+        "switched",
+        "visit",
+        "windows",
+    )
 
     def __init__(
         self, visit: Visit, windows: FileServer, run: Callable[[str, float], Iterator[Order]] | None = None
@@ -62,9 +75,26 @@ class RpcHost:
         self.identity = Identity()
         self.handles: dict[bytes, Handle] = {}
         self.services: dict[str, str] = {}  # what the client made: name in lower case, path of its binary
+        self.switched: dict[str, bool] = {}  # of Windows' own services, those it started or stopped: whether they run
         self.run = run or _note
+        self._registry: Registry | None = None
         self._opened = 0
         self._kept = 0
+
+    @property
+    def registry(self) -> Registry:
+        """The registry, with what the client changed."""
+        if self._registry is None:
+            self._registry = Registry(self.windows.machine, self.visit.purse)
+        return self._registry
+
+    def has_service(self, name: str) -> str | None:
+        """Return the name of one of Windows' own services as it is written, None if it has none of that name."""
+        return next((one for one in SERVICES if one.lower() == name.lower()), None)
+
+    def is_running(self, service: str) -> bool:
+        """Say whether one of Windows' own services runs, given as it is written."""
+        return self.switched.get(service, self.windows.machine.is_running(service))
 
     def open(self, kind: str, name: str = "", command: str = "") -> bytes:
         """Return a new handle. Raises `RpcFault` if there are too many."""

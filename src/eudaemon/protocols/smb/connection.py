@@ -206,6 +206,8 @@ class Connection:
         name = name.lower()
         if name.startswith(_STD):
             return self.rpc.identity.administers and StdPipe(name, self.rpc).is_there
+        if name == "winreg":
+            return self.rpc.is_running("RemoteRegistry")
         return name in pipes() or bool(self.rpc.services)
 
     def _open_file(self, tree: Tree, name: str, wanted: Wanted) -> Generator[Order, None, tuple[DiskOpen, int]]:

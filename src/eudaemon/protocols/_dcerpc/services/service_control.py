@@ -10,10 +10,14 @@ from eudaemon.protocols._dcerpc.host import COMMAND_CHARS_MAX, NOT_ENOUGH_MEMORY
 from eudaemon.protocols._dcerpc.ndr import Reader, Writer
 from eudaemon.wire import clipped
 from eudaemon.world.personas import words
+from eudaemon.world.windows.machine import SERVICES
+from eudaemon.world.windows.registry import path_of, start_of
 
 SERVICES_MAX = 64  # that one client makes
-_DONE, _DENIED, _TIMED_OUT, _NO_SUCH, _EXISTS = 0, 5, 1053, 1060, 1073  # MS-ERREF 2.2
+_DONE, _DENIED, _TOO_SMALL, _TIMED_OUT, _RUNS, _NO_SUCH, _NOT_ACTIVE, _EXISTS = 0, 5, 122, 1053, 1056, 1060, 1062, 1073
 _STOPPED, _RUNNING = 1, 4
+_STOP = 1  # what a service can be told
+_OWN_PROCESS, _ON_DEMAND, _NORMAL = 0x10, 3, 1
 # Of what a Windows has, that which attackers ask for.
 _ITS_OWN = frozenset(
     words(
@@ -40,9 +44,10 @@ def _opener(text: Text) -> Handler:
     def open_service(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
         host.get(read.handle(), "manager")
         name = text(read)
-        if name.lower() not in host.services and name.lower() not in _ITS_OWN:
+        own = host.has_service(name)
+        if name.lower() not in host.services and own is None and name.lower() not in _ITS_OWN:
             return bytes(20) + Writer().long(_NO_SUCH).data
-        return host.open("service", name) + Writer().long(_DONE).data
+        return host.open("service", own or name) + Writer().long(_DONE).data
 
     return open_service
 
@@ -56,7 +61,7 @@ def _creator(text: Text, maybe: Text) -> Handler:
             read.long()
         path = text(read)
         yield Saw(CommandEntered(shown(f"sc create {name} binPath= {path}")))
-        if name.lower() in host.services or name.lower() in _ITS_OWN:
+        if name.lower() in host.services or name.lower() in _ITS_OWN or host.has_service(name):
             return Writer().long(0).put(bytes(20)).long(_EXISTS).data
         if len(host.services) >= SERVICES_MAX:
             return Writer().long(0).put(bytes(20)).long(NOT_ENOUGH_MEMORY).data
@@ -78,8 +83,11 @@ def _change(host: RpcHost, read: Reader, at_s: float) -> Generator[Order, None, 
 
 
 def _start(host: RpcHost, read: Reader, at_s: float) -> Generator[Order, None, bytes]:
-    name = host.get(read.handle(), "service").name.lower()
-    path = host.services.get(name, "")
+    name = host.get(read.handle(), "service").name
+    path = host.services.get(name.lower(), "")
+    if not path and (own := host.has_service(name)):
+        runs, host.switched[own] = host.is_running(own), True
+        return Writer().long(_RUNS if runs else _DONE).data
     if path:
         yield from host.run(path, at_s)
     # A shell never tells the manager that it has started: the manager gives up after half a minute.
@@ -92,15 +100,42 @@ def _delete(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
     return Writer().long(_DONE).data
 
 
+def _state(host: RpcHost, name: str) -> int:
+    own = host.has_service(name)
+    if name.lower() in host.services:
+        return _STOPPED
+    return _RUNNING if own is None or host.is_running(own) else _STOPPED
+
+
+def _told(state: int, code: int = _DONE) -> bytes:
+    return Writer().long(_OWN_PROCESS, state, 1 if state == _RUNNING else 0, 0, 0, 0, 0, code).data
+
+
 def _status(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
-    name = host.get(read.handle(), "service").name.lower()
-    state = _STOPPED if name in host.services else _RUNNING
-    return Writer().long(0x10, state, 1 if state == _RUNNING else 0, 0, 0, 0, 0, _DONE).data
+    return _told(_state(host, host.get(read.handle(), "service").name))
 
 
 def _control(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
-    host.get(read.handle(), "service")
-    return Writer().long(0x10, _STOPPED, 0, 0, 0, 0, 0, _DONE).data
+    name = host.get(read.handle(), "service").name
+    own = host.has_service(name)
+    if own is None or read.long() != _STOP:
+        return _told(_STOPPED if own is None else _state(host, name))
+    runs, host.switched[own] = host.is_running(own), False
+    return _told(_STOPPED if runs else 0, _DONE if runs else _NOT_ACTIVE)
+
+
+def _configuration(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
+    name = host.get(read.handle(), "service").name
+    own = host.has_service(name)
+    path, start = (path_of(own), start_of(host.windows.machine, own)) if own else ("", _ON_DEMAND)
+    path = host.services.get(name.lower(), path)
+    texts = (path, "", "", "LocalSystem", SERVICES[own] if own else name)
+    needed = 36 + sum(2 * len(text) + 2 for text in texts)
+    write = Writer()
+    if read.long() < needed:
+        return write.long(*(0,) * 9, needed, _TOO_SMALL).data
+    write.long(_OWN_PROCESS, start, _NORMAL).text(texts[0]).text(texts[1]).long(0)
+    return write.text(texts[2]).text(texts[3]).text(texts[4]).deferred().long(needed, _DONE).data
 
 
 _wide, _maybe_wide, _narrow, _maybe_narrow = Reader.wide, Reader.maybe_wide, Reader.narrow, Reader.maybe_narrow
@@ -119,5 +154,6 @@ HANDLERS: dict[str, Handler] = {
     "StartServiceA": _start,
     "DeleteService": _delete,
     "QueryServiceStatus": _status,
+    "QueryServiceConfigW": _configuration,
     "ControlService": _control,
 }
