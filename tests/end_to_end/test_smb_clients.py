@@ -21,6 +21,7 @@ from sensor.harness import SEED, Running, events, running
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from impacket import ntlm
     from impacket.dcerpc.v5 import epm, rpcrt, samr, scmr, transport, tsch
     from impacket.smb import SMB_DIALECT
     from impacket.smb3structs import SMB2_DIALECT_21
@@ -224,6 +225,36 @@ async def test_a_response_is_evidence(tmp_path: Path) -> None:
     assert (login.user, login.password, login.accepted) == (USER, "", False)  # type: ignore[attr-defined]
     (given,) = (event.fact for event in events(tmp_path, "ntlm.response"))
     assert re.fullmatch(rf"{USER}::DOMAIN:[0-9a-f]{{16}}:[0-9a-f]{{32}}:0101[0-9a-f]+", given.response)  # type: ignore[attr-defined]
+
+
+def breaks(line: str, password: str) -> bool:
+    """Say whether a password fits a line of hashcat's mode 5500, as hashcat's module has it; the DES is impacket's."""
+    _, _, _, lm, nt, challenge = line.split(":")
+    answered = bytes.fromhex(challenge)
+    if len(lm) == 48 and lm.endswith("0" * 32):
+        answered = hashlib.md5(answered + bytes.fromhex(lm[:16])).digest()[:8]
+    return ntlm.ntlmssp_DES_encrypt(ntlm.compute_nthash(password), answered).hex() == nt
+
+
+@pytest.mark.parametrize(
+    ("options", "version"),
+    [
+        (("-m", "SMB2"), "NTLMv1-SSP"),
+        (("-m", "NT1", "--option=client min protocol=NT1", "--option=client use spnego=no"), "NTLMv1"),
+    ],
+    ids=["ssp", "bare"],
+)
+async def test_the_first_version_of_ntlm_is_read(options: tuple[str, ...], version: str, tmp_path: Path) -> None:
+    async with running(tmp_path, "smb") as net:
+        said = await smbclient(net, "C$", "ls", "--option=client ntlmv2 auth=no", *options)
+    assert "Windows" in said, said
+    (given,) = (event.fact for event in events(tmp_path, "ntlm.response"))
+    assert given.version == version  # type: ignore[attr-defined]
+    assert breaks(given.response, PASSWORD)  # type: ignore[attr-defined]
+    assert not breaks(given.response, "another")  # type: ignore[attr-defined]
+    (login,) = (event.fact for event in events(tmp_path, "login.tried"))
+    assert (login.user, login.password, login.accepted) == (USER, PASSWORD, True)  # type: ignore[attr-defined]
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
 def dumped(port: int) -> list[str]:

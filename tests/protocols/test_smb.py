@@ -18,7 +18,8 @@ from eudaemon.events.catalogue import (
 )
 from eudaemon.protocols._base import Claim, HalfClosed, Keep
 from eudaemon.protocols._dcerpc import RpcHost
-from eudaemon.protocols._ntlm import nt_hash, signature_of
+from eudaemon.protocols._ntlm import signature_of
+from eudaemon.protocols._ntlm_v1 import nt_hash
 from eudaemon.protocols._windows import server_of
 from eudaemon.protocols.smb import Smb, connection, doublepulsar, opens, room, service_pipes, smb2, transactions
 from eudaemon.protocols.smb.doublepulsar import key_of, program_in, xored

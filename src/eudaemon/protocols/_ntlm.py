@@ -4,7 +4,8 @@
 
 Whoever answers the challenge proves that it knows a password, and does not say it. The passwords of the lists that
 worms use are tried against the answer; a password that is found decides who gets in. Any other is refused, unless the
-address has tried very many. What was answered is evidence in either case, in the form in which hashcat takes it.
+address has tried very many. What was answered is evidence in either case, in the form in which hashcat takes it. The
+answers of before the second version are `_ntlm_v1`'s.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from itertools import chain
 from typing import TypeAlias
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
+from eudaemon.protocols import _ntlm_v1
 from eudaemon.protocols._base import Order, Saw, Visit
+from eudaemon.protocols._ntlm_v1 import RESPONSE_BYTES, nt_hash
 from eudaemon.protocols._windows import PASSWORDS, FileServer
 from eudaemon.wire import PeerError, clipped
-from eudaemon.wire.md4 import md4
 
 _Keyed: TypeAlias = "tuple[hashlib._Hash, hashlib._Hash]"
 TOKEN_BYTES_MAX = 16 * 1024
@@ -33,7 +35,7 @@ _ALWAYS_SIGN, _SERVER, _EXTENDED, _TARGET_INFO, _VERSION = 0x8000, 0x2_0000, 0x8
 _128, _KEY_EXCHANGE, _56 = 0x2000_0000, 0x4000_0000, 0x8000_0000
 _MIRRORED = _SIGN | _SEAL | _ALWAYS_SIGN | _EXTENDED | _128 | _KEY_EXCHANGE | _56
 _TRIED = "passwords tried"  # in the memory of addresses
-_V1_BYTES = 24  # of the first version's response; the second's is longer
+_V2 = "NTLMv2"
 _PROOF_BYTES = 16
 _OID_SPNEGO = bytes.fromhex("06062b0601050502")
 _OID_NTLMSSP = bytes.fromhex("060a2b06010401823702020a")
@@ -59,6 +61,11 @@ class Identity:
     def is_guest(self) -> bool:
         """Whether the session is nobody's, so that nothing in it can be signed."""
         return self.key is None
+
+    @property
+    def seals(self) -> bool:
+        """Whether messages can be signed and sealed as `Seal` does it."""
+        return self.key is not None and bool(self.flags & _EXTENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +138,14 @@ class Authentication:
     def _judge(
         self, user: str, domain: str, workstation: str, lm: bytes, nt: bytes, session_key: bytes, flags: int
     ) -> Generator[Order, None, Identity]:
-        if not user and len(nt) < _V1_BYTES:
+        kind = _V2 if len(nt) > RESPONSE_BYTES else _ntlm_v1.kind_of(lm, nt)
+        if not user and not kind:
             yield Saw(NtlmResponseGiven("", domain, workstation))
             return Identity(accepted=True)
-        yield Saw(NtlmResponseGiven(user, domain, workstation, self._evidence(user, domain, lm, nt)))
-        password, base = self._found(user, domain, nt)
+        yield Saw(NtlmResponseGiven(user, domain, workstation, self._evidence(kind, user, domain, lm, nt), kind))
+        password, base = self._found(kind, user, domain, lm, nt, flags)
         is_guest = user.lower() == "guest"
-        if password is not None:
-            accepted = self._windows.accepts(user, password)
-        else:  # of the first version's answers none can be read; a guest needs no password
-            accepted = (is_guest and len(nt) == _V1_BYTES) or self._gives_in(user)
+        accepted = self._windows.accepts(user, password) if password is not None else self._gives_in(user)
         yield Saw(LoginTried(user, password or "", accepted))
         key = None
         if accepted and base is not None and not is_guest:
@@ -156,23 +161,27 @@ class Authentication:
         memory.remember(_TRIED, address, min(tried, 0xFFFF).to_bytes(2, "big"))
         return tried > self._windows.gives_in_after
 
-    def _evidence(self, user: str, domain: str, lm: bytes, nt: bytes) -> str:
-        if not nt:
-            return ""
-        if len(nt) > _V1_BYTES:
+    def _evidence(self, kind: str, user: str, domain: str, lm: bytes, nt: bytes) -> str:
+        challenge = self._challenge.hex()
+        if kind == _V2:
             proof, rest = nt[:_PROOF_BYTES].hex(), nt[_PROOF_BYTES:].hex()
-            return clipped(f"{user}::{domain}:{self._challenge.hex()}:{proof}:{rest}", 4096)
-        return f"{user}::{domain}:{lm[:24].hex()}:{nt.hex()}:{self._challenge.hex()}"
+            return clipped(f"{user}::{domain}:{challenge}:{proof}:{rest}", 4096)
+        return f"{user}::{domain}:{lm[:RESPONSE_BYTES].hex()}:{nt.hex()}:{challenge}" if kind else ""
 
-    def _found(self, user: str, domain: str, nt: bytes) -> tuple[str | None, bytes | None]:
+    def _found(
+        self, kind: str, user: str, domain: str, lm: bytes, nt: bytes, flags: int
+    ) -> tuple[str | None, bytes | None]:
         """Return the password that was answered with, and the key that follows from it, or nothing."""
-        if not nt:
+        if not kind:
             return "", None
-        if len(nt) <= _V1_BYTES:
-            return None, None
+        of_user = (user, user.lower(), user.lower() + "123", user + "@123")
+        if kind != _V2:
+            password = _ntlm_v1.found(kind, self._challenge, lm, nt, of_user, ("", *PASSWORDS))
+            if password is None:
+                return None, None
+            return password, _ntlm_v1.session_key(kind, password, self._challenge, lm, flags)
         given, rest = nt[:_PROOF_BYTES], self._challenge + nt[_PROOF_BYTES:]
         name = (user.upper() + domain).encode("utf-16-le", "surrogatepass")
-        of_user = (user, user.lower(), user.lower() + "123", user + "@123")
         for password, kept in chain(_known(), ((password, _keyed(nt_hash(password))) for password in of_user)):
             key = _keyed(_under(kept, name))
             if _under(key, rest) == given:
@@ -249,11 +258,6 @@ def _under(key: _Keyed, message: bytes) -> bytes:
 
 
 _PADS = tuple(bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
-
-
-def nt_hash(password: str) -> bytes:
-    """Return MD4 of a password in UTF-16: what Windows keeps of it."""
-    return md4(password.encode("utf-16-le", "surrogatepass"))
 
 
 class Rc4:
