@@ -127,7 +127,7 @@ class Authentication:
         answered |= _UNICODE if wide else _OEM
         head = SIGNATURE + struct.pack("<IHHII", 2, len(target), len(target), 56, answered) + self._challenge
         head += bytes(8) + struct.pack("<HHI", len(info), len(info), 56 + len(target))
-        return head + struct.pack("<BBHxxxB", 6, 1, windows.build, 15) + target + info
+        return head + struct.pack("<BBHxxxB", *windows.version, windows.build, 15) + target + info
 
     def _authenticate(self, token: bytes) -> Generator[Order, None, Identity]:
         lm, nt, domain, user, workstation, session_key = (_field(token, 12 + 8 * number) for number in range(6))
@@ -311,8 +311,3 @@ class Seal:
 
 def _md5(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
-
-
-def signature_of(key: bytes, message: bytes) -> bytes:
-    """Return what an SMB 2 message is signed with (MS-SMB2 3.1.4.1); its own signature must be zero."""
-    return hmac.digest(key, message, "sha256")[:16]
