@@ -15,6 +15,7 @@ import pytest
 
 from eudaemon.protocols._windows import server_of
 from eudaemon.world.host import Host
+from eudaemon.world.personas import WINDOWS
 from eudaemon.world.seed import Seed
 from payload.servers import content, tool
 from sensor.harness import SEED, Running, events, running
@@ -74,6 +75,42 @@ async def test_a_person_with_smbclient(options: tuple[str, ...], tmp_path: Path)
         assert (fact.sha256, fact.partial) == (hashlib.sha256(data).hexdigest(), False)  # type: ignore[attr-defined]
     (login,) = (event.fact for event in events(tmp_path, "login.tried"))
     assert (login.user, login.password, login.accepted) == (USER, PASSWORD, True)  # type: ignore[attr-defined]
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+def told_by_impacket(port: int) -> tuple[int, set[str]]:
+    made = connected(port, None)
+    try:
+        return made.getDialect(), {share["shi1_netname"][:-1] for share in made.listShares()}
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize(
+    ("release", "newest", "dialect"),
+    [("Windows Server 2016 Standard", "SMB3_11", 0x0311), ("Windows Server 2012 R2 Standard", "SMB3_02", 0x0302)],
+)
+async def test_smb_3_of_a_windows_that_speaks_it(release: str, newest: str, dialect: int, tmp_path: Path) -> None:
+    """Both clients sign all that they say; smbclient goes if one answer is not signed rightly."""
+    seed, server = next(
+        (seed, server)
+        for seed in (b"a server %d" % number for number in range(99))
+        if (server := server_of(Host.from_seed(Seed(seed), persona=WINDOWS))).machine.release.name == release
+    )
+    sent, got = tmp_path / "sent", tmp_path / "got"
+    sent.write_bytes(PROGRAM)
+    async with running(tmp_path, "smb", seed=seed, persona=WINDOWS) as net:
+        todo = ("ls", "cd Windows\\Temp", f"put {sent} x.exe", f"get x.exe {got}", "ls x*", "del x.exe")
+        said = await smbclient(net, "C$", "; ".join(todo), "-m", newest, "--option=client signing=required")
+        assert await in_thread(told_by_impacket, net.port) == (
+            dialect, {"ADMIN$", "C$", "IPC$", server.share})  # fmt: skip
+        for older in ("SMB3_00", "SMB2_10"):
+            assert "Windows" in await smbclient(net, "C$", "ls", "-m", older, "--option=client signing=required")
+    assert "NT_STATUS" not in said
+    assert re.search(r"x\.exe +A +1500002 ", said), said
+    assert got.read_bytes() == PROGRAM
+    (kept,) = (event.fact for event in events(tmp_path, "artefact.kept") if "x.exe" in event.fact.name)  # type: ignore[attr-defined]
+    assert kept.sha256 == hashlib.sha256(PROGRAM).hexdigest()  # type: ignore[attr-defined]
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
