@@ -209,3 +209,24 @@ def test_what_has_left_does_not_wait_for_a_terminal() -> None:
     _, own, _ = begun()
     own.table.tell(HalfClosed(own.table.at_s))
     assert own.table.over
+
+
+def test_what_one_connection_brings_the_terminal_finds_and_the_other_way_round() -> None:
+    memory, own, _ = begun()
+    typing, reading, bringing = Client(memory), Client(memory), Client(memory)
+    _, keys = typing.create("RemCom_stdinAbCd77")
+    _, screen = reading.create("RemCom_stdoutAbCd77")
+    assert bringing.connect("\\\\x\\C$") == 0
+    _, file = bringing.create("brought.txt")
+    bringing.write(file, b"by another")
+    bringing.close(file)
+    typing.write(keys, b"type C:\\brought.txt\r\necho two> C:\\made.txt\r\n")
+    own.later()
+    said = b""
+    while b"by another" not in said:
+        status, data = reading.read(screen, 4096)
+        assert status == 0
+        said += data
+    status, file = bringing.create("made.txt", access=0x0012_0089, disposition=1)
+    assert status == 0
+    assert bringing.read(file, 9) == (0, b"two\r\n")

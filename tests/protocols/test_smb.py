@@ -478,3 +478,23 @@ def test_whose_conversation_it_is() -> None:
                          (b"\0\0\0\x85\xfeSMB", Claim.YES), (b"\x81\0\0\x44", Claim.YES), (b"\x81\0\0\x45", Claim.NO),
                          (b"\0\0\0\x85abcd", Claim.NO), (b"GET /", Claim.NO)):  # fmt: skip
         assert Smb.claim(first) is claim, first
+
+
+def test_the_next_connection_finds_what_one_left() -> None:
+    memory = Memory()
+    first = somebody(talk(memory=memory))
+    _, file = first.create("Windows\\Temp\\x.exe")
+    first.write(file, b"MZ and more")
+    second = somebody(talk(memory=memory))
+    assert second.create("Windows\\Temp\\x.exe", access=0x80, disposition=1)[0] != 0  # not closed yet
+    first.close(file)
+    status, found = second.create("Windows\\Temp\\x.exe", access=0x0012_0089, disposition=1)
+    assert status == 0
+    assert second.read(found, 100) == (0, b"MZ and more")
+    _, unclosed = first.create("Windows\\Temp\\y")
+    first.write(unclosed, b"y")
+    first.table.end()
+    third = somebody(talk(memory=memory))
+    assert third.create("Windows\\Temp\\y", access=0x0012_0089, disposition=1)[0] == 0
+    assert somebody(talk()).create("Windows\\Temp\\y", access=0x0012_0089, disposition=1)[0] != 0
+    assert not [keep for keep in third.table.kept if keep.name.endswith("x.exe")]

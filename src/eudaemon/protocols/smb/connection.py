@@ -11,6 +11,7 @@ from eudaemon.protocols._base import Answered, Order, Saw, Visit, Woken
 from eudaemon.protocols._dcerpc import RpcHost
 from eudaemon.protocols._dcerpc.interfaces import pipes
 from eudaemon.protocols._ntlm import Answer, Authentication, Identity
+from eudaemon.protocols._uploads import files_of
 from eudaemon.protocols._windows import DRIVE, server_of
 from eudaemon.protocols.smb import status
 from eudaemon.protocols.smb.commands import Commands
@@ -21,7 +22,7 @@ from eudaemon.protocols.smb.remcom import NAME, STD, TERMINALS_MAX, Message, Ter
 from eudaemon.protocols.smb.service_pipes import RemComPipe, ServicePipe, StdPipe
 from eudaemon.protocols.smb.status import OF_FILES, NtError
 from eudaemon.wire import PeerError, printable
-from eudaemon.world.files import Directory, FileError, Files, Node, Written
+from eudaemon.world.files import Directory, FileError, Node, Written
 from eudaemon.world.windows.tree import WRITABLE
 
 LOGINS_MAX = 64  # tried on one connection
@@ -173,7 +174,8 @@ class Connection:
     def disk(self) -> Disk:
         """The disk as this session sees it."""
         if self._disk is None:
-            self._disk = Disk(Files(self.windows.machine.tree, WRITABLE, self.visit.purse))
+            machine = self.windows.machine
+            self._disk = Disk(files_of(self.visit, f"windows {machine.name}", machine.tree, WRITABLE))
         return self._disk
 
     def open(self, tree: Tree, wanted: Wanted) -> Generator[Order, None, tuple[int, Open, int]]:
@@ -212,6 +214,7 @@ class Connection:
 
     def _open_file(self, tree: Tree, name: str, wanted: Wanted) -> Generator[Order, None, tuple[DiskOpen, int]]:
         files = self.disk.files
+        files.take_up()
         shown = printable(f"{tree.name}\\{name}".encode("utf-8", "replace"), PATH_CHARS_MAX)
         writes = bool(wanted.access & _WRITES) or wanted.disposition in (_SUPERSEDE, _CREATE, _OVERWRITE, _OVERWRITE_IF)
         action = "write" if writes else "read"
@@ -222,6 +225,7 @@ class Connection:
             done = OPENED if node is not None else MADE
             if node is None and wanted.options & _FOLDER:
                 files.make_directory(path, self.at_s)
+                files.leave()
                 action = "make"
             elif node is None or (writes and not isinstance(node, Directory)):
                 if node is not None and wanted.disposition in (_SUPERSEDE, _OVERWRITE, _OVERWRITE_IF):
@@ -301,6 +305,8 @@ class Connection:
             yield from opened.kept()
             opened.close()
             return
+        if opened.changed:
+            self.disk.files.leave()
         yield from opened.kept()
         if opened.deletes:
             yield from self.remove(opened)
@@ -312,6 +318,7 @@ class Connection:
             self.disk.files.remove(opened.path)
         except FileError as error:
             raise _as_status(error) from None
+        self.disk.files.leave()
         yield Saw(FileRequested("remove", opened.name))
 
     def rename(self, opened: DiskOpen, tree: Tree, name: str, *, over: bool) -> Iterator[Order]:
@@ -331,6 +338,7 @@ class Connection:
         shown = printable(f"{tree.name}\\{name.lstrip(chr(92))}".encode("utf-8", "replace"), PATH_CHARS_MAX)
         yield Saw(FileRequested("rename", opened.name, shown))
         opened.path, opened.name = path, shown
+        files.leave()
 
     def entries(self, opened: DiskOpen, pattern: str, *, again: bool) -> Iterator[Entry]:
         """Yield the entries of a folder that were not told yet. Raises `NtError`."""
@@ -371,6 +379,8 @@ class Connection:
         self.opens.clear()
         yield from self.rpc.ended()
         yield from self.commands.ended()
+        if self._disk is not None:
+            self._disk.files.leave()
 
 
 def _as_status(error: NtError | FileError) -> NtError:

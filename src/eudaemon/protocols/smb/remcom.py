@@ -82,7 +82,10 @@ class Terminal:
             yield from self._enter(command_in(command).encode("latin-1", "replace"), at_s)
 
     def _enter(self, line: bytes, at_s: float) -> Iterator[Order]:
+        files = self._connection.disk.files
+        files.take_up()  # what the client brought meanwhile, over another connection
         yield from self.heard(self._connection.commands.of(self.prompt, self.prompt.enter(line, at_s)))
+        files.leave()
 
     def heard(self, orders: Iterator[Order]) -> Iterator[Order]:
         """Pass on what the shell orders; what it prints goes to the pipes. Raises `PeerError`."""
