@@ -136,6 +136,18 @@ def test_who_left_something_longest_ago_is_forgotten_first() -> None:
     assert kept.bytes_held == sum(left._ENTRY_BYTES + shelf.bytes_held for shelf in shelves)
 
 
+def test_what_a_view_does_not_let_anybody_change_stays_as_it_is() -> None:
+    """FTP writes where a device's own shell cannot."""
+    kept = Left()
+    open_to_all = session(kept)
+    open_to_all.remove(b"/etc/passwd")
+    write(open_to_all, b"/new", b"x")
+    open_to_all.leave()
+    closed = Files(ROOT, frozenset(), Purse(9999), kept.shelf("d", "198.51.100.7"))
+    assert isinstance(closed.find(b"/etc/passwd"), Fixed)
+    assert closed.find(b"/new") is None
+
+
 def test_a_session_that_may_hold_little_finds_little() -> None:
     kept = Left()
     first = session(kept)

@@ -29,6 +29,10 @@ class Seat:
         self._waiting = b""
         self.over = False
 
+    def use(self, files: Files) -> None:
+        """Let the shell have these files, before anything is typed."""
+        self._shell.files = files
+
     @property
     def busy(self) -> bool:
         """Whether a download is awaited or a command takes its time."""

@@ -257,15 +257,18 @@ class Files:
         self._taken_up = shelf.number
 
     def _adopt(self, path: bytes, node: Node | None) -> None:
+        """Take over how a path was left; what this view does not let anybody change stays as it is."""
         held = len(node.data) if isinstance(node, Written) else 0
-        if node is None:
-            if self._at(path) is not None:
-                self._forget(path)
-        elif self._purse.take(held):
-            try:
+        if not self._purse.take(held):
+            return
+        try:
+            if node is not None:
                 self.place(path, node)
-            except FileError:
-                self._purse.give_back(held)
+            elif self._at(path) is not None:
+                self._may_change(path)
+                self._forget(path)
+        except FileError:
+            self._purse.give_back(held)
 
     # --- writing -----------------------------------------------------------------------------------
 
