@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import io
 import re
+import struct
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +208,42 @@ async def test_a_program_is_uploaded_and_started_as_a_service(dialect: Any, tmp_
     assert (wish.url, wish.tool) == ("http://198.51.100.7/b.exe", "certutil")  # type: ignore[attr-defined]
     called = [event.fact.operation for event in events(tmp_path, "rpc.called")]  # type: ignore[attr-defined]
     assert {"NetrShareEnum", "OpenSCManagerW", "CreateServiceW", "StartServiceW", "DeleteService"} <= set(called)
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+def like_remcom(port: int, dialect: Any) -> None:
+    """Psexec's terminal in one thread: who reads before there is something waits, in either dialect."""
+    own, typing, reading = (connected(port, dialect) for _ in range(3))
+    dce = pipe(own, port, "\\svcctl", scmr.MSRPC_UUID_SCMR)
+    manager = scmr.hROpenSCManagerW(dce)["lpScHandle"]
+    scmr.hRCreateServiceW(dce, manager, "x\0", "x\0", lpBinaryPathName="%systemroot%\\x.exe\0")
+    trees = [one.connectTree("IPC$") for one in (own, typing, reading)]
+    talk = own.openFile(trees[0], "\\RemCom_communicaton", 0x12019F)
+    own.writeNamedPipe(trees[0], talk, b"cmd".ljust(4096 + 260 + 4, b"\0") + struct.pack("<I260sI", 9, b"Qq", 0))
+    keys = typing.openFile(trees[1], "\\RemCom_stdinQq9", 0x6)
+    screen = reading.openFile(trees[2], "\\RemCom_stdoutQq9", 0x1)
+
+    def until(mark: bytes) -> bytes:
+        said = b""
+        while not said.endswith(mark):
+            said += reading.readFile(trees[2], screen, 0, 1024)
+        return said
+
+    until(b">")
+    with ThreadPoolExecutor(1) as beside:
+        later = beside.submit(until, b"System32>")  # which waits for what is typed below
+        typing.writeFile(trees[1], keys, b"whoami\r\n")
+        assert later.result() == b"whoami\r\nnt authority\\system\r\n\r\nC:\\Windows\\System32>"
+        ended = beside.submit(own.readNamedPipe, trees[0], talk, 8)
+        typing.writeFile(trees[1], keys, b"exit\r\n")
+        until(b"exit\r\n")
+        assert ended.result() == bytes(8)
+
+
+@pytest.mark.parametrize("dialect", [SMB_DIALECT, SMB2_DIALECT_21], ids=["smb1", "smb2"])
+async def test_who_reads_from_a_terminal_waits_for_what_comes(dialect: Any, tmp_path: Path) -> None:
+    async with running(tmp_path, "smb") as net:
+        await in_thread(like_remcom, net.port, dialect)
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
