@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -134,12 +135,30 @@ async def the_registry_with_reg() -> None:
     assert "ERROR_PRIVILEGE_NOT_HELD" in dumped
 
 
+async def a_service_step_by_step() -> None:
+    """Each step is a connection of its own, as with Windows' own sc.exe."""
+    await output("services.py", TARGET, "create", "-name", "Step", "-display", "Step", "-path", "cmd /c echo step")
+    listed = await output("services.py", TARGET, "list")
+    assert re.search(r"RemoteRegistry - +Remote Registry - +RUNNING", listed), listed
+    assert re.search(r"Step - +Step - +STOPPED", listed), listed
+    await output("services.py", TARGET, "start", "-name", "Step")
+    await output("services.py", TARGET, "delete", "-name", "Step")
+    assert "SERVICE_DOES_NOT_EXIST" in await output("services.py", TARGET, "status", "-name", "Step")
+
+
 async def test_what_runs_commands_gets_their_output(tmp_path: Path) -> None:
     async with sensor(tmp_path), asyncio.TaskGroup() as group:
-        for tried in (one_command_of_psexec, half_a_shell_of_smbexec, a_task_of_atexec, the_registry_with_reg):
+        for tried in (
+            one_command_of_psexec,
+            half_a_shell_of_smbexec,
+            a_task_of_atexec,
+            the_registry_with_reg,
+            a_service_step_by_step,
+        ):
             group.create_task(tried())
     entered = lines(tmp_path)
     assert "net user" in entered
     assert any("echo whoami" in line for line in entered)
+    assert "echo step" in entered
     assert "whoami /all" in entered  # what would be run when somebody logs in
     assert 'reg save "HKEY_LOCAL_MACHINE\\SAM" "C:\\Windows\\Temp\\SAM.save"' in entered

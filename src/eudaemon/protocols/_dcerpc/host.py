@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Keep, Order, Saw, Visit
 from eudaemon.protocols._dcerpc.ndr import Reader
 from eudaemon.protocols._ntlm import Identity
+from eudaemon.protocols._remembered import Remembered
 from eudaemon.protocols._windows import FileServer
 from eudaemon.wire import printable
 from eudaemon.world.windows.machine import SERVICES
@@ -19,6 +20,7 @@ from eudaemon.world.windows.registry import Registry
 HANDLES_MAX = 256  # of one client, open at once
 KEPT_MAX = 64  # payloads of one client
 COMMAND_CHARS_MAX = 4096
+_SERVICE = b"service"  # the kind of what is remembered of an address
 ACCESS_DENIED, NOT_ENOUGH_MEMORY, INVALID_HANDLE, INVALID_LEVEL = 5, 8, 6, 124  # of Windows (MS-ERREF 2.2)
 
 
@@ -51,21 +53,28 @@ class Handle:
     data: bytearray = field(default_factory=bytearray)
 
 
+class Made(NamedTuple):
+    """A service that the client made: its name, and the path of its binary."""
+
+    name: str
+    path: str
+
+    @classmethod
+    def remembered(cls, words: list[bytes]) -> Made:
+        """Return what was remembered: the name in lower case, as it is written, and the path."""
+        return cls(*(word.decode("utf-8", "replace") for word in words[1:3]))
+
+
+def _remembered(visit: Visit) -> Remembered:
+    """Return what is remembered of the address; read each time, for others of its connections may write it."""
+    return Remembered(visit, "windows services")
+
+
 class RpcHost:
     """The pretended Windows as one client's calls see it. `run` takes a command line that the client wants run."""
 
-    __slots__ = (
-        "_kept",
-        "_opened",
-        "_registry",
-        "handles",
-        "identity",
-        "run",
-        "services",
-        "switched",
-        "visit",
-        "windows",
-    )
+    __slots__ = ("_kept", "_opened", "_registry", "handles", "identity", "run", "services", "switched",
+                 "visit", "windows")  # fmt: skip
 
     def __init__(
         self, visit: Visit, windows: FileServer, run: Callable[[str, float], Iterator[Order]] | None = None
@@ -74,7 +83,8 @@ class RpcHost:
         self.windows = windows
         self.identity = Identity()
         self.handles: dict[bytes, Handle] = {}
-        self.services: dict[str, str] = {}  # what the client made: name in lower case, path of its binary
+        # What the client made, also over other connections before: by the name in lower case.
+        self.services = {one.name.lower(): one for one in map(Made.remembered, _remembered(visit).each(_SERVICE))}
         self.switched: dict[str, bool] = {}  # of Windows' own services, those it started or stopped: whether they run
         self.run = run or _note
         self._registry: Registry | None = None
@@ -87,6 +97,17 @@ class RpcHost:
         if self._registry is None:
             self._registry = Registry(self.windows.machine, self.visit.purse)
         return self._registry
+
+    def make_service(self, name: str, path: str) -> None:
+        """Have a service of the client's, or another path for one of that name."""
+        self.drop_service(name)
+        self.services[name.lower()] = Made(name, path)
+        _remembered(self.visit).add(_SERVICE, *(text.encode("utf-8", "replace") for text in (name.lower(), name, path)))
+
+    def drop_service(self, name: str) -> None:
+        """Have it no more."""
+        if self.services.pop(name.lower(), None) is not None:
+            _remembered(self.visit).forget(_SERVICE, name.lower().encode("utf-8", "replace"))
 
     def has_service(self, name: str) -> str | None:
         """Return the name of one of Windows' own services as it is written, None if it has none of that name."""

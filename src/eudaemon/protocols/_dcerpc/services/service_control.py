@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Generator
 
 from eudaemon.events.catalogue import CommandEntered
@@ -18,6 +19,8 @@ _DONE, _DENIED, _TOO_SMALL, _TIMED_OUT, _RUNS, _NO_SUCH, _NOT_ACTIVE, _EXISTS = 
 _STOPPED, _RUNNING = 1, 4
 _STOP = 1  # what a service can be told
 _OWN_PROCESS, _ON_DEMAND, _NORMAL = 0x10, 3, 1
+_ACTIVE, _INACTIVE, _MORE = 1, 2, 234
+LISTED_BYTES_MAX = 64 * 1024  # of one answer, whatever room there is for it
 # Of what a Windows has, that which attackers ask for.
 _ITS_OWN = frozenset(
     words(
@@ -65,7 +68,7 @@ def _creator(text: Text, maybe: Text) -> Handler:
             return Writer().long(0).put(bytes(20)).long(_EXISTS).data
         if len(host.services) >= SERVICES_MAX:
             return Writer().long(0).put(bytes(20)).long(NOT_ENOUGH_MEMORY).data
-        host.services[name.lower()] = clipped(path, COMMAND_CHARS_MAX)
+        host.make_service(name, clipped(path, COMMAND_CHARS_MAX))
         return Writer().long(0).put(host.open("service", name)).long(_DONE).data
 
     return create
@@ -78,13 +81,14 @@ def _change(host: RpcHost, read: Reader, at_s: float) -> Generator[Order, None, 
     path = read.maybe_wide()
     if path and len(host.services) < SERVICES_MAX:
         yield Saw(CommandEntered(shown(f"sc config {name} binPath= {path}")))
-        host.services[name.lower()] = clipped(path, COMMAND_CHARS_MAX)
+        host.make_service(name, clipped(path, COMMAND_CHARS_MAX))
     return Writer().long(0, _DONE).data
 
 
 def _start(host: RpcHost, read: Reader, at_s: float) -> Generator[Order, None, bytes]:
     name = host.get(read.handle(), "service").name
-    path = host.services.get(name.lower(), "")
+    made = host.services.get(name.lower())
+    path = made.path if made is not None else ""
     if not path and (own := host.has_service(name)):
         runs, host.switched[own] = host.is_running(own), True
         return Writer().long(_RUNS if runs else _DONE).data
@@ -96,7 +100,7 @@ def _start(host: RpcHost, read: Reader, at_s: float) -> Generator[Order, None, b
 
 
 def _delete(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
-    host.services.pop(host.get(read.handle(), "service").name.lower(), None)
+    host.drop_service(host.get(read.handle(), "service").name)
     return Writer().long(_DONE).data
 
 
@@ -124,11 +128,33 @@ def _control(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
     return _told(_STOPPED if runs else 0, _DONE if runs else _NOT_ACTIVE)
 
 
+def _all(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
+    """All services: their rows, with offsets of the names behind them."""
+    host.get(read.handle(), "manager")
+    _, wanted, room = read.long(), read.long(), read.long()
+    found = [(name, title, _state(host, name)) for name, title in sorted(SERVICES.items())]
+    found += [(one.name, one.name, _STOPPED) for one in host.services.values() if not host.has_service(one.name)]
+    found = [row for row in found if wanted & (_INACTIVE if row[2] == _STOPPED else _ACTIVE)]
+    rows, texts, at = b"", b"", 36 * len(found)
+    for name, title, state in found:
+        first, second = (f"{text}\0".encode("utf-16-le", "replace") for text in (name, title))
+        places = (at + len(texts), at + len(texts) + len(first))
+        accepted = 1 if state == _RUNNING else 0
+        rows += struct.pack("<9I", *places, _OWN_PROCESS, state, accepted, 0, 0, 0, 0)
+        texts += first + second
+    whole = rows + texts
+    fits = len(whole) <= room
+    told = (whole if fits else b"").ljust(min(room, LISTED_BYTES_MAX), b"\0")
+    write = Writer().long(len(told)).put(told).align().long(len(whole), len(found) if fits else 0)
+    return write.pointer(is_there=False).long(_DONE if fits else _MORE).data
+
+
 def _configuration(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
     name = host.get(read.handle(), "service").name
     own = host.has_service(name)
     path, start = (path_of(own), start_of(host.windows.machine, own)) if own else ("", _ON_DEMAND)
-    path = host.services.get(name.lower(), path)
+    made = host.services.get(name.lower())
+    path = made.path if made is not None else path
     texts = (path, "", "", "LocalSystem", SERVICES[own] if own else name)
     needed = 36 + sum(2 * len(text) + 2 for text in texts)
     write = Writer()
@@ -155,5 +181,6 @@ HANDLERS: dict[str, Handler] = {
     "DeleteService": _delete,
     "QueryServiceStatus": _status,
     "QueryServiceConfigW": _configuration,
+    "EnumServicesStatusW": _all,
     "ControlService": _control,
 }
