@@ -93,7 +93,7 @@ def told_by_impacket(port: int) -> tuple[int, set[str]]:
     [("Windows Server 2016 Standard", "SMB3_11", 0x0311), ("Windows Server 2012 R2 Standard", "SMB3_02", 0x0302)],
 )
 async def test_smb_3_of_a_windows_that_speaks_it(release: str, newest: str, dialect: int, tmp_path: Path) -> None:
-    """Both clients sign all that they say; smbclient goes if one answer is not signed rightly."""
+    """Both clients sign all that they say; smbclient goes if one answer is not, or the list of mechanisms."""
     seed, server = next(
         (seed, server)
         for seed in (b"a server %d" % number for number in range(99))
@@ -103,7 +103,7 @@ async def test_smb_3_of_a_windows_that_speaks_it(release: str, newest: str, dial
     sent.write_bytes(PROGRAM)
     async with running(tmp_path, "smb", seed=seed, persona=WINDOWS) as net:
         todo = ("ls", "cd Windows\\Temp", f"put {sent} x.exe", f"get x.exe {got}", "ls x*", "del x.exe")
-        said = await smbclient(net, "C$", "; ".join(todo), "-m", newest, "--option=client signing=required")
+        said = await smbclient(net, "C$", "; ".join(todo), "-m", newest, "--client-protection=sign")
         assert await in_thread(told_by_impacket, net.port) == (
             dialect, {"ADMIN$", "C$", "IPC$", server.share})  # fmt: skip
         for older in ("SMB3_00", "SMB2_10"):

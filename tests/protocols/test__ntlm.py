@@ -9,8 +9,9 @@ import pytest
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
 from eudaemon.protocols._base import Saw
-from eudaemon.protocols._ntlm import TOKEN_BYTES_MAX, Answer, Authentication, Rc4, Seal, offer
+from eudaemon.protocols._ntlm import TOKEN_BYTES_MAX, Answer, Authentication, Rc4, Seal
 from eudaemon.protocols._ntlm_v1 import challenge_of, kind_of, lm_hash, nt_hash, response, session_key
+from eudaemon.protocols._spnego import complete, mechanisms_in, offer, wants_check
 from eudaemon.protocols._windows import PASSWORDS, server_of
 from eudaemon.testing.script import visit
 from eudaemon.wire import PeerError
@@ -164,6 +165,16 @@ def test_tokens_in_spnego_are_answered_in_spnego() -> None:
     answer, _ = dialogue(b"\x60\x10 kerberos, please")
     assert answer.token[:1] == b"\xa1"
     assert b"NTLMSSP" not in answer.token
+
+
+def test_what_is_no_token_of_spnego_has_no_list_and_wants_no_check() -> None:
+    assert mechanisms_in(offer()) == bytes.fromhex("300c060a2b06010401823702020a")
+    assert wants_check(complete(bytes(16)))
+    assert not wants_check(complete(b""))
+    for end in range(len(offer())):
+        assert mechanisms_in(offer()[:end]) == b""
+    for end in range(len(complete(bytes(16)))):
+        assert not wants_check(complete(bytes(16))[:end])
 
 
 @pytest.mark.parametrize(

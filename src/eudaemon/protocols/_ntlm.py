@@ -1,4 +1,4 @@
-"""NTLMSSP, which Windows' services log people in with (MS-NLMP), bare or in SPNEGO (RFC 4178, MS-SPNG).
+"""NTLMSSP, which Windows' services log people in with (MS-NLMP), bare or in SPNEGO (`_spnego`).
 
     NEGOTIATE --> CHALLENGE --> AUTHENTICATE --> in or not
 
@@ -20,7 +20,7 @@ from itertools import chain
 from typing import TypeAlias
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
-from eudaemon.protocols import _ntlm_v1
+from eudaemon.protocols import _ntlm_v1, _spnego
 from eudaemon.protocols._base import Order, Saw, Visit
 from eudaemon.protocols._ntlm_v1 import RESPONSE_BYTES, nt_hash
 from eudaemon.protocols._windows import PASSWORDS, FileServer
@@ -37,10 +37,6 @@ _MIRRORED = _SIGN | _SEAL | _ALWAYS_SIGN | _EXTENDED | _128 | _KEY_EXCHANGE | _5
 _TRIED = "passwords tried"  # in the memory of addresses
 _V2 = "NTLMv2"
 _PROOF_BYTES = 16
-_OID_SPNEGO = bytes.fromhex("06062b0601050502")
-_OID_NTLMSSP = bytes.fromhex("060a2b06010401823702020a")
-# What NegTokenInit2 says for who gives no hints (MS-SPNG 2.2.1).
-_NO_HINTS = b"not_defined_in_RFC4178@please_ignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +75,13 @@ class Answer:
 class Authentication:
     """One dialogue. `is_wrapped` tokens are in SPNEGO."""
 
-    __slots__ = ("_challenge", "_visit", "_windows")
+    __slots__ = ("_challenge", "_mechanisms", "_visit", "_windows")
 
     def __init__(self, visit: Visit, windows: FileServer, number: int = 0) -> None:
         self._visit = visit
         self._windows = windows
         self._challenge = visit.seed.bytes(f"ntlm challenge {number}", 8)
+        self._mechanisms = b""  # those that the client offered, as it listed them
 
     @property
     def challenge(self) -> bytes:
@@ -98,17 +95,25 @@ class Authentication:
         at = given.find(SIGNATURE)
         if at < 0:
             if given[:1] in (b"\x60", b"\xa1"):  # another mechanism first: it is told which one we want
-                return Answer(_incomplete(b""))
+                self._mechanisms = _spnego.mechanisms_in(given)
+                return Answer(_spnego.incomplete(b""))
             raise PeerError("a token that is not of NTLM")
         token, is_wrapped = given[at:], at > 0
         kind = _u32(token, 8)
         if kind == 1:
             challenge = self._challenge_token(_u32(token, 12), at_s)
-            return Answer(_incomplete(challenge) if is_wrapped else challenge)
+            self._mechanisms = self._mechanisms or _spnego.mechanisms_in(given)
+            return Answer(_spnego.incomplete(challenge) if is_wrapped else challenge)
         if kind != 3:
             raise PeerError(f"a token of NTLM of kind {kind}")
         identity = yield from self._authenticate(token)
-        return Answer(_COMPLETE if is_wrapped else b"", identity)
+        return Answer(_spnego.complete(self._check(given, identity)) if is_wrapped else b"", identity)
+
+    def _check(self, given: bytes, identity: Identity) -> bytes:
+        """Return our signature over the client's list of mechanisms, if it has given its own."""
+        if identity.key is None or not identity.seals or not _spnego.wants_check(given):
+            return b""
+        return Seal(identity.key, identity.flags, "server-to-client").signature(self._mechanisms)
 
     def raw(self, user: str, domain: str, lm: bytes, nt: bytes) -> Generator[Order, None, Identity]:
         """Take the responses as SMB 1 carries them without a token; yield what was seen, return who it is."""
@@ -189,30 +194,9 @@ class Authentication:
         return None, None
 
 
-def offer() -> bytes:
-    """Return what a server says first of how it wants to be talked to: NTLM in SPNEGO."""
-    hints = _tlv(0xA3, _tlv(0x30, _tlv(0xA0, _tlv(0x1B, _NO_HINTS))))
-    init = _tlv(0xA0, _tlv(0x30, _tlv(0xA0, _tlv(0x30, _OID_NTLMSSP)) + hints))
-    return _tlv(0x60, _OID_SPNEGO + init)
-
-
 def filetime(at_s: float) -> bytes:
     """Return a time as Windows counts it: 100 ns since 1601."""
     return int((at_s + 11_644_473_600) * 10_000_000).to_bytes(8, "little")
-
-
-def _incomplete(token: bytes) -> bytes:
-    body = _tlv(0xA0, _tlv(0x0A, b"\x01")) + _tlv(0xA1, _OID_NTLMSSP)
-    return _tlv(0xA1, _tlv(0x30, body + (_tlv(0xA2, _tlv(0x04, token)) if token else b"")))
-
-
-_COMPLETE = bytes.fromhex("a1073005a0030a0100")
-
-
-def _tlv(tag: int, value: bytes) -> bytes:
-    size = len(value)
-    length = bytes((size,)) if size < 128 else b"\x81" + bytes((size,)) if size < 256 else b"\x82" + size.to_bytes(2)
-    return bytes((tag,)) + length + value
 
 
 def _u32(token: bytes, at: int) -> int:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TypeAlias
 
 from eudaemon.protocols._base import Order, Send
-from eudaemon.protocols._ntlm import Answer, Identity, filetime, offer
+from eudaemon.protocols._ntlm import Answer, Identity, filetime
+from eudaemon.protocols._spnego import offer
 from eudaemon.protocols.smb import status
 from eudaemon.protocols.smb.connection import Connection, Tree
 from eudaemon.protocols.smb.status import NtError

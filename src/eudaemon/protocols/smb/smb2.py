@@ -14,7 +14,8 @@ from collections.abc import Callable, Generator, Iterator
 from typing import ClassVar
 
 from eudaemon.protocols._base import Order, Send
-from eudaemon.protocols._ntlm import Identity, filetime, offer
+from eudaemon.protocols._ntlm import Identity, filetime
+from eudaemon.protocols._spnego import offer
 from eudaemon.protocols.smb import files2, negotiation, status
 from eudaemon.protocols.smb.connection import Connection, Tree
 from eudaemon.protocols.smb.signing import SIGNATURE, SMB_3, SMB_3_1_1, Said, Signer, signer
