@@ -346,7 +346,8 @@ class Connection:
             raise NtError(status.INVALID_PARAMETER)
         if opened.listing is None or again:
             fit = fits(pattern)
-            names = [name.decode("utf-8", "replace") for name in self.disk.files.names(opened.path)]
+            kept = sorted(self.disk.files.names(opened.path), key=bytes.upper)  # as NTFS keeps them
+            names = [name.decode("utf-8", "replace") for name in kept]
             opened.listing = (pattern, [name for name in (".", "..", *names) if fit(name)])
             opened.told = 0
         for name in opened.listing[1][opened.told :]:
