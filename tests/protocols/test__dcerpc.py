@@ -19,6 +19,7 @@ from eudaemon.protocols.epmap import Epmap
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
+from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
 from payload.servers import content
 from protocols.smb_client import BIND_ALIVE, NDR, bind, pdu, request, uuid
@@ -364,6 +365,24 @@ def test_a_value_that_hides_a_program_is_kept() -> None:
         assert pipe.call(22, answer[:20] + name + value) == bytes(4)
     (kept,) = pipe.kept
     assert (kept.data, kept.name) == (data, "HKEY_LOCAL_MACHINE\\abc")
+
+
+def test_the_next_connection_finds_the_services_and_values_that_one_made() -> None:
+    memory = Memory()
+    first, second = (RpcHost(visit(host=HOST, memory=memory), server_of(HOST)) for _ in range(2))
+    first.make_service("Evil", "x.exe")
+    second.make_service("Other", "y.exe")
+    key = "HKEY_LOCAL_MACHINE\\SOFTWARE\\Évil"
+    assert first.write_value(key, "a", (1, b"b\0\0\0"))
+    assert first.write_value(key, "a", (3, b"c"))
+    assert first.write_value(key, "gone", (3, b"c"))
+    first.forget_value(key, "gone")
+    third = RpcHost(visit(host=HOST, memory=memory), server_of(HOST))
+    assert [(one.name, one.path) for one in third.services.values()] == [("Evil", "x.exe"), ("Other", "y.exe")]
+    assert third.registry.values(key) == {"a": (3, b"c")}
+    third.drop_service("EVIL")
+    assert list(RpcHost(visit(host=HOST, memory=memory), server_of(HOST)).services) == ["other"]
+    assert not RpcHost(visit(host=HOST), server_of(HOST)).services
 
 
 def test_the_registry_of_a_workstation_is_there_once_its_service_runs() -> None:

@@ -119,6 +119,7 @@ def _delete_value(host: RpcHost, read: Reader, at_s: float) -> Generator[Order, 
     key = host.get(read.handle(), "key").name
     name = _text(read)
     yield Saw(CommandEntered(shown(f'reg delete "{key}" /v "{name}"')))
+    host.forget_value(key, name)
     return Writer().long(_DONE if host.registry.remove_value(key, name) else _NOT_FOUND).data
 
 
@@ -194,7 +195,7 @@ def _set_value(host: RpcHost, read: Reader, at_s: float) -> Generator[Order, Non
         yield from host.keep(data, f"{key}\\{name}")
     if kind in (SZ, EXPAND_SZ) and any(place in key.lower() for place in RUN_AT):
         yield from host.run(told, at_s)
-    if len(name) > NAME_CHARS_MAX or not host.registry.put(key, name, (kind, data)):
+    if len(name) > NAME_CHARS_MAX or not host.write_value(key, name, (kind, data)):
         return Writer().long(NOT_ENOUGH_MEMORY).data
     return Writer().long(_DONE).data
 
