@@ -32,6 +32,14 @@ def test_what_is_there_is_found_without_regard_to_capitals_and_says_what_the_mac
     assert all(shown(one) is not None for one in everything)
 
 
+def test_the_boot_key_is_hidden_in_classes() -> None:
+    lsa = "HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Control\\Lsa"
+    classes = [new().class_of(f"{lsa}\\{name}") for name in ("JD", "Skew1", "GBG", "Data")]
+    assert len({*classes}) == 4
+    assert all(len(bytes.fromhex(one)) == 4 for one in classes)
+    assert new().class_of(lsa) == new().class_of(f"{KEY}\\Data") == ""
+
+
 def test_what_is_written_is_there_until_it_is_removed_and_for_its_own_client() -> None:
     found, key = new(), KEY + "\\Run"
     assert found.put(key, "Evil", value("cmd /c x"))

@@ -35,6 +35,7 @@ _SERVICES = "HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Services"
 _HARDWARE = "HKEY_LOCAL_MACHINE\\HARDWARE\\DESCRIPTION\\System"
 _SHELL_FOLDERS = {"Desktop": "Desktop", "Personal": "Documents", "AppData": "AppData\\Roaming",
                   "Startup": "AppData\\Roaming\\Microsoft\\Windows\\Start Menu\\Programs\\Startup"}  # fmt: skip
+_BOOT_KEY = ("JD", "Skew1", "GBG", "Data")
 LOCAL_MACHINE, USERS, CLASSES = "HKEY_LOCAL_MACHINE", "HKEY_USERS", "HKEY_CLASSES_ROOT"
 DENIED = ("hkey_local_machine\\sam\\sam", "hkey_local_machine\\security")  # but to the system itself
 
@@ -67,9 +68,10 @@ def shown(held: Value) -> str:
 class Registry:
     """One client's view. What it changes is taken from `purse`."""
 
-    __slots__ = ("_changed", "_keys", "_purse")
+    __slots__ = ("_changed", "_keys", "_machine", "_purse")
 
     def __init__(self, machine: Windows, purse: Purse) -> None:
+        self._machine = machine
         self._keys = _built(machine)
         self._purse = purse
         self._changed: dict[str, tuple[str, Values] | None] = {}  # by the key in small letters; None is gone
@@ -101,6 +103,13 @@ class Registry:
     def value(self, key: str, name: str) -> Value | None:
         """Return a value, None if there is none."""
         return next((held for there, held in self.values(key).items() if there.lower() == name.lower()), None)
+
+    def class_of(self, key: str) -> str:
+        """Return a key's class: empty but for the four in whose classes the boot key is hidden."""
+        place, _, name = key.lower().rpartition("\\")
+        if place != f"{_CONTROL}\\Lsa".lower() or name not in (one.lower() for one in _BOOT_KEY):
+            return ""
+        return self._machine.seed.bytes(f"class {name}", 4).hex()
 
     def create(self, key: str) -> bool:
         """Make a key, and those above it; say whether there was room for it."""
@@ -201,6 +210,7 @@ def _said(machine: Windows) -> dict[str, dict[str, _Said]]:
             "restrictanonymoussam": 1, "SecureBoot": 1,
             "Security Packages": ("kerberos", "msv1_0", "schannel", "wdigest", "tspkg", "pku2u"),
         },
+        **{f"{_CONTROL}\\Lsa\\{name}": {} for name in _BOOT_KEY},
         f"{_CONTROL}\\SecurityProviders\\WDigest": {"Debuglevel": 0, "Negotiate": 0, "UTF8HTTP": 1, "UTF8SASL": 1},
         f"{_CONTROL}\\Session Manager\\Environment": {
             "ComSpec": "%SystemRoot%\\system32\\cmd.exe", "OS": "Windows_NT", "PROCESSOR_ARCHITECTURE": "AMD64",

@@ -204,8 +204,9 @@ def _about(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
     key = host.get(read.handle(), "key").name
     keys, values = host.registry.keys(key), host.registry.values(key)
     sizes: Callable[[list[int]], int] = lambda found: max(found, default=0)  # noqa: E731
-    write = Writer().short(0, 0).pointer(is_there=False)
-    write.long(len(keys), sizes([2 * len(name) for name in keys]), 0, len(values))
+    write = Writer()
+    _put_text(write, host.registry.class_of(key))
+    write.align().long(len(keys), sizes([2 * len(name) for name in keys]), 0, len(values))
     write.long(sizes([2 * len(name) for name in values]), sizes([len(data) for _, data in values.values()]), 120)
     return write.long(0, 0, _DONE).data
 
