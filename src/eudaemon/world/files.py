@@ -116,13 +116,12 @@ class Files:
     `shelf` is what other sessions of the same address left, and where this one leaves what it has changed: see `left`.
     """
 
-    __slots__ = ("_changed", "_purse", "_root", "_shelf", "_taken_up", "_writable")
+    __slots__ = ("_changed", "_purse", "_root", "_shelf", "_writable")
 
     def __init__(
         self, root: Directory, writable: frozenset[bytes], purse: Purse, shelf: Shelf | None = None
     ) -> None:  # fmt: skip
         self._shelf = shelf
-        self._taken_up = 0  # the shelf's number, up to which it was seen
         self._root = root
         self._writable = writable
         self._purse = purse
@@ -237,14 +236,11 @@ class Files:
     # --- from session to session -------------------------------------------------------------------
 
     def take_up(self) -> None:
-        """See what other sessions of the address left since; what this one has changed stays as it is."""
-        shelf = self._shelf
-        if shelf is None or shelf.number == self._taken_up:
-            return
-        for path, node in shelf.since(self._taken_up):
-            if self._changed is None or path not in self._changed:
-                self._adopt(path, node)
-        self._taken_up = shelf.number
+        """See what other sessions of the address left; what this one has changed, or seen before, stays as it is."""
+        if self._shelf is not None:
+            for path in self._shelf.paths:
+                if self._changed is None or path not in self._changed:
+                    self._adopt(path, self._shelf.node(path))
 
     def leave(self) -> None:
         """Leave what this session changed for others of the address."""
@@ -254,7 +250,6 @@ class Files:
         self.take_up()
         for path, node in (self._changed or {}).items():
             shelf.put(path, node)
-        self._taken_up = shelf.number
 
     def _adopt(self, path: bytes, node: Node | None) -> None:
         """Take over how a path was left; what this view does not let anybody change stays as it is."""

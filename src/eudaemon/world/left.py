@@ -10,7 +10,6 @@ address left longest ago is forgotten first, and a restart forgets all.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
 from eudaemon.world.files import PATH_BYTES_MAX, Device, Directory, Fixed, Link, Node, Written
@@ -55,21 +54,24 @@ _Entry: TypeAlias = _File | _Folder | _Link | None
 
 
 class Shelf:
-    """What one address left on one disk. `number` grows with each change."""
+    """What one address left on one disk."""
 
-    __slots__ = ("_entries", "_left", "bytes_held", "number")
+    __slots__ = ("_entries", "_left", "bytes_held")
 
     def __init__(self, left: Left) -> None:
         self._left: Left | None = left  # None once it was forgotten, while a session still has it
-        self._entries: dict[bytes, tuple[int, _Entry]] = {}
+        self._entries: dict[bytes, _Entry] = {}
         self.bytes_held = 0
-        self.number = 0
 
-    def since(self, number: int) -> Iterator[tuple[bytes, Node | None]]:
-        """Yield paths and what stands there, None for what is gone, in the order in which they were left."""
-        for path, (left_as, entry) in list(self._entries.items()):
-            if left_as > number:
-                yield path, entry.node() if entry is not None else None
+    @property
+    def paths(self) -> list[bytes]:
+        """The paths, in the order in which they were left."""
+        return list(self._entries)
+
+    def node(self, path: bytes) -> Node | None:
+        """Return a copy of what stands at a path; None if it is gone."""
+        entry = self._entries[path]
+        return entry.node() if entry is not None else None
 
     def put(self, path: bytes, node: Node | None) -> None:
         """Leave a path as it is. What does not fit is not left."""
@@ -80,17 +82,18 @@ class Shelf:
         size = _size(path, entry)
         if self._left is None or len(self._entries) >= PATHS_MAX or self.bytes_held + size > SHELF_BYTES_MAX:
             return
-        self.number += 1
-        self._entries[path] = (self.number, entry)
+        self._entries[path] = entry
         self.bytes_held += size
         self._left.grew(size)
 
     def forget(self, path: bytes) -> None:
         """Forget how a path was left."""
-        found = self._entries.pop(path, None)
-        if found is not None and self._left is not None:
-            self.bytes_held -= _size(path, found[1])
-            self._left.grew(-_size(path, found[1]))
+        if path not in self._entries:
+            return
+        size = _size(path, self._entries.pop(path))
+        if self._left is not None:
+            self.bytes_held -= size
+            self._left.grew(-size)
 
     def go(self) -> None:
         """It was forgotten: nothing more is left here."""
@@ -98,12 +101,12 @@ class Shelf:
         self._entries.clear()
 
     def _is_known(self, path: bytes, node: Node | None) -> bool:
-        found = self._entries.get(path)
-        if found is None:
+        if path not in self._entries:
             return False
-        if isinstance(found[1], _File) and isinstance(node, Written):
-            return _is_same(found[1], node)
-        return not isinstance(node, Written) and found[1] == self._entry(node)
+        found = self._entries[path]
+        if isinstance(found, _File) and isinstance(node, Written):
+            return _is_same(found, node)
+        return not isinstance(node, Written) and found == self._entry(node)
 
     def _entry(self, node: Node | None) -> _Entry:
         match node:

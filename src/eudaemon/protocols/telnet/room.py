@@ -27,7 +27,6 @@ from eudaemon.protocols._seat import Seat, welcome
 from eudaemon.protocols._terminal import END, INTERRUPT, Terminal
 from eudaemon.protocols.telnet.iac import IAC, OPENING, IacReader
 from eudaemon.wire import printable
-from eudaemon.world.files import Files
 
 TRIES_MAX = 3  # BusyBox login's own
 _NAME_CHARS_MAX = 256
@@ -39,7 +38,7 @@ NAME, PASSWORD, SHELL, GONE = range(4)
 class Telnet(Room):
     """See the module."""
 
-    __slots__ = ("_files", "_iac", "_leaving", "_seat", "_stage", "_terminal", "_tries", "_user")
+    __slots__ = ("_iac", "_leaving", "_seat", "_stage", "_terminal", "_tries", "_user")
     name: ClassVar[str] = "telnet"
     speaks_first: ClassVar[bool] = True
 
@@ -51,7 +50,6 @@ class Telnet(Room):
         self._tries = 0
         self._user = b""
         self._seat: Seat | None = None
-        self._files: Files | None = None
         self._leaving = False
 
     @classmethod
@@ -84,8 +82,8 @@ class Telnet(Room):
             case Ended():
                 if self._seat is not None:
                     yield from self._seat.ended()
-                if self._files is not None:
-                    self._files.leave()
+                    if self._seat.files is not None:
+                        self._seat.files.leave()
 
     # --- input -------------------------------------------------------------------------------------
 
@@ -93,10 +91,9 @@ class Telnet(Room):
         at = 0
         while at < len(text) and self._stage != GONE:
             if self._seat is not None:
-                if self._files is None:
+                if self._seat.files is None:
                     host = self.visit.host
-                    self._files = _uploads.files_of(self.visit, "device", host.tree, host.writable)
-                    self._seat.use(self._files)
+                    self._seat.files = _uploads.files_of(self.visit, "device", host.tree, host.writable)
                 yield from self._seat.typed(text[at:], at_s)
                 yield from self._look_up()
                 return
