@@ -415,6 +415,18 @@ def test_credentials_and_commands_are_ranked(desk: Watched) -> None:
     expect(page.locator("tbody tr").first).to_contain_text("sample")
 
 
+def test_a_password_that_no_answer_to_a_challenge_told_is_not_called_empty(desk: Watched, running: Running) -> None:
+    answered = facts.ChallengeAnswered("challenged", "rtsp", "$response$")
+    session = running.happen(time.time(), [facts.SessionOpened("tcp", "rtsp"), answered,
+                                           facts.LoginTried("challenged", "", False),
+                                           facts.SessionClosed("rtsp", "peer", 1.0, 10, 10)])  # fmt: skip
+    page = desk.open("/credentials?span=7d&contains=challenged")
+    expect(page.locator("tbody tr").first).to_contain_text("challenged / (empty or unknown)")
+    page = desk.open(f"/sessions/{session}")
+    expect(page.locator(".replay-panel")).to_contain_text("No recording was kept")
+    expect(page.locator(".replay-panel")).to_contain_text("SSH without a shell")
+
+
 def test_a_sample_shows_its_bytes_its_texts_and_what_brought_it(desk: Watched) -> None:
     page = desk.open("/samples?span=7d&order=count")
     expect(page.locator("tbody tr").first).to_contain_text("ELF 32-bit")
