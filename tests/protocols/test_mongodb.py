@@ -67,6 +67,11 @@ def test_what_clients_ask_first(split: int) -> None:
         "code": 59,
         "codeName": "CommandNotFound",
     }
+    for asked in ({"getParameter": 1, "featureCompatibilityVersion": 1}, {"getParameter": "*"}):
+        (answer,) = c.send(msg(asked))
+        assert answer["featureCompatibilityVersion"] == {"version": server_of(HOST).version[:3]}
+    (answer,) = c.send(msg({"getParameter": "foo"}))  # mongosh's question
+    assert (answer["ok"], answer["errmsg"], answer["code"]) == (0.0, "no option found to get", 72)
     assert "Access control is not enabled" in c.do("getLog", "startupWarnings")["log"][0]
     assert c.send(msg({"ping": 1}, flags=2)) == [], "nothing is said to who wants no answer"
     assert CommandEntered("admin: {buildInfo: 1}") in c.table.facts

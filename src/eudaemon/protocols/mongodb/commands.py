@@ -90,6 +90,9 @@ def _log(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG00
 
 def _parameter(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
+    # Names stand beside the command, as in {getParameter: 1, featureCompatibilityVersion: 1}; '*' asks for all.
+    if body.get("getParameter") != "*" and "featureCompatibilityVersion" not in body:
+        return error(72, "InvalidOptions", "no option found to get")
     version = room.server.version[:3]
     return {"featureCompatibilityVersion": {"version": version}, "ok": 1.0}
 
