@@ -56,6 +56,10 @@ def test_what_clients_ask_first(split: int) -> None:
     assert (hello["ismaster"], hello["ok"], hello["maxBsonObjectSize"]) == (True, 1.0, 16_777_216)
     (hello,) = answers(c.table.say(msg({"hello": 1}), split))
     assert hello["isWritablePrimary"]
+    assert not [fact for fact in c.table.facts if isinstance(fact, CommandEntered)]
+    who = {"driver": {"name": "PyMongo", "version": "4.6"}}
+    (hello,) = answers(c.table.say(msg({"hello": 1, "client": who}), split))
+    assert CommandEntered("admin: {hello: 1, client: {driver: {name: 'PyMongo', version: '4.6'}}}") in c.table.facts
     assert hello["maxWireVersion"] == server_of(HOST).wire
     (build,) = answers(c.table.say(msg({"buildInfo": 1}), split))
     assert build["version"] == server_of(HOST).version == ".".join(map(str, build["versionArray"][:3]))

@@ -440,7 +440,7 @@ COMMANDS: dict[str, Step] = {
     "startsession": _session, "currentop": _current, "top": _current,
     **dict.fromkeys(_SUCCEEDING.lower().split(), _fine),
 }  # fmt: skip
-# What every client sends without anybody having wished for it: no event of its own.
+# What every client sends without anybody having wished for it: no event of its own, unless it says which client it is.
 UNSTATED = frozenset(
     ("hello", "ismaster", "ping", "endsessions", "getmore", "saslstart", "saslcontinue", "killcursors")
 )
