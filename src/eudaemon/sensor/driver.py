@@ -4,7 +4,7 @@
                                                                                   --> spool, fetching
 
 Here, and nowhere else, everything is caught: the peer's fault becomes `PeerFaulted`, ours becomes `SensorFaulted` with
-a traceback in the log; either ends that one session, and the others go on. The way of the bytes is in `session` and `line`.
+a traceback in the log; either ends that one session, and the others go on. Bytes go their way in `session` and `line`.
 """
 
 from __future__ import annotations
