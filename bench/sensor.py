@@ -5,9 +5,9 @@
     python bench/sensor.py --only ssh         SSH logins a second with one command each, ours and cowrie's in turn
     python bench/sensor.py --only smb         SMB logins a second with a pipe and a file each, ours and impacket's
     python bench/sensor.py --only idle        start, and memory with 20 ports open and nobody there
-    python bench/sensor.py --only held        memory for each of 5,000 sessions that are held open
 
-Ratios matter, not the numbers: machines differ, and differ from hour to hour.
+Ratios matter, not the numbers: machines differ, and differ from hour to hour. What sessions cost that are held open is
+measured by bench/held.py.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import resource
 import socket
 import ssl
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -33,7 +31,6 @@ from impacket_peer import impacket
 from sensor_process import HERE, busy_farm, free_ports, free_run, memory, memory_kib, processor_s, sensor
 
 PORTS_OPEN = 20
-HELD = 5_000
 ROUNDS = 3
 LOGIN_S = 6.0
 # Ours holds each greeting back for a moment (`tls_grace_ms`): with 256 that keeps neither server waiting, with 24 ours.
@@ -63,39 +60,13 @@ def idle() -> None:
             time.sleep(2)
             ssh_load.log_in(("127.0.0.1", first + 1), {"user": b"root", "password": b"xc3511"}, ("", 0)).close()
             print(f"   after an SSH peer {memory(pid)}")
-        with busy_farm() as uplink, sensor(listen, python, uplink=uplink) as (pid, _):
+        with busy_farm() as uplink, sensor(listen, python, more=uplink) as (pid, _):
             time.sleep(2)
             print(f"   with an uplink   {memory(pid)}")
         every_room = [f"{name} tcp {first + number}" for number, name in enumerate(ROOMS)]
         with sensor(every_room, python) as (pid, _):
             time.sleep(2)
             print(f"   with every room  {memory(pid)}, on {len(ROOMS)} ports")
-
-
-def held() -> None:
-    """Memory for each session held open, logged in and silent."""
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (HELD + 1000, max(HELD + 1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    )
-    _held("telnet", _log_in)
-    _held("ssh", ssh_load.log_in)
-
-
-def _held(service: str, log_in: Callable[[tuple[str, int], dict[str, bytes], tuple[str, int]], socket.socket]) -> None:
-    address = ("127.0.0.1", free_ports(1)[0])
-    words = {"user": b"root", "password": b"xc3511"}
-    with sensor([f"{service} tcp {address[1]}"]) as (pid, _):
-        log_in(address, words, ("127.0.9.9", 0)).close()  # what the first one loads is not this one's
-        time.sleep(0.5)
-        before = memory_kib(pid)
-        # Many loopback addresses, as many attackers would have.
-        peers = [log_in(address, words, (f"127.0.{1 + number // 250}.{1 + number % 250}", 0)) for number in range(HELD)]
-        time.sleep(1)
-        each = (memory_kib(pid) - before) * 1024 / HELD
-        print(f"held, {HELD} {service:<6} sessions  {each / 1000:6.2f} KB each, logged in "
-              f"({memory_kib(pid) / 1024:.0f} MiB in all)", flush=True)  # fmt: skip
-        for peer in peers:
-            peer.close()
 
 
 def logins() -> None:
@@ -153,19 +124,6 @@ def _measured(program: str, port: int, pid: int, at_once: int) -> tuple[float, f
     return counts["sessions"] / counts["seconds"], 1000 * (processor_s(pid) - before_s) / counts["sessions"]
 
 
-def _log_in(address: tuple[str, int], words: dict[str, bytes], source: tuple[str, int]) -> socket.socket:
-    peer = socket.create_connection(address, 10, source)
-    for mark, word in ((b"ogin:", words["user"] + b"\r\n"), (b"assword:", words["password"] + b"\r\n"), (b"#", b"")):
-        heard = b""
-        while mark not in heard:
-            piece = peer.recv(4096)
-            if not piece:
-                raise SystemExit("a held session was closed")
-            heard += piece
-        peer.sendall(word)
-    return peer
-
-
 def _speak_tls(port: int) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -175,7 +133,7 @@ def _speak_tls(port: int) -> None:
 
 def main() -> None:
     """Run what is asked for."""
-    parts = {"idle": idle, "held": held, "logins": logins, "ssh": ssh, "smb": smb}
+    parts = {"idle": idle, "logins": logins, "ssh": ssh, "smb": smb}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=parts)
     chosen = parser.parse_args().only

@@ -21,28 +21,41 @@ from eudaemon.sensor.certificate import kept
 from eudaemon.world.seed import Seed
 
 HERE = Path(__file__).resolve().parent
+# What is measured is the same host each time: its web server keeps connections, its desktop asks for no NLA.
+SEED = b"bench 1"
 
 
 @contextmanager
 def sensor(
-    listen: list[str], python: str = sys.executable, *, uplink: str = "", persona: str = "", **limits: int
+    listen: list[str],
+    python: str = sys.executable,
+    *,
+    more: str = "",
+    persona: str = "",
+    address: str = "127.0.0.1",
+    log: Path | None = None,
+    **limits: int,
 ) -> Iterator[tuple[int, float]]:
-    """Run a sensor; yield (process id, seconds until it listened). `uplink` is that section of its settings."""
+    """Run a sensor; yield (process id, seconds until it listened). `more` are whole sections of its settings."""
     with tempfile.TemporaryDirectory(prefix="eudaemon-") as place:
         Path(place).chmod(0o755)  # as root, the sensor becomes somebody else
+        home = Path(place, "data", "sensor")
+        home.mkdir(parents=True)
+        home.joinpath("seed").write_bytes(SEED)
         config = Path(place, "eudaemon.toml")
         wanted = {"sessions_max": 20_000, "sessions_per_address_max": 20_000,
                   "starts_per_address_minute_max": 1_000_000, **limits}  # fmt: skip
         config.write_text(
-            f"[general]\nlog_level = 'warning'\n[sensor]\naddresses = ['127.0.0.1']\nlisten = {json.dumps(listen)}\n"
+            f"[general]\nlog_level = 'warning'\n[sensor]\naddresses = ['{address}']\nlisten = {json.dumps(listen)}\n"
             f"persona = '{persona}'\n"
-            "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items()) + uplink
+            "[sensor.limits]\n" + "".join(f"{name} = {value}\n" for name, value in wanted.items()) + more
         )
         port = int(listen[0].split(" ")[2].split(",")[0].split("-")[0])
         began_s = time.monotonic()
         process = subprocess.Popen(
             [python, "-m", "eudaemon", "sensor", "--config", config, "--data", Path(place, "data")],
             env={**os.environ, "PYTHONPATH": str(HERE.parent / "src")},
+            stderr=log.open("ab") if log is not None else None,
         )
         try:
             while not listens(port):
