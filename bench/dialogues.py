@@ -2,7 +2,7 @@
 
     with enter("mysql", ("127.0.0.1", 3306)) as sock: ...
 
-The words are those of the rooms' tests. `ENTRIES` has a row for each room that holds a connection.
+The words are those of the rooms' tests. `ENTRIES` has a row for each room that is measured.
 """
 
 from __future__ import annotations
