@@ -1,4 +1,4 @@
-"""A sensor under a mixed load on the rooms of `dialogues`, as long as it is told: does its memory stay, does nothing fault?
+"""A sensor under a mixed load on the rooms of `dialogues`: does its memory stay, and does nothing fault?
 
     python bench/soak.py --minutes 10                   a line every half minute, and a verdict
     python bench/soak.py --minutes 10 --picture x.svg   with a picture of the memory
