@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from eudaemon.protocols import load
 from eudaemon.protocols._sql import BINARY, MYSQL, NAME, POSTGRES, TEXT, TSQL, VARIABLE, WORD, Dialect, SqlError, tokens
 from eudaemon.protocols._sql_functions import FUNCTIONS
+from eudaemon.protocols._sql_tables import drawn
 from eudaemon.protocols._sql_values import like, matches
 from eudaemon.protocols.mssql.procedures import PROCEDURES
 from eudaemon.protocols.mssql.session import _OWN_FUNCTIONS as TSQL_FUNCTIONS
+from eudaemon.protocols.mysql.server import server_of
 from eudaemon.protocols.mysql.session import _OWN_FUNCTIONS as MYSQL_FUNCTIONS
 from eudaemon.protocols.postgres.functions import OWN_FUNCTIONS as POSTGRES_FUNCTIONS
 from eudaemon.testing.script import Table, visit
@@ -115,3 +117,18 @@ def test_whatever_is_put_together_is_no_fault_of_ours(statements: list[bytes]) -
             table.wait(40)
         table.end()
         table.room.visit.purse.close()
+
+
+@pytest.mark.parametrize("what", ["drop", "truncate", "delete", "drop database"])
+def test_what_one_session_empties_is_there_for_the_next(what: str) -> None:
+    """The host's rows are shared by all sessions, and what one attacker held to ransom the next would find gone."""
+    host = Host.from_seed(Seed(b"emptied"))
+    database, tables = next((name, tables) for name, tables in drawn(server_of(host).host).items() if tables)
+    name, rows = next((name, len(table.rows)) for name, table in tables.items() if table.rows)
+    client = mysql_client.Client(Table(load("mysql")(visit(host=host))).open())
+    place = b"%s.%s" % (database, name)
+    asked = {"drop": b"drop table " + place, "truncate": b"truncate table " + place, "delete": b"delete from " + place,
+             "drop database": b"drop database " + database}[what]  # fmt: skip
+    assert mysql_client.payloads(client.do(asked))[0][:1] == b"\0"
+    other = mysql_client.Client(Table(load("mysql")(visit(host=host))).open())
+    assert other.rows(b"select count(*) from " + place) == [[b"%d" % rows]]

@@ -106,12 +106,12 @@ class Tables:
         return self.databases.pop(name, None) is not None
 
     def empty(self, table: Table) -> int:
-        """Remove all rows of a table; return how many."""
+        """Remove all rows of a table, unless they are the host's; return how many there were."""
         count = len(table.rows)
         if not table.shared:
             self._rows -= count
             self._purse.give_back(sum(map(_cost, table.rows)))
-        table.rows = []
+            table.rows = []
         return count
 
     def own(self, database: bytes, name: bytes) -> Table | None:

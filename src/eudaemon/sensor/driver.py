@@ -1,9 +1,10 @@
 """The one connection driver of all rooms: what its sessions share, and what becomes of whatever goes wrong in one.
 
-    channel (tcp, udp) --> Session.received --> [TLS] --> Room.tell --> orders --> Session --> channel, spool, fetching
+    channel (tcp, udp) --> Session --> [TLS] --> Room.tell --> orders --> Session --> line --> channel
+                                                                                  --> spool, fetching
 
 Here, and nowhere else, everything is caught: the peer's fault becomes `PeerFaulted`, ours becomes `SensorFaulted` with
-a traceback in the log; either ends that one session, and the others go on. The way of the bytes is in `session`.
+a traceback in the log; either ends that one session, and the others go on. Bytes go their way in `session` and `line`.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ _URL = re.compile(rb"(?:https?|ftp)://[\x21-\x7e]{4,1024}", re.IGNORECASE)
 _WEB = re.compile(rb"/(?:www|html|htdocs|wwwroot|webapps|public_html)|\.(?:php|jsp|aspx?)$", re.IGNORECASE)
 _CRON = re.compile(rb"cron|/\.ssh/|^/etc/|/\.bash", re.IGNORECASE)
 
+_SYSTEM = {name: Table([], shared=True) for name in SYSTEM_TABLES}
+
 
 def exploit_of(path: bytes) -> str:
     """Return the name of what a file at this path is written for."""
@@ -56,7 +58,7 @@ class Session(Engine):
     def __init__(self, visit: Visit, server: Server, at_s: float) -> None:
         own = (*OWN, b"sys" if server.series >= "5.7" else b"test")
         super().__init__(MYSQL, Tables(server.host, visit.purse, own), b"")
-        self.tables.databases[b"mysql"] = {name: Table([]) for name in SYSTEM_TABLES}
+        self.tables.databases[b"mysql"] = dict(_SYSTEM)
         self.visit = visit
         self.server = server
         self.at_s = at_s
