@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import ssl
 import subprocess
@@ -16,6 +17,7 @@ from eudaemon.sensor.certificate import kept, pem
 from eudaemon.wire.conversation import decode
 from eudaemon.world.seed import Seed
 from sensor.harness import SEED, blobs, events, free_port, running
+from sensor.rooms import Framed
 
 
 def need(program: str) -> str:
@@ -132,6 +134,42 @@ async def test_a_client_that_waits_for_no_answer_before_its_tls(tmp_path: Path) 
         inside.write(await reader.readexactly(5 + 7 + 17))
         assert client.read(10) == b"secured"
         writer.close()
+
+
+@pytest.mark.parametrize("step", [1, 65_536])
+async def test_a_handshake_in_frames_then_tls_then_plain_again(step: int, tmp_path: Path) -> None:
+    async with running(tmp_path, "turner") as sensor:
+        inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client, frames = lenient().wrap_bio(inside, outside), Framed()
+        reader, writer = await sensor.connect()
+
+        async def say(data: bytes) -> None:
+            for at in range(0, len(data), step):
+                writer.write(data[at : at + step])
+                await writer.drain()
+
+        writer.write(b"tls+")
+        assert await reader.readexactly(1) == b"+"
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        await say(frames.sealed(outside.read()))
+        while True:
+            inside.write(await reader.readexactly((await reader.readexactly(1))[0]))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+                break
+        last = frames.sealed(outside.read())
+        client.write(b"bye")
+        await say(last + outside.read())  # TLS goes on bare behind the last frame
+        inside.write(await reader.readexactly(5 + 7 + 17 + 5 + 3 + 17))
+        assert (client.read(7), client.read(10)) == (b"secured", b"bye")
+        client.write(b"bare")
+        writer.write(outside.read())
+        assert await reader.readexactly(4) == b"bare"
+        writer.write(b"plain")
+        assert await reader.readexactly(5) == b"plain"
+        writer.close()
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
 @pytest.mark.parametrize("said", [b"tls!no TLS at all", b"tls?"])

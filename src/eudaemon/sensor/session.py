@@ -17,6 +17,7 @@ from eudaemon.protocols._base import (
     CallSide,
     Drained,
     Ended,
+    EndTls,
     Fetch,
     HalfClosed,
     HangUp,
@@ -34,14 +35,15 @@ from eudaemon.protocols._base import (
     SideClosed,
     SideOrder,
     SideTold,
-    StartTls,
     TellDrained,
+    TlsOrder,
     Visit,
     WakeAt,
     Woken,
 )  # fmt: skip
 from eudaemon.protocols._front import Front
 from eudaemon.sensor.contract import Channel, Service, TlsLayer
+from eudaemon.sensor.enveloped import Enveloped
 from eudaemon.sensor.overhearing import lookups_in
 from eudaemon.sensor.recorder import Recorder
 from eudaemon.wire import PeerError, Purse
@@ -256,7 +258,7 @@ class Session:
     def _do_as_told(self, room: Room, occasion: Occasion) -> None:
         is_ended = isinstance(occasion, Ended)
         for order in room.tell(occasion):
-            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained | StartTls | SideOrder)):
+            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained | TlsOrder | SideOrder)):
                 self._carry_out(order)
 
     def _carry_out(self, order: Order) -> None:
@@ -277,8 +279,8 @@ class Session:
             self._fetch(order.download)
         elif isinstance(order, TellDrained):
             self._wants_drained = True
-        elif isinstance(order, StartTls):
-            self._start_tls(order.first)
+        elif isinstance(order, TlsOrder):
+            self._order_tls(order)
         elif isinstance(order, SideOrder):
             self._order_side(order)
         elif isinstance(order, Record):
@@ -446,13 +448,23 @@ class Session:
         else:
             self._through_tls(tls, data)
 
-    def _start_tls(self, first: bytes) -> None:
-        """Begin TLS because the room says so; what has come of it already is looked at when the room has said all."""
-        if self._tls is not None:
-            raise RuntimeError("TLS is begun twice")
-        if self._put_on_tls() is None:
+    def _order_tls(self, order: TlsOrder) -> None:
+        """Begin or end TLS because the room says so.
+
+        What has come of it already is looked at when the room has said all.
+        """
+        if (self._tls is None) == isinstance(order, EndTls):
+            raise RuntimeError("TLS is begun twice, or ended before it was begun")
+        if isinstance(order, EndTls):
+            self._tls = None
+            self._purse.give_back(TLS_HELD_BYTES)
+            return
+        tls = self._put_on_tls()
+        if tls is None:
             raise PeerError("TLS: there is no certificate")
-        self._tls_first = first
+        if order.envelope is not None:
+            self._tls = Enveloped(tls, order.envelope)
+        self._tls_first = order.first
 
     def _put_on_tls(self) -> TlsLayer | None:
         tls = self._driver.new_tls()

@@ -30,6 +30,7 @@ from eudaemon.protocols._base import (
     CloseSide,
     Drained,
     Ended,
+    EndTls,
     Fetch,
     HangUp,
     Keep,
@@ -100,6 +101,7 @@ class Table:
     drains: bool = True  # whether the peer reads; else `Drained` is the test's to tell
     wants_drained: bool = False
     secured: bool = False  # whether TLS was begun: at once, as soon as the room says so
+    ended_tls: bool = False  # whether it is plain again
     over: bool = False
     fault: str = ""
     side: AwaitSide | CallSide | None = None  # the side connection as ordered, None once closed
@@ -200,6 +202,10 @@ class Table:
                 if not self.room.visit.can_tls or self.secured:
                     raise RuntimeError("no TLS can be begun here")
                 self._tls_first = first
+            case EndTls():
+                if not self.secured:
+                    raise RuntimeError("no TLS to end")
+                self.ended_tls = True
             case AwaitSide() | CallSide():
                 self.side, self._side_awaited = order, False
             case SendSide(data):
