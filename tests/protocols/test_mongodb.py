@@ -23,7 +23,6 @@ from eudaemon.protocols.mongodb.bson import (
 from eudaemon.protocols.mongodb.collections import COLLECTIONS_MAX, DOCUMENTS_MAX
 from eudaemon.protocols.mongodb.commands import CURSORS_MAX
 from eudaemon.protocols.mongodb.messages import MESSAGE_BYTES_MAX
-from eudaemon.protocols.mongodb.room import MESSAGES_MAX
 from eudaemon.protocols.mongodb.server import server_of
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import PeerError, Purse
@@ -245,10 +244,10 @@ def test_limits() -> None:
     assert [bool(cursor) for cursor in cursors] == [True] * CURSORS_MAX + [False]
     assert c.do("getMore", Long(99), "d", collection="t")["codeName"] == "CursorNotFound"
     c = client()
-    c.table.say(msg({"ping": 1}, flags=2) * MESSAGES_MAX)
+    c.table.say(msg({"ping": 1}, flags=2) * MongoDb.messages_max)
     assert not c.table.fault
     c.table.say(msg({"ping": 1}, flags=2))
-    assert c.table.fault == f"more than {MESSAGES_MAX} messages in one session"
+    assert c.table.fault == f"more than {MongoDb.messages_max} messages in one session"
     c = client(bytes_max=8700)
     assert c.do("insert", "t", "d", documents=[{"a": "x" * 4000}])["ok"] == 1.0
     assert c.do("insert", "t", "d", documents=[{"a": "x" * 4000}])["codeName"] == "OutOfDiskSpace"

@@ -46,8 +46,8 @@ class MessageReader:
         self._decoder: codecs.IncrementalDecoder | None = None
         self._skip = -1  # bytes of ALL_HEADERS that are passed over; -1 while their length is not known
 
-    def feed(self, data: bytes) -> tuple[int, bytes, bytes] | None:
-        """Add bytes; return type, body and what is left of the bytes, or None while no message is whole."""
+    def feed(self, data: bytes) -> tuple[tuple[int, bytes], bytes] | None:
+        """Add bytes; return type and body, and what is left of the bytes, or None while no message is whole."""
         while data:
             if not self._left:
                 part = data[: _HEAD.size - len(self._head)]
@@ -68,7 +68,7 @@ class MessageReader:
                 kind, body = self._kind, bytes(self._body)
                 self._purse.give_back(len(body))
                 self._begin()
-                return kind, body, data
+                return (kind, body), data
         return None
 
     def _add(self, part: bytes) -> None:

@@ -24,7 +24,7 @@ NATIVE, CACHING = b"mysql_native_password", b"caching_sha2_password"
 
 
 class PacketReader:
-    """Takes bytes in any pieces, gives payloads, each with its number. What it holds, it takes from the purse."""
+    """Takes bytes in any pieces, gives payloads. What it holds, it takes from the purse."""
 
     __slots__ = ("_body", "_head", "_left", "_purse", "_whole")
 
@@ -35,35 +35,35 @@ class PacketReader:
         self._left = -1  # of the packet that is being read; -1 while its head is
         self._whole = True  # whether the payload ends with it
 
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Add bytes; return the payloads that are now whole. Raises `PeerError` past a limit."""
-        found: list[tuple[int, bytes]] = []
-        at = 0
-        while at < len(data) or self._left == 0:
+    def feed(self, data: bytes) -> tuple[tuple[int, bytes], bytes] | None:
+        """Add bytes; return a payload with its number, and what is left of the bytes; None while none is whole.
+
+        Raises `PeerError` past a limit.
+        """
+        while True:
             if self._left < 0:
-                part = data[at : at + 4 - len(self._head)]
+                part = data[: 4 - len(self._head)]
                 self._head += part
-                at += len(part)
+                data = data[len(part) :]
                 if len(self._head) < 4:
-                    break
+                    return None
                 self._left = int.from_bytes(self._head[:3], "little")
                 self._whole = self._left < _WHOLE
                 if len(self._body) + self._left > PACKET_BYTES_MAX:
                     raise PeerError(f"packet over {PACKET_BYTES_MAX} bytes")
-            part = data[at : at + self._left]
+            part = data[: self._left]
             if not self._purse.take(len(part)):
                 raise PeerError("the session holds too many bytes")
             self._body += part
-            at += len(part)
+            data = data[len(part) :]
             self._left -= len(part)
             if self._left:
-                break
+                return None
+            number, self._head, self._left = self._head[3], b"", -1
             if self._whole:
-                found.append((self._head[3], bytes(self._body)))
-                self._purse.give_back(len(self._body))
-                self._body = bytearray()
-            self._head, self._left = b"", -1
-        return found
+                body, self._body = bytes(self._body), bytearray()
+                self._purse.give_back(len(body))
+                return (number, body), data
 
 
 def packets(payloads: list[bytes], number: int) -> bytes:

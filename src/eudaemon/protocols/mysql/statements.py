@@ -12,7 +12,7 @@ from eudaemon.protocols._sql_parser import Parser
 from eudaemon.protocols._sql_query import Result, Work
 from eudaemon.protocols._sql_values import Value, evaluate, text
 from eudaemon.protocols.mysql.server import DATA
-from eudaemon.protocols.mysql.session import FUNCTIONS_MAX, Session
+from eudaemon.protocols.mysql.session import Session
 from eudaemon.protocols.mysql.shows import described, show
 from eudaemon.wire import printable
 
@@ -139,9 +139,7 @@ def _function(session: Session, parser: Parser) -> Work:
         raise SqlError("library", library)
     if name.lower() in session.made and not is_new:
         raise SqlError("function exists", name)
-    if len(session.made) < FUNCTIONS_MAX:
-        session.made[name.lower()[:64]] = library[:256]
-        session.remembered.add(b"function", name.lower()[:64], library[:256])
+    session.make_function(name, library)
     return Result("CREATE")
 
 
@@ -158,9 +156,8 @@ def _drop(session: Session, parser: Parser) -> Work:
     if parser.word(b"function"):
         forgives = parser.word(b"if", b"exists")
         name = parser.dotted()[-1]
-        if session.made.pop(name.lower(), None) is None and not forgives:
+        if not session.drop_function(name) and not forgives:
             raise SqlError("function", name)
-        session.remembered.forget(b"function", name.lower())
         return Result("DROP")
     parser.skip()
     return Result("DROP")

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from eudaemon.events.catalogue import CommandEntered
-from eudaemon.protocols._base import Order, Saw, Send
+from eudaemon.protocols._base import Order, Send
+from eudaemon.protocols._database import entered
 from eudaemon.protocols._sql import END, POSTGRES, SqlError
 from eudaemon.protocols._sql_parser import Parser
 from eudaemon.protocols._sql_query import Result
@@ -24,13 +24,12 @@ from eudaemon.protocols.postgres.messages import Bound, Fault, message
 from eudaemon.protocols.postgres.server import fault_of
 from eudaemon.protocols.postgres.session import Session
 from eudaemon.protocols.postgres.statements import statement
-from eudaemon.wire import PeerError, printable
+from eudaemon.wire import PeerError
 
 STATEMENTS_MAX = 200  # of one query
 PREPARED_MAX = 64  # statements, and portals, of one session
 COPIED_BYTES_MAX = 16 * 1024 * 1024
 PARAMETERS_MAX = 1024
-_FACT_CHARS_MAX = 4096
 _BEGINNING, _ENDING = (b"begin", b"start"), (b"commit", b"end", b"rollback", b"abort")
 
 
@@ -98,7 +97,7 @@ class Dialogue:
 
     def _query(self, body: bytes) -> Work:
         sql = body.rstrip(b"\0")
-        yield Saw(CommandEntered(printable(sql, _FACT_CHARS_MAX)))
+        yield entered(sql)
         self._skipping = False
         try:
             self.session.steps = 0
@@ -155,7 +154,7 @@ class Dialogue:
         if len(tail) < 2 + 4 * count:
             raise PeerError("a Parse that is none")
         kinds = list(struct.unpack_from(f">{count}I", tail, 2))
-        yield Saw(CommandEntered(printable(sql, _FACT_CHARS_MAX)))
+        yield entered(sql)
         Parser(sql, POSTGRES)  # what can be no SQL is told now
         self._forget_prepared(name)
         if len(self._prepared) >= PREPARED_MAX or not self.session.visit.purse.take(len(sql)):

@@ -13,7 +13,7 @@ from eudaemon.protocols._sql_parser import Parser
 from eudaemon.protocols._sql_query import Result, Work
 from eudaemon.protocols._sql_values import Value, evaluate, evaluate_all, text
 from eudaemon.protocols.postgres.copying import copy
-from eudaemon.protocols.postgres.session import FUNCTIONS_MAX, ROLES_MAX, Session
+from eudaemon.protocols.postgres.session import ROLES_MAX, Session
 from eudaemon.wire import printable
 
 Statement: TypeAlias = "Callable[[Session, Parser], Work]"
@@ -137,9 +137,7 @@ def _function(session: Session, parser: Parser) -> Work:
         yield Saw(ExploitRecognised("postgres-udf", "", f"{printable(name, 64)} from {printable(body, 1024)}"))
         if not session.library(body):
             raise SqlError("library", body)
-        if len(session.made) < FUNCTIONS_MAX:
-            session.made[name[:64].lower()] = body[:1024]
-            session.remembered.add(b"function", name[:64].lower(), body[:256])
+        session.make_function(name, body)
     elif language not in (b"sql", b"plpgsql", b"internal"):
         yield Saw(ExploitRecognised("postgres-language", "", f"{printable(language, 64)}: {printable(body, 2048)}"))
         raise SqlError("language", language)
@@ -162,9 +160,8 @@ def _drop(session: Session, parser: Parser) -> Work:
     if what == b"function":
         forgives = parser.word(b"if", b"exists")
         name = parser.dotted()[-1]
-        if session.made.pop(name.lower(), None) is None and not forgives:
+        if not session.drop_function(name) and not forgives:
             raise SqlError("function", name)
-        session.remembered.forget(b"function", name.lower())
     parser.skip()
     return Result("DROP " + what.decode("latin-1").upper())
 
