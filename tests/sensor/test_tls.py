@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import ssl
 import subprocess
@@ -16,7 +15,7 @@ from eudaemon.sensor import clienthello
 from eudaemon.sensor.certificate import kept, pem
 from eudaemon.wire.conversation import decode
 from eudaemon.world.seed import Seed
-from sensor.harness import SEED, blobs, events, free_port, running
+from sensor.harness import SEED, Running, blobs, events, free_port, running
 from sensor.rooms import Framed
 
 
@@ -136,39 +135,56 @@ async def test_a_client_that_waits_for_no_answer_before_its_tls(tmp_path: Path) 
         writer.close()
 
 
+async def framed(sensor: Running, step: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLObject:
+    """Speak TLS whose handshake is in frames, in pieces of `step` bytes, and then plain again."""
+    inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client, frames = context.wrap_bio(inside, outside, session=session), Framed()
+    reader, writer = await sensor.connect()
+
+    async def say(data: bytes) -> None:
+        for at in range(0, len(data), step):
+            writer.write(data[at : at + step])
+            await writer.drain()
+
+    async def hear(count: int) -> bytes:
+        heard = b""
+        while len(heard) < count:
+            try:
+                heard += client.read(count - len(heard))
+            except ssl.SSLWantReadError:
+                inside.write(await reader.read(65_536))
+        return heard
+
+    writer.write(b"tls+")
+    assert await reader.readexactly(1) == b"+"
+    while True:
+        try:
+            client.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            await say(frames.sealed(outside.read()))
+            inside.write(await reader.readexactly((await reader.readexactly(1))[0]))
+    last = frames.sealed(outside.read())
+    client.write(b"bye")
+    await say(last + outside.read())  # of a session that is resumed, the client has the last word, and goes on bare
+    assert await hear(10) == b"securedbye"
+    client.write(b"bare")
+    await say(outside.read())
+    assert await reader.readexactly(4) == b"bare"
+    await say(b"plain")
+    assert (await reader.readexactly(5)).startswith(b"plain"[:step])
+    writer.close()
+    return client
+
+
 @pytest.mark.parametrize("step", [1, 65_536])
 async def test_a_handshake_in_frames_then_tls_then_plain_again(step: int, tmp_path: Path) -> None:
     async with running(tmp_path, "turner") as sensor:
-        inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
-        client, frames = lenient().wrap_bio(inside, outside), Framed()
-        reader, writer = await sensor.connect()
-
-        async def say(data: bytes) -> None:
-            for at in range(0, len(data), step):
-                writer.write(data[at : at + step])
-                await writer.drain()
-
-        writer.write(b"tls+")
-        assert await reader.readexactly(1) == b"+"
-        with pytest.raises(ssl.SSLWantReadError):
-            client.do_handshake()
-        await say(frames.sealed(outside.read()))
-        while True:
-            inside.write(await reader.readexactly((await reader.readexactly(1))[0]))
-            with contextlib.suppress(ssl.SSLWantReadError):
-                client.do_handshake()
-                break
-        last = frames.sealed(outside.read())
-        client.write(b"bye")
-        await say(last + outside.read())  # TLS goes on bare behind the last frame
-        inside.write(await reader.readexactly(5 + 7 + 17 + 5 + 3 + 17))
-        assert (client.read(7), client.read(10)) == (b"secured", b"bye")
-        client.write(b"bare")
-        writer.write(outside.read())
-        assert await reader.readexactly(4) == b"bare"
-        writer.write(b"plain")
-        assert await reader.readexactly(5) == b"plain"
-        writer.close()
+        context = lenient()
+        first = await framed(sensor, step, context, None)
+        again = await framed(sensor, step, context, first.session)
+    assert again.session_reused
+    assert [event.fact.version for event in events(tmp_path, "tls.accepted")] == ["TLSv1.2"] * 2  # type: ignore[attr-defined]
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 

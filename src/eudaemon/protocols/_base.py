@@ -203,7 +203,8 @@ class StartTls:
     Only where `Visit.can_tls` says so, and once. Until `Secured` the room sends nothing. `first` is what came behind
     the request for TLS and belongs to it, with clients that wait for no answer. What came in plain behind a request
     that has an answer is forgotten by the room: somebody else may have put it there (CVE-2011-0411). With `envelope`
-    the handshake comes and goes in it, and no more than that.
+    the handshake comes and goes in it, and no more than that; it is TLS 1.2 at most, for clients do not agree whether
+    the last word of 1.3's handshake, which is theirs, belongs in it.
     """
 
     first: bytes = b""

@@ -67,7 +67,7 @@ class Driver:
         self.outside: Outside
         self.grace: Grace
         self.sides: Sides
-        self.new_tls: Callable[[], TlsLayer | None]  # None while there is no certificate
+        self.new_tls: Callable[[bool], TlsLayer | None]  # of 1.2 at most or any; None while there is no certificate
         self.sessions: set[Session] = set()
         self.sessions_total = 0
         self.events_total = 0

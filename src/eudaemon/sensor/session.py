@@ -18,6 +18,7 @@ from eudaemon.protocols._base import (
     Drained,
     Ended,
     EndTls,
+    Envelope,
     Fetch,
     HalfClosed,
     HangUp,
@@ -459,17 +460,17 @@ class Session:
             self._tls = None
             self._purse.give_back(TLS_HELD_BYTES)
             return
-        tls = self._put_on_tls()
+        tls = self._put_on_tls(order.envelope)
         if tls is None:
             raise PeerError("TLS: there is no certificate")
-        if order.envelope is not None:
-            self._tls = Enveloped(tls, order.envelope)
         self._tls_first = order.first
 
-    def _put_on_tls(self) -> TlsLayer | None:
-        tls = self._driver.new_tls()
+    def _put_on_tls(self, envelope: Envelope | None = None) -> TlsLayer | None:
+        tls = self._driver.new_tls(envelope is not None)
         if tls is not None and not self._purse.take(TLS_HELD_BYTES):
             raise PeerError("TLS: more bytes held than this session may")
+        if tls is not None and envelope is not None:
+            tls = Enveloped(tls, envelope)
         self._tls = tls
         return tls
 

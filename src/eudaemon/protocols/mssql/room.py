@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from eudaemon.protocols._base import Claim, Keep, Order, Send, Visit
+from eudaemon.protocols._base import Claim, EndTls, Keep, Order, Send, Visit
 from eudaemon.protocols._database import FACT_CHARS_MAX, DatabaseRoom, entered, tried
 from eudaemon.protocols._passwords import accepts
 from eudaemon.protocols._sql import SqlError
@@ -30,7 +30,7 @@ class MsSql(DatabaseRoom[tuple[int, bytes]]):
 
     name: ClassVar[str] = "mssql"
 
-    __slots__ = ("_form", "_prepared", "_reader", "_session")
+    __slots__ = ("_form", "_login_alone", "_prepared", "_reader", "_session")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -38,6 +38,7 @@ class MsSql(DatabaseRoom[tuple[int, bytes]]):
         self._session: Session | None = None
         self._form = Form(tds.TDS_72, "")
         self._prepared: list[bytes] = []
+        self._login_alone = False  # whether TLS ends behind the login
 
     @property
     def server(self) -> Server:
@@ -66,7 +67,7 @@ class MsSql(DatabaseRoom[tuple[int, bytes]]):
         if kind == tds.ATTENTION:
             yield from self._say(self._form.done(answers.ATTENTION))
         elif kind == tds.PRELOGIN and session is None:
-            yield from self._say(tds.prelogin(body, self.server.version))
+            yield from self._begin(body)
         elif kind == tds.LOGIN7 and session is None:
             yield from self._login(login7(body), at_s)
         elif kind == tds.OLD_LOGIN and session is None:
@@ -83,6 +84,14 @@ class MsSql(DatabaseRoom[tuple[int, bytes]]):
         else:
             yield from self._say(self._form.done(answers.ERROR))
 
+    def _begin(self, body: bytes) -> Iterator[Order]:
+        """Answer a PRELOGIN. A client that is told of encryption begins it at once."""
+        encryption, begins = tds.agreed(body, can=self.may_start_tls, forces=self.server.forces_tls)
+        yield from self._say(tds.prelogin(body, self.server.version, encryption))
+        if begins:
+            self.start_tls(tds.Handshake())
+            self._login_alone = encryption == tds.OFF
+
     # --- the login -----------------------------------------------------------------------------------
 
     def _login(self, login: Login, at_s: float) -> Iterator[Order]:
@@ -95,7 +104,13 @@ class MsSql(DatabaseRoom[tuple[int, bytes]]):
         accepted = not login.is_windows and accepts(
             server.seed, ADMINISTRATORS, login.user.encode("utf-8", "replace"),
             login.password.encode("utf-8", "replace"))  # fmt: skip
-        yield tried(user.encode(), login.password.encode(), accepted=accepted)
+        must_encipher = server.forces_tls and self.may_start_tls
+        yield tried(user.encode(), login.password.encode(), accepted=accepted and not must_encipher)
+        if must_encipher:  # whoever cannot is let go without a word
+            yield from self.hang_up()
+            return
+        if self._login_alone:
+            yield EndTls()
         if login.is_windows:
             yield from self._refuse(Said(18452,
             "Login failed. The login is from an untrusted domain and cannot be used with "

@@ -93,6 +93,7 @@ class Server:
         self.version, self.title, self.made = self.seed.choice("version", known)
         self.edition: str = self.seed.choice("edition", EDITIONS)
         self.host = host
+        self.forces_tls = self.seed.number("forces encryption", 8) == 0  # whether all must be enciphered
 
     @property
     def name(self) -> str:

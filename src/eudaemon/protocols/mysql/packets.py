@@ -18,6 +18,7 @@ ANSWER_BYTES_MAX = 200 * 1024  # of rows; what is beyond is not sent
 _WHOLE = 0xFFFFFF
 
 PLUGIN_AUTH, PROTOCOL_41, SECURE, WITH_DB, LENENC = 0x80000, 0x200, 0x8000, 0x8, 0x200000
+TLS = 0x800
 DEPRECATE_EOF, SESSION_TRACK, MULTI_STATEMENTS = 0x1000000, 0x800000, 0x10000
 AUTOCOMMIT, MORE_RESULTS = 2, 8
 NATIVE, CACHING = b"mysql_native_password", b"caching_sha2_password"
@@ -109,6 +110,11 @@ class Response:
     database: bytes
     plugin: bytes
     is_old: bool = False  # of before 4.1, whose results look different
+
+
+def wants_tls(payload: bytes) -> bool:
+    """Say whether a first packet is an SSLRequest: the beginning of a response, and nothing more."""
+    return len(payload) == 32 and bool(int.from_bytes(payload[:4], "little") & TLS)
 
 
 def response_of(payload: bytes) -> Response:

@@ -62,8 +62,9 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
     def opened(self, at_s: float) -> Iterator[Order]:
         """See `DatabaseRoom`."""
         server = self.server
+        capabilities = server.capabilities | (wire.TLS if self._offers_tls else 0)
         hello = wire.greeting(
-            server.version, server.thread(at_s), self._salt, server.capabilities, server.plugin, server.charset
+            server.version, server.thread(at_s), self._salt, capabilities, server.plugin, server.charset
         )
         yield Send(wire.packets([hello], 0))
 
@@ -82,6 +83,8 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
         self._number = number + 1
         if self._stage == "in":
             yield from self._command(payload, at_s)
+        elif self._stage == "greeted" and wire.wants_tls(payload):
+            yield from self._begin_tls()
         elif self._stage == "greeted":
             yield from self._login(wire.response_of(payload), at_s)
         elif payload == _KEY:
@@ -90,6 +93,18 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
             yield from self._keyed(payload, at_s)
 
     # --- the login -----------------------------------------------------------------------------------
+
+    @property
+    def _offers_tls(self) -> bool:
+        return self.server.has_tls and self.may_start_tls
+
+    def _begin_tls(self) -> Iterator[Order]:
+        """An SSLRequest, with a ClientHello right behind it. The login comes in TLS, as the next packet."""
+        if self._offers_tls:
+            self.start_tls(at_once=True)
+        else:
+            yield from self._say([wire.error(1043, "08S01", b"Bad handshake")])
+            yield from self.hang_up()
 
     def _login(self, response: wire.Response, at_s: float) -> Iterator[Order]:
         self._response = response
@@ -122,7 +137,8 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
         yield from self._decide(printable(word, 256), accepted, bool(word), at_s)
 
     def _keyed(self, payload: bytes, at_s: float) -> Iterator[Order]:
-        password = sent_password(self.server.key, payload, self._salt)
+        in_tls = self.secured and not self.visit.tls  # of TLS that it did not begin a client of MySQL does not know
+        password = payload.removesuffix(b"\0") if in_tls else sent_password(self.server.key, payload, self._salt)
         user = self._response.user if self._response is not None else b""
         accepted = password is not None and accepts(self.server.seed, ADMINISTRATORS, user, password)
         yield from self._decide(printable(password or b"", 256), accepted, True, at_s)

@@ -82,6 +82,8 @@ class Server:
         self.series = self.version[:3]
         self.capabilities = _CAPABILITIES[self.series]
         self.plugin = CACHING if self.series == "8.0" else NATIVE
+        # From 5.7 on a server makes itself a certificate; before, its administrator had to.
+        self.has_tls = self.series >= "5.7" or self.seed.number("tls", 4) == 0
         self.charset = 255 if self.series == "8.0" else 8
         self.uuid = self.seed.bytes("uuid", 16).hex()
 
@@ -128,6 +130,10 @@ class Server:
             b"protocol_version": 10, b"performance_schema": b"ON", b"profiling": 0, b"lc_time_names": b"en_US",
             b"foreign_key_checks": 1, b"unique_checks": 1, b"sql_safe_updates": 0, b"old_passwords": 0,
         }  # fmt: skip
+        if self.has_tls:
+            own |= {b"have_ssl": b"YES", b"have_openssl": b"YES"}
+        for name, file in ((b"ssl_ca", b"ca.pem"), (b"ssl_cert", b"server-cert.pem"), (b"ssl_key", b"server-key.pem")):
+            own[name] = file if self.has_tls else b""
         own[b"transaction_isolation" if eight else b"tx_isolation"] = b"REPEATABLE-READ"
         if self.series >= "5.6":
             u = self.uuid

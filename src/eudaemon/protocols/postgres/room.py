@@ -79,6 +79,10 @@ class Postgres(DatabaseRoom[tuple[bytes, bytes]]):
         if len(body) < 4:
             raise PeerError("invalid length of startup packet")
         code = int.from_bytes(body[:4], "big")
+        if code == wire.SSL_REQUEST and self.server.has_tls and self.may_start_tls:
+            yield Send(b"S")
+            self.start_tls()
+            return
         if code in (wire.SSL_REQUEST, wire.GSS_REQUEST) and self._refused < _REFUSALS_MAX:
             self._refused += 1
             yield Send(b"N")

@@ -61,6 +61,7 @@ class Server:
         self.host = container_of(host, "postgres", "postgres", "uid=70(postgres) gid=70(postgres) groups=70(postgres)")
         self.seed = host.seed.child("postgres")
         self.version, self.compiler, self.line = self.seed.choice("version", VERSIONS)
+        self.has_tls = self.seed.number("tls", 4) == 0  # which the image does not switch on by itself
 
     @property
     def number(self) -> int:
@@ -89,7 +90,8 @@ class Server:
             b"data_directory": DATA, b"config_file": DATA + b"/postgresql.conf", b"hba_file": DATA + b"/pg_hba.conf",
             b"ident_file": DATA + b"/pg_ident.conf", b"external_pid_file": b"", b"listen_addresses": b"*",
             b"port": b"5432", b"max_connections": b"100", b"superuser_reserved_connections": b"3",
-            b"unix_socket_directories": b"/var/run/postgresql", b"ssl": b"off", b"password_encryption": b"md5",
+            b"unix_socket_directories": b"/var/run/postgresql",
+            b"ssl": b"on" if self.has_tls else b"off", b"password_encryption": b"md5",
             b"shared_buffers": b"128MB", b"work_mem": b"4MB", b"maintenance_work_mem": b"64MB", b"fsync": b"on",
             b"dynamic_library_path": b"$libdir", b"shared_preload_libraries": b"", b"local_preload_libraries": b"",
             b"session_preload_libraries": b"", b"search_path": b'"$user", public', b"log_destination": b"stderr",
