@@ -19,8 +19,8 @@ from eudaemon.protocols._sql_expressions import DEPTH_MAX
 from eudaemon.protocols._sql_session import FUNCTIONS_MAX
 from eudaemon.protocols._sql_tables import ROWS_MAX, TABLES_MAX
 from eudaemon.protocols.mysql import MySql
+from eudaemon.protocols.mysql.dialogue import STATEMENTS_MAX
 from eudaemon.protocols.mysql.packets import PACKET_BYTES_MAX, packets
-from eudaemon.protocols.mysql.room import STATEMENTS_MAX
 from eudaemon.protocols.mysql.secrets import caching_proof
 from eudaemon.protocols.mysql.server import server_of
 from eudaemon.testing.script import Table, visit

@@ -14,8 +14,9 @@ from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Fetch, Keep, Saw, Visit
 from eudaemon.protocols._machine import Machine
 from eudaemon.protocols._remembered import Remembered
-from eudaemon.protocols._sql import Dialect
+from eudaemon.protocols._sql import Dialect, SqlError
 from eudaemon.protocols._sql_engine import Engine
+from eudaemon.protocols._sql_parameters import number_of
 from eudaemon.protocols._sql_tables import Tables
 from eudaemon.protocols._sql_values import Value, text
 from eudaemon.protocols._work import Run, Worker
@@ -24,6 +25,7 @@ from eudaemon.world.container import Container
 from eudaemon.world.outside import Download
 
 FUNCTIONS_MAX = 64  # that a session may make
+STATEMENTS_MAX = 64  # that a session may prepare in SQL
 FILES_MAX = 256  # that a session may write
 _FACT_CHARS_MAX = 2048
 _URL = re.compile(rb"(?:https?|ftp)://[\x21-\x7e]{4,1024}", re.IGNORECASE)
@@ -32,7 +34,8 @@ _URL = re.compile(rb"(?:https?|ftp)://[\x21-\x7e]{4,1024}", re.IGNORECASE)
 class MachineSession(Engine):
     """One client's. `at_s` is the time of the statement at hand."""
 
-    __slots__ = ("_machine", "_places", "at_s", "files_written", "host", "made", "remembered", "visit", "worker")
+    __slots__ = ("_machine", "_places", "at_s", "files_written", "host", "made", "parameters", "remembered",
+                 "statements", "visit", "worker")  # fmt: skip
     product: ClassVar[str]  # as the room, and what its exploits begin with
 
     def __init__(
@@ -47,6 +50,8 @@ class MachineSession(Engine):
         self._places = places
         self._machine: Machine | None = None
         self.worker = Worker(lambda: self.machine.shell())  # noqa: PLW0108 (no machine is made before)
+        self.parameters: list[Value] = []  # of the prepared statement at hand
+        self.statements: dict[bytes, bytes] = {}  # that were prepared in SQL, by name
         self.remembered = Remembered(visit, self.product)
         self.files_written: set[bytes] = {path for (path,) in self.remembered.each(b"file")}
         self.made: dict[bytes, bytes] = dict(self.remembered.each(b"function"))  # functions, by their libraries
@@ -81,6 +86,25 @@ class MachineSession(Engine):
         """Forget a function; say whether it was there."""
         self.remembered.forget(b"function", name.lower())
         return self.made.pop(name.lower(), None) is not None
+
+    def variable(self, name: bytes) -> Value:
+        """See `Scope`: what begins with `?` or `$` is a parameter."""
+        number = number_of(name)
+        if not number:
+            return super().variable(name)
+        return self.parameters[number - 1] if number <= len(self.parameters) else None
+
+    def keep_statement(self, name: bytes, sql: bytes) -> None:
+        """Keep a statement that is prepared. Raises `SqlError`."""
+        if len(self.statements) >= STATEMENTS_MAX or not self.visit.purse.take(len(sql)):
+            raise SqlError("full")
+        self.statements[name] = sql
+
+    def drop_statement(self, name: bytes) -> bool:
+        """Forget a statement; say whether it was there."""
+        sql = self.statements.pop(name, None)
+        self.visit.purse.give_back(len(sql or b""))
+        return sql is not None
 
     def call(self, name: bytes, values: list[Value]) -> Any:
         """See `Scope`: functions made out of libraries come first."""

@@ -45,10 +45,8 @@ class Batch(Flow):
         while True:
             token = parser.take()
             if token.kind is not VARIABLE:
-                if parser.is_word(b"cursor"):
-                    parser.skip(*STARTS)
-                    return
-                raise parser.error()
+                self._declare_cursor(token.word)
+                return
             parser.word(b"as")
             if parser.word(b"table"):
                 parser.at -= 1
@@ -61,6 +59,55 @@ class Batch(Flow):
                 session.keep_variable(token.word, value)
             if not parser.sign(b","):
                 return
+
+    def _declare_cursor(self, name: bytes) -> None:
+        """DECLARE name … CURSOR … FOR SELECT … [FOR …]."""
+        parser = self.parser
+        while parser.is_word(b"insensitive", b"scroll"):
+            parser.take()
+        if not parser.word(b"cursor"):
+            raise parser.error()
+        while not parser.over and not parser.word(b"for"):
+            parser.take()
+        self.session.declare_cursor(name, parser.select())
+        if parser.word(b"for"):
+            parser.skip(*STARTS)
+
+    def _open(self) -> Steps:
+        self.parser.take()
+        self.parser.word(b"global")
+        name = self.parser.name().lower()
+        result = yield from self.session.select(self.session.cursor(name))
+        self.session.cursors.open(name, result.columns or [], result.rows)
+
+    def _fetch(self) -> Steps:
+        """FETCH [NEXT FROM] name [INTO @a, …]."""
+        parser, session = self.parser, self.session
+        parser.take()
+        parser.word(b"next")
+        parser.word(b"from")
+        parser.word(b"global")
+        name = parser.name().lower()
+        session.cursor(name)
+        columns, rows = session.cursors.fetch(name, 1)
+        session.fetch_status = 0 if rows else -1
+        if not parser.word(b"into"):
+            yield Result("FETCH", columns, rows, len(rows))
+            return
+        variables = [parser.name()]
+        while parser.sign(b","):
+            variables.append(parser.name())
+        if len(variables) != len(columns):
+            raise SqlError("fetch")
+        for row in rows:
+            for variable, value in zip(variables, row, strict=True):
+                session.keep_variable(variable, value)
+
+    def _close(self) -> Steps:
+        yield from ()
+        forgets = self.parser.take().word == b"deallocate"
+        self.parser.word(b"global")
+        self.session.close_cursor(self.parser.name().lower(), forgets=forgets)
 
     def _table(self, name: bytes) -> None:
         """DECLARE @t TABLE (column type, …)."""
@@ -119,11 +166,25 @@ class Batch(Flow):
             return
         yield result
 
+    def _with(self) -> Steps:
+        """WITH name AS (SELECT …) before a statement; what a skipped statement has left of options is passed over."""
+        parser = self.parser
+        if not (parser.begins_select and parser.ahead(2).text.lower() in (b"as", b"(")):
+            yield from self._fine()
+        elif parser.names_before_select:
+            yield from self._select()
+        else:
+            with self.session.naming():
+                yield from self.session.name_all(parser.named())
+                yield from self._changing()
+
     def _changing(self) -> Steps:
         parser, session = self.parser, self.session
         word = parser.next.word
         step = {b"insert": session.insert, b"update": session.update, b"delete": session.delete,
-                b"truncate": session.truncate}[word]  # fmt: skip
+                b"truncate": session.truncate}.get(word)  # fmt: skip
+        if step is None:
+            raise parser.error()
         if word == b"insert" and self._calls():
             yield from self._insert_called()
             return
@@ -276,10 +337,11 @@ class Batch(Flow):
         b"set": _set, b"declare": _declare, b"exec": _execute, b"execute": _execute,
         b"if": Flow.if_, b"while": Flow.while_,
         b"begin": Flow.begin_, b"break": Flow.break_, b"return": Flow.return_,
-        b"use": _use, b"print": _print, b"waitfor": _wait,
+        b"use": _use, b"print": _print, b"waitfor": _wait, b"with": _with,
+        b"open": _open, b"fetch": _fetch, b"close": _close, b"deallocate": _close,
         **dict.fromkeys(b"reconfigure backup restore bulk dbcc raiserror grant revoke deny kill shutdown commit "
                         b"rollback "
-                        b"save continue fetch open close deallocate merge throw checkpoint go with".split(), _fine),
+                        b"save continue merge throw checkpoint go".split(), _fine),
     }  # fmt: skip
 
 

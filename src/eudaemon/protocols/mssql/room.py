@@ -178,7 +178,7 @@ class MsSql(DatabaseRoom[tuple[int, bytes]]):
 
     def _told(self, session: Session, begin: Any, kind: int) -> Work:
         """Carry out work and put what it tells into one message; orders and commands are passed on."""
-        session.steps = 0
+        session.begin()
         out = bytearray()
         answer: Any = None
         try:

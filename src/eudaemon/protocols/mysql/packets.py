@@ -16,6 +16,7 @@ from eudaemon.wire import PeerError, Purse
 PACKET_BYTES_MAX = 22 * 1024 * 1024  # a library of 10 MB in hexadecimal, and a little
 ANSWER_BYTES_MAX = 200 * 1024  # of rows; what is beyond is not sent
 _WHOLE = 0xFFFFFF
+_INT64 = (1 << 64) - 1
 
 PLUGIN_AUTH, PROTOCOL_41, SECURE, WITH_DB, LENENC = 0x80000, 0x200, 0x8000, 0x8, 0x200000
 TLS = 0x800
@@ -156,26 +157,65 @@ def error(code: int, state: str, message: bytes, *, is_old: bool = False) -> byt
     return b"\xff" + code.to_bytes(2, "little") + (b"" if is_old else b"#" + state.encode()) + message[:512]
 
 
-def answer(result: Result, capabilities: int, *, more: bool) -> list[bytes]:
-    """Return a result as payloads."""
+def answer(result: Result, capabilities: int, *, more: bool, binary: bool = False) -> list[bytes]:
+    """Return a result as payloads; `binary` is the form in which prepared statements give rows."""
     status = AUTOCOMMIT | (MORE_RESULTS if more else 0)
     if result.columns is None:
         return [ok(capabilities, changed=result.changed, status=status, info=b"")]
-    new = bool(capabilities & DEPRECATE_EOF)
-    eof = b"\xfe" + struct.pack("<HH", 0, status)
-    out = [lenenc(len(result.columns))]
-    for at, name in enumerate(result.columns):
-        out.append(_column(name, next((row[at] for row in result.rows if row[at] is not None), b"")))
-    if not new:
-        out.append(eof)
+    samples = [_sample([row[at] for row in result.rows]) for at in range(len(result.columns))]
+    out = [lenenc(len(result.columns)), *map(_column, result.columns, samples)]
+    if not capabilities & DEPRECATE_EOF:
+        out.append(eof(status))
     size = 0
     for row in result.rows:
-        payload = b"".join(b"\xfb" if value is None else prefixed(text(value)) for value in row)
+        payload = _binary_row(row, samples) if binary else b"".join(map(_cell, row))
         size += len(payload)
         if size > ANSWER_BYTES_MAX:
             break
         out.append(payload)
-    out.append(ok(capabilities, status=status, head=0xFE) if new else eof)
+    out.append(ok(capabilities, status=status, head=0xFE) if capabilities & DEPRECATE_EOF else eof(status))
+    return out
+
+
+def prepared(number: int, parameters: int, columns: list[bytes], capabilities: int) -> list[bytes]:
+    """Return the answer to a statement that was prepared, as payloads."""
+    ends = [] if capabilities & DEPRECATE_EOF else [eof(AUTOCOMMIT)]
+    out = [b"\0" + struct.pack("<IHHBH", number, len(columns), parameters, 0, 0)]
+    for names in ([b"?"] * parameters, columns):
+        out += [_column(name, b"") for name in names] + (ends if names else [])
+    return out
+
+
+def eof(status: int) -> bytes:
+    """Return an EOF packet in its old form."""
+    return b"\xfe" + struct.pack("<HH", 0, status)
+
+
+def _sample(values: list[Value]) -> Value:
+    """Return a value that has the type of all of them; text if they differ."""
+    kinds = {float if isinstance(value, float) else int if isinstance(value, int) else type(value)
+             for value in values if value is not None}  # fmt: skip
+    if kinds <= {int, float} and len(kinds) > 1:
+        return 0.0
+    return next((value for value in values if value is not None), b"") if len(kinds) == 1 else b""
+
+
+def _cell(value: Value) -> bytes:
+    return b"\xfb" if value is None else prefixed(text(value))
+
+
+def _binary_row(row: list[Value], samples: list[Value]) -> bytes:
+    nulls = sum(1 << at + 2 for at, value in enumerate(row) if value is None)
+    out = b"\0" + nulls.to_bytes((len(row) + 9) // 8, "little")
+    for value, sample in zip(row, samples, strict=True):
+        if value is None:
+            continue
+        if isinstance(sample, float) and isinstance(value, int | float):
+            out += struct.pack("<d", value)
+        elif isinstance(sample, int) and isinstance(value, int):
+            out += (value & _INT64).to_bytes(8, "little")
+        else:
+            out += prefixed(text(value))
     return out
 
 

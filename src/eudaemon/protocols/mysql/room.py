@@ -7,22 +7,17 @@ from typing import ClassVar
 
 from eudaemon.events.catalogue import LoginTried
 from eudaemon.protocols._base import Claim, Keep, Order, Saw, Send, Visit
-from eudaemon.protocols._database import DatabaseRoom, entered
+from eudaemon.protocols._database import DatabaseRoom
 from eudaemon.protocols._passwords import accepts, guessed
-from eudaemon.protocols._sql import END, MYSQL, SqlError
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._work import Work
+from eudaemon.protocols._sql import SqlError
 from eudaemon.protocols.mysql import packets as wire
+from eudaemon.protocols.mysql.dialogue import Dialogue
 from eudaemon.protocols.mysql.secrets import caching_proof, native_proof, sent_password
 from eudaemon.protocols.mysql.server import ADMINISTRATORS, Server, message_of, server_of
 from eudaemon.protocols.mysql.session import Session
-from eudaemon.protocols.mysql.statements import statement
 from eudaemon.wire import PeerError, printable
 
-STATEMENTS_MAX = 200  # of one command
-_QUIT, _INIT_DB, _QUERY, _FIELDS, _STATISTICS, _PING, _CHANGE_USER, _SET_OPTION, _RESET = 1, 2, 3, 4, 9, 14, 17, 27, 31
-_PREPARE, _CLOSE = 22, 25
+_QUIT = b"\1"
 _FULL, _FAST, _KEY = b"\x01\x04", b"\x01\x03", b"\x02"
 _TOO_OLD = b"Client does not support authentication protocol requested by server; consider upgrading MySQL client"
 _DENIED = "Access denied for user '{}'@'{}' (using password: {})"
@@ -34,7 +29,7 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
     name: ClassVar[str] = "mysql"
     speaks_first: ClassVar[bool] = True
 
-    __slots__ = ("_capabilities", "_number", "_reader", "_response", "_salt", "_session", "_stage")
+    __slots__ = ("_capabilities", "_dialogue", "_number", "_reader", "_response", "_salt", "_stage")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -42,10 +37,10 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
         # No byte of it is zero, as the greeting ends it with one; all are below 128, as MySQL's are.
         self._salt = bytes(1 + byte % 126 for byte in visit.seed.bytes("mysql salt", 20))
         self._response: wire.Response | None = None
-        self._stage = "greeted"  # then `keyed` (asked for the enciphered password), then `in`
+        self._stage = "greeted"  # then `keyed`: asked for the enciphered password
         self._capabilities = 0
         self._number = 0  # of the next packet that is sent
-        self._session: Session | None = None
+        self._dialogue: Dialogue | None = None  # once logged in
 
     @property
     def server(self) -> Server:
@@ -74,15 +69,18 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
 
     def left(self) -> Iterator[Keep]:
         """See `DatabaseRoom`."""
-        if self._session is not None:
-            yield from self._session.left()
+        if self._dialogue is not None:
+            yield from self._dialogue.session.left()
 
     def message(self, message: tuple[int, bytes], at_s: float) -> Iterator[Order]:
         """See `DatabaseRoom`."""
         number, payload = message
         self._number = number + 1
-        if self._stage == "in":
-            yield from self._command(payload, at_s)
+        if self._dialogue is not None and payload == _QUIT:
+            yield from self.hang_up()
+        elif self._dialogue is not None and self.worker is not None:
+            self._dialogue.session.at_s = at_s
+            yield from self.worker.start(self._dialogue.command(number, payload), at_s)
         elif self._stage == "greeted" and wire.wants_tls(payload):
             yield from self._begin_tls()
         elif self._stage == "greeted":
@@ -154,9 +152,9 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
             yield from self._say([wire.error(1045, "28000", denied)])
             yield from self.hang_up()
             return
-        self._stage = "in"
-        self._session = session = Session(self.visit, self.server, at_s)
+        session = Session(self.visit, self.server, at_s)
         session.user = response.user[:64]
+        self._dialogue = Dialogue(session, self._capabilities)
         self.worker = session.worker
         if response.database:
             try:
@@ -166,68 +164,6 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
                 yield from self.hang_up()
                 return
         yield from self._say([wire.ok(self._capabilities)])
-
-    # --- commands --------------------------------------------------------------------------------------
-
-    def _command(self, payload: bytes, at_s: float) -> Iterator[Order]:
-        session, worker = self._session, self.worker
-        if session is None or worker is None:
-            return
-        kind, body = payload[0] if payload else 0, payload[1:]
-        session.at_s = at_s
-        if kind == _QUIT:
-            yield from self.hang_up()
-        elif kind == _QUERY:
-            yield entered(body)
-            yield from worker.start(self._statements(session, body), at_s)
-        elif kind == _INIT_DB:
-            yield entered(b"USE " + body[:256])
-            try:
-                session.use(body)
-                yield from self._say([wire.ok(self._capabilities)])
-            except SqlError as error:
-                yield from self._fail(error)
-        elif kind == _STATISTICS:
-            uptime = int(self.server.host.uptime_s(at_s))
-            said = (f"Uptime: {uptime}  Threads: 1  Questions: {uptime // 3}  Slow queries: 0  Opens: 112  "
-                    "Flush tables: 1  Open tables: 105  Queries per second avg: 0.333")  # fmt: skip
-            yield from self._say([said.encode()])
-        elif kind in (_PING, _RESET):
-            yield from self._say([wire.ok(self._capabilities)])
-        elif kind in (_FIELDS, _SET_OPTION):
-            yield from self._say([b"\xfe\0\0\x02\0"])
-        elif kind == _PREPARE:
-            yield entered(body)
-            yield from self._fail(SqlError("prepared"))
-        elif kind != _CLOSE:  # which has no answer
-            yield from self._fail(SqlError("unknown"))
-
-    def _statements(self, session: Session, sql: bytes) -> Work:
-        """Carry out the statements of one command, up to the first that fails."""
-        try:
-            session.steps = 0
-            parser = Parser(sql, MYSQL)
-            if parser.over:
-                yield from self._say([wire.error(1065, "42000", b"Query was empty")])
-            for count in range(STATEMENTS_MAX + 1):
-                if parser.over:
-                    return
-                if count == STATEMENTS_MAX:
-                    raise PeerError(f"more than {STATEMENTS_MAX} statements in one command")
-                result = yield from statement(session, parser)
-                session.changed = result.changed
-                if not parser.sign(b";") and parser.next.kind != END:
-                    raise parser.error()
-                while parser.sign(b";"):
-                    pass
-                yield from self._result(result, more=not parser.over)
-        except SqlError as error:
-            yield from self._fail(error)
-
-    def _result(self, result: Result, *, more: bool) -> Iterator[Order]:
-        payloads = wire.answer(result, self._capabilities, more=more)
-        yield from self._say(payloads)
-        self._number += len(payloads)
 
     def _fail(self, error: SqlError) -> Iterator[Order]:
         code, state, message = message_of(error)

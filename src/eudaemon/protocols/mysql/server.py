@@ -68,6 +68,14 @@ ERRORS: dict[str, tuple[int, str, bytes]] = {
     "function exists": (1125, "HY000", b"Function '{}' already exists"),
     "local": (1148, "42000", b"The used command is not allowed with this MySQL version"),
     "prepared": (1295, "HY000", b"This command is not supported in the prepared statement protocol yet"),
+    "no prepared": (1243, "HY000", b"Unknown prepared statement handler ({}) given to EXECUTE"),
+    "too many prepared": (1461, "42000", b"Can't create more than max_prepared_stmt_count statements (current value: "
+                          b"16382)"),
+    "too many parameters": (1390, "HY000", b"Prepared statement contains too many placeholders"),
+    "malformed": (1210, "HY000", b"Incorrect arguments to mysqld_stmt_execute"),
+    "execute": (1210, "HY000", b"Incorrect arguments to EXECUTE"),
+    "recursion": (3636, "HY000", b"Recursive query aborted after 1001 iterations. Try increasing "
+                  b"@@cte_max_recursion_depth to a larger value."),
     "unknown": (1047, "08S01", b"Unknown command"),
 }  # fmt: skip
 

@@ -78,7 +78,7 @@ class Session(MachineSession):
     def variable(self, name: bytes) -> Value:
         """See `Scope`: `@@` and a scope before a system variable."""
         if not name.startswith(b"@@"):
-            return self.variables.get(name)
+            return super().variable(name)
         plain = name[2:].removeprefix(b"global.").removeprefix(b"session.").removeprefix(b"local.")
         if plain in self.settings:
             return self.settings[plain]

@@ -13,7 +13,8 @@ from typing import Any
 
 from eudaemon.protocols._base import Order, Send
 from eudaemon.protocols._database import entered
-from eudaemon.protocols._sql import END, POSTGRES, SqlError
+from eudaemon.protocols._sql import END, POSTGRES, VARIABLE, SqlError
+from eudaemon.protocols._sql_parameters import PARAMETERS_MAX, filled, number_of
 from eudaemon.protocols._sql_parser import Parser
 from eudaemon.protocols._sql_query import Result
 from eudaemon.protocols._sql_values import Value, text
@@ -29,7 +30,6 @@ from eudaemon.wire import PeerError
 STATEMENTS_MAX = 200  # of one query
 PREPARED_MAX = 64  # statements, and portals, of one session
 COPIED_BYTES_MAX = 16 * 1024 * 1024
-PARAMETERS_MAX = 1024
 _BEGINNING, _ENDING = (b"begin", b"start"), (b"commit", b"end", b"rollback", b"abort")
 
 
@@ -100,7 +100,7 @@ class Dialogue:
         yield entered(sql)
         self._skipping = False
         try:
-            self.session.steps = 0
+            self.session.begin()
             parser = Parser(sql, POSTGRES)
             if parser.over or (parser.next.text == b";" and parser.ahead().kind is END):
                 yield Send(message(b"I"))
@@ -171,6 +171,8 @@ class Dialogue:
         if len(self._portals) >= PREPARED_MAX or not self.session.visit.purse.take(_held(bound)):
             raise SqlError("full")
         values = [bound.value(at, prepared.kinds) for at in range(len(bound.values))]
+        if values:
+            yield entered(filled(Parser(prepared.sql, POSTGRES), values))
         self._portals[bound.portal] = Portal(prepared, values)
         yield Send(message(b"2"))
 
@@ -198,11 +200,11 @@ class Dialogue:
     def _columns(self, sql: bytes) -> list[bytes] | None:
         """Return the columns that a statement will have. Raises `SqlError`."""
         parser = Parser(sql, POSTGRES)
-        return self.session.headings(parser.select()) if parser.is_word(b"select") else None
+        return self.session.headings(parser.select()) if parser.begins_select else None
 
     def _carried_out(self, portal: Portal) -> Work:
         if portal.result is None:
-            self.session.steps = 0
+            self.session.begin()
             self.session.parameters = portal.values
             parser = Parser(portal.prepared.sql, POSTGRES)
             portal.result = Result("") if parser.over else (yield from self._one(parser))
@@ -287,10 +289,8 @@ def _held(bound: Bound) -> int:
 
 def _numbers(sql: bytes) -> list[int]:
     """Return the numbers of the parameters in a statement."""
-    found = [
-        token.text[1:] for token in Parser(sql, POSTGRES).tokens if token.text[:1] == b"$" and token.kind == "variable"
-    ]
-    return [min(int(number), PARAMETERS_MAX) for number in found if number.isdigit() and len(number) < 6]
+    tokens = Parser(sql, POSTGRES).tokens
+    return [min(number_of(token.text), PARAMETERS_MAX) for token in tokens if token.kind is VARIABLE]
 
 
 _STEPS = {

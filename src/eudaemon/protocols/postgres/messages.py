@@ -148,7 +148,7 @@ def complete(result: Result) -> bytes:
     tag = result.tag
     if tag == "INSERT":
         tag = f"INSERT 0 {result.changed}"
-    elif tag in ("SELECT", "UPDATE", "DELETE", "COPY"):
+    elif tag in ("SELECT", "UPDATE", "DELETE", "COPY", "FETCH", "MOVE"):
         tag = f"{tag} {result.changed}"
     return message(b"C", tag.encode() + b"\0")
 

@@ -49,6 +49,10 @@ ERRORS: dict[str, tuple[str, bytes]] = {
     "large exists": ("42710", b"large object {} already exists"),
     "aborted": ("25P02", b"current transaction is aborted, commands ignored until end of transaction block"),
     "prepared": ("26000", b'prepared statement "{}" does not exist'),
+    "prepared exists": ("42P05", b'prepared statement "{}" already exists'),
+    "cursor": ("34000", b'cursor "{}" does not exist'),
+    "cursor exists": ("42P03", b'cursor "{}" already exists'),
+    "recursion": ("54001", b"stack depth limit exceeded"),
     "portal": ("34000", b'portal "{}" does not exist'),
     "role": ("42704", b'role "{}" does not exist'),
 }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Keep, Saw, Visit
 from eudaemon.protocols._sql import POSTGRES, SqlError
+from eudaemon.protocols._sql_cursors import Cursors
 from eudaemon.protocols._sql_session import MachineSession
 from eudaemon.protocols._sql_tables import Table
 from eudaemon.protocols._sql_values import Value
@@ -27,7 +28,7 @@ _SCRIPT = re.compile(rb"cron|/\.ssh/|^/etc/|/\.bash|/(?:www|html|htdocs)|\.(?:ph
 class Session(MachineSession):
     """One client's. See `MachineSession`."""
 
-    __slots__ = ("large", "opened", "parameters", "pid", "roles", "server", "set_of", "settings", "user")
+    __slots__ = ("cursors", "large", "opened", "pid", "roles", "server", "set_of", "settings", "user")
     product: ClassVar[str] = "postgres"
 
     def __init__(self, visit: Visit, server: Server, user: bytes, at_s: float) -> None:
@@ -38,10 +39,10 @@ class Session(MachineSession):
         self.user = user
         self.pid = server.pid(at_s)
         self.large = LargeObjects(self.tables)
+        self.cursors = Cursors(visit.purse)
         self.opened: tuple[int, int] | None = None  # the large object that is open, and where
         self.settings: dict[bytes, bytes] = {}
         self.roles: list[bytes] = []
-        self.parameters: list[Value] = []
         self.set_of: list[list[Value]] | None = None  # the rows that the last function gave, if several
         for where, name, *columns in self.remembered.each(b"table"):
             if where in self.tables.databases and self.tables.find(where, name) is None:
@@ -81,11 +82,6 @@ class Session(MachineSession):
             self.settings[name] = value
 
     # --- what expressions reach ----------------------------------------------------------------------
-
-    def variable(self, name: bytes) -> Value:
-        """See `Scope`: `$1` is a parameter."""
-        number = int(name[1:6]) if name[1:6].isdigit() else 0
-        return self.parameters[number - 1] if 0 < number <= len(self.parameters) else None
 
     def place(self, name: tuple[bytes, ...]) -> tuple[bytes, bytes]:
         """See `Query`: what stands before a table is its schema, and all are one here."""
