@@ -210,7 +210,7 @@ WORDS = [
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-_UDP = ("catchall", "dns", "memcached", "ntp", "sip", "tftp", "upnp")
+_UDP = ("catchall", "dns", "ldap", "memcached", "ntp", "sip", "tftp", "upnp")
 SERVED = [(name, "tcp") for name in NAMES] + [(name, "udp") for name in _UDP]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
