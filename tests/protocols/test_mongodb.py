@@ -23,7 +23,7 @@ from eudaemon.protocols.mongodb.bson import (
 from eudaemon.protocols.mongodb.collections import COLLECTIONS_MAX, DOCUMENTS_MAX
 from eudaemon.protocols.mongodb.commands import CURSORS_MAX
 from eudaemon.protocols.mongodb.messages import MESSAGE_BYTES_MAX
-from eudaemon.protocols.mongodb.server import server_of
+from eudaemon.protocols.mongodb.server import STARTS_MAX, server_of
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
@@ -86,6 +86,23 @@ def test_what_is_there_is_drawn_and_stays() -> None:
     assert one == found[3]
     servers = [server_of(Host.from_seed(Seed(b"%d" % number))) for number in range(24)]
     assert len({server.version for server in servers}) > 4
+
+
+def test_the_log_of_its_starts() -> None:
+    c = client()
+    found = c.documents("startup_log", "local")
+    assert 1 <= len(found) <= STARTS_MAX
+    last, status = found[-1], c.do("serverStatus")
+    age_ms = status["localTime"].ms - last["startTime"].ms
+    assert 0 <= age_ms - status["uptimeMillis"] < 2000, "the last one is that of which the uptime is counted"
+    assert last["_id"].startswith(status["host"] + "-")
+    assert last["buildinfo"]["version"] == status["version"]
+    assert last["cmdLine"] == c.do("getCmdLineOpts")["parsed"]
+    times = [one["startTime"].ms for one in found]
+    assert times == sorted(set(times))
+    assert times[0] > HOST.built_s * 1000
+    lengths = {len(HOST.starts_s(c.table.at_s + days * 86_400, STARTS_MAX)) for days in range(0, 4000, 100)}
+    assert max(lengths) == STARTS_MAX, "of a host that was built long ago"
 
 
 def test_ransom_is_stated_its_note_kept_and_there_for_who_looks_again() -> None:

@@ -49,7 +49,7 @@ class MongoDb(DatabaseRoom[bytes]):
     def collections(self) -> Collections:
         """What is stored."""
         if self._collections is None:
-            self._collections = Collections(self.visit, self.server)
+            self._collections = Collections(self.visit, self.server, self.at_s)
         return self._collections
 
     @classmethod
