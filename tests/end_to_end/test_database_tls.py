@@ -109,3 +109,25 @@ async def test_mssql_with_pymssql_and_tsql(encryption: str, tmp_path: Path) -> N
     tried = [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")]
     assert tried == [("sa", "123456", True), ("sa", "sa", True)]
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+@pytest.mark.parametrize("forces", [False, True])
+async def test_mssql_with_impacket(forces: bool, tmp_path: Path) -> None:
+    """The attackers' own client enciphers what the server asks for: the login, or everything."""
+
+    def python(net: Running) -> tuple[bool, Any]:
+        from impacket import tds
+
+        link = tds.MSSQL("127.0.0.1", net.port)
+        link.connect()
+        assert link.login(None, "sa", "123456")
+        rows = link.sql_query("select 40 + 2 as x, replicate('y', 3) as y")
+        in_tls = link.tlsSocket is not None
+        link.disconnect()
+        return in_tls, rows
+
+    async with running(tmp_path, "mssql", seed=seed_where(lambda host: mssql_of(host).forces_tls == forces)) as net:
+        assert await in_thread(functools.partial(python, net)) == (forces, [{"x": 42, "y": "yyy"}])
+        (closed,) = await net.until("session.closed")
+    assert closed.fact.reason == "peer"  # type: ignore[attr-defined]
+    assert len(events(tmp_path, "tls.accepted")) == 1
