@@ -111,6 +111,7 @@ async def test_mssql_with_pymssql_and_tsql(encryption: str, tmp_path: Path) -> N
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the way in which impacket asks for TLS
 @pytest.mark.parametrize("forces", [False, True])
 async def test_mssql_with_impacket(forces: bool, tmp_path: Path) -> None:
     """The attackers' own client enciphers what the server asks for: the login, or everything."""
