@@ -122,7 +122,20 @@ async def test_starttls_and_datagrams(tmp_path: Path) -> None:
     assert len(events(tmp_path, "tls.accepted")) == 2
     (tmp_path / "udp").mkdir()
     async with running(tmp_path / "udp", "ldap", transport="udp", limits_udp_idle_s_max=0.5) as net:
-        await said(nmap, "-n", "-Pn", "-sU", "-p", str(net.port), "--script", "+ldap-rootdse", "127.0.0.1")
+        await said(
+            nmap,
+            "-n",
+            "-Pn",
+            "-T5",
+            "--max-retries",
+            "0",
+            "-sU",
+            "-p",
+            str(net.port),
+            "--script",
+            "+ldap-rootdse",
+            "127.0.0.1",
+        )
         closed = await net.until("session.closed")
     assert all(event.fact.bytes_out <= event.fact.bytes_in for event in closed)  # type: ignore[attr-defined]
     assert [event.fact.name for event in events(tmp_path / "udp", "exploit.recognised")] == ["cldap-amplification"]  # type: ignore[attr-defined]
