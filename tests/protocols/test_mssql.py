@@ -15,6 +15,7 @@ from eudaemon.protocols.mssql import MsSql
 from eudaemon.protocols.mssql.automation import OBJECTS_MAX
 from eudaemon.protocols.mssql.batch import NESTING_MAX
 from eudaemon.protocols.mssql.flow import STATEMENTS_MAX
+from eudaemon.protocols.mssql.room import BATCH_BYTES_MAX
 from eudaemon.protocols.mssql.server import server_of
 from eudaemon.protocols.mssql.session import VARIABLES_MAX
 from eudaemon.protocols.mssql.tds import MESSAGE_BYTES_MAX
@@ -251,6 +252,19 @@ def test_older_clients() -> None:
     assert b"Hi\0".hex() not in table.sent.hex()
     answer = body_of(table.say(batch(b"select 1 as a", headers=b"")))
     assert answer.startswith(b"\x81\1\0" + struct.pack("<HH", 0, 9) + b"\x26\x08\1a\0\xd1\x08\1" + bytes(7) + b"\xfd")
+
+
+def test_what_a_batch_may_tell() -> None:
+    """A loop of selects, each of which may give 200 KiB."""
+    c = client()
+    loop = (b"declare @i int set @i = 0 while @i < %d begin select replicate('x', 4000), replicate('x', 4000) "
+            b"set @i = @i + 1 end")  # fmt: skip
+    for turns in (60, BATCH_BYTES_MAX // 8000):
+        before = len(c.table.sent)
+        c.send(batch(loop % turns))
+        told = len(c.table.sent) - before
+        assert told == pytest.approx(min(turns * 16_000, BATCH_BYTES_MAX), rel=0.03), turns
+    assert "after" in c.do(b"select 'after'")
 
 
 def test_limits() -> None:

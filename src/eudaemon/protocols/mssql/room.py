@@ -23,6 +23,7 @@ from eudaemon.protocols.mssql.session import Session
 from eudaemon.wire import PeerError
 
 PREPARED_MAX = 64
+BATCH_BYTES_MAX = 1024 * 1024  # of one answer: what the statements give that come when it is as long is not told
 
 
 class MsSql(DatabaseRoom[tuple[int, bytes]]):
@@ -187,7 +188,8 @@ class MsSql(DatabaseRoom[tuple[int, bytes]]):
                 told = steps.send(answer)
                 answer = None
                 if isinstance(told, Result | Outcome | Said | tuple):
-                    out += self._tokens(session, told)
+                    if len(out) < BATCH_BYTES_MAX:
+                        out += self._tokens(session, told)
                 else:
                     answer = yield told
         except StopIteration:
