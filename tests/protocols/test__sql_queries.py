@@ -113,6 +113,18 @@ def test_what_a_request_may_hold(sql: bytes, past: int) -> None:
     assert c.rows(b"select 1") == [[b"1"]], "it is forgotten with the request"
 
 
+def test_what_other_statements_may_hold() -> None:
+    c = postgres()
+    rows = b", ".join([b"(repeat('a', %d))" % (HELD_BYTES_MAX // 4)] * 4)
+    assert len(c.tags(b"values " + rows)) == 1
+    assert c.error(b"values " + rows + b", ('a')") == (b"54001", b"statement too complex")
+    c2 = mssql()
+    loop = ("create table #t(a text) insert into #t exec('declare @i int set @i = 0 while @i < %d begin "
+            "select replicate(''x'', 1048576) set @i = @i + 1 end') select 'done'")  # fmt: skip
+    assert "done" in c2.do((loop % 8).encode())
+    assert "ran out of internal resources" in c2.do((loop % 41).replace("create table #t(a text)", "").encode())
+
+
 def test_what_an_error_leaves_is_forgotten() -> None:
     c = postgres()
     c.do(b"create table t(a int); insert into t values (7)")

@@ -11,7 +11,14 @@ from eudaemon.protocols.redis import Redis
 from eudaemon.protocols.redis.attacks import LUA_COMMANDS_MAX, lua_commands, target_of
 from eudaemon.protocols.redis.commands import MODULES_MAX, VALUE_BYTES_MAX
 from eudaemon.protocols.redis.keys import KEYS_MAX
-from eudaemon.protocols.redis.resp import ARGUMENTS_MAX, BULK_BYTES_MAX, LINE_BYTES_MAX, UNREAD_BYTES_MAX, split
+from eudaemon.protocols.redis.resp import (
+    ARGUMENTS_MAX,
+    BULK_BYTES_MAX,
+    LINE_BYTES_MAX,
+    REPLY_BYTES_MAX,
+    UNREAD_BYTES_MAX,
+    split,
+)
 from eudaemon.protocols.redis.room import REQUESTS_MAX
 from eudaemon.protocols.redis.server import server_of
 from eudaemon.testing.script import Table, play, visit
@@ -286,6 +293,15 @@ def test_a_browser_is_hung_up_on() -> None:
         assert table.say(line) == b""
         assert table.over
     assert talk().say(b"GET / HTTP/1.0\r\n\r\n") == b"-ERR wrong number of arguments for 'get' command\r\n"
+
+
+def test_one_value_cannot_be_asked_for_without_end() -> None:
+    times = REPLY_BYTES_MAX // 1_000_016
+    table = talk(bytes_max=64 << 20)
+    table.say(request(b"SET", b"k", b"x" * 1_000_000))
+    assert len(table.say(request(b"MGET", *[b"k"] * times))) > times * 1_000_000
+    table.say(request(b"MGET", *[b"k"] * (times + 1)))
+    assert table.fault == f"asks for over {REPLY_BYTES_MAX} bytes at once"
 
 
 def test_limits() -> None:

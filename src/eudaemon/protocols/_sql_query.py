@@ -180,7 +180,7 @@ class Query(Scope):
             result = yield from self.select(replace(other, union=None))
             if len(result.columns or ()) != len(headings):
                 raise SqlError("union")
-            self._hold_rows(result.rows)
+            self.hold_rows(result.rows)
             values = [*values, *result.rows] if last.keeps_all else _distinct([*values, *result.rows])
             last, other = other, other.union
         ordered = yield from self._ordered(select, headings, [(row, []) for row in values])
@@ -203,7 +203,7 @@ class Query(Scope):
                 yield from self._recursive(one, step)
             else:
                 result = yield from self.select(one.select)
-                self._hold_rows(result.rows)
+                self.hold_rows(result.rows)
                 self._name(one, result.columns or [], result.rows)
 
     def _name(self, one: Named, columns: list[bytes], rows: list[list[Value]]) -> None:
@@ -219,7 +219,7 @@ class Query(Scope):
         for _ in range(RECURSIONS_MAX + 1):
             if not last or (most is not None and len(found) >= most):
                 break
-            self._hold_rows(last)
+            self.hold_rows(last)
             self._name(one, columns, last)
             last = (yield from self.select(step)).rows
             if not one.select.keeps_all:
@@ -234,7 +234,8 @@ class Query(Scope):
             raise SqlError("recursion")
         self._name(one, columns, found if most is None else found[:most])
 
-    def _hold_rows(self, rows: list[list[Value]]) -> None:
+    def hold_rows(self, rows: list[list[Value]]) -> None:
+        """Note that rows are held. Raises `SqlError` past the limit."""
         for row in rows:
             self.hold(*row)
 
@@ -279,7 +280,7 @@ class Query(Scope):
             return self.table(source.name)
         if source.tree[0] == "select":
             result = yield from self.select(source.tree[1])
-            self._hold_rows(result.rows)
+            self.hold_rows(result.rows)
             return Table(result.columns or [], result.rows)
         value = yield from evaluate(source.tree, self)
         return self.rows_of(source.tree[1] if not source.alias else source.alias, value)

@@ -211,15 +211,16 @@ class Batch(Flow):
         if parser.sign(b"("):
             parser.skip_to(b")")
         table = session.changeable(name)
-        for told in (yield from self._collected(self._execute())):
-            results = told.results if isinstance(told, Outcome) else [told] if isinstance(told, Result) else []
-            for row in (row for result in results for row in result.rows):
+        before = session.held_bytes
+        for result in (yield from self._collected(self._execute())):
+            for row in result.rows:
                 session.tables.add(table, [*row, *[None] * len(table.columns)][: len(table.columns)])
+        session.held_bytes = before
         yield Result("INSERT", changed=len(table.rows))
 
-    def _collected(self, steps: Steps) -> Generator[Any, Any, list[Any]]:
+    def _collected(self, steps: Steps) -> Generator[Any, Any, list[Result]]:
         """Carry out steps, keep back what they tell, and pass on what they order."""
-        told: list[Any] = []
+        told: list[Result] = []
         answer: Any = None
         while True:
             try:
@@ -227,7 +228,10 @@ class Batch(Flow):
             except StopIteration:
                 return told
             if isinstance(given, Result | Outcome | Said):
-                told.append(given)
+                results = given.results if isinstance(given, Outcome) else [given] if isinstance(given, Result) else []
+                for result in results:
+                    self.session.hold_rows(result.rows)
+                told += results
                 answer = None
             else:
                 answer = yield given

@@ -220,6 +220,7 @@ def _values(session: Session, parser: Parser) -> Work:
     rows: list[list[Value]] = []
     while parser.sign(b"("):
         rows += ((yield from evaluate_all(parser.expressions(), session)),)
+        session.hold(*rows[-1])
         parser.expect(b")")
         parser.sign(b",")
     width = max(map(len, rows), default=0)
