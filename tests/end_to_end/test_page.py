@@ -513,6 +513,16 @@ def test_a_shellcode_says_what_it_does(desk: Watched, running: Running) -> None:
     expect(page.locator(".facts")).to_contain_text("executes c:\\a.exe")
 
 
+def test_what_others_say_of_a_sample(desk: Watched, running: Running) -> None:
+    sample = running.artefact(b"\x7fELF and known elsewhere")
+    judged = facts.SampleJudged(sample, "virustotal", "known", "trojan.mirai/<b>", 41, 62, link="javascript:alert(1)")
+    running.happen(time.time(), [facts.SessionOpened("tcp", "ftp"), facts.ArtefactKept(sample, 24, "upload"), judged])
+    running.settle()
+    page = desk.open(f"/samples/{sample}")
+    expect(page.locator(".facts")).to_contain_text("sample known to virustotal, 41 of 62 engines: trojan.mirai/<b>")
+    assert page.locator(".facts a").count() == 0, "what somebody else says is no link"
+
+
 # --- an attacker's bytes -------------------------------------------------------------------------
 
 

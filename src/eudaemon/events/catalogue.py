@@ -398,6 +398,21 @@ class SampleIdentified(Fact):
     does: tuple[str, ...] = said("what it does, if it is a shellcode: a sentence each, as the emulation saw it", ())
 
 
+@dataclass(frozen=True, slots=True)
+class SampleJudged(Fact):
+    """Somebody else was asked, by its hash, what a sample is: VirusTotal or a sandbox."""
+
+    kind: ClassVar[str] = "sample.judged"
+    sha256: str = said("SHA-256, hexadecimal")
+    by: str = said("who was asked: `virustotal` or `cape`")
+    outcome: str = said("`known`, `unknown`, or `submitted`: it was unknown there, and was handed over")
+    label: str = said("what they call it, its family for instance; empty if they have no name for it", "")
+    positives: int = said("how many engines call it malicious", 0)
+    engines: int = said("how many engines looked at it", 0)
+    score: float = said("a sandbox's score, from 0 to 10", 0.0)
+    link: str = said("where more is said of it", "")
+
+
 KINDS: dict[str, type[Fact]] = {
     fact.kind: fact
     for fact in (
@@ -407,7 +422,7 @@ KINDS: dict[str, type[Fact]] = {
         FileRequested, RequestReceived, ExploitRecognised, PayloadClassified, NtlmResponseGiven, SmbClientIdentified,
         RdpClientIdentified, RpcBound, RpcCalled, MailReceived,
         ControlHijacked,
-        ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
+        ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified, SampleJudged,
     )
 }  # fmt: skip
 

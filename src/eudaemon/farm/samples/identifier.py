@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
 
-from eudaemon.events import Event, IdSource
 from eudaemon.events.catalogue import SampleIdentified
-from eudaemon.farm.fleet import FARM
-from eudaemon.farm.hub import Hub
+from eudaemon.farm.own import OwnFacts
 from eudaemon.farm.samples.samples import SampleStore
-from eudaemon.farm.store import DiskFullError, QueueFullError, Store, row_of
+from eudaemon.farm.store import DiskFullError, QueueFullError
 from eudaemon.payload.fuzzy import fuzzy_hash
 from eudaemon.payload.identify import identify
 from eudaemon.payload.shellcode.apart import ApartError, Bench
@@ -27,7 +23,6 @@ from eudaemon.wire import clipped
 
 log = logging.getLogger("eudaemon.farm.identifier")
 
-SPOOL = "0" * 32  # the farm's own
 LOOKED_AT_BYTES_MAX = 32 * 1024 * 1024  # of a larger sample only so much is looked at
 AT_A_TIME = 50
 SENTENCES_MAX, SENTENCE_CHARS_MAX = 32, 400  # of what a shellcode does
@@ -37,9 +32,8 @@ PAUSE_S = 30.0  # before what could not be stored is tried again
 class Identifier:
     """Identifies the samples of `samples` while `run` runs."""
 
-    def __init__(self, store: Store, samples: SampleStore, hub: Hub, bench: Bench | None = None) -> None:
-        self._store, self._samples, self._hub, self._bench = store, samples, hub, bench
-        self._ids = IdSource(os.urandom)
+    def __init__(self, own: OwnFacts, samples: SampleStore, bench: Bench | None = None) -> None:
+        self._own, self._samples, self._bench = own, samples, bench
         self._yara = Yara()
         self._there_are = asyncio.Event()
         self.faults = 0
@@ -79,10 +73,7 @@ class Identifier:
             log.error("identifier: sample %s could not be looked at; please report it", sha256, exc_info=fact)
             self.faults += 1
             fact = SampleIdentified(sha256, size, "data", "could not be looked at: a fault of ours")
-        now_s = time.time()
-        row = row_of(Event(self._ids.new(now_s), now_s, FARM, fact), now_s)
-        await self._store.append(FARM, SPOOL, await self._store.mark(FARM, SPOOL), [row])
-        self._hub.publish([row])
+        await self._own.state(fact)
         await asyncio.to_thread(
             self._samples.catalogue.identified, sha256, fact.format, fact.description, fact.rules, fact.fuzzy
         )

@@ -123,6 +123,7 @@ export function says(kind, f = {}) {
     case "download.wished": return [`wanted (${f.tool})`, f.url, ""];
     case "download.finished": return [f.outcome === "ok" ? `fetched ${bytes(f.size ?? 0)} from` : `could not fetch (${f.reason || f.outcome})`, f.url, ""];
     case "sample.identified": return ["sample identified:", f.description, ""];
+    case "sample.judged": return [f.outcome === "known" ? `sample known to ${f.by}${f.engines ? `, ${f.positives} of ${f.engines} engines` : ""}:` : `sample ${f.outcome === "submitted" ? "handed over" : "unknown"} to ${f.by}`, f.label, ""];
     case "peer.faulted": return ["broke the protocol:", f.reason, "warn"];
     case "tls.accepted": return [`spoke ${f.version}`, f.server_name || f.ja4, ""];
     case "sensor.started": return [`sensor started, version ${f.version}`, "", ""];
