@@ -326,6 +326,7 @@ def test_how_things_are_said(desk: Watched) -> None:
             endings: [ending("peer"), ending("constructor")],
             nowhere: countryName(""),
             hijacked: says("control.hijacked", { how: "return", process: "nginx", verdict: "contain" }),
+            offered: says("shell.offered", { way: "connect", system: "linux", host: "::", port: 4444, refused: "no" }),
             clock: exactly("2026-11-24T23:05:06Z"),
           };
         }"""
@@ -334,6 +335,9 @@ def test_how_things_are_said(desk: Watched) -> None:
     assert said["heads"] == ["PING\r\n", "1603", "", "<b>", ""]
     assert said["endings"] == ["the attacker hung up", "constructor"]
     assert said["hijacked"] == ["took control of nginx (a return address); the thread was ended first", None, "hot"]
+    assert said["offered"] == [
+        "sent a shellcode for linux that calls its sender back; refused (no)", ":::4444", "hot"
+    ]  # fmt: skip
     assert said["nowhere"] == "private or unknown"
     assert not re.search("[AP]M", said["clock"])
 

@@ -107,6 +107,7 @@ class Farm:
         from eudaemon.farm.own import OwnFacts
         from eudaemon.farm.samples import SampleStore
         from eudaemon.farm.samples.identifier import Identifier
+        from eudaemon.farm.samples.shells import Board
         from eudaemon.farm.store import Store
 
         settings = self.settings
@@ -117,8 +118,9 @@ class Farm:
             self._home / "samples", settings.samples, disk_free_bytes_min=settings.store.disk_free_bytes_min
         )
         self.own = OwnFacts(self.store, self.hub)
-        self.identifier = Identifier(self.own, self.samples, self._bench)
-        taker = Taker(self.store, self.samples, self.fleet, self.hub, Locator().locate, self.identifier.wake)
+        board = Board()
+        self.identifier = Identifier(self.own, self.samples, self._bench, board)
+        taker = Taker(self.store, self.samples, self.fleet, self.hub, Locator().locate, self.identifier.wake, board)
         self._intake = Intake(taker, settings.intake)
         parts = Parts(
             store=self.store, samples=self.samples, live=self.hub, accounts=self.accounts, fleet=self.shown,

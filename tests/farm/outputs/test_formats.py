@@ -130,7 +130,7 @@ EVE = {
               "severity": int},
     "http": {"hostname": str, "url": str, "http_user_agent": str, "http_method": str, "protocol": str, "length": int},
     "ssh": {"client": {"proto_version": str, "software_version": str, "hassh": {"hash": str, "string": str}}},
-    "tls": {"version": str, "sni": str, "ja4": str},
+    "tls": {"version": str, "sni": str, "ja4": str, "ja3": {"hash": str}},
     "fileinfo": {"filename": str, "sha256": str, "size": int, "stored": bool, "state": str, "gaps": bool, "tx_id": int},
     "flow": {"start": str, "end": str, "age": int, "state": str, "reason": str, "alerted": bool,
              "bytes_toserver": int, "bytes_toclient": int},
@@ -145,7 +145,7 @@ def test_eve() -> None:
     told = infected()
     told.session(*EXPLOIT, room="http", port=80)
     told.session(
-        *SSH, facts.TlsAccepted("TLSv1.3", "AES", "x.example", "t13d"), room="ssh", port=22, at_first="ssh+http"
+        *SSH, facts.TlsAccepted("TLSv1.3", "AES", "x.example", "t13d", "ada7"), room="ssh", port=22, at_first="ssh+http"
     )
     said = records("eve", told)
     assert {record["app_proto"] for record in said if record["event_type"] == "flow"} == {"telnet", "http", "ssh"}

@@ -113,6 +113,10 @@ def _wished(fact: facts.DownloadWished, _: Session) -> Said:
     yield _alert("download wished", 1, "A Network Trojan was detected", fact.url)
 
 
+def _shell(fact: facts.ShellOffered, _: Session) -> Said:
+    yield _alert("shellcode", 1, "Executable code was detected", f"{fact.system} {fact.way} {fact.host}:{fact.port}")
+
+
 def _hijacked(fact: facts.ControlHijacked, _: Session) -> Said:
     yield _alert(f"control hijacked by {fact.how}", 1, "Successful Administrator Privilege Gain", fact.instruction)
 
@@ -143,7 +147,8 @@ def _ssh(fact: facts.SshClientIdentified, _: Session) -> Said:
 
 def _tls(fact: facts.TlsAccepted, _: Session) -> Said:
     tls = {"version": fact.version} | ({"sni": fact.server_name} if fact.server_name else {})
-    yield "tls", {"tls": tls | ({"ja4": fact.ja4} if fact.ja4 else {})}
+    tls |= {"ja4": fact.ja4} if fact.ja4 else {}
+    yield "tls", {"tls": tls | ({"ja3": {"hash": fact.ja3}} if fact.ja3 else {})}
 
 
 def _smb(fact: facts.SmbClientIdentified, _: Session) -> Said:
@@ -232,6 +237,7 @@ SAID: dict[type[Fact], Callable[[Any, Session], Said]] = {
     facts.DownloadWished: _wished,
     facts.ControlHijacked: _hijacked,
     facts.PayloadClassified: _classified,
+    facts.ShellOffered: _shell,
     facts.PeerFaulted: _faulted,
     facts.RequestReceived: _request,
     facts.SshClientIdentified: _ssh,

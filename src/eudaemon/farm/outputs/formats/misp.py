@@ -213,7 +213,7 @@ SAID: dict[type[Fact], tuple[Callable[[Session, Any], Iterator[Object]], int]] =
         (
             facts.ForwardingAsked, facts.SmbClientIdentified, facts.RdpClientIdentified, facts.RpcBound,
             facts.RpcCalled, facts.FileRequested, facts.TlsAccepted, facts.PayloadClassified, facts.PeerFaulted,
-            facts.ControlHijacked,
+            facts.ShellOffered, facts.ControlHijacked,
         ),
         (_sentence, SAID_MAX),
     ),

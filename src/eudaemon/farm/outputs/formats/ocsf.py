@@ -206,6 +206,10 @@ def _hijacked(fact: facts.ControlHijacked, told: Told) -> Own:
     return _finding(told, f"control of {fact.process} hijacked by {fact.how}", "control hijacked", process=process)
 
 
+def _shell(fact: facts.ShellOffered, told: Told) -> Own:
+    return _finding(told, f"shellcode for {fact.system}: {fact.way} {fact.host} {fact.port}", "shellcode")
+
+
 def _sample(sha256: str, size: int, name: str) -> Own:
     hashes = [{"algorithm_id": 3, "value": sha256}]
     file = {"name": name.replace("\\", "/").rpartition("/")[2] or sha256, "type_id": 1, "hashes": hashes}
@@ -267,6 +271,7 @@ SAID: dict[type[Fact], Row] = {
     facts.CommandEntered: Row(PROCESS, 1, MEDIUM, _command),
     facts.FileRequested: Row(FILE, lambda fact: _ACTIONS.get(fact.action, OTHER), LOW, _file),
     facts.ExploitRecognised: Row(FINDING, 1, HIGH, _exploit),
+    facts.ShellOffered: Row(FINDING, 1, HIGH, _shell),
     facts.ControlHijacked: Row(FINDING, 1, CRITICAL, _hijacked),
     facts.ArtefactKept: Row(FINDING, 1, HIGH, _kept),
     facts.DownloadWished: Row(FINDING, 1, HIGH, _wished),

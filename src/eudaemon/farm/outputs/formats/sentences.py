@@ -47,6 +47,12 @@ def _rdp(fact: facts.RdpClientIdentified) -> str:
     return f"speaks Remote Desktop as {quoted(fact.name) or 'nobody'}: {quoted(', '.join(filter(None, told)))}"
 
 
+def _shell(fact: facts.ShellOffered) -> str:
+    where = f" {fact.host} port {fact.port}" if fact.port else ""
+    end = f", refused: {fact.refused}" if fact.refused else ""
+    return f"sent a shellcode for {fact.system} that opens a shell ({fact.way}{where}){end}"
+
+
 def _mail(fact: facts.MailReceived) -> str:
     to = f"{quoted(', '.join(fact.recipients))} ({fact.recipients_total})"
     return f"sent mail of {fact.size} bytes from {quoted(fact.sender)} to {to}: {quoted(fact.subject)}"
@@ -81,6 +87,7 @@ SAID: dict[type[Fact], Callable[[Any], str]] = {
     facts.RequestReceived: lambda f: f"requested {quoted(f.method)} {quoted(f.target)} as {quoted(f.user_agent)}",
     facts.ExploitRecognised: _exploit,
     facts.PayloadClassified: lambda f: f"sent what looks like {quoted(f.guess)}: {f.head}",
+    facts.ShellOffered: _shell,
     facts.ControlHijacked: lambda f: f"was about to take control of {quoted(f.process)} by {f.how}: {f.verdict}",
     facts.ArtefactKept: lambda f: f"brought {f.size} bytes ({f.origin}) {quoted(f.name)}, SHA-256 {f.sha256}",
     facts.DownloadWished: lambda f: f"wanted {quoted(f.url)} by {quoted(f.tool)}",
