@@ -166,8 +166,10 @@ class ChallengeAnswered(Fact):
 
     kind: ClassVar[str] = "login.answered"
     user: str = said("user name, empty where there is none")
-    scheme: str = said("`sip`, `rtsp` or `vnc`")
-    response: str = said("challenge and response in the form that John, and for `sip` hashcat (11400), read")
+    scheme: str = said("`sip`, `rtsp`, `snmp` or `vnc`")
+    response: str = said(
+        "challenge and response in the form that John, and for `sip` and `snmp` hashcat (11400, 25000), read"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,17 @@ class ForwardingAsked(Fact):
     kind: ClassVar[str] = "ssh.forwarding"
     direction: str = said("`direct-tcpip` (to there), `tcpip-forward` (from there), or another kind as asked for")
     host: str = said("name or address")
+    port: int = said("port")
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyAsked(Fact):
+    """Somebody took the host for a proxy, and wanted to be connected elsewhere through it. Nothing was relayed."""
+
+    kind: ClassVar[str] = "proxy.asked"
+    protocol: str = said("`http`, `socks4`, `socks4a` or `socks5`")
+    action: str = said("the request's method, or `connect`, `bind` or `associate` of SOCKS")
+    host: str = said("name or address of whom it was to reach")
     port: int = said("port")
 
 
@@ -435,7 +448,7 @@ KINDS: dict[str, type[Fact]] = {
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
         LoginTried, ChallengeAnswered, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked,
         FileRequested, RequestReceived, ExploitRecognised, PayloadClassified, ShellOffered,
-        NtlmResponseGiven, SmbClientIdentified, RdpClientIdentified, RpcBound, RpcCalled, MailReceived,
+        NtlmResponseGiven, SmbClientIdentified, RdpClientIdentified, RpcBound, RpcCalled, MailReceived, ProxyAsked,
         ControlHijacked,
         ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified, SampleJudged,
     )
