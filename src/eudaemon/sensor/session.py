@@ -37,6 +37,7 @@ from eudaemon.protocols._base import (
     SideClosed,
     SideOrder,
     SideTold,
+    StillThere,
     TellDrained,
     TlsOrder,
     Visit,
@@ -299,8 +300,14 @@ class Session:
             self._order_tls(order)
         elif isinstance(order, SideOrder):
             self._order_side(order)
-        elif isinstance(order, Record):
+        else:
+            self._carry_out_rare(order)
+
+    def _carry_out_rare(self, order: Order) -> None:
+        if isinstance(order, Record):
             self._recorder.note(order.side, self._ms(), order.data)
+        elif isinstance(order, StillThere):
+            self._heard_s = self._driver.ticks()
 
     def _send(self, data: bytes) -> None:
         if self._over or self._leaving or not data:
