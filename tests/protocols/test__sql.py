@@ -88,12 +88,17 @@ WORDS = st.lists(st.sampled_from(
     b"select insert into update delete from create drop alter table set exec declare if else begin end while "
     b"break copy do load truncate show use values ( ) , ; * = @a t a 'x' 0x4d 1 union join on left where group "
     b"by order limit as out int function returns soname assembly procedure external name to program with "
-    b"database print waitfor delay".split()),
+    b"database print waitfor delay recursive all cursor for open fetch next close deallocate prepare execute using "
+    b"$1 ? limit".split()),
     max_size=14).map(b" ".join)  # fmt: skip
 STATEMENTS = (
     EXPRESSIONS.map(lambda tree: b"select " + tree)
     | st.builds(lambda tree, more: b"select %s from t where %s order by %s limit 2" % (tree, more, tree), EXPRESSIONS,
     EXPRESSIONS)
+    | st.builds(lambda tree, more: b"with recursive r(a) as (select %s union all select %s from r) select * from r" % (
+        tree, more), EXPRESSIONS, EXPRESSIONS)
+    | EXPRESSIONS.map(lambda tree: b"prepare p from 'select ?'; prepare p as select $1; execute p(%s)" % tree)
+    | EXPRESSIONS.map(lambda tree: b"declare c cursor for select %s open c fetch next from c close c" % tree)
     | EXPRESSIONS.map(lambda tree: b"insert into t values (" + tree + b", 1)")
     | EXPRESSIONS.map(lambda tree: b"update t set a = " + tree)
     | EXPRESSIONS.map(lambda tree: b"declare @a int set @a = " + tree)

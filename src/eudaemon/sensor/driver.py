@@ -71,7 +71,7 @@ class Driver:
         self.sides: Sides
         self.shells: Shells
         self.ports: frozenset[int] = frozenset()  # TCP ports that we listen on
-        self.new_tls: Callable[[], TlsLayer | None]  # None while there is no certificate
+        self.new_tls: Callable[[bool], TlsLayer | None]  # of 1.2 at most or any; None while there is no certificate
         self.sessions: set[Session] = set()
         self.sessions_total = 0
         self.events_total = 0

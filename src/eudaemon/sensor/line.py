@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eudaemon.protocols._base import AwaitSide, CallSide
+from eudaemon.protocols._base import AwaitSide, CallSide, Envelope
 from eudaemon.sensor.contract import Channel, TlsLayer
+from eudaemon.sensor.enveloped import Enveloped
 from eudaemon.sensor.recorder import Recorder
 from eudaemon.wire import PeerError, Purse
 from eudaemon.wire.conversation import HOST
@@ -92,13 +93,20 @@ class Line:
 
     # --- TLS, and the side connection ---------------------------------------------------------------
 
-    def put_on_tls(self) -> TlsLayer | None:
+    def put_on_tls(self, envelope: Envelope | None = None) -> TlsLayer | None:
         """Have TLS over the channel from now on; None if there is no certificate. Raises `PeerError`."""
-        tls = self._driver.new_tls()
+        tls = self._driver.new_tls(envelope is not None)
         if tls is not None:
             self._take_for_tls()
+        if tls is not None and envelope is not None:
+            tls = Enveloped(tls, envelope)
         self.tls = tls
         return tls
+
+    def take_off_tls(self) -> None:
+        """Have no TLS over the channel from now on."""
+        self.tls = None
+        self.purse.give_back(TLS_HELD_BYTES)
 
     def open_side(self, session: Session, order: AwaitSide | CallSide) -> None:
         """Await or call a side connection of this session. Raises `PeerError`."""

@@ -17,6 +17,7 @@ from eudaemon.protocols._base import (
     CallSide,
     Drained,
     Ended,
+    EndTls,
     Fetch,
     HalfClosed,
     HangUp,
@@ -35,9 +36,9 @@ from eudaemon.protocols._base import (
     SideClosed,
     SideOrder,
     SideTold,
-    StartTls,
     StillThere,
     TellDrained,
+    TlsOrder,
     Visit,
     WakeAt,
     Woken,
@@ -253,7 +254,7 @@ class Session:
     def _do_as_told(self, room: Room, occasion: Occasion) -> None:
         is_ended = isinstance(occasion, Ended)
         for order in room.tell(occasion):
-            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained | StartTls | SideOrder)):
+            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained | TlsOrder | SideOrder)):
                 self._carry_out(order)
 
     def _carry_out(self, order: Order) -> None:
@@ -274,8 +275,8 @@ class Session:
             self._ask_outside(order)
         elif isinstance(order, TellDrained):
             self._wants_drained = True
-        elif isinstance(order, StartTls):
-            self._start_tls(order.first)
+        elif isinstance(order, TlsOrder):
+            self._order_tls(order)
         elif isinstance(order, SideOrder):
             self._order_side(order)
         else:
@@ -406,13 +407,19 @@ class Session:
         else:
             self._through_tls(tls, data)
 
-    def _start_tls(self, first: bytes) -> None:
-        """Begin TLS because the room says so; what has come of it already is looked at when the room has said all."""
-        if self._line.tls is not None:
-            raise RuntimeError("TLS is begun twice")
-        if self._line.put_on_tls() is None:
+    def _order_tls(self, order: TlsOrder) -> None:
+        """Begin or end TLS because the room says so.
+
+        What has come of it already is looked at when the room has said all.
+        """
+        if (self._line.tls is None) == isinstance(order, EndTls):
+            raise RuntimeError("TLS is begun twice, or ended before it was begun")
+        if isinstance(order, EndTls):
+            self._line.take_off_tls()
+            return
+        if self._line.put_on_tls(order.envelope) is None:
             raise PeerError("TLS: there is no certificate")
-        self._tls_first = first
+        self._tls_first = order.first
 
     def _hear_held(self) -> None:
         if self._held:

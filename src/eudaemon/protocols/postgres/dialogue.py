@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from eudaemon.events.catalogue import CommandEntered
-from eudaemon.protocols._base import Order, Saw, Send
-from eudaemon.protocols._sql import END, POSTGRES, SqlError
+from eudaemon.protocols._base import Order, Send
+from eudaemon.protocols._database import entered
+from eudaemon.protocols._sql import END, POSTGRES, VARIABLE, SqlError
+from eudaemon.protocols._sql_parameters import PARAMETERS_MAX, filled, number_of
 from eudaemon.protocols._sql_parser import Parser
 from eudaemon.protocols._sql_query import Result
 from eudaemon.protocols._sql_values import Value, text
@@ -24,13 +25,11 @@ from eudaemon.protocols.postgres.messages import Bound, Fault, message
 from eudaemon.protocols.postgres.server import fault_of
 from eudaemon.protocols.postgres.session import Session
 from eudaemon.protocols.postgres.statements import statement
-from eudaemon.wire import PeerError, printable
+from eudaemon.wire import PeerError
 
 STATEMENTS_MAX = 200  # of one query
 PREPARED_MAX = 64  # statements, and portals, of one session
 COPIED_BYTES_MAX = 16 * 1024 * 1024
-PARAMETERS_MAX = 1024
-_FACT_CHARS_MAX = 4096
 _BEGINNING, _ENDING = (b"begin", b"start"), (b"commit", b"end", b"rollback", b"abort")
 
 
@@ -98,10 +97,10 @@ class Dialogue:
 
     def _query(self, body: bytes) -> Work:
         sql = body.rstrip(b"\0")
-        yield Saw(CommandEntered(printable(sql, _FACT_CHARS_MAX)))
+        yield entered(sql)
         self._skipping = False
         try:
-            self.session.steps = 0
+            self.session.begin()
             parser = Parser(sql, POSTGRES)
             if parser.over or (parser.next.text == b";" and parser.ahead().kind is END):
                 yield Send(message(b"I"))
@@ -155,7 +154,7 @@ class Dialogue:
         if len(tail) < 2 + 4 * count:
             raise PeerError("a Parse that is none")
         kinds = list(struct.unpack_from(f">{count}I", tail, 2))
-        yield Saw(CommandEntered(printable(sql, _FACT_CHARS_MAX)))
+        yield entered(sql)
         Parser(sql, POSTGRES)  # what can be no SQL is told now
         self._forget_prepared(name)
         if len(self._prepared) >= PREPARED_MAX or not self.session.visit.purse.take(len(sql)):
@@ -172,6 +171,8 @@ class Dialogue:
         if len(self._portals) >= PREPARED_MAX or not self.session.visit.purse.take(_held(bound)):
             raise SqlError("full")
         values = [bound.value(at, prepared.kinds) for at in range(len(bound.values))]
+        if values:
+            yield entered(filled(Parser(prepared.sql, POSTGRES), values))
         self._portals[bound.portal] = Portal(prepared, values)
         yield Send(message(b"2"))
 
@@ -199,11 +200,11 @@ class Dialogue:
     def _columns(self, sql: bytes) -> list[bytes] | None:
         """Return the columns that a statement will have. Raises `SqlError`."""
         parser = Parser(sql, POSTGRES)
-        return self.session.headings(parser.select()) if parser.is_word(b"select") else None
+        return self.session.headings(parser.select()) if parser.begins_select else None
 
     def _carried_out(self, portal: Portal) -> Work:
         if portal.result is None:
-            self.session.steps = 0
+            self.session.begin()
             self.session.parameters = portal.values
             parser = Parser(portal.prepared.sql, POSTGRES)
             portal.result = Result("") if parser.over else (yield from self._one(parser))
@@ -288,10 +289,8 @@ def _held(bound: Bound) -> int:
 
 def _numbers(sql: bytes) -> list[int]:
     """Return the numbers of the parameters in a statement."""
-    found = [
-        token.text[1:] for token in Parser(sql, POSTGRES).tokens if token.text[:1] == b"$" and token.kind == "variable"
-    ]
-    return [min(int(number), PARAMETERS_MAX) for number in found if number.isdigit() and len(number) < 6]
+    tokens = Parser(sql, POSTGRES).tokens
+    return [min(number_of(token.text), PARAMETERS_MAX) for token in tokens if token.kind is VARIABLE]
 
 
 _STEPS = {
