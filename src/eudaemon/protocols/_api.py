@@ -41,7 +41,7 @@ from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Files
 from eudaemon.world.outside import Download
 
-COMMAND_BYTES_MAX = 8192
+COMMAND_BYTES_MAX = 64 * 1024
 # A client that has read the head of an answer to `Upgrade` may look for the stream behind its own buffer: what came in
 # the same packet would be lost to it, as it is with Docker's Python client.
 UPGRADE_S = 0.05

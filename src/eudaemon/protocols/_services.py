@@ -16,10 +16,10 @@ from eudaemon.protocols._terminal import Terminal
 from eudaemon.wire import LineReader, PeerError
 from eudaemon.world.files import Files
 from eudaemon.world.shell.limits import LINE_BYTES_MAX
+from eudaemon.world.shell.survey import reads_input
 
 GIVEN_BYTES_MAX = 16 * 1024 * 1024  # what one command gets as its standard input
-# Commands that are told the rest through standard input: `adb exec-in`, `adb install`, `cat > file`.
-_WAITS = re.compile(rb"\s*(?:cat\s*-?\s*>|dd\s+(?:bs=\w+\s+)?of=|tee\s|tar\s+-?x\w*f?\s+-)")
+# A command that is told how much it is to read: `adb install`.
 _WAITS_FOR = re.compile(rb"\s*(?:pm|cmd\s+'?package'?)\s+'?install(?:-write)?'?\s.*-S'?\s+'?(\d{1,9})", re.DOTALL)
 
 
@@ -75,15 +75,15 @@ class _CommandShell(ShellDialogue):
 
 
 class Command(Service):
-    """One command. It runs at once, or when what it reads is there."""
+    """One command. It runs at once, or when what it reads is there. `stdin` is whether it is given anything."""
 
-    def __init__(self, visit: Visit, files: Files, line: bytes, *, terminal: bool) -> None:
+    def __init__(self, visit: Visit, files: Files, line: bytes, *, terminal: bool, stdin: bool = True) -> None:
         self._shell = _CommandShell(visit, files, terminal=terminal)
         self._purse = visit.purse
         self._line = line
         self._given = bytearray()
         counted = _WAITS_FOR.match(line)
-        self._wants = int(counted[1]) if counted else None if _WAITS.match(line) else 0  # None: all that comes
+        self._wants = int(counted[1]) if counted else None if stdin and reads_input(line) else 0  # None: all that comes
         self._ran = False
 
     @property

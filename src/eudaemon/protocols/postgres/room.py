@@ -93,7 +93,7 @@ class Postgres(Room):
                 yield from self._leave()
             case Ended():
                 if self._dialogue is not None:
-                    yield from self._dialogue.session.left()
+                    yield from self._dialogue.left()
             case Opened():
                 return
 

@@ -39,7 +39,7 @@ from eudaemon.world.shell.budget import Budget, LimitError
 
 REQUESTS_MAX = 20_000  # of one session
 NAME_BYTES_MAX = 64
-COMMAND_BYTES_MAX = 8192  # of what goes to the shell
+COMMAND_BYTES_MAX = 64 * 1024  # of what goes to the shell
 _FACT_CHARS_MAX = 4096
 _WORD_BYTES_MAX = 2048  # of one argument, in a fact
 _ITS_OWN = frozenset(
