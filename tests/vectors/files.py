@@ -453,9 +453,9 @@ def rows() -> Iterator[Vector]:
     yield Vector("ftp", "STOR, REST, STOR", ftp(before=400))
     yield Vector("tftp", "WRQ, blocks of 512", tftp(512), 0, 1_500_000, "tried in larger blocks")
     yield Vector("tftp", "WRQ, blksize 1428", tftp(1428))
-    yield Vector("tftp", "WRQ, blksize 65464", tftp(65_464))
+    yield Vector("tftp", "WRQ, blksize 65464", tftp(65_464), broken_bytes=140_000)
     yield Vector("ssh", "SFTP WRITE", sftp_put())
-    yield Vector("ssh", "SFTP WRITE, last piece first", sftp_put(backwards=True))
+    yield Vector("ssh", "SFTP WRITE, last piece first", sftp_put(backwards=True), broken="with gaps")
     yield Vector("ssh", "scp -t", scp)
     yield Vector("ssh", "cat > file, stdin", ssh_input(b"cat > /tmp/x"), 1)
     yield Vector("ssh", "dd of=, stdin", ssh_input(b"dd of=/tmp/x bs=4096"), 1)
@@ -469,9 +469,11 @@ def rows() -> Iterator[Vector]:
     yield Vector("adb", "exec:cmd package install", adb_exec(b"exec:cmd package 'install' '-S' '%d'"), 1)
     yield Vector("smb", "SMB 1 WRITE_ANDX", smb1_write)
     yield Vector("smb", "SMB 2 WRITE", smb2_write())
-    yield Vector("smb", "SMB 2 WRITE, last piece first", smb2_write(backwards=True))
-    yield Vector("smb", "DoublePulsar", pulsar, 1)
-    yield Vector("smb", "EternalBlue's transaction", eternalblue, 4095, 65_536, "larger is no EternalBlue")
+    yield Vector("smb", "SMB 2 WRITE, last piece first", smb2_write(backwards=True), broken="with gaps")
+    yield Vector("smb", "DoublePulsar", pulsar, 1, broken="with gaps")
+    yield Vector(
+        "smb", "EternalBlue's transaction", eternalblue, 4095, 65_536, "larger is no EternalBlue", broken="with gaps"
+    )
     yield Vector("smb", "spooler's document", spooler, 1)
     yield Vector("http", "PUT", http_put, 1)
     yield Vector("http", "PUT, chunked", http_chunked, 1)
@@ -479,7 +481,7 @@ def rows() -> Iterator[Vector]:
     yield Vector("http", "POST application/octet-stream", http_stream, 1)
     yield Vector("http", "POST multipart/form-data", http_form, 1)
     yield Vector("http", "a program in PHP in a body", php, form=in_php)
-    yield Vector("http", "a program in PHP in a parameter", parameter, form=of_a_parameter)
+    yield Vector("http", "a program in PHP in a parameter", parameter, form=of_a_parameter, broken="encoded")
     yield Vector("docker", "PUT archive", docker_archive())
     yield Vector("docker", "PUT archive, gzip", docker_archive(lambda data: gzip.compress(data, 1)))
     yield Vector("docker", "POST build", docker_build)
@@ -495,11 +497,17 @@ def rows() -> Iterator[Vector]:
     small = "what is smaller stands in the events"
     yield Vector("mqtt", "PUBLISH", mqtt(0), 256, why=small)
     yield Vector("mqtt", "PUBLISH, QoS 1", mqtt(1), 256, why=small)
-    yield Vector("printer", "a bare job", printer(b"", b""), 1)
-    yield Vector("printer", "a job in PJL", printer(UEL + b'@PJL JOB NAME="a"\r\n@PJL ENTER LANGUAGE=PCL\r\n', UEL), 1)
+    yield Vector("printer", "a bare job", printer(b"", b""), 1, broken="as it is")
+    yield Vector(
+        "printer",
+        "a job in PJL",
+        printer(UEL + b'@PJL JOB NAME="a"\r\n@PJL ENTER LANGUAGE=PCL\r\n', UEL),
+        1,
+        broken="as it is",
+    )
     yield Vector("printer", "FSDOWNLOAD", printer(b'@PJL FSDOWNLOAD FORMAT:BINARY SIZE=%d NAME="0:/x"\r\n', UEL), 1)
     yield Vector("backdoor", "Bagle", backdoor(lambda size: BAGLE + size.to_bytes(4, "big")), 1)
-    yield Vector("backdoor", "Mydoom", backdoor(lambda _: b"\x85\x13\x3c\x9e\xa2"), 1)
+    yield Vector("backdoor", "Mydoom", backdoor(lambda _: b"\x85\x13\x3c\x9e\xa2"), 1, broken="as it is")
     yield Vector("backdoor", "Optix", backdoor(lambda size: b"C:\\a.exe\r\n%d\r\n" % size), 1)
     yield Vector(
         "backdoor",
@@ -510,10 +518,14 @@ def rows() -> Iterator[Vector]:
     yield Vector("backdoor", "Sub7", backdoor(lambda size: b"PWDxTIDxSFT05%d" % size), 1)
     yield Vector("memcached", "set", memcached, 64, why=small)
     yield Vector("memcached", "set, binary", memcached_binary, 64, why=small)
-    yield Vector("memcached", "set, UDP", memcached_datagram, 64, 4097, "one datagram")
-    yield Vector("catchall", "TCP", catchall, 1)
-    yield Vector("catchall", "UDP", catchall_datagrams, 1)
-    yield Vector("vnc", "clipboard", clipboard, 2000, 65_536, "a clipboard is at most 1 MiB", text_ends=b"\n")
+    yield Vector("memcached", "set, UDP", memcached_datagram, 64, 4097, "one datagram", broken="nothing")
+    yield Vector("catchall", "TCP", catchall, 1, broken="as it is")
+    yield Vector("catchall", "UDP", catchall_datagrams, 1, broken="as it is")
+    yield Vector(
+        "vnc", "clipboard", clipboard, 2000, 65_536, "a clipboard is at most 1 MiB", text_ends=b"\n", broken="encoded"
+    )
     yield Vector("rdp", "BlueKeep's channel", bluekeep, 1, 65_536, "at most 1 MiB of it", never_whole=True)
-    yield Vector("rtsp", "Authorization", rtsp, 4095, 4097, "a head is at most 16 KiB", text_ends=b"=")
+    yield Vector(
+        "rtsp", "Authorization", rtsp, 4095, 4097, "a head is at most 16 KiB", text_ends=b"=", broken="nothing"
+    )
     yield Vector("epmap", "DCOM's call", rpc, 4095, 65_536, "a call is at most 1 MiB")

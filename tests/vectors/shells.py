@@ -402,6 +402,12 @@ def vnc(attack: Attack) -> Run:
     return run
 
 
+# Of these there is no file before the last line.
+ENCODED = {
+    "base64 -d <<EOF", "base64 -d of a file", "xxd -r of a file", "cat of a file | base64 -d", "cat <<EOF",
+    "echo and certutil -decode", "echo and certutil -decodehex", "echo and debug.exe", "PowerShell WriteAllBytes",
+    "typed, certutil", "WScript.Shell, certutil",
+}  # fmt: skip
 CARRIERS: tuple[tuple[str, Callable[[Attack], Run], int], ...] = (
     ("ssh", ssh, 60_000),
     ("adb", adb, 60_000),
@@ -460,5 +466,11 @@ def _typed(
                 run(line)
 
         bytes_max, why = NOT_LARGE.get(name, (MOST, ""))
-        given = {"bytes_min": 1, "bytes_max": bytes_max, "why": why, "broken": "whole", **more}
+        given = {
+            "bytes_min": 1,
+            "bytes_max": bytes_max,
+            "why": why,
+            "broken": "encoded" if name in ENCODED else "as it is",
+            **more,
+        }
         yield Vector(room, name, bring, **given)  # type: ignore[arg-type]

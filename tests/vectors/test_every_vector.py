@@ -14,7 +14,7 @@ import pytest
 from eudaemon.protocols import ROOMS
 from tidy.tree import SOURCE
 from vectors.table import VECTORS, WITHOUT
-from vectors.vector import MOST, SIZES, SMALL, Attack, Cuts, Vector
+from vectors.vector import BROKEN, MOST, SMALL, Attack, BrokenOffError, Cuts, Vector
 
 WHOLE = Cuts("whole")
 # How each size is cut in `make test`; how all are in a soak.
@@ -63,6 +63,28 @@ def test_files_of_every_size_are_captured_byte_for_byte(row: Vector, cuts: Cuts)
         captured(row, size, cuts)
 
 
+@pytest.mark.parametrize("row", VECTORS, ids=str)
+def test_what_is_broken_off_is_kept_as_far_as_it_came(row: Vector) -> None:
+    data, whole = row.content(min(row.broken_bytes, row.bytes_max)), Attack(WHOLE)
+    row.bring(whole, data)
+    attack = Attack(WHOLE, bytes_max=whole.said_bytes * 3 // 5)
+    with pytest.raises(BrokenOffError):
+        row.bring(attack, data)
+    attack.end()
+    parts = [keep for keep in attack.kept if keep.data and keep.data in row.form(data)]
+    match row.broken:
+        case "partial":
+            assert any(keep.partial for keep in parts)
+        case "as it is":
+            assert parts
+        case "with gaps":
+            assert any(keep.partial and keep.origin in ("payload", "upload") for keep in attack.kept)
+        case "encoded":
+            assert any(len(keep.data) > len(data) // 4 for keep in attack.kept)
+        case _:
+            assert not attack.kept
+
+
 def test_every_room_that_keeps_something_has_a_row() -> None:
     assert {row.room for row in VECTORS} | WITHOUT.keys() == ROOMS.keys()
     assert not {row.room for row in VECTORS} & WITHOUT.keys()
@@ -75,6 +97,6 @@ def test_every_room_that_keeps_something_has_a_row() -> None:
 def test_what_a_row_cannot_carry_it_says_why() -> None:
     assert len({str(row) for row in VECTORS}) == len(VECTORS)
     for row in VECTORS:
-        assert row.sizes() == row.sizes(SIZES), row
+        assert row.broken in BROKEN, row
         least = 64 if row.text_ends else 1
         assert row.why or (row.bytes_max == MOST and row.bytes_min <= least), row

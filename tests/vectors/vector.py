@@ -42,6 +42,15 @@ def text(size: int, ends: bytes = b"\n") -> bytes:
     return lines.rstrip(ends).ljust(max(0, size - len(ends)), b"=") + ends if size >= len(ends) else lines
 
 
+BROKEN = {
+    "partial": "as far as it came, and called partial",
+    "as it is": "as far as it came: nobody had said how much there would be",
+    "with gaps": "called partial, with zeros where nothing came",
+    "encoded": "as it came, encoded",
+    "nothing": "one datagram or one header, which comes or does not",
+}
+
+
 class BrokenOffError(Exception):
     """The attacker is gone in the middle of it."""
 
@@ -152,9 +161,8 @@ class Vector:
     form: Callable[[bytes], bytes] = bytes  # what is kept of it, if not the bytes themselves: a message, an archive
     inside: bool = False  # what is kept has more around it: a database's own format
     never_whole: bool = False  # nobody could say that it is all
-    broken: str = "partial"  # what a part is when nothing more comes: `partial`, `whole` (nobody said how much there
-    # would be), `encoded` (only its encoded form is there), `nothing` (`why` says why)
-    tls: bool = False
+    broken: str = "partial"  # how what came is kept when nothing more comes: a row of `BROKEN`
+    broken_bytes: int = 20_000  # of which size it is then
 
     def __str__(self) -> str:
         return f"{self.room}: {self.way}"

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from eudaemon.protocols._base import Answered, HangUp, Order, Send, Visit, Woken
+from eudaemon.protocols._base import Answered, HangUp, Keep, Order, Send, Visit, Woken
 from eudaemon.protocols._seat import Seat
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols._terminal import Terminal
@@ -44,6 +45,10 @@ class Service:
     def closed(self, at_s: float) -> Iterator[Order]:  # noqa: ARG002
         """The other side says nothing more."""
         yield from ()
+
+    def cut(self, at_s: float) -> Iterator[Order]:
+        """The session is over before the other side said that this is all."""
+        yield from self.closed(at_s)
 
 
 class Said(Service):
@@ -117,6 +122,13 @@ class Command(Service):
         """See `Service`."""
         if not self._ran:
             yield from self._run(at_s)
+
+    def cut(self, at_s: float) -> Iterator[Order]:
+        """See `Service`: what is made of a part is one."""
+        if self._ran or not self._given:
+            return
+        for order in (*self._run(at_s), *self._shell.ended()):
+            yield replace(order, partial=True) if isinstance(order, Keep) else order
 
     def _run(self, at_s: float) -> Iterator[Order]:
         self._ran = True

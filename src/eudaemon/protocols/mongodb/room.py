@@ -22,6 +22,7 @@ from eudaemon.protocols._base import (
     Visit,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols.mongodb import messages as wire
 from eudaemon.protocols.mongodb.bson import Document, Long, encode, shown
 from eudaemon.protocols.mongodb.collections import Collections, FullError, fits
@@ -92,6 +93,7 @@ class MongoDb(Room):
             case Ended():
                 if self._collections is not None:
                     yield from self._collections.left()
+                yield from broken_off(self._reader.held, "message")
             case Opened() | Answered() | Woken():
                 return
 

@@ -22,6 +22,7 @@ from eudaemon.protocols._base import (
     Visit,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._passwords import accepts
 from eudaemon.protocols._sql import SqlError
 from eudaemon.protocols._sql_query import Result
@@ -93,6 +94,7 @@ class MsSql(Room):
             case Ended():
                 if self._session is not None:
                     yield from self._session.left()
+                    yield from broken_off(self._reader.held, "batch")
             case Opened():
                 return
 

@@ -35,6 +35,11 @@ class PacketReader:
         self._left = -1  # of the packet that is being read; -1 while its head is
         self._whole = True  # whether the payload ends with it
 
+    @property
+    def held(self) -> bytearray:
+        """What came of a message that is not whole."""
+        return self._body
+
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Add bytes; return the payloads that are now whole. Raises `PeerError` past a limit."""
         found: list[tuple[int, bytes]] = []

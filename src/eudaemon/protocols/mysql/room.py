@@ -23,6 +23,7 @@ from eudaemon.protocols._base import (
     Visit,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._passwords import accepts, guessed
 from eudaemon.protocols._sql import END, MYSQL, SqlError
 from eudaemon.protocols._sql_parser import Parser
@@ -112,6 +113,7 @@ class MySql(Room):
             case Ended():
                 if self._session is not None:
                     yield from self._session.left()
+                    yield from broken_off(self._reader.held, "query")
 
     # --- the login -----------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from eudaemon.protocols._base import (
     Visit,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._passwords import accepts
 from eudaemon.protocols._work import Worker
 from eudaemon.protocols.postgres import messages as wire
@@ -94,6 +95,7 @@ class Postgres(Room):
             case Ended():
                 if self._dialogue is not None:
                     yield from self._dialogue.left()
+                    yield from broken_off(self._reader.held, "query")
             case Opened():
                 return
 

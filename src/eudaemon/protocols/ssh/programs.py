@@ -193,10 +193,11 @@ class Command(Program):
     def ended(self, at_s: float) -> Iterator[Order]:
         """See `Program`. What it wrote the next command may add to: of that the connection keeps what is left."""
         partial = self._waits and bool(self._input)  # what came is a part of it, and worth keeping
+        ran: Iterator[Order] = iter(())
         if partial:
             self._waits = False
-            yield from self._run(at_s)
-        for order in self._shell.ended(keeps=partial):
+            ran = self._run(at_s)
+        for order in (*ran, *self._shell.ended(keeps=partial)):
             yield replace(order, partial=partial or order.partial) if isinstance(order, Keep) else order
 
     def _run(self, at_s: float) -> Iterator[Order]:
