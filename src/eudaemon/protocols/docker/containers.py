@@ -101,6 +101,7 @@ class Shelf:
         small = asdict(self)
         for made in (*small["containers"], *small["executions"]):
             made["words"] = _clipped(made["words"])
+        small |= {kind: _newest(small[kind]) for kind in ("containers", "executions")}
         while not memory.remember(_SERVICE, address, json.dumps(small).encode()):
             largest = max(small.values(), key=lambda rows: len(json.dumps(rows)))
             del largest[: max(1, len(largest) // 2)]
@@ -122,6 +123,17 @@ def words_of(value: Any) -> list[str]:
     if isinstance(value, list):
         return [word[:WORD_CHARS_MAX] for word in value[:WORDS_MAX] if isinstance(word, str)]
     return []
+
+
+def _newest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the newest, whose commands together are no longer than one may be."""
+    room, kept = _COMMAND_CHARS_MAX, []
+    for row in reversed(rows):
+        room -= sum(map(len, row["words"]))
+        if room < 0:
+            break
+        kept.append(row)
+    return kept[::-1]
 
 
 def _clipped(words: list[str]) -> list[str]:
