@@ -77,7 +77,7 @@ def _channel(attack: Attack, kind: bytes, *what: bytes) -> tuple[ssh_client.Clie
     def give(data: bytes) -> None:
         for at in range(0, len(data), 8000):  # within the window
             client.data(channel, data[at : at + 8000])
-            client.heard.clear()
+            client.forget()
 
     return client, give
 

@@ -227,7 +227,7 @@ def ssh(attack: Attack) -> Run:
     def run(text: bytes) -> None:
         for at in range(0, len(text) + 1, 8000):  # within the window
             client.data(channel, (text + b"\n")[at : at + 8000])
-        client.heard.clear()
+        client.forget()
         client.send(message(fields.CHANNEL_WINDOW_ADJUST, number(channel), number(len(text) + 100)))  # of the echo
 
     return run
