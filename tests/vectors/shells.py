@@ -429,6 +429,7 @@ _FEW_REQUESTS = {
 }
 # What a way cannot take, and why.
 NOT_LARGE = {
+    "cat of parts": (1_500_000, "512 artefacts a session, of which each part is one"),
     "cat of a file | base64 -d": (1_500_000, "a pipe holds 4 MiB"),
     "xxd -r of a file": (1_500_000, "text and file together are more than a session may hold"),
     "echo and certutil -decodehex": (1_500_000, "text and file together are more than a session may hold"),
