@@ -97,7 +97,7 @@ class Shell(Keeper):
         self.unwatched = int(not watched)
         self.pid = 0
         self._screen = bytearray()
-        self._unfinished = Unfinished()
+        self._unfinished: Unfinished | None = None
         self._asked: tuple[bytes, ...] = ()
         self._draws = 0
         self._levels = 0
@@ -143,7 +143,7 @@ class Shell(Keeper):
                 self._lent = False
                 yield Print(b"\x1b[24;1H\x1b[K")
             return 0
-        whole = self._unfinished.add(line)
+        whole = self._unfinished.add(line) if self._unfinished else Unfinished.of(line)
         if whole is None:
             self._settle()
             return 0
@@ -169,7 +169,7 @@ class Shell(Keeper):
     def finish(self) -> Iterator[Kept]:
         """See `Keeper`; a here-document that was never ended is a part of whatever it was to become."""
         yield from super().finish()
-        if self._unfinished.is_document and len(self._unfinished) > NOTE_BYTES_MAX:
+        if self._unfinished and self._unfinished.is_document and len(self._unfinished) > NOTE_BYTES_MAX:
             yield Kept("unfinished document", self._unfinished.text, "upload", partial=True)
 
     def give_input(self, data: bytes) -> None:
@@ -184,7 +184,7 @@ class Shell(Keeper):
 
     def _settle(self) -> None:
         """Take from the purse what the shell's state has grown by. Raises `PeerError` if that is not there."""
-        held = self._scope.held_bytes() + len(self._unfinished)
+        held = self._scope.held_bytes() + len(self._unfinished or b"")
         if held > self._held_bytes:
             if not self.purse.take(held - self._held_bytes):
                 raise PeerError("the session holds too many bytes")
@@ -194,8 +194,7 @@ class Shell(Keeper):
 
     def interrupt(self) -> None:
         """Forget an unfinished line, as Ctrl-C does."""
-        self._unfinished.clear()
-        self._asked = ()
+        self._unfinished, self._asked = None, ()
 
     def _shown(self) -> Print:
         data = bytes(self._screen)
@@ -206,6 +205,7 @@ class Shell(Keeper):
         try:
             yield from self._read_and_run(line, self._scope)
         except IncompleteError as error:
+            self._unfinished = self._unfinished or Unfinished()
             self._unfinished.wait(line, error)
         except (ShellSyntaxError, ExpansionError) as error:
             self._screen += self._scope.name + f": {error}\n".encode("latin-1", "replace")
@@ -234,9 +234,9 @@ class Shell(Keeper):
         except IncompleteError:
             raise
         except (PeerError, ShellSyntaxError):
-            self._unfinished.clear()
+            self._unfinished = None
             raise
-        self._unfinished.clear()
+        self._unfinished = None
         self.unknown = unknown_commands(lines, self, scope)
         for commands in lines:
             yield from self.evaluator.commands(commands, scope, scope.streams)

@@ -21,7 +21,7 @@ from eudaemon.world.shell.words import IncompleteError
 
 
 class Unfinished:
-    """One session's. Truthy while a command is not finished."""
+    """One command's."""
 
     __slots__ = ("_document_bytes", "_lines", "_read_again", "_text", "_why")
 
@@ -35,13 +35,17 @@ class Unfinished:
     def __len__(self) -> int:
         return len(self._text)
 
-    def __bool__(self) -> bool:
-        return bool(self._text)
+    @staticmethod
+    def of(line: bytes) -> bytes:
+        """Return a line with which a command begins. Raises `PeerError`."""
+        if len(line) > LINE_BYTES_MAX:
+            raise PeerError(f"shell line over {LINE_BYTES_MAX} bytes")
+        return line
 
     @property
     def is_document(self) -> bool:
         """Whether what comes next belongs to a here-document."""
-        return bool(self._text) and self._why.is_document
+        return self._why.is_document
 
     @property
     def text(self) -> bytes:
@@ -55,8 +59,6 @@ class Unfinished:
             raise PeerError(f"here-document over {DOCUMENT_BYTES_MAX} bytes")
         if not in_document and len(self._text) - self._document_bytes + len(line) > LINE_BYTES_MAX:
             raise PeerError(f"shell line over {LINE_BYTES_MAX} bytes")
-        if not self._text:
-            return line
         if in_document:
             self._document_bytes += len(line) + 1
         else:
@@ -78,8 +80,3 @@ class Unfinished:
         if len(text) != len(self._text):
             self._text[:] = text
         self._why = why
-
-    def clear(self) -> None:
-        """Forget it: it was run, or given up."""
-        self._text.clear()
-        self._document_bytes = self._lines = self._read_again = 0
