@@ -164,6 +164,7 @@ def test_form_logins() -> None:
         (b"Content-Type: application/json", b'{"username": "admin", "password": "admin"}'),
         (b"A: b", b"Frm_Username=admin&Frm_Password=admin"),
         (b"A: b", b"login_name=admin&login_pwd=admin&x=y"),
+        (b"A: b", b"ajax=1&username=admin&realm=&credential=admin"),  # FortiOS' SSL-VPN
     ],
 )
 def test_logins_of_other_products(head: bytes, body: bytes) -> None:

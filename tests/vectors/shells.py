@@ -381,6 +381,21 @@ def mssql_ole(attack: Attack) -> Run:
     return run
 
 
+def opened(room: str, ends: bytes) -> Callable[[Attack], Run]:
+    """A shell that stands open, as a shellcode leaves it."""
+
+    def carrier(attack: Attack) -> Run:
+        line = attack.table(room, host=HOST)
+
+        def run(text: bytes) -> None:
+            line.say(text + ends)
+            line.forget()
+
+        return run
+
+    return carrier
+
+
 def vnc(attack: Attack) -> Run:
     """Typed at the desktop, key by key, into a window of cmd.exe."""
     line = attack.table("vnc", host=HOST)
@@ -412,6 +427,7 @@ CARRIERS: tuple[tuple[str, Callable[[Attack], Run], int], ...] = (
     ("ssh", ssh, 60_000),
     ("adb", adb, 60_000),
     ("catchall", catchall, 8000),
+    ("sh", opened("sh", b"\n"), 60_000),
     ("docker", docker, 24_000),
     ("redis", redis, 60_000),
     ("postgres", postgres, 60_000),
@@ -452,6 +468,7 @@ def rows() -> Iterator[Vector]:
         yield from _typed(room, carrier, one, line_bytes_max, **more)
     decoded = WINDOWS["echo and certutil -decode"]
     yield from _typed("ssh", ssh_commands, {"a command a channel": one["echo | base64 -d"]}, 30_000)
+    yield from _typed("cmd", opened("cmd", b"\r\n"), {"echo and certutil -decode": decoded}, 8000)
     yield from _typed("vnc", vnc, {"typed, certutil": decoded}, 3000, bytes_max=4097, why="20,000 keys a session")
     yield from _typed("mssql", mssql_ole, {"WScript.Shell, certutil": decoded}, 4000)
 

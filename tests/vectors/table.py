@@ -12,9 +12,16 @@ WITHOUT = {
     "activemq": "its file is fetched, and its commands run in the shell",
     "dns": "questions",
     "ldap": "searches",
+    "modbus": "registers",
+    "netbios": "questions",
     "ntp": "questions",
     "pop3": "logins",
+    "pptp": "logins",
+    "s7": "blocks are asked for",
     "sip": "calls",
+    "smartinstall": "its file is fetched",
+    "snmp": "questions",
+    "socks": "whom it should reach; nothing is relayed",
 }
 
 

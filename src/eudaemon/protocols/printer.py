@@ -27,6 +27,7 @@ from eudaemon.protocols._base import (
     Send,
     Visit,
 )  # fmt: skip
+from eudaemon.protocols._printers import model_of
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Directory, FileError, Files, Fixed, Written, content_size
 from eudaemon.world.host import Host
@@ -37,11 +38,6 @@ LINES_MAX = 2000  # of one session
 JOB_BYTES_MAX = 16 * 1024 * 1024
 JOBS_MAX = 32  # of one session that are kept
 UPLOAD_BYTES_MAX = 256 * 1024  # of a file that is asked for at a time
-_MODELS = (
-    "HP LaserJet 4250", "hp LaserJet 4200", "HP LaserJet P3005", "HP LaserJet P3010 Series", "HP LaserJet P4014",
-    "HP LaserJet 600 M601", "HP LaserJet M4345 MFP", "HP Color LaserJet 4700", "HP Color LaserJet CP3525",
-    "HP Color LaserJet CM3530 MFP", "hp LaserJet 9050", "HP LaserJet 2420",
-)  # fmt: skip
 _DISK = b"/tmp/.disk"
 _FOLDERS = (b"PJL", b"PostScript", b"saveDevice", b"saveDevice/SavedJobs", b"webServer", b"webServer/home")
 _OPTION = re.compile(rb'([A-Z]{1,32})\s{0,8}[=:]\s{0,8}(?:"([^"]*)"|(\S+))', re.IGNORECASE)
@@ -95,7 +91,7 @@ class Printer(Room):
     @property
     def model(self) -> bytes:
         """What the printer calls itself."""
-        return self.visit.host.seed.child("printer").choice("model", _MODELS).encode()
+        return model_of(self.visit.host).encode()
 
     # --- reading -------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from eudaemon.protocols._base import (
 )  # fmt: skip
 from eudaemon.protocols._http import BadRequestError, HttpLimits, Request, RequestReader, looks_like_http
 from eudaemon.protocols._loot import Loot
+from eudaemon.protocols._proxied import asked_of_proxy
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols.http.exploits import Exploit, recognised
 from eudaemon.protocols.http.pages import Reply, filled, login_of, page
@@ -177,6 +178,9 @@ class Http(Room):
                 body_bytes=len(request.body),
             )
         )
+        asked = asked_of_proxy(request)
+        if asked and asked.host != self.visit.local.ip:
+            yield Saw(asked)
         body = request.body
         if request.header(b"content-encoding").lower() in _CODINGS:
             body, whole = decode.inflated(request.body, INFLATED_BYTES_MAX)

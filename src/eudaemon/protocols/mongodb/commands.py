@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eudaemon.events.catalogue import ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Keep, Order, Saw
+from eudaemon.protocols._ransom import is_note
 from eudaemon.protocols.mongodb.bson import Document, Long, Raw, shown
 from eudaemon.protocols.mongodb.collections import fits, updated
 from eudaemon.protocols.mongodb.server import error
@@ -25,11 +25,6 @@ FIRST_BATCH = 101
 ITERATIONS = 15_000
 _NOTE_CHARS_MAX = 4096
 _OK: Document = {"ok": 1.0}
-# What the notes of such ransoms say, and what they are called.
-_NOTE = re.compile(r"bitcoin|\bbtc\b|ransom|recover|restore your|your (?:data|db|database)|backed "
-                   r"up|pay(?:ment)?\b|\.onion|@\w+\.\w+|wallet",
-                   re.IGNORECASE)  # fmt: skip
-_NOTE_NAME = re.compile(r"read_?_?me|warning|recover|how_?to|hacked|ransom|contact|restore|pwned|delet", re.IGNORECASE)
 
 
 def _text(value: Any) -> str:
@@ -231,7 +226,7 @@ def _insert(room: MongoDb, database: str, body: Document) -> Answer:
 
 def _is_note(database: str, name: str, document: Document) -> bool:
     texts = " ".join(value for value in document.values() if isinstance(value, str))
-    return bool(_NOTE.search(texts[:65_536])) or (bool(texts) and bool(_NOTE_NAME.search(f"{database} {name}"[:512])))
+    return is_note(f"{database} {name}", texts)
 
 
 def _note_of(document: Document) -> bytes:
