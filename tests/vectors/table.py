@@ -19,7 +19,6 @@ WITHOUT = {
     "pptp": "logins",
     "s7": "blocks are asked for",
     "sip": "calls",
-    "smartinstall": "its file is fetched",
     "snmp": "questions",
     "socks": "whom it should reach; nothing is relayed",
 }

@@ -18,6 +18,7 @@ from typing import Any
 from eudaemon.protocols import load
 from eudaemon.protocols._base import Keep, Visit
 from eudaemon.sensor.settings import Limits
+from eudaemon.sensor.tcp import READ_BYTES
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 
@@ -47,7 +48,7 @@ BROKEN = {
     "as it is": "as far as it came: nobody had said how much there would be",
     "with gaps": "called partial, with zeros where nothing came",
     "encoded": "as it came, encoded",
-    "nothing": "one datagram or one header, which comes or does not",
+    "nothing": "one datagram, header or message, which comes or does not",
 }
 
 
@@ -60,14 +61,14 @@ class Cuts:
     """Where what is said is cut: into pieces of at most so many bytes, each of a length drawn from the seed."""
 
     name: str
-    bytes_max: int = 0  # 0: not at all
+    bytes_max: int = 0  # 0: as much as the sensor reads at a time
     seed: int = 0
 
     def pieces(self, data: bytes, dice: random.Random) -> Iterator[bytes]:
         """Yield the pieces of what is said at a time."""
         at = 0
         while at < len(data) or not at:
-            step = dice.randint(1, self.bytes_max) if self.bytes_max else len(data)
+            step = dice.randint(1, self.bytes_max) if self.bytes_max else READ_BYTES
             yield data[at : at + step]
             at += max(1, step)
 
