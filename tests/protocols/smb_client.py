@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import struct
 
-from eudaemon.protocols._ntlm import nt_hash
+from eudaemon.protocols._ntlm_v1 import nt_hash
 from eudaemon.protocols.smb.doublepulsar import key_of, xored
 from eudaemon.testing.script import Table
 

@@ -232,7 +232,11 @@ class NtlmResponseGiven(Fact):
     user: str = said("user name")
     domain: str = said("domain or computer that is to know the user")
     workstation: str = said("the client's own name, as it says it")
-    response: str = said("challenge and response in hashcat's form (modes 5500 and 5600); empty for a null session", "")
+    response: str = said("challenge and response in hashcat's form; empty for a null session", "")
+    version: str = said(
+        "which kind of response: `NTLMv2` (hashcat's mode 5600), `NTLMv1` or `NTLMv1-SSP` (5500), `LM` (John's netlm); "
+        "empty for a null session", "",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

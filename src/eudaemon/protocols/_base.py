@@ -195,6 +195,11 @@ class TellDrained:
 
 
 @dataclass(frozen=True, slots=True)
+class StillThere:
+    """The peer has said something that belongs to this session on another connection: it is not idle."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartTls:
     """Begin TLS on this connection, behind what was sent so far; the room is told `Secured` when that is done.
 
@@ -249,7 +254,9 @@ class Record:
 
 
 SideOrder: TypeAlias = AwaitSide | CallSide | SendSide | CloseSide
-Order: TypeAlias = Send | HangUp | Saw | Keep | LookInto | Fetch | WakeAt | TellDrained | StartTls | SideOrder | Record
+Order: TypeAlias = (
+    Send | HangUp | Saw | Keep | LookInto | Fetch | WakeAt | TellDrained | StillThere | StartTls | SideOrder | Record
+)
 
 # --- the room ------------------------------------------------------------------------------------
 

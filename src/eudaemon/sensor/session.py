@@ -36,6 +36,7 @@ from eudaemon.protocols._base import (
     SideOrder,
     SideTold,
     StartTls,
+    StillThere,
     TellDrained,
     Visit,
     WakeAt,
@@ -296,8 +297,14 @@ class Session:
             self._start_tls(order.first)
         elif isinstance(order, SideOrder):
             self._order_side(order)
-        elif isinstance(order, Record):
+        else:
+            self._carry_out_rare(order)
+
+    def _carry_out_rare(self, order: Order) -> None:
+        if isinstance(order, Record):
             self._recorder.note(order.side, self._ms(), order.data)
+        elif isinstance(order, StillThere):
+            self._heard_s = self._driver.ticks()
 
     def _send(self, data: bytes) -> None:
         if self._over or self._leaving or not data:

@@ -49,6 +49,7 @@ from eudaemon.protocols._base import (
     SideOpened,
     SideReceived,
     StartTls,
+    StillThere,
     TellDrained,
     Visit,
     WakeAt,
@@ -101,6 +102,7 @@ class Table:
     wake_at_s: float | None = None
     drains: bool = True  # whether the peer reads; else `Drained` is the test's to tell
     wants_drained: bool = False
+    still_there: int = 0  # how often the room said that its peer is, though it says nothing here
     secured: bool = False  # whether TLS was begun: at once, as soon as the room says so
     over: bool = False
     fault: str = ""
@@ -200,6 +202,8 @@ class Table:
         match order:
             case TellDrained():
                 self.wants_drained = True
+            case StillThere():
+                self.still_there += 1
             case StartTls(first):
                 if not self.room.visit.can_tls or self.secured:
                     raise RuntimeError("no TLS can be begun here")

@@ -120,7 +120,7 @@ class Association:
             identity = answer.identity
             if identity is not None and identity.accepted:
                 self._host.identity = identity
-                if identity.key is not None:
+                if identity.key is not None and identity.seals:
                     seals = (Seal(identity.key, identity.flags, f"{way}") for way in _WAYS)
                     self._seals = (next(seals), next(seals))
 
