@@ -365,6 +365,8 @@ def test_tags_are_looked_at_up_to_a_limit(past: int) -> None:
 
 def test_json_that_nests_without_end_is_no_json() -> None:
     assert Look(Request("POST", b"/", (1, 1), ()), b"[" * 60_000).json is None
+    for encoding in ("utf-16", "utf-16-be", "utf-32", "utf-32-be"):  # a confined sensor may be unable to load it
+        assert Look(Request("POST", b"/", (1, 1), ()), '{"a": 1}'.encode(encoding)).json is None
 
 
 def test_lookups_nest_up_to_a_limit() -> None:

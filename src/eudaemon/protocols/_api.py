@@ -342,7 +342,7 @@ def compact(value: Any) -> bytes:
 def body_of(request: Request) -> dict[str, Any]:
     """Return a request's body as a JSON object, empty if it is none."""
     try:
-        found = json.loads(request.body)
+        found = json.loads(request.body.decode("utf-8", "surrogatepass"))  # RFC 8259 §8.1: nothing else is JSON
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -7,7 +7,6 @@ A command that downloads or sleeps holds the work up, and whatever was begun aft
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -73,7 +72,7 @@ class Worker:
         self._running = False
         self._resting = False
         self._printed = b""  # by the last command before a rest
-        self._asked: deque[bool] = deque()  # for each download, whether the shell asked for it
+        self._asked: list[bool] = []  # for each download that is waited for, whether the shell asked for it
         self._commands = 0
 
     @property
@@ -93,7 +92,7 @@ class Worker:
 
     def go_on(self, occasion: Answered | Woken) -> Iterator[Order]:
         """Go on with what was waited for."""
-        if isinstance(occasion, Answered) and not (self._asked and self._asked.popleft()):
+        if isinstance(occasion, Answered) and not (self._asked and self._asked.pop(0)):
             return
         if self._resting and isinstance(occasion, Woken):
             self._resting = False

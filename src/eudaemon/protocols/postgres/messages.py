@@ -39,8 +39,8 @@ class MessageReader:
         """What came of a message that is not whole."""
         return self._body
 
-    def feed(self, data: bytes) -> tuple[bytes, bytes, bytes] | None:
-        """Add bytes; return type, body and what is left of the bytes, or None while no message is whole."""
+    def feed(self, data: bytes) -> tuple[tuple[bytes, bytes], bytes] | None:
+        """Add bytes; return type and body, and what is left of the bytes, or None while no message is whole."""
         at = 0
         if self._left < 0:
             wanted = 5 if self.started else 4
@@ -61,7 +61,7 @@ class MessageReader:
         kind, body = self._head[:-4], bytes(self._body)
         self._purse.give_back(len(body))
         self._head, self._body, self._left = b"", bytearray(), -1
-        return kind, body, data[at + len(part) :]
+        return (kind, body), data[at + len(part) :]
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
@@ -153,7 +153,7 @@ def complete(result: Result) -> bytes:
     tag = result.tag
     if tag == "INSERT":
         tag = f"INSERT 0 {result.changed}"
-    elif tag in ("SELECT", "UPDATE", "DELETE", "COPY"):
+    elif tag in ("SELECT", "UPDATE", "DELETE", "COPY", "FETCH", "MOVE"):
         tag = f"{tag} {result.changed}"
     return message(b"C", tag.encode() + b"\0")
 

@@ -31,7 +31,9 @@ from eudaemon.protocols._shell import Captured, left_in
 from eudaemon.protocols.redis.attacks import dump, target_of
 from eudaemon.protocols.redis.commands import COMMANDS
 from eudaemon.protocols.redis.keys import FullError, Keys
+from eudaemon.protocols.redis.lua import LuaError
 from eudaemon.protocols.redis.resp import Failure, ProtocolError, Reply, RequestReader, encode
+from eudaemon.protocols.redis.scripting import UNSCRIPTED
 from eudaemon.protocols.redis.server import Server, server_of
 from eudaemon.wire import PeerError, clipped, printable
 from eudaemon.world.files import FileError, Files
@@ -58,7 +60,7 @@ class Redis(Room):
 
     __slots__ = (
         "_asked", "_budget", "_commands", "_files", "_leaving", "_over", "_reader", "_requests", "_server", "_settings",
-        "_then", "client_name", "database", "keys", "master", "modules", "running",
+        "_then", "client_name", "database", "keys", "master", "modules", "running", "scripts",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -80,6 +82,7 @@ class Redis(Room):
         self.client_name = b""
         self.master = ""  # `host port` while it is a replica
         self.modules: list[bytes] = []
+        self.scripts: dict[bytes, bytes] = {}  # that were loaded, by their SHA-1
 
     @classmethod
     def claim(cls, first: bytes) -> Claim:
@@ -116,7 +119,8 @@ class Redis(Room):
                     yield from self._left()
                 if self._files is not None:
                     yield from left_in(self._files, self.inside)
-                yield from broken_off(self._reader.held, "request")
+                if not self._over:
+                    yield from broken_off(self._reader.held, "request")
             case Opened() | Woken():
                 return
 
@@ -216,6 +220,20 @@ class Redis(Room):
         self._then = then
         self.running = Captured(self.inside, self.files, self.settings[b"dir"])
         yield from self._run_on(at_s)
+
+    def called(self, words: list[bytes], at_s: float) -> Reply:
+        """Return the reply to a command that a script calls. Raises `LuaError`."""
+        place = b"@user_script: 1: "
+        name = words[0].lower()
+        arity, step = COMMANDS.get(name, (0, None))
+        if step is None:
+            raise LuaError(place + b"Unknown Redis command called from Lua script", "redis")
+        if len(words) < abs(arity) or (0 < arity != len(words)):
+            raise LuaError(place + b"Wrong number of args calling Redis command From Lua script", "redis")
+        answer = step(self, words, at_s) if name not in UNSCRIPTED else iter(())
+        if isinstance(answer, Iterator):  # it is more than a reply
+            raise LuaError(place + b"This Redis command is not allowed from scripts", "redis")
+        return answer
 
     # --- the dialogue --------------------------------------------------------------------------------
 
