@@ -7,10 +7,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eudaemon.protocols import load
-from eudaemon.protocols._sql import BINARY, MYSQL, NAME, POSTGRES, TEXT, TSQL, VARIABLE, WORD, Dialect, SqlError, tokens
-from eudaemon.protocols._sql_functions import FUNCTIONS
-from eudaemon.protocols._sql_tables import drawn
-from eudaemon.protocols._sql_values import like, matches
+from eudaemon.protocols._sql.functions import FUNCTIONS
+from eudaemon.protocols._sql.tables import drawn
+from eudaemon.protocols._sql.tokens import (
+    BINARY,
+    MYSQL,
+    NAME,
+    POSTGRES,
+    TEXT,
+    TSQL,
+    VARIABLE,
+    WORD,
+    Dialect,
+    SqlError,
+    tokens,
+)
+from eudaemon.protocols._sql.values import like, matches
 from eudaemon.protocols.mssql.procedures import PROCEDURES
 from eudaemon.protocols.mssql.session import _OWN_FUNCTIONS as TSQL_FUNCTIONS
 from eudaemon.protocols.mysql.server import server_of

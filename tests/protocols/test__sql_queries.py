@@ -6,10 +6,10 @@ import pytest
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols import load
-from eudaemon.protocols._sql_cursors import CURSORS_MAX
-from eudaemon.protocols._sql_query import PRODUCT_ROWS_MAX, RECURSIONS_MAX
-from eudaemon.protocols._sql_session import STATEMENTS_MAX
-from eudaemon.protocols._sql_values import HELD_BYTES_MAX
+from eudaemon.protocols._sql.cursors import CURSORS_MAX
+from eudaemon.protocols._sql.query import PRODUCT_ROWS_MAX, RECURSIONS_MAX
+from eudaemon.protocols._sql.session import STATEMENTS_MAX
+from eudaemon.protocols._sql.values import HELD_BYTES_MAX
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host

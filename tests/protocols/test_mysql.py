@@ -14,10 +14,10 @@ from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTr
 from eudaemon.protocols._base import Claim, HalfClosed
 from eudaemon.protocols._database import WAITING_BYTES_MAX
 from eudaemon.protocols._remembered import ENTRIES_MAX
-from eudaemon.protocols._sql import TOKENS_MAX
-from eudaemon.protocols._sql_expressions import DEPTH_MAX
-from eudaemon.protocols._sql_session import FUNCTIONS_MAX
-from eudaemon.protocols._sql_tables import ROWS_MAX, TABLES_MAX
+from eudaemon.protocols._sql.expressions import DEPTH_MAX
+from eudaemon.protocols._sql.session import FUNCTIONS_MAX
+from eudaemon.protocols._sql.tables import ROWS_MAX, TABLES_MAX
+from eudaemon.protocols._sql.tokens import TOKENS_MAX
 from eudaemon.protocols.mysql import MySql
 from eudaemon.protocols.mysql.dialogue import STATEMENTS_MAX
 from eudaemon.protocols.mysql.packets import PACKET_BYTES_MAX, packets

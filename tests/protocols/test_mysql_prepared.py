@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from eudaemon.events.catalogue import CommandEntered
-from eudaemon.protocols._sql_parameters import PARAMETERS_MAX
-from eudaemon.protocols._sql_values import VALUE_BYTES_MAX
+from eudaemon.protocols._sql.parameters import PARAMETERS_MAX
+from eudaemon.protocols._sql.values import VALUE_BYTES_MAX
 from eudaemon.protocols.mysql import MySql
 from eudaemon.protocols.mysql.prepared import PREPARED_MAX
 from eudaemon.testing.script import Table, visit

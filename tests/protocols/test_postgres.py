@@ -10,7 +10,7 @@ import pytest
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim, HalfClosed
 from eudaemon.protocols._database import WAITING_BYTES_MAX
-from eudaemon.protocols._sql_session import FUNCTIONS_MAX
+from eudaemon.protocols._sql.session import FUNCTIONS_MAX
 from eudaemon.protocols.postgres import Postgres
 from eudaemon.protocols.postgres.dialogue import COPIED_BYTES_MAX, PREPARED_MAX, STATEMENTS_MAX
 from eudaemon.protocols.postgres.messages import BYTEA, MESSAGE_BYTES_MAX, STARTUP_BYTES_MAX

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Saw
 from eudaemon.protocols._database import entered
-from eudaemon.protocols._sql import END, NAME, TEXT, VARIABLE, WORD, SqlError
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._sql_values import Value, evaluate, text
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tokens import END, NAME, TEXT, VARIABLE, WORD, SqlError
+from eudaemon.protocols._sql.values import Value, evaluate, text
 from eudaemon.protocols._work import Rest
 from eudaemon.protocols.mssql.answers import Said
 from eudaemon.protocols.mssql.definitions import DEFINITIONS

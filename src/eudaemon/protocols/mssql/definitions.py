@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Keep, Saw
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_values import Value, evaluate, text
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value, evaluate, text
 from eudaemon.protocols.mssql.flow import STARTS, Steps
 from eudaemon.protocols.mssql.session import MADE_MAX, Session
 from eudaemon.wire import printable

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, TypeAlias
 
-from eudaemon.protocols._sql import NAME, TSQL, WORD
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_values import evaluate, truth
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.tokens import NAME, TSQL, WORD
+from eudaemon.protocols._sql.values import evaluate, truth
 from eudaemon.protocols.mssql.session import Session
 from eudaemon.wire import PeerError
 

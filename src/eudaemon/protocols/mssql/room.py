@@ -9,9 +9,9 @@ from eudaemon.protocols._base import Claim, EndTls, Keep, Order, Send, Visit
 from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._database import FACT_CHARS_MAX, DatabaseRoom, entered, tried
 from eudaemon.protocols._passwords import accepts
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._sql_values import text
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import text
 from eudaemon.protocols._work import Work
 from eudaemon.protocols.mssql import answers, tds
 from eudaemon.protocols.mssql.answers import Form, Said

@@ -6,9 +6,9 @@ import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_tables import Table
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.protocols.mssql.answers import Said
 from eudaemon.world.host import Host
 from eudaemon.world.windows.machine import windows_of

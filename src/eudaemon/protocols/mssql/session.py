@@ -13,13 +13,13 @@ from typing import Any
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Keep, Saw, Visit
 from eudaemon.protocols._command_prompt import CapturedPrompt, files_of, left_in
-from eudaemon.protocols._sql import TSQL, Binary, SqlError
-from eudaemon.protocols._sql_cursors import CURSORS_MAX, Cursors
-from eudaemon.protocols._sql_engine import Engine
-from eudaemon.protocols._sql_functions import FUNCTIONS
-from eudaemon.protocols._sql_parser import Select
-from eudaemon.protocols._sql_tables import Table, Tables
-from eudaemon.protocols._sql_values import Value, text, whole
+from eudaemon.protocols._sql.cursors import CURSORS_MAX, Cursors
+from eudaemon.protocols._sql.engine import Engine
+from eudaemon.protocols._sql.functions import FUNCTIONS
+from eudaemon.protocols._sql.parser import Select
+from eudaemon.protocols._sql.tables import Table, Tables
+from eudaemon.protocols._sql.tokens import TSQL, Binary, SqlError
+from eudaemon.protocols._sql.values import Value, text, whole
 from eudaemon.protocols._work import Run, Worker
 from eudaemon.protocols.mssql.automation import Objects
 from eudaemon.protocols.mssql.server import CONFIGURATION, OWN, Server, catalogue, oid_of

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 from eudaemon.protocols._base import Order, Send
 from eudaemon.protocols._database import entered
-from eudaemon.protocols._sql import END, MYSQL, SqlError
-from eudaemon.protocols._sql_parameters import filled
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result
+from eudaemon.protocols._sql.parameters import filled
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tokens import END, MYSQL, SqlError
 from eudaemon.protocols._work import Work
 from eudaemon.protocols.mysql import packets as wire
 from eudaemon.protocols.mysql.prepared import PreparedStatements

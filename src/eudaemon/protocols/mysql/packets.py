@@ -8,9 +8,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from eudaemon.protocols._sql import Binary
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._sql_values import Value, text
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tokens import Binary
+from eudaemon.protocols._sql.values import Value, text
 from eudaemon.wire import PeerError, Purse
 
 PACKET_BYTES_MAX = 22 * 1024 * 1024  # a library of 10 MB in hexadecimal, and a little

@@ -10,10 +10,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-from eudaemon.protocols._sql import MYSQL, Binary, SqlError
-from eudaemon.protocols._sql_parameters import PARAMETERS_MAX, number_marks
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_values import VALUE_BYTES_MAX, Value
+from eudaemon.protocols._sql.parameters import PARAMETERS_MAX, number_marks
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.tokens import MYSQL, Binary, SqlError
+from eudaemon.protocols._sql.values import VALUE_BYTES_MAX, Value
 from eudaemon.wire import PeerError, Purse
 
 PREPARED_MAX = 64  # statements of one session

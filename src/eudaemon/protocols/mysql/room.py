@@ -10,7 +10,7 @@ from eudaemon.protocols._base import Claim, Keep, Order, Saw, Send, Visit
 from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._database import DatabaseRoom
 from eudaemon.protocols._passwords import accepts, guessed
-from eudaemon.protocols._sql import SqlError
+from eudaemon.protocols._sql.tokens import SqlError
 from eudaemon.protocols.mysql import packets as wire
 from eudaemon.protocols.mysql.dialogue import Dialogue
 from eudaemon.protocols.mysql.secrets import caching_proof, native_proof, sent_password

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_tables import Table, Tables
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.tables import Table, Tables
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.protocols.mysql.packets import CACHING, NATIVE
 from eudaemon.protocols.mysql.secrets import Key
 from eudaemon.world.container import container_of

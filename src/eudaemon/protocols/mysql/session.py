@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Keep, Saw, Visit
-from eudaemon.protocols._sql import MYSQL, SqlError
-from eudaemon.protocols._sql_functions import FUNCTIONS
-from eudaemon.protocols._sql_parser import Select
-from eudaemon.protocols._sql_query import Result, Work
-from eudaemon.protocols._sql_session import MachineSession
-from eudaemon.protocols._sql_tables import Table
-from eudaemon.protocols._sql_values import Value, number, text
+from eudaemon.protocols._sql.functions import FUNCTIONS
+from eudaemon.protocols._sql.parser import Select
+from eudaemon.protocols._sql.query import Result, Work
+from eudaemon.protocols._sql.session import MachineSession
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import MYSQL, SqlError
+from eudaemon.protocols._sql.values import Value, number, text
 from eudaemon.protocols._work import Rest
 from eudaemon.protocols.mysql.server import OWN, PLACES, PLUGINS, SYSTEM_TABLES, Server
 from eudaemon.wire import printable

@@ -8,11 +8,11 @@ from typing import TypeAlias
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Keep, Saw
 from eudaemon.protocols._database import entered
-from eudaemon.protocols._sql import MYSQL, NAME, TEXT, VARIABLE, WORD, SqlError
-from eudaemon.protocols._sql_parameters import filled, number_marks
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result, Work
-from eudaemon.protocols._sql_values import Value, evaluate, evaluate_all, text
+from eudaemon.protocols._sql.parameters import filled, number_marks
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Result, Work
+from eudaemon.protocols._sql.tokens import MYSQL, NAME, TEXT, VARIABLE, WORD, SqlError
+from eudaemon.protocols._sql.values import Value, evaluate, evaluate_all, text
 from eudaemon.protocols.mysql.server import DATA
 from eudaemon.protocols.mysql.session import Session
 from eudaemon.protocols.mysql.shows import described, show

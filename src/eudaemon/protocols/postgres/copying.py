@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Saw
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result, Work
-from eudaemon.protocols._sql_tables import Table
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Result, Work
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.protocols._work import Run
 from eudaemon.protocols.postgres.messages import shown
 from eudaemon.protocols.postgres.session import Session

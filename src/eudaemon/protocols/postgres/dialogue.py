@@ -13,12 +13,12 @@ from typing import Any
 
 from eudaemon.protocols._base import Keep, Order, Send
 from eudaemon.protocols._database import entered
-from eudaemon.protocols._sql import END, POSTGRES, VARIABLE, SqlError
-from eudaemon.protocols._sql_parameters import PARAMETERS_MAX, filled, number_of
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._sql_tables import KEPT_BYTES_MIN
-from eudaemon.protocols._sql_values import Value, text
+from eudaemon.protocols._sql.parameters import PARAMETERS_MAX, filled, number_of
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tables import KEPT_BYTES_MIN
+from eudaemon.protocols._sql.tokens import END, POSTGRES, VARIABLE, SqlError
+from eudaemon.protocols._sql.values import Value, text
 from eudaemon.protocols._work import Work
 from eudaemon.protocols.postgres import messages as wire
 from eudaemon.protocols.postgres.copying import CopyIn, CopyOut, store

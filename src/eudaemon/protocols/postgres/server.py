@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 
-from eudaemon.protocols._sql import SqlError
+from eudaemon.protocols._sql.tokens import SqlError
 from eudaemon.protocols.postgres.messages import Fault
 from eudaemon.world.container import container_of
 from eudaemon.world.host import Host

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Keep, Saw, Visit
-from eudaemon.protocols._sql import POSTGRES, SqlError
-from eudaemon.protocols._sql_cursors import Cursors
-from eudaemon.protocols._sql_session import MachineSession
-from eudaemon.protocols._sql_tables import Table
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.cursors import Cursors
+from eudaemon.protocols._sql.session import MachineSession
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import POSTGRES, SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.protocols.postgres.catalogue import catalogue
 from eudaemon.protocols.postgres.functions import OWN_FUNCTIONS
 from eudaemon.protocols.postgres.large import LargeObjects

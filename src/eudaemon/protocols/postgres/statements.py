@@ -9,11 +9,11 @@ from typing import TypeAlias
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Saw
 from eudaemon.protocols._database import entered
-from eudaemon.protocols._sql import NUMBER, POSTGRES, TEXT, WORD, SqlError
-from eudaemon.protocols._sql_parameters import filled
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result, Work
-from eudaemon.protocols._sql_values import Value, evaluate, evaluate_all, text
+from eudaemon.protocols._sql.parameters import filled
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Result, Work
+from eudaemon.protocols._sql.tokens import NUMBER, POSTGRES, TEXT, WORD, SqlError
+from eudaemon.protocols._sql.values import Value, evaluate, evaluate_all, text
 from eudaemon.protocols.postgres.copying import copy
 from eudaemon.protocols.postgres.session import ROLES_MAX, Session
 from eudaemon.wire import printable

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from eudaemon.protocols._base import Keep
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.wire import Purse, printable
 from eudaemon.world import records
 from eudaemon.world.host import Host

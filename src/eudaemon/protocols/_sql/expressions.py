@@ -12,7 +12,19 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from eudaemon.protocols._sql import BINARY, END, NAME, NUMBER, SIGN, TEXT, VARIABLE, WORD, Binary, Reader, SqlError
+from eudaemon.protocols._sql.tokens import (
+    BINARY,
+    END,
+    NAME,
+    NUMBER,
+    SIGN,
+    TEXT,
+    VARIABLE,
+    WORD,
+    Binary,
+    Reader,
+    SqlError,
+)
 
 Tree: TypeAlias = tuple[Any, ...]
 DEPTH_MAX = 48  # of brackets and selects in each other
@@ -45,7 +57,7 @@ class ExpressionParser(Reader):
         return self.is_word(b"select")
 
     def select(self) -> Any:
-        """Read a SELECT within an expression: see `_sql_parser`."""
+        """Read a SELECT within an expression: see `_sql.parser`."""
         raise self.error()
 
     def order(self) -> tuple[tuple[Tree, bool], ...]:

@@ -7,12 +7,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from eudaemon.protocols._sql import Dialect, SqlError
-from eudaemon.protocols._sql_expressions import Tree
-from eudaemon.protocols._sql_functions import FUNCTIONS
-from eudaemon.protocols._sql_parser import Named, Select, Source
-from eudaemon.protocols._sql_tables import Table, Tables
-from eudaemon.protocols._sql_values import (
+from eudaemon.protocols._sql.expressions import Tree
+from eudaemon.protocols._sql.functions import FUNCTIONS
+from eudaemon.protocols._sql.parser import Named, Select, Source
+from eudaemon.protocols._sql.tables import Table, Tables
+from eudaemon.protocols._sql.tokens import Dialect, SqlError
+from eudaemon.protocols._sql.values import (
     STEPS_MAX,
     Evaluation,
     Scope,

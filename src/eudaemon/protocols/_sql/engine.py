@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from eudaemon.protocols._sql import VARIABLE, SqlError
-from eudaemon.protocols._sql_expressions import Tree
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Query, Result, Work
-from eudaemon.protocols._sql_tables import Table
-from eudaemon.protocols._sql_values import Value, evaluate, evaluate_all, truth
+from eudaemon.protocols._sql.expressions import Tree
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Query, Result, Work
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import VARIABLE, SqlError
+from eudaemon.protocols._sql.values import Value, evaluate, evaluate_all, truth
 
 _NO_COLUMNS = (b"primary", b"unique", b"key", b"index", b"constraint", b"foreign", b"check", b"fulltext")
 

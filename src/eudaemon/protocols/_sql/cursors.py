@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_tables import cost_of
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.tables import cost_of
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.wire import Purse
 
 CURSORS_MAX = 16  # of one session that are open

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from eudaemon.protocols._sql import NAME, TEXT, VARIABLE, WORD
-from eudaemon.protocols._sql_expressions import ExpressionParser, Tree
+from eudaemon.protocols._sql.expressions import ExpressionParser, Tree
+from eudaemon.protocols._sql.tokens import NAME, TEXT, VARIABLE, WORD
 
 # Words that may not name a column's alias, because something else begins with them.
 _CLAUSES = frozenset(

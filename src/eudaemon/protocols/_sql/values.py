@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias
 
-from eudaemon.protocols._sql import Binary, Dialect, SqlError
-from eudaemon.protocols._sql_expressions import Tree
-from eudaemon.protocols._sql_parser import Select
+from eudaemon.protocols._sql.expressions import Tree
+from eudaemon.protocols._sql.parser import Select
+from eudaemon.protocols._sql.tokens import Binary, Dialect, SqlError
 from eudaemon.wire import decode
 
 Value: TypeAlias = "bool | int | float | bytes | None"

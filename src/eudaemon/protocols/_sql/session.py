@@ -14,11 +14,11 @@ from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Fetch, Keep, Saw, Visit
 from eudaemon.protocols._machine import Machine
 from eudaemon.protocols._remembered import Remembered
-from eudaemon.protocols._sql import Dialect, SqlError
-from eudaemon.protocols._sql_engine import Engine
-from eudaemon.protocols._sql_parameters import number_of
-from eudaemon.protocols._sql_tables import Tables
-from eudaemon.protocols._sql_values import Value, text
+from eudaemon.protocols._sql.engine import Engine
+from eudaemon.protocols._sql.parameters import number_of
+from eudaemon.protocols._sql.tables import Tables
+from eudaemon.protocols._sql.tokens import Dialect, SqlError
+from eudaemon.protocols._sql.values import Value, text
 from eudaemon.protocols._work import Run, Worker
 from eudaemon.wire import printable
 from eudaemon.world.container import Container

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from eudaemon.protocols._sql import SIGN, VARIABLE, Binary, Token
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_values import Value, text
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.tokens import SIGN, VARIABLE, Binary, Token
+from eudaemon.protocols._sql.values import Value, text
 
 PARAMETERS_MAX = 1024  # of one statement
 _SHOWN_BYTES_MAX = 2048  # of one value
