@@ -13,7 +13,6 @@ from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, Request
 from eudaemon.protocols._api import EARLY_BYTES_MAX, TASKS_MAX, body_of, command_line
 from eudaemon.protocols._base import Claim, HalfClosed
 from eudaemon.protocols._http import Request
-from eudaemon.protocols._tar import MEMBERS_MAX, members
 from eudaemon.protocols.docker import Docker
 from eudaemon.protocols.docker.containers import CONTAINERS_MAX, EXECUTIONS_MAX, Execution, Made, Shelf, words_of
 from eudaemon.protocols.docker.daemon import daemon_of, normalised
@@ -21,6 +20,7 @@ from eudaemon.protocols.docker.room import FILES_MAX
 from eudaemon.protocols.docker.routes import WAIT_S_MAX
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
+from eudaemon.wire.tar import MEMBERS_MAX, members
 from eudaemon.world.host import Host
 from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed

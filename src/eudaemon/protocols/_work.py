@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from eudaemon.protocols._base import Answered, Fetch, Order, WakeAt, Woken
+from eudaemon.wire import PeerError
 
 COMMAND_BYTES_MAX = 64 * 1024
-COMMANDS_MAX = 1000  # of one session
+COMMANDS_MAX = 10_000  # of one session
 TURN_COMMANDS_MAX = 4  # after so many commands that waited for nothing the other sessions have their turn
 
 
@@ -119,8 +120,7 @@ class Worker:
                 continue
             self._commands += 1
             if self._commands > COMMANDS_MAX:
-                answer = b""
-                continue
+                raise PeerError(f"more than {COMMANDS_MAX} commands in one session")
             if isinstance(wants, Rest):
                 self._resting = True
                 yield WakeAt(at_s + wants.seconds)

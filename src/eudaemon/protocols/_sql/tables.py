@@ -18,7 +18,7 @@ from eudaemon.world import records
 from eudaemon.world.host import Host
 
 TABLES_MAX = 256  # that one session may make or change, and databases
-ROWS_MAX = 20_000  # of one session's own, in all tables
+ROWS_MAX = 40_000  # of one session's own, in all tables
 COLUMNS_MAX = 256
 KEPT_BYTES_MIN = 512  # a value that is smaller stands in the events
 KEPT_MAX = 64  # values that are kept at the end

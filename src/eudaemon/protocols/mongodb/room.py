@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Claim, Keep, Order, Saw, Send, Visit
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._database import FACT_CHARS_MAX, DatabaseRoom
 from eudaemon.protocols.mongodb import messages as wire
 from eudaemon.protocols.mongodb.bson import Document, Long, encode, shown
@@ -67,6 +68,8 @@ class MongoDb(DatabaseRoom[bytes]):
         """See `DatabaseRoom`."""
         if self._collections is not None:
             yield from self._collections.left()
+        if not self.over:
+            yield from broken_off(self._reader.held, "message")
 
     def message(self, message: bytes, at_s: float) -> Iterator[Order]:
         """See `DatabaseRoom`."""

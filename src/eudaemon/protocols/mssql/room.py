@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from eudaemon.protocols._base import Claim, EndTls, Keep, Order, Send, Visit
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._database import FACT_CHARS_MAX, DatabaseRoom, entered, tried
 from eudaemon.protocols._passwords import accepts
 from eudaemon.protocols._sql.query import Result
@@ -61,6 +62,7 @@ class MsSql(DatabaseRoom[tuple[int, bytes]]):
         """See `DatabaseRoom`."""
         if self._session is not None:
             yield from self._session.left()
+            yield from broken_off(self._reader.held, "batch")
 
     def message(self, message: tuple[int, bytes], at_s: float) -> Iterator[Order]:
         """See `DatabaseRoom`."""

@@ -46,6 +46,11 @@ class MessageReader:
         self._decoder: codecs.IncrementalDecoder | None = None
         self._skip = -1  # bytes of ALL_HEADERS that are passed over; -1 while their length is not known
 
+    @property
+    def held(self) -> bytearray:
+        """What came of a message that is not whole."""
+        return self._body
+
     def feed(self, data: bytes) -> tuple[tuple[int, bytes], bytes] | None:
         """Add bytes; return type and body, and what is left of the bytes, or None while no message is whole."""
         while data:

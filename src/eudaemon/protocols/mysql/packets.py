@@ -37,6 +37,11 @@ class PacketReader:
         self._left = -1  # of the packet that is being read; -1 while its head is
         self._whole = True  # whether the payload ends with it
 
+    @property
+    def held(self) -> bytearray:
+        """What came of a message that is not whole."""
+        return self._body
+
     def feed(self, data: bytes) -> tuple[tuple[int, bytes], bytes] | None:
         """Add bytes; return a payload with its number, and what is left of the bytes; None while none is whole.
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from eudaemon.events.catalogue import LoginTried
 from eudaemon.protocols._base import Claim, Keep, Order, Saw, Send, Visit
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._database import DatabaseRoom
 from eudaemon.protocols._passwords import accepts, guessed
 from eudaemon.protocols._sql.tokens import SqlError
@@ -71,6 +72,7 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
         """See `DatabaseRoom`."""
         if self._dialogue is not None:
             yield from self._dialogue.session.left()
+            yield from broken_off(self._reader.held, "query")
 
     def message(self, message: tuple[int, bytes], at_s: float) -> Iterator[Order]:
         """See `DatabaseRoom`."""

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from eudaemon.protocols._base import Order, Send
+from eudaemon.protocols._base import Keep, Order, Send
 from eudaemon.protocols._database import entered
 from eudaemon.protocols._sql.parameters import PARAMETERS_MAX, filled, number_of
 from eudaemon.protocols._sql.parser import Parser
 from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tables import KEPT_BYTES_MIN
 from eudaemon.protocols._sql.tokens import END, POSTGRES, VARIABLE, SqlError
 from eudaemon.protocols._sql.values import Value, text
 from eudaemon.protocols._work import Work
@@ -267,10 +268,17 @@ class Dialogue:
                 yield Send(wire.complete(Result("COPY", changed=count)))
             except SqlError as error:
                 yield from self._fail(fault_of(error, b""))
+                yield from _kept(copying, partial=kind == b"f")
             if not self._skipping:
                 yield from self._ready()
         elif kind not in (b"S", b"H"):
             raise PeerError(f"unexpected message type {kind[0]} during COPY")
+
+    def left(self) -> Iterator[Keep]:
+        """Yield what was brought and is kept nowhere yet."""
+        if self._copying is not None:
+            yield from _kept(self._copying, partial=True)
+        yield from self.session.left()
 
     # --- answers ---------------------------------------------------------------------------------------
 
@@ -281,6 +289,12 @@ class Dialogue:
 
     def _ready(self) -> Iterator[Order]:
         yield Send(message(b"Z", self._status))
+
+
+def _kept(copying: Copying, *, partial: bool) -> Iterator[Keep]:
+    """Keep what was copied to us and found no place in a table."""
+    if len(copying.data) >= KEPT_BYTES_MIN:
+        yield Keep(bytes(copying.data), "upload", "copied", partial)
 
 
 def _held(bound: Bound) -> int:

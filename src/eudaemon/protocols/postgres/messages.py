@@ -34,6 +34,11 @@ class MessageReader:
         self._left = -1
         self.started = False  # whether the first message, which has no type, has passed
 
+    @property
+    def held(self) -> bytearray:
+        """What came of a message that is not whole."""
+        return self._body
+
     def feed(self, data: bytes) -> tuple[tuple[bytes, bytes], bytes] | None:
         """Add bytes; return type and body, and what is left of the bytes, or None while no message is whole."""
         at = 0

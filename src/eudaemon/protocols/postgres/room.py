@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from eudaemon.protocols._base import Claim, Keep, Order, Send, Visit
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._database import DatabaseRoom, tried
 from eudaemon.protocols._passwords import accepts
 from eudaemon.protocols.postgres import messages as wire
@@ -58,7 +59,8 @@ class Postgres(DatabaseRoom[tuple[bytes, bytes]]):
     def left(self) -> Iterator[Keep]:
         """See `DatabaseRoom`."""
         if self._dialogue is not None:
-            yield from self._dialogue.session.left()
+            yield from self._dialogue.left()
+            yield from broken_off(self._reader.held, "query")
 
     def message(self, message: tuple[bytes, bytes], at_s: float) -> Iterator[Order]:
         """See `DatabaseRoom`."""

@@ -85,6 +85,11 @@ class RequestReader:
         self._bulk = -1  # length of the argument that is being read
         self._held = 0
 
+    @property
+    def held(self) -> bytearray:
+        """What came of a request that is not whole."""
+        return self._buffer
+
     def feed(self, data: bytes) -> None:
         """Add bytes. Raises `PeerError` if there is no room for them."""
         self._buffer += data

@@ -26,6 +26,7 @@ from eudaemon.protocols._base import (
     Visit,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._shell import Captured, left_in
 from eudaemon.protocols.redis.attacks import dump, target_of
 from eudaemon.protocols.redis.commands import COMMANDS
@@ -41,7 +42,9 @@ from eudaemon.world.shell.budget import Budget, LimitError
 
 REQUESTS_MAX = 20_000  # of one session
 NAME_BYTES_MAX = 64
-COMMAND_BYTES_MAX = 8192  # of what goes to the shell
+KEPT_BYTES_MIN = 512  # of a value that is saved nowhere; what is smaller stands in the events
+KEPT_MAX = 64  # of those
+COMMAND_BYTES_MAX = 64 * 1024  # of what goes to the shell
 _FACT_CHARS_MAX = 4096
 _WORD_BYTES_MAX = 2048  # of one argument, in a fact
 _ITS_OWN = frozenset(
@@ -112,8 +115,12 @@ class Redis(Room):
             case Ended(at_s):
                 if self.keys.unsaved and self.changed:  # Redis would have saved by and by
                     yield from self.save(at_s)
+                elif self.keys.unsaved:
+                    yield from self._left()
                 if self._files is not None:
                     yield from left_in(self._files, self.inside)
+                if not self._over:
+                    yield from broken_off(self._reader.held, "request")
             case Opened() | Woken():
                 return
 
@@ -179,6 +186,12 @@ class Redis(Room):
             yield Saw(ExploitRecognised(target.exploit, "", printable(shown, _WORD_BYTES_MAX)))
         yield Keep(data, target.origin if target is not None else "upload", printable(self.place, 1024))
         self.write(self.place, Downloaded("", "ok", head=data, size=len(data)), at_s)
+
+    def _left(self) -> Iterator[Order]:
+        """Keep what lies in the database and was meant for something, had its sender gone on."""
+        values = [(name, value) for keys in self.keys.databases.values() for name, value in keys.items()]
+        for name, value in [pair for pair in values if len(pair[1]) >= KEPT_BYTES_MIN][:KEPT_MAX]:
+            yield Keep(value, "upload", printable(name, 1024))
 
     def write(self, path: bytes, got: Downloaded, at_s: float) -> bool:
         """Put what is kept already at a path of the host; say whether there is a place."""
