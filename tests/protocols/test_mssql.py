@@ -9,11 +9,13 @@ import pytest
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim, HalfClosed
+from eudaemon.protocols._database import WAITING_BYTES_MAX
 from eudaemon.protocols._work import TURN_COMMANDS_MAX
 from eudaemon.protocols.mssql import MsSql
 from eudaemon.protocols.mssql.automation import OBJECTS_MAX
-from eudaemon.protocols.mssql.batch import NESTING_MAX, STATEMENTS_MAX
-from eudaemon.protocols.mssql.room import MESSAGES_MAX, WAITING_BYTES_MAX
+from eudaemon.protocols.mssql.batch import NESTING_MAX
+from eudaemon.protocols.mssql.flow import STATEMENTS_MAX
+from eudaemon.protocols.mssql.room import BATCH_BYTES_MAX
 from eudaemon.protocols.mssql.server import server_of
 from eudaemon.protocols.mssql.session import VARIABLES_MAX
 from eudaemon.protocols.mssql.tds import MESSAGE_BYTES_MAX
@@ -272,6 +274,19 @@ def test_older_clients() -> None:
     assert answer.startswith(b"\x81\1\0" + struct.pack("<HH", 0, 9) + b"\x26\x08\1a\0\xd1\x08\1" + bytes(7) + b"\xfd")
 
 
+def test_what_a_batch_may_tell() -> None:
+    """A loop of selects, each of which may give 200 KiB."""
+    c = client()
+    loop = (b"declare @i int set @i = 0 while @i < %d begin select replicate('x', 4000), replicate('x', 4000) "
+            b"set @i = @i + 1 end")  # fmt: skip
+    for turns in (60, BATCH_BYTES_MAX // 8000):
+        before = len(c.table.sent)
+        c.send(batch(loop % turns))
+        told = len(c.table.sent) - before
+        assert told == pytest.approx(min(turns * 16_000, BATCH_BYTES_MAX), rel=0.03), turns
+    assert "after" in c.do(b"select 'after'")
+
+
 def test_limits() -> None:
     for past in (0, 1):
         c = client()
@@ -308,10 +323,10 @@ def test_limits() -> None:
         c.do(b"--" + b"a" * (MESSAGE_BYTES_MAX - 2 + past))
         assert bool(c.table.fault) == bool(past)
     c = client()
-    c.table.say(packets(6, b"") * (MESSAGES_MAX - 2))
+    c.table.say(packets(6, b"") * (MsSql.messages_max - 2))
     assert not c.table.fault
     c.table.say(packets(6, b""))
-    assert c.table.fault == f"more than {MESSAGES_MAX} messages in one session"
+    assert c.table.fault == f"more than {MsSql.messages_max} messages in one session"
     for data in (b"\x01\x01\0\x07\0\0\0\0", packets(1, b""), b"\x10\x01\0\x08\0\0\0\0"):
         table = talk()
         table.say(data)
