@@ -415,6 +415,18 @@ def test_credentials_and_commands_are_ranked(desk: Watched) -> None:
     expect(page.locator("tbody tr").first).to_contain_text("sample")
 
 
+def test_who_only_spoke_is_told_from_who_only_connected(desk: Watched, running: Running) -> None:
+    for address, recording in (("198.51.100.71", ""), ("198.51.100.72", "ab" * 32)):
+        closed = facts.SessionClosed("ntp", "idle", 30.0, 48, 48, recording)
+        running.happen(time.time(), [facts.SessionOpened("udp", "ntp"), closed], attacker=address)
+    rows = desk.open("/sessions?span=24h&network=198.51.100.71").locator("tbody tr")
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("only connected")
+    expect(desk.open("/sessions?span=24h&network=198.51.100.72").locator("tbody tr").first).to_contain_text(
+        "spoke, did nothing"
+    )
+
+
 def test_a_password_that_no_answer_to_a_challenge_told_is_not_called_empty(desk: Watched, running: Running) -> None:
     answered = facts.ChallengeAnswered("challenged", "rtsp", "$response$")
     session = running.happen(time.time(), [facts.SessionOpened("tcp", "rtsp"), answered,
