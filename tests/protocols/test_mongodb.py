@@ -55,6 +55,10 @@ def test_what_clients_ask_first(split: int) -> None:
     assert (hello["ismaster"], hello["ok"], hello["maxBsonObjectSize"]) == (True, 1.0, 16_777_216)
     (hello,) = answers(c.table.say(msg({"hello": 1}), split))
     assert hello["isWritablePrimary"]
+    assert not [fact for fact in c.table.facts if isinstance(fact, CommandEntered)]
+    who = {"driver": {"name": "PyMongo", "version": "4.6"}}
+    (hello,) = answers(c.table.say(msg({"hello": 1, "client": who}), split))
+    assert CommandEntered("admin: {hello: 1, client: {driver: {name: 'PyMongo', version: '4.6'}}}") in c.table.facts
     assert hello["maxWireVersion"] == server_of(HOST).wire
     (build,) = answers(c.table.say(msg({"buildInfo": 1}), split))
     assert build["version"] == server_of(HOST).version == ".".join(map(str, build["versionArray"][:3]))
@@ -66,6 +70,11 @@ def test_what_clients_ask_first(split: int) -> None:
         "code": 59,
         "codeName": "CommandNotFound",
     }
+    for asked in ({"getParameter": 1, "featureCompatibilityVersion": 1}, {"getParameter": "*"}):
+        (answer,) = c.send(msg(asked))
+        assert answer["featureCompatibilityVersion"] == {"version": server_of(HOST).version[:3]}
+    (answer,) = c.send(msg({"getParameter": "foo"}))  # mongosh's question
+    assert (answer["ok"], answer["errmsg"], answer["code"]) == (0.0, "no option found to get", 72)
     assert "Access control is not enabled" in c.do("getLog", "startupWarnings")["log"][0]
     assert c.send(msg({"ping": 1}, flags=2)) == [], "nothing is said to who wants no answer"
     assert CommandEntered("admin: {buildInfo: 1}") in c.table.facts

@@ -221,6 +221,26 @@ def test_jobs_and_logins() -> None:
     assert "vice" in c.do(b"select name from master..syslogins where name like 'v%'")
 
 
+# What such servers say in public: year, the Windows they are on, and what they take it for.
+ON = {
+    (2008, "Windows 7 Professional"): "Windows NT 6.1 <X64> (Build 7601: Service Pack 1)",
+    (2008, "Windows Server 2012 R2 Standard"): "Windows NT 6.2 <X64> (Build 9200: )",
+    (2008, "Windows 10 Pro"): "Windows NT 6.2 <X64> (Build 9200: )",
+    (2012, "Windows Server 2012 R2 Standard"): "Windows NT 6.3 <X64> (Build 9600: )",
+    (2014, "Windows Server 2016 Standard"): "Windows NT 6.3 <X64> (Build 14393: )",
+    (2014, "Windows 10 Pro"): "Windows NT 6.3 <X64> (Build 19045: )",
+    (2016, "Windows Server 2016 Standard"): "Windows Server 2016 Standard 10.0 <X64> (Build 14393: )",
+}
+
+
+def test_an_old_server_does_not_know_the_newer_windows_that_it_is_on() -> None:
+    servers = [server_of(Host.from_seed(Seed(f"windows {number}".encode()))) for number in range(200)]
+    said = {
+        (int(one.title[:4]), one.windows.release.name): one.banner.decode().split(" on ")[-1].strip() for one in servers
+    }
+    assert {key: said[key] for key in ON} == ON
+
+
 def test_what_is_said_of_itself() -> None:
     c = client()
     answer = c.do(b"select @@version, @@servername, serverproperty('ProductVersion'), is_srvrolemember('sysadmin')")

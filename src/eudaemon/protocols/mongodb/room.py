@@ -96,7 +96,7 @@ class MongoDb(DatabaseRoom[bytes]):
         """Carry out a command. What no room is left for is told as an error."""
         name = next(iter(body), "")
         step = COMMANDS.get(name.lower())
-        if name.lower() not in UNSTATED:
+        if name.lower() not in UNSTATED or "client" in body:
             listed = {
                 key: value
                 for key, value in body.items()

@@ -122,14 +122,27 @@ class Server:
     @property
     def banner(self) -> bytes:
         """What @@VERSION gives."""
-        release = self.windows.release
-        kernel = ".".join(release.version.split(".")[:2])
-        pack = f" {release.service_pack}" if release.service_pack else ""
         title = self.title if " - " in self.title else f"{self.title} - {self.number} (X64)"
+        system, build = self._system()
         return (f"Microsoft SQL Server {title} \n\t{self.made} \n\tCopyright (c) Microsoft "
                 f"Corporation\n\t{self.edition} "
-                f"on {release.name if kernel == '10.0' else 'Windows NT'} {kernel} <X64> (Build {release.build}: "
-                f"{pack.strip()})\n").encode()  # fmt: skip
+                f"on {system} <X64> (Build {build}: {self.windows.release.service_pack})\n").encode()  # fmt: skip
+
+    def _system(self) -> tuple[str, str]:
+        """Return the Windows that the server believes to be on, and its build.
+
+        One older than a Windows is told by it of the newest that the server knows: 2008 R2 has 6.2 and build 9200 of
+        whatever came later, 2012 and 2014 have 6.3 and the build as it is.
+        """
+        release = self.windows.release
+        kernel = ".".join(release.version.split(".")[:2])
+        if kernel == "6.1":
+            return "Windows NT 6.1", release.build
+        if self.version[0] == 10:
+            return "Windows NT 6.2", "9200"
+        if self.version[0] < 13 or kernel == "6.3":
+            return "Windows NT 6.3", release.build
+        return f"{release.name} {kernel}", release.build
 
 
 def oid_of(name: bytes) -> int:
