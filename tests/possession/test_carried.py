@@ -1,4 +1,4 @@
-"""Flags that live where tags are reckoned: what a program makes of them is what it makes natively, whenever signals come."""
+"""Flags that live where tags are reckoned: a program makes of them what it makes natively, whenever signals come."""
 
 from __future__ import annotations
 
