@@ -251,7 +251,7 @@ WORDS = [
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-_UDP = ("catchall", "dns", "ipp", "memcached", "netbios", "ntp", "sip", "snmp", "tftp", "upnp")
+_UDP = ("catchall", "dns", "ipp", "ldap", "memcached", "netbios", "ntp", "sip", "snmp", "tftp", "upnp")
 SERVED = [(name, "tcp") for name in NAMES] + [(name, "udp") for name in _UDP]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

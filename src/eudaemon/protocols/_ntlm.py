@@ -188,9 +188,9 @@ class Authentication:
         given, rest = nt[:_PROOF_BYTES], self._challenge + nt[_PROOF_BYTES:]
         name = (user.upper() + domain).encode("utf-16-le", "surrogatepass")
         for password, kept in chain(_known(), ((password, _keyed(nt_hash(password))) for password in of_user)):
-            key = _keyed(_under(kept, name))
-            if _under(key, rest) == given:
-                return password, _under(key, given)
+            key = _under(kept, name)
+            if _under_once(key, rest) == given:
+                return password, _under_once(key, given)
         return None, None
 
 
@@ -229,7 +229,7 @@ def _known() -> tuple[tuple[str, _Keyed], ...]:
 
 def _keyed(key: bytes) -> _Keyed:
     """Return a key of 16 bytes for HMAC-MD5 (RFC 2104), half of its work done; `hmac` takes three times as long."""
-    inner, outer = (hashlib.md5(key.ljust(64, b"\0").translate(pad), usedforsecurity=False) for pad in _PADS)
+    inner, outer = (hashlib.md5(key.ljust(64, b"\0").translate(pad), usedforsecurity=False) for pad in (_INNER, _OUTER))
     return inner, outer
 
 
@@ -241,7 +241,13 @@ def _under(key: _Keyed, message: bytes) -> bytes:
     return outer.digest()
 
 
-_PADS = tuple(bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+def _under_once(key: bytes, message: bytes) -> bytes:
+    """Return the same for a key that is used once or twice, and has 16 bytes."""
+    padded = key.ljust(64, b"\0")
+    return _md5(padded.translate(_OUTER) + _md5(padded.translate(_INNER) + message))
+
+
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 class Rc4:

@@ -234,6 +234,7 @@ class SensorSettings:
             "activemq tcp 61616",
             "jenkins tcp 8082,9090",
             "ldap tcp 389,636",
+            "ldap udp 389",
             "yarn tcp 8088",
             "ftp tcp 21,990",
             "tftp udp 69",

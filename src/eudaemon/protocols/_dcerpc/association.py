@@ -75,6 +75,11 @@ class Association:
         if self.over:
             self.forget()
 
+    @property
+    def held(self) -> bytearray:
+        """What came of a call that is not whole."""
+        return self._call
+
     def forget(self) -> None:
         """Give back what is held."""
         self._host.visit.purse.give_back(len(self._buffer) + len(self._call))

@@ -153,23 +153,23 @@ class RpcHost:
             raise RpcFault(INVALID_HANDLE)
         return handle
 
-    def close(self, value: bytes) -> Iterator[Order]:
-        """Forget a handle; what was written to it is kept."""
+    def close(self, value: bytes, *, cut: bool = False) -> Iterator[Order]:
+        """Forget a handle; what was written to it is kept, with `cut` as a part: the client has not closed it."""
         handle = self.handles.pop(value, None)
         if handle is not None and handle.data:
-            yield from self.keep(bytes(handle.data), handle.name, origin="upload")
+            yield from self.keep(bytes(handle.data), handle.name, origin="upload", partial=cut)
             self.visit.purse.give_back(len(handle.data))
 
-    def keep(self, data: bytes, name: str, *, origin: str = "payload") -> Iterator[Order]:
+    def keep(self, data: bytes, name: str, *, origin: str = "payload", partial: bool = False) -> Iterator[Order]:
         """Keep what was brought."""
         self._kept += 1
         if self._kept <= KEPT_MAX:
-            yield Keep(data, origin, shown(name, 1024))
+            yield Keep(data, origin, shown(name, 1024), partial)
 
     def ended(self) -> Iterator[Order]:
         """The client is gone."""
         for value in list(self.handles):
-            yield from self.close(value)
+            yield from self.close(value, cut=True)
 
 
 def _note(command: str, at_s: float) -> Iterator[Order]:  # noqa: ARG001

@@ -112,7 +112,7 @@ class Elasticsearch(PageRoom):
             )  # fmt: skip
             if command or _REACHES_OUT.search(script):
                 yield from self.attacked(name, reference, command or script)
-                yield Keep(script, "script", name)
+                yield Keep(script, "script", name, request.cut)
 
         def then(shell: Captured, at_s: float) -> Iterator[Order]:
             yield from self._found_by(request, parts, scripts, shell.printed, at_s)

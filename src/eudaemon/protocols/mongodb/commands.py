@@ -90,6 +90,9 @@ def _log(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG00
 
 def _parameter(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
+    # Names stand beside the command, as in {getParameter: 1, featureCompatibilityVersion: 1}; '*' asks for all.
+    if body.get("getParameter") != "*" and "featureCompatibilityVersion" not in body:
+        return error(72, "InvalidOptions", "no option found to get")
     version = room.server.version[:3]
     return {"featureCompatibilityVersion": {"version": version}, "ok": 1.0}
 
@@ -437,7 +440,7 @@ COMMANDS: dict[str, Step] = {
     "startsession": _session, "currentop": _current, "top": _current,
     **dict.fromkeys(_SUCCEEDING.lower().split(), _fine),
 }  # fmt: skip
-# What every client sends without anybody having wished for it: no event of its own.
+# What every client sends without anybody having wished for it: no event of its own, unless it says which client it is.
 UNSTATED = frozenset(
     ("hello", "ismaster", "ping", "endsessions", "getmore", "saslstart", "saslcontinue", "killcursors")
 )

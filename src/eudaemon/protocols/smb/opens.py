@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from eudaemon.protocols._base import Keep, Order, Send
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._dcerpc import Association, RpcHost
 from eudaemon.protocols.smb.info import Entry
 from eudaemon.protocols.smb.status import PIPE_EMPTY
@@ -99,8 +100,8 @@ class PipeOpen:
         self._unread.clear()
 
     def kept(self) -> Iterator[Order]:
-        """Keep what is the service's own, and not ours."""
-        yield from ()
+        """Keep what is the service's own, and not ours, and what came of a call that is not whole."""
+        yield from broken_off(self._association.held, "call")
 
     def entry(self, number: int) -> Entry:
         """How it is shown."""

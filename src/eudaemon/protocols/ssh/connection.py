@@ -14,6 +14,7 @@ from typing import ClassVar
 from eudaemon.events.catalogue import FileRequested, ForwardingAsked
 from eudaemon.protocols import _uploads
 from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Record, Saw, Send, TellDrained, Visit, WakeAt, Woken
+from eudaemon.protocols._shell import left_in
 from eudaemon.protocols.ssh import fields, scp
 from eudaemon.protocols.ssh.extensions import OpenSshSftp
 from eudaemon.protocols.ssh.fields import Fields, message, number, string
@@ -115,6 +116,9 @@ class Connection:
         """The session is over."""
         for channel in self._channels.values():
             yield from self._leave(channel, at_s)
+        for keep in left_in(self._files, self._visit):
+            self._count_kept(keep)
+            yield keep
         self._files.leave()
 
     def flush(self, at_s: float) -> Iterator[Order]:
@@ -213,10 +217,13 @@ class Connection:
             elif isinstance(order, Saw) and isinstance(order.fact, FileRequested):
                 self._count_request()
             elif isinstance(order, Keep):
-                self._kept_bytes += len(order.data)
-                if self._kept_bytes > KEPT_BYTES_MAX:
-                    raise PeerError(f"more than {KEPT_BYTES_MAX} bytes to keep")
+                self._count_kept(order)
             yield order
+
+    def _count_kept(self, keep: Keep) -> None:
+        self._kept_bytes += len(keep.data)
+        if self._kept_bytes > KEPT_BYTES_MAX:
+            raise PeerError(f"more than {KEPT_BYTES_MAX} bytes to keep")
 
     def _leave(self, channel: Channel, at_s: float) -> Iterator[Order]:
         """Let a channel's program keep what it has; what it writes now, nobody reads."""

@@ -33,6 +33,7 @@ from eudaemon.protocols._base import (
     Visit,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._desk import Desk
 from eudaemon.protocols.vnc import des
 from eudaemon.protocols.vnc.screen import Pixels, Rectangle, raw, rre, screen_of
@@ -116,6 +117,8 @@ class Vnc(Room):
                 yield HangUp()
             case Ended():
                 yield from self._desk.ended()
+                if self._stage is Stage.MESSAGES:
+                    yield from broken_off(self._buffer, "clipboard")
 
     # --- reading -------------------------------------------------------------------------------------
 

@@ -89,5 +89,5 @@ function Happened({ session: s }) {
   if (s.commands) chips.push(html`<span class="plain" key="k">${s.commands} ${s.commands === 1 ? "command" : "commands"}</span>`);
   if (s.request && !s.exploit) chips.push(html`<span class="plain" key="r"><${Raw} text=${s.request} max="60" /></span>`);
   if (s.guess) chips.push(html`<span class="plain" key="g">${s.guess === "unknown" ? "unknown bytes" : html`looks like <${Raw} text=${s.guess} max="40" plain />`}</span>`);
-  return chips.length ? html`<span class="chips">${chips}</span>` : html`<span class="muted">only connected</span>`;
+  return chips.length ? html`<span class="chips">${chips}</span>` : html`<span class="muted">${s.conversation ? "spoke, did nothing" : "only connected"}</span>`;
 }
