@@ -60,7 +60,7 @@ class Listener:
         self._others: set[int] = set()  # processes that are none of the family
         self._join(pid)
         if pid not in self._members:
-            raise PossessionError(f"process {pid} is not possessed", f"possess it: eudaemon possess {pid}")
+            raise PossessionError(f"process {pid} is not possessed", "`eudaemon status` says which are")
         self.policy = policy or Taint.in_mailbox(self._members[pid].mailbox)
         self._verdict = abi[verdict_constant(self.policy.on_alert)]
         self._files = Files(self.policy.globs)
