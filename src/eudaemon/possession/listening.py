@@ -26,10 +26,10 @@ from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.taint import Files, Taint, verdict_constant, write_files
 
 POLL_S = 0.005  # between two looks at the mailboxes
-CHILD_LOOKS_MAX = 10  # at a child in which nothing of ours is found: it may have been about to come, or to go
 CHILDREN_S = 0.02  # ... at the children of those that are known
 CHILDREN_BYTES_MAX = 65536
 FAMILY_S = 0.5  # ... at all processes, for children whose parent has ended; and at the files that are sources
+CHILD_LOOKS_MAX = 10  # at a child in which nothing of ours is found: it may have been about to come, or to go
 COLLECTED_MAX = 256  # reports of one process: its mailbox lies in its own memory, and says what it likes
 CLOCK_NS_MAX = 3600 * 10**9  # by which a process's time may differ from ours
 SEEN_MAX = 4096  # alerts that are remembered, for a child's mailbox has its parent's in it
