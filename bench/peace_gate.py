@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from eudaemon import possession
-from eudaemon.evidence import text
+from eudaemon.evidence.model import Evidence
 from eudaemon.possession.engine import BUILT, load_engine
 
 ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
@@ -39,20 +39,21 @@ exec env LD_PRELOAD={gate} {program} "$@" < {place}/$$
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An alert: its kind, the instruction and where that is, the input that it is about, and its whole report."""
+    """An alert: its kind, the instruction and where that is, the input that it is about, and all that is known."""
 
     kind: str
     where: str
     input: bytes
-    page: str
+    evidence: Evidence
 
     @staticmethod
-    def of(report: Any) -> Heard:
-        """Make one of a report."""
+    def of(evidence: Evidence) -> Heard:
+        """Make one of an alert."""
+        report = evidence.report
         frame = report.frames[0] if report.frames else None
         at = f"{frame.symbol or hex(frame.offset)} in {Path(frame.module).name}" if frame else hex(report.pc)
         culprit = report.culprits[0].data if report.culprits else b""
-        return Heard(report.kind, f"{report.instruction.text} at {at}", culprit[:40], text.page(report))
+        return Heard(report.kind, f"{report.instruction.text} at {at}", culprit[:40], evidence)
 
 
 class Gatekeeper:
@@ -111,7 +112,7 @@ class Gatekeeper:
 
     def _listen(self, listener: Any) -> None:
         try:
-            self.heard += [Heard.of(evidence.report) for evidence in listener.poll()]
+            self.heard += [Heard.of(evidence) for evidence in listener.poll()]
         except possession.PossessionError as error:
             self.refused.append(str(error))
         if listener.is_alone:

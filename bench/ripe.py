@@ -7,8 +7,8 @@
     ... --way tcp|pair|file --only direct,memcpy --most 100 --jobs 2 --results FILE
 
 PATH is the attack generator of the 64-bit port of RIPE (https://github.com/hrosier/ripe64), built for gcc as its own
-Makefile does. It is not part of this repository. It builds its payloads within the process that it attacks, so
-`ripe_shim.c` is preloaded, which takes the payload out and brings it in through a socket or a file.
+Makefile does. It is not part of this repository, and not fetched. It builds its payloads within the process that it
+attacks, so `ripe_shim.c` is preloaded, which takes the payload out and brings it in through a socket or a file.
 
 A form succeeds if the shell that it starts says a word that it was told on standard input, in every one of three runs
 at fixed addresses. Results are kept, a line of JSON each; what is there is not done again.
@@ -255,6 +255,8 @@ def main() -> int:
         todo = [form for form in FORMS if wanted <= set(form.words()) and form.words() not in results]
         if arguments.possessed:
             native = kept(results_path(arguments, False))
+            if not native:
+                parser.error("which forms succeed is not known yet: run it natively first, without --possessed")
             todo = [form for form in todo if native.get(form.words()) == "succeeds"]
             one = partial(possessed, program, arguments.way, arguments.stores)
         else:
