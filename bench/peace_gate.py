@@ -15,6 +15,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from types import TracebackType
 from typing import Any
 
 from eudaemon import possession
-from eudaemon.evidence.model import Evidence
+from eudaemon.evidence.model import Evidence, Report
 from eudaemon.possession.engine import BUILT, load_engine
+from eudaemon.possession.tags import TAGS_WINDOW_BYTES
 
 ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
 HERE = Path(__file__).resolve().parent
@@ -54,6 +56,22 @@ class Heard:
         at = f"{frame.symbol or hex(frame.offset)} in {Path(frame.module).name}" if frame else hex(report.pc)
         culprit = report.culprits[0].data if report.culprits else b""
         return Heard(report.kind, f"{report.instruction.text} at {at}", culprit[:40], evidence)
+
+
+def doubles(report: Report) -> Iterator[str]:
+    """Yield what lies a multiple of 4 GiB from what an alert is about, so that their tags are one.
+
+    That is the place of the value; where it was in a register, what any of them points to: it was read from there.
+    """
+    about = [report.place] if report.place else [one.value for one in report.registers]
+    for address in dict.fromkeys(about):
+        own = next((area for area in report.maps if area.begin <= address < area.end), None)
+        if own is None:
+            continue
+        for area in report.maps:
+            double = area.begin + (address - area.begin) % TAGS_WINDOW_BYTES
+            if double < area.end and double != address and area.path != "engine" and area.rights[:2] != "--":
+                yield f"{address:#x} ({own.path or 'anonymous'}) and {double:#x} ({area.path or 'anonymous'})"
 
 
 class Gatekeeper:

@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eudaemon.evidence.store import Store
-from peace_gate import HERE, Gatekeeper, Heard
+from peace_gate import HERE, Gatekeeper, Heard, doubles
 from possession_programs import PLACE, MissingError, debian_source
 
 # `possession` of the tests, which has the name of a file here.
@@ -285,6 +285,8 @@ def main() -> int:
             first = next(one for one in wrong if (one.kind, one.where) == (kind, where))
             name = first.evidence.report.id
             print(f"        ALERT {count} x {kind}: {where}, of {first.input!r}: {name}", flush=True)
+            for pair in doubles(first.evidence.report):
+                print(f"            share their tags: {pair}", flush=True)
         for one in wrong:
             kept.keep(one.evidence)
         for why in dict.fromkeys(ran.refused):
