@@ -118,6 +118,7 @@ pub mod mapping {
     pub const ARENA: u32 = 3;
     pub const SHADOW: u32 = 4;
     pub const INPUT: u32 = 5;
+    pub const WINDOW: u32 = 6; // which pages have their tags where
 }
 
 /// The tag of the byte at `address` lies at `Mailbox::shadow_offset` + this + `address` modulo 2 to the 32.

@@ -2,9 +2,9 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use crate::abi::{AltStack, Context, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, SigAction, alert, mode, state};
+use crate::abi::{AltStack, Context, R8, R10, R11, RAX, RCX, RDI, RDX, RSI, Registers, SigAction, alert, mode, state};
 use crate::cache::Thread;
-use crate::{dispositions, effects, entry, frames, pages, pieces, shadow, sinks, start, sys, threads};
+use crate::{dispositions, effects, entry, frames, pages, pieces, shadow, sinks, start, sys, threads, window};
 
 const NUMBERS: usize = 0x1_0000;
 static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
@@ -13,6 +13,7 @@ static WANTED: [AtomicU8; NUMBERS] = [const { AtomicU8::new(0) }; NUMBERS];
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Memory,   // mmap and its like: code may come, change or go
+    Break,    // the end of the main heap
     Actions,  // rt_sigaction
     Mask,     // rt_sigprocmask
     Return,   // rt_sigreturn
@@ -34,6 +35,7 @@ const CALLS: &[(u64, Way, usize)] = &[
     (25, Way::Memory, 0),
     (30, Way::Memory, 0),
     (329, Way::Memory, 0),
+    (12, Way::Break, 0),
     (13, Way::Actions, 0),
     (14, Way::Mask, 0),
     (15, Way::Return, 0),
@@ -89,6 +91,10 @@ pub fn make(context: &mut Context) {
     let row = CALLS.iter().find(|row| row.0 == number);
     match row.map(|row| row.1) {
         Some(Way::Memory) => memory(context, number),
+        Some(Way::Break) => match window::before(number, &context.regs) {
+            Some(answer) => context.regs[RAX] = answer as u64,
+            None => plain(context),
+        },
         Some(Way::Actions) => instead(context, actions),
         Some(Way::Mask) => instead(context, mask),
         Some(Way::Return) => frames::sigreturn(context),
@@ -115,6 +121,11 @@ pub fn again(context: &mut Context) {
 }
 
 fn plain(context: &mut Context) {
+    issue(context, |_, answer| answer);
+}
+
+// Make the call; `settle` may change what it has come to, before the tags follow.
+fn issue(context: &mut Context, settle: impl FnOnce(&Registers, i64) -> i64) {
     let number = context.regs[RAX];
     effects::before(context);
     let answer = entry::issue(context);
@@ -124,6 +135,7 @@ fn plain(context: &mut Context) {
         context.rip -= 2;
         return;
     }
+    let answer = settle(&context.regs, answer);
     effects::after(context, &context.regs, answer);
     context.regs[RAX] = answer as u64;
 }
@@ -168,7 +180,8 @@ fn memory(context: &mut Context, number: u64) {
     if number != MMAP || flags & MAP_FIXED != 0 {
         pages::gone(address, end);
     }
-    plain(context);
+    window::before(number, &context.regs);
+    issue(context, |registers, answer| window::settle(number, registers, answer));
     let answer = context.regs[RAX];
     if (answer as i64) < 0 {
         return;

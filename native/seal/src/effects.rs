@@ -364,7 +364,7 @@ fn is_time(at: u64) -> bool {
     at != 0 && (is_some(at) || is_some(at + 8))
 }
 
-// A length that the application has written down.
+// A length that the application has written down; where it has said nowhere, the fault is spared.
 fn length(at: u64) -> u64 {
-    u64::from(sys::read_guest_u32(at).unwrap_or(0))
+    if at < pages::PAGE { 0 } else { u64::from(sys::read_guest_u32(at).unwrap_or(0)) }
 }

@@ -27,7 +27,7 @@ impl HostPc {
 }
 
 /// A memory operand as the encoder wants it. `base`, `index`: register numbers 0 to 15.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operand {
     pub base: Option<u8>,
     pub index: Option<u8>,

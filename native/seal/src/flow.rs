@@ -29,9 +29,9 @@ use iced_x86::{EncodingKind, Instruction, InstructionInfo, OpAccess, OpKind, Reg
 
 use crate::tags::{Tagged, Tags};
 use crate::{shadow, sys};
-use table::Rule;
 
-pub use table::is_vector_move;
+pub use table::{Rule, is_vector_move, rule};
+pub use vector::{Vector, moved_bytes};
 
 const DIRECTION: u64 = 0x400;
 const LINE_BYTES: u64 = 64;
@@ -42,7 +42,7 @@ pub fn follow(instruction: &Instruction, info: &InstructionInfo, state: &mut imp
     if instruction.is_string_instruction() {
         return flow.string();
     }
-    match table::rule(instruction.mnemonic()) {
+    match rule(instruction.mnemonic()) {
         Rule::General => flow.general(),
         Rule::Cancels(_) if flow.is_cancelled() => flow.write(0, &Tags::CLEAN),
         Rule::Cancels(rule) => flow.by(rule),

@@ -12,14 +12,14 @@
 //! | `translate`, `plan`, `lower`, `transfer`, `shadow`, `emit` | from instructions to a fragment |
 //! | `cache`, `index` | arenas, fragments, links, tables |
 //! | `tables` | jumps by tables that nobody writes |
-//! | `track`, `reckon`, `flow`, `tags` | what an instruction does to tags: in translated code, and in general; where tags are |
+//! | `track`, `reckon`, `lanes`, `flow`, `tags` | what an instruction does to tags: in translated code, and in general; where tags are |
 //! | `sinks`, `alerts` | where tags must not come to, and what happens when they do |
 //! | `recover` | from a host address back to the application's state |
 //! | `calls`, `pieces`, `threads` | system calls, those that are made in parts, threads and children |
 //! | `effects`, `written`, `extent` | what system calls do to tags: what they write, where memory comes and goes |
 //! | `sources`, `descriptors` | what comes in from outside: by which label, and as it was; what a descriptor leads to |
 //! | `signals`, `frames`, `dispositions` | a signal comes, its frame, what the application wants of it |
-//! | `pages` | code that changes |
+//! | `pages`, `window` | code that changes; who has his tags where |
 //! | `sys`, `heap` | kernel, foreign memory, locks; the allocator |
 //!
 //! `unsafe` stands in `emit`, `entry`, `sys` and `heap` alone.
@@ -43,6 +43,7 @@ pub mod flow;
 pub mod frames;
 pub mod heap;
 pub mod index;
+pub mod lanes;
 pub mod lower;
 pub mod pages;
 pub mod pieces;
@@ -61,4 +62,5 @@ pub mod threads;
 pub mod track;
 pub mod transfer;
 pub mod translate;
+pub mod window;
 pub mod written;

@@ -216,13 +216,22 @@ pub fn is_constant(low: u64, high: u64) -> bool {
     })
 }
 
+/// Name all that the application has mapped: from where to where, and whether it is the main thread's stack.
+pub fn each_place(mut see: impl FnMut(u64, u64, bool)) {
+    each_map(|line| {
+        if let Some((low, high, _)) = place_of(line).filter(|place| !is_ours(place.0)) {
+            see(low, high, line.ends_with(b"[stack]"));
+        }
+    });
+}
+
 fn each_map(mut see: impl FnMut(&[u8])) -> bool {
     let path = b"/proc/self/maps\0";
     let file = sys::call3(sys::OPEN, path.as_ptr() as u64, 0, 0);
     if file < 0 {
         return false;
     }
-    let mut line = [0u8; 64];
+    let mut line = [0u8; 96]; // of a name, its beginning
     let mut filled = 0;
     let mut buffer = [0u8; 2048];
     loop {

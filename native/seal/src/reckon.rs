@@ -345,8 +345,8 @@ fn repeat(code: &mut Code, wide: bool, half: &Operand) {
     }
 }
 
-// `or rcx, [operand]`, as many bytes of it
-fn or(code: &mut Code, bytes: u32, operand: &Operand) {
+/// `or rcx, [operand]`, as many bytes of it.
+pub fn or(code: &mut Code, bytes: u32, operand: &Operand) {
     if bytes == 2 {
         code.byte(0x66);
     }
@@ -372,6 +372,11 @@ fn with_itself(code: &mut Code, wide: bool, shift: u8, bits: u8, spare: &Operand
     code.mov_mem_reg(spare, RCX);
     by(code, wide, shift, bits);
     or(code, if wide { 8 } else { 4 }, spare);
+}
+
+/// `rcx |= rcx >> bits`: down to its low bytes.
+pub fn fold(code: &mut Code, bits: u8, spare: &Operand) {
+    with_itself(code, true, SHR, bits, spare);
 }
 
 // `and rcx, mask`, whose upper half is all of one kind.

@@ -6,8 +6,8 @@
 //! The tags lie in a window of 4 GiB, at `gs.base`; the tag address of an operand is the same operand under `gs:`, modulo 2 to the 32: the
 //! prefix for 32-bit addresses does that. So one form serves low images, heaps, stacks, libraries and no memory at all; it needs no
 //! register and never faults. Two bytes whose addresses differ by a multiple of 4 GiB share a tag: clean mode proves that neither has one, and
-//! where there is one it is taken for both (docs/decisions/tags.md). What is clean is never written: its tags are all in the kernel's
-//! one page of zeros, which takes no room in the caches.
+//! where there is one it is taken for both, so that `window` keeps new memory from meeting other (docs/decisions/tags.md). What is clean is
+//! never written: its tags are all in the kernel's one page of zeros, which takes no room in the caches.
 //!
 //! | | test |
 //! |---|---|

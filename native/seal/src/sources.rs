@@ -5,12 +5,13 @@
 //! got its tag before keeps the bit, and is taken for the new stream's. What a stream brings is counted (`Stream::received`) and kept in its
 //! label's ring at `Mailbox::input`: byte n at n modulo INPUT_BYTES.
 //!
-//! A descriptor is looked at each time it is read from. What is known of a socket goes by its inode, which no later socket has.
+//! A descriptor is looked at each time it is read from. What is known of a socket goes by its inode, which no later socket has; of connections
+//! more is kept than there are labels, for a server takes turns among its peers.
 //!
 //! Not seen: what comes by io_uring, by the kernel's asynchronous reads, into shared memory. Of threads that read the same stream at once, the
 //! ring has the bytes in the order in which they came back from the kernel.
 
-use crate::abi::{INPUT_BYTES, LABELS, Stream, mapping, source};
+use crate::abi::{ADDRESS_BYTES, INPUT_BYTES, LABELS, Stream, mapping, source};
 use crate::descriptors::{AF_INET, AF_INET6, AF_UNIX, Address, End, PIPE, SOCKET};
 use crate::sys::{self, Lock, Locked};
 use crate::{descriptors, pages, shadow};
@@ -31,16 +32,40 @@ pub struct Origin {
 struct Label {
     device: u64,
     used: u64, // at which read it was last read from
+}
+
+/// How many connections are remembered.
+const CONNECTIONS: usize = 256;
+
+/// What has been asked about a socket, pipe or file.
+#[derive(Clone, Copy)]
+struct Connection {
+    device: u64,
+    inode: u64,  // 0: none yet
+    family: u32, // 0: not asked
     has_datagrams: bool,
+    local: Address,
+    peer: Address,
 }
 
 struct Labels {
     labels: [Label; LABELS],
     reads: u64,
+    connections: [Connection; CONNECTIONS], // each in the place that its inode says
 }
 
-static KNOWN: Locked<Labels> =
-    Locked::new(Labels { labels: [Label { device: 0, used: 0, has_datagrams: false }; LABELS], reads: 0 });
+static KNOWN: Locked<Labels> = Locked::new(Labels {
+    labels: [Label { device: 0, used: 0 }; LABELS],
+    reads: 0,
+    connections: [Connection {
+        device: 0,
+        inode: 0,
+        family: 0,
+        has_datagrams: false,
+        local: [0; ADDRESS_BYTES],
+        peer: [0; ADDRESS_BYTES],
+    }; CONNECTIONS],
+});
 
 /// The lock of the streams; a fork takes it. Nobody who holds it asks for another.
 pub fn lock() -> &'static Lock {
@@ -73,10 +98,43 @@ pub fn origin(descriptor: u64) -> Option<Origin> {
     Some(origin)
 }
 
-// Of a socket that has a stream, its kind tells.
+// Of a socket that has been read from, what has been kept tells.
 fn family(socket: &Origin) -> u32 {
-    let has_stream = |kind| KNOWN.with(|known| known.any(&Origin { kind, ..*socket }).is_some());
-    if has_stream(source::INET) { AF_INET } else { descriptors::family(u64::from(socket.descriptor)) }
+    let known = KNOWN.with(|known| known.connections[place_of(socket.inode)]);
+    if known.inode == socket.inode && known.device == socket.device && known.family != 0 {
+        return known.family;
+    }
+    descriptors::family(u64::from(socket.descriptor))
+}
+
+fn place_of(inode: u64) -> usize {
+    inode as usize % CONNECTIONS
+}
+
+// What a stream's socket is and whose: kept where that does not change while it lives.
+fn connection(origin: &Origin) -> Connection {
+    let known = KNOWN.with(|known| known.connections[place_of(origin.inode)]);
+    if (known.inode, known.device) == (origin.inode, origin.device) && origin.inode != 0 {
+        return known;
+    }
+    let descriptor = u64::from(origin.descriptor);
+    let has_datagrams = descriptors::socket(descriptor).has_datagrams();
+    let new = Connection {
+        device: origin.device,
+        inode: origin.inode,
+        family: match origin.kind {
+            source::INET => AF_INET,
+            source::UNIX => AF_UNIX,
+            _ => 0,
+        },
+        has_datagrams,
+        local: descriptors::address(End::Local, descriptor),
+        peer: descriptors::address(End::Peer, descriptor),
+    };
+    if !has_datagrams {
+        KNOWN.with(|known| known.connections[place_of(origin.inode)] = new);
+    }
+    new
 }
 
 /// The stream's next bytes have come to where `places` tells: it is given something to call with address and number of bytes, in order.
@@ -99,13 +157,8 @@ pub fn drop(origin: &Origin, bytes: u64) {
 }
 
 fn with_stream(origin: &Origin, said: Option<Address>, work: impl FnOnce(usize, &mut Stream)) {
-    let descriptor = u64::from(origin.descriptor);
-    let known = KNOWN.with(|known| known.any(origin).map(|at| known.labels[at].has_datagrams));
-    let has_datagrams = known.unwrap_or_else(|| descriptors::socket(descriptor).has_datagrams());
-    let is_asked = known.is_none() || has_datagrams;
-    let ask = |end| if is_asked { descriptors::address(end, descriptor) } else { Address::default() };
-    let peer = said.filter(|_| has_datagrams).unwrap_or_else(|| ask(End::Peer));
-    let local = ask(End::Local);
+    let Connection { has_datagrams, local, peer, .. } = connection(origin);
+    let peer = said.filter(|_| has_datagrams).unwrap_or(peer);
     KNOWN.with(|known| {
         let at = known.label(origin, has_datagrams, local, peer);
         work(at, &mut sys::mailbox().streams[at]);
@@ -113,11 +166,6 @@ fn with_stream(origin: &Origin, said: Option<Address>, work: impl FnOnce(usize, 
 }
 
 impl Labels {
-    // Find any stream of this socket, pipe or file.
-    fn any(&self, origin: &Origin) -> Option<usize> {
-        (0..LABELS).find(|&at| self.is(at, origin))
-    }
-
     fn is(&self, label: usize, origin: &Origin) -> bool {
         let Stream { serial, kind, inode, .. } = sys::mailbox().streams[label];
         serial != 0 && (kind, inode, self.labels[label].device) == (origin.kind, origin.inode, origin.device)
@@ -134,7 +182,7 @@ impl Labels {
         let at = found.unwrap_or_else(oldest);
         self.labels[at].used = self.reads;
         if found.is_none() {
-            self.labels[at] = Label { device: origin.device, used: self.reads, has_datagrams };
+            self.labels[at] = Label { device: origin.device, used: self.reads };
             sys::mailbox().stream_count += 1;
             let serial = sys::mailbox().stream_count;
             let Origin { kind, descriptor, inode, .. } = *origin;

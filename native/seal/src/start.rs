@@ -4,7 +4,7 @@ use crate::abi::{AltStack, Context, Mailbox, mapping, mode, state, trouble};
 use crate::emit::GuestPc;
 use crate::heap::Heap;
 use crate::sys::{self, Lock};
-use crate::{calls, descriptors, dispositions, entry, pages, recover, shadow, sources, threads};
+use crate::{calls, descriptors, dispositions, entry, pages, recover, shadow, sources, threads, window};
 
 pub static HEAP: Heap = Heap::new();
 /// Orders changes to the mailbox.
@@ -25,6 +25,9 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
     if mailbox.mode == mode::TAINT {
         let Some(input) = sources::map() else { return sys::ENOMEM };
         mailbox.input = input;
+        if window::map().is_none() {
+            return sys::ENOMEM;
+        }
     }
     pages::learn();
     for slot in threads::slots() {
@@ -161,6 +164,7 @@ pub fn is_image(address: u64) -> bool {
 pub fn before_fork() {
     sources::lock().take();
     descriptors::lock().take();
+    window::lock().take();
     pages::lock().take();
     PROCESS.take();
     HEAP.lock().take();
@@ -170,6 +174,7 @@ pub fn after_fork() {
     HEAP.lock().give();
     PROCESS.give();
     pages::lock().give();
+    window::lock().give();
     descriptors::lock().give();
     sources::lock().give();
 }

@@ -28,6 +28,7 @@ pub const RSEQ: u64 = 334;
 pub const EINTR: i64 = -4;
 pub const ENOMEM: i64 = -12;
 pub const EFAULT: i64 = -14;
+pub const EEXIST: i64 = -17;
 pub const EINVAL: i64 = -22;
 pub const ESRCH: i64 = -3;
 
@@ -247,6 +248,12 @@ pub fn words(address: u64, count: usize) -> &'static mut [u64] {
 pub fn octets(address: u64, count: usize) -> &'static mut [u8] {
     // SAFETY: as in `words`.
     unsafe { core::slice::from_raw_parts_mut(address as *mut u8, count) }
+}
+
+/// A table of the engine's own, under the lock that its owner has for it.
+pub fn halves(address: u64, count: usize) -> &'static mut [u16] {
+    // SAFETY: callers pass engine memory, which is mapped for as long as the engine is.
+    unsafe { core::slice::from_raw_parts_mut(address as *mut u16, count) }
 }
 
 pub fn has_bmi2() -> bool {

@@ -6,6 +6,7 @@
 //! | `xor r,r` and its like, `mov r,imm` | cleared |
 //! | compares and branches: what writes neither register nor memory | none, for flags have no tags |
 //! | arithmetic between general registers | reckoned in code, where no flag lives (`reckon`) |
+//! | vectors and masks: moves, byte by byte, comparisons | likewise (`lanes`) |
 //! | anything else | nothing where all that it reads and writes is clean; or else the engine does it (`flow`) |
 //! | indirect branches, returns | where what leads them has a tag, to the engine, which raises the alert |
 //! | jumps backwards, returns | every so often by the engine, which sees whether any tag is left to follow |
@@ -26,7 +27,7 @@ use crate::cache::{ExitKind, Thread, kind};
 use crate::emit::{Code, GuestPc, HostPc, JMP_SHORT, JRCXZ, Operand};
 use crate::lower::Lower;
 use crate::translate::{Step, number};
-use crate::{frames, reckon, shadow, sys};
+use crate::{frames, lanes, reckon, shadow, sys};
 
 /// After how many jumps backwards a thread sees whether there are tags left: at first, and where there have been some for long. So it follows
 /// none for at most as long as it has followed some.
@@ -43,11 +44,11 @@ pub struct Place {
 }
 
 /// A move: `bytes` tags from one place to another, and zeros behind them.
-struct Move {
-    to: Operand,
-    from: Option<Operand>, // none: zeros
-    bytes: u32,
-    zeros: u32,
+pub struct Move {
+    pub to: Operand,
+    pub from: Option<Operand>, // none: zeros
+    pub bytes: u32,
+    pub zeros: u32,
 }
 
 /// For tests: the engine does it for each instruction, as `flow` says.
@@ -73,7 +74,7 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) {
         write_move(lower, &moved, pc);
         return;
     }
-    if !looks_at_address && reckon::before(lower, step) {
+    if !looks_at_address && (reckon::before(lower, step) || lanes::before(lower, step)) {
         return;
     }
     lower.restore_rcx(pc); // so that it is the same on both ways
@@ -315,43 +316,9 @@ fn as_move(thread: &mut Thread, instruction: &Instruction) -> Option<Move> {
             let to = info.used_memory().iter().find(|m| m.base() == Register::RSP && m.access() == OpAccess::Write)?;
             (instruction.stack_pointer_increment() == -8).then_some(Move { to: tag_of(to, fs)?, from: None, bytes: 8, zeros: 0 })
         }
-        mnemonic => {
-            let vex = whole_vector_move(mnemonic)?;
-            if instruction.has_op_mask() || instruction.op_count() != 2 {
-                return None;
-            }
-            let bytes = size(0).min(size(1));
-            let to_register = instruction.op0_kind() == OpKind::Register;
-            let zeros = if vex && to_register { VECTOR_BYTES as u32 - bytes } else { 0 };
-            Some(Move { to: place(0)??, from: place(1)?, bytes, zeros })
+        Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq if !instruction.has_rep_prefix() => {
+            Some(Move { to: memory()?, from: tags(Register::RAX), bytes: size(0), zeros: 0 })
         }
-    }
-}
-
-// Whether it moves a whole vector, and if so whether it clears the rest of the register that it writes.
-fn whole_vector_move(mnemonic: Mnemonic) -> Option<bool> {
-    match mnemonic {
-        Mnemonic::Movaps
-        | Mnemonic::Movups
-        | Mnemonic::Movapd
-        | Mnemonic::Movupd
-        | Mnemonic::Movdqa
-        | Mnemonic::Movdqu
-        | Mnemonic::Movntdq
-        | Mnemonic::Movntps => Some(false),
-        Mnemonic::Vmovaps
-        | Mnemonic::Vmovups
-        | Mnemonic::Vmovapd
-        | Mnemonic::Vmovupd
-        | Mnemonic::Vmovdqa
-        | Mnemonic::Vmovdqu
-        | Mnemonic::Vmovdqa32
-        | Mnemonic::Vmovdqa64
-        | Mnemonic::Vmovdqu8
-        | Mnemonic::Vmovdqu16
-        | Mnemonic::Vmovdqu32
-        | Mnemonic::Vmovdqu64
-        | Mnemonic::Vmovntdq => Some(true),
         _ => None,
     }
 }
@@ -370,7 +337,8 @@ pub fn is_immediate(kind: OpKind) -> bool {
     )
 }
 
-fn write_move(lower: &mut Lower<'_>, moved: &Move, pc: GuestPc) {
+/// Write what moves tags, without touching a flag.
+pub fn write_move(lower: &mut Lower<'_>, moved: &Move, pc: GuestPc) {
     if names_rcx(&moved.to) || moved.from.as_ref().is_some_and(names_rcx) {
         lower.restore_rcx(pc);
         let needs_it_twice = names_rcx(&moved.to) && moved.from.is_some();

@@ -28,7 +28,8 @@ were translated, the `cache` they fill, `frozen`: how long it stood, `since`: fo
 `alerts`: how often input was about to take control (with --taint; see `eudaemon alert list`), and `trouble`: what the
 engine could not go on with (no memory, threads: too many, far transfer, panic).
 With --json: `state` is possessed, or planted where a possession was broken off; `parent`: who forked it while it was
-possessed (0: nobody); `possessed_at_ns` counts from 1970, other `_ns` are lengths; what has no unit is counted.
+possessed (0: nobody); `possessed_at_ns` counts from 1970, other `_ns` are lengths; `doubled_bytes`
+share their tags with other memory of the process (--taint); what has no unit is counted.
 
 The exit code is 1 if a named process is not possessed, 3 if one cannot be looked into."""
 

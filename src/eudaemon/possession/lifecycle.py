@@ -20,10 +20,12 @@ from eudaemon.possession.blind import unseen
 from eudaemon.possession.engine import Engine, load_engine
 from eudaemon.possession.errors import PossessionError, Refused, Replaced, Vanished
 from eudaemon.possession.listening import POLL_S, Listener
+from eudaemon.possession.maps import read_maps
 from eudaemon.possession.plant import is_limited, plant
 from eudaemon.possession.planted import Planted
 from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.seizure import alone, patiently
+from eudaemon.possession.tags import doubled_bytes
 from eudaemon.possession.taint import Taint
 from eudaemon.possession.target import Target, opened
 from eudaemon.possession.wake import wake
@@ -150,9 +152,17 @@ def possess(
         mode = "taint"
     refuse.refuse(pid)
     if possession.taint is not None:
-        possession.remarks += unseen(pid, possession.taint.sources)
+        possession.remarks += [*unseen(pid, possession.taint.sources), *_doubled(pid)]
     alone(lambda: possession._begin(mode))
     return possession
+
+
+def _doubled(pid: int) -> Iterator[str]:
+    if doubled := doubled_bytes(read_maps(pid)):
+        yield (
+            f"{doubled >> 10} KiB of its memory lie a multiple of 4 GiB from other memory of it and share its tags: an "
+            "alert about these may be none (restarted, it lies elsewhere)"
+        )
 
 
 def _possess(target: Target, mode: str, taint: Taint | None, known: list[tuple[int, int]]) -> int:

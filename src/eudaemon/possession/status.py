@@ -10,11 +10,12 @@ from pathlib import Path
 from eudaemon.possession.abi import Abi
 from eudaemon.possession.errors import PossessionError, Vanished
 from eudaemon.possession.mailbox import Mailbox, candidates, find_mailbox
-from eudaemon.possession.maps import read_maps
+from eudaemon.possession.maps import Area, read_maps
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.plant import inner_pid
 from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.refuse import Door
+from eudaemon.possession.tags import doubled_bytes
 
 COUNTERS = (
     "fragments", "instructions", "cache_bytes", "dispatches", "flushes", "calls", "signals", "tagged_reads",
@@ -46,6 +47,7 @@ class Status:
     tagged_reads: int
     tracked: int
     alerts: int
+    doubled_bytes: int  # of memory that shares its tags with other memory, a multiple of 4 GiB apart
 
 
 class Hidden(PossessionError):  # noqa: N818  # a lack of rights, not a fault
@@ -83,7 +85,7 @@ def status_of(pid: int, abi: Abi) -> Status | None:
         raise Hidden(pid) from None
     try:
         address = find_mailbox(areas, memory, abi)
-        return None if address is None else _status(pid, Mailbox(memory, abi, address))
+        return None if address is None else _status(pid, mapped, Mailbox(memory, abi, address))
     finally:
         memory.close()
 
@@ -180,12 +182,14 @@ def name_of(pid: int) -> str:
         return "?"
 
 
-def _status(pid: int, mailbox: Mailbox) -> Status:
+def _status(pid: int, mapped_now: list[Area], mailbox: Mailbox) -> Status:
     abi = mailbox.abi
     awake, mode, parent, trouble, heap, frozen, since = mailbox.get(
         "awake", "mode", "parent", "trouble", "heap_used", "frozen_ns", "possessed_at_ns"
     )
     alerts = mailbox.one("alert_count")
+    own = [(mapped.address, mapped.address + mapped.size) for mapped in mailbox.mappings()]
+    doubled = doubled_bytes(mapped_now, own) if mailbox.one("shadow_offset") else 0
     threads: dict[str, int] = {}
     sums = dict.fromkeys(COUNTERS, 0)
     for context in mailbox.contexts():
@@ -198,5 +202,5 @@ def _status(pid: int, mailbox: Mailbox) -> Status:
     return Status(
         pid=pid, name=name_of(pid), state="possessed" if awake else "planted", mode=abi.name_of("mode", mode),
         parent=parent, trouble=abi.name_of("trouble", trouble), threads=threads, possessed_at_ns=since,
-        frozen_ns=frozen, heap_bytes=heap, alerts=alerts, **sums,
+        frozen_ns=frozen, heap_bytes=heap, alerts=alerts, doubled_bytes=doubled, **sums,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 //! Rules for vector registers, of MMX, SSE, AVX and AVX-512 alike: an older form's first operand is also its first input.
 
-use iced_x86::{EncodingKind, OpKind};
+use iced_x86::{EncodingKind, Instruction, OpKind};
 
 use super::scalar::{Shift, shifted};
 use super::{Flow, reads};
@@ -57,7 +57,10 @@ pub enum Vector {
 impl<T: Tagged> Flow<'_, T> {
     pub fn vector(&mut self, rule: Vector) {
         let tags = match rule {
-            Vector::Move => self.operand(1),
+            Vector::Move => {
+                let source = self.operand(1);
+                moved_bytes(self.instruction).map_or(source, |bytes| source.first(bytes))
+            }
             Vector::Low(bytes) => Tags::all(self.operand(1).first(bytes).union(), Tags::BYTES_MAX),
             Vector::MoveLow(bytes) => self.moved_low(bytes),
             Vector::MoveHalf { high } => self.moved_half(high),
@@ -450,6 +453,11 @@ impl<T: Tagged> Flow<'_, T> {
             self.state.set_register(register.full_register(), &low);
         }
     }
+}
+
+/// How many bytes a move of whole operands moves, where that is less than both registers have: movq, kmovd.
+pub fn moved_bytes(instruction: &Instruction) -> Option<usize> {
+    Some(instruction.memory_size().size()).filter(|&bytes| bytes != 0)
 }
 
 // `bytes` tags from `from` on, as far as there are such.
