@@ -48,6 +48,7 @@ from possession import servers  # type: ignore[import-not-found]  # noqa: E402
 from possession.alarms import why_not  # type: ignore[import-not-found]  # noqa: E402
 
 START_S_MAX = 60.0
+PLACES_MAX = 5  # of false alarms of a part that are named; all are kept
 ALERTS_MAX, ALERTS_BYTES_MAX = 1000, 512 * 1024 * 1024  # that are kept
 
 
@@ -281,12 +282,15 @@ def main() -> int:
         meant, false = meant + len(true), false + len(wrong)
         print(f"{ran.outcome:7} {part.name:32} {natively.wall_s:6.1f} s {ran.wall_s:6.1f} s  {ran.possessed} possessed"
               + (f"  {len(true)} meant" if true else ""), flush=True)  # fmt: skip
-        for (kind, where), count in Counter((one.kind, one.where) for one in wrong).items():
+        places = Counter((one.kind, one.where) for one in wrong)
+        for (kind, where), count in list(places.items())[:PLACES_MAX]:
             first = next(one for one in wrong if (one.kind, one.where) == (kind, where))
             name = first.evidence.report.id
             print(f"        ALERT {count} x {kind}: {where}, of {first.input!r}: {name}", flush=True)
             for pair in doubles(first.evidence.report):
                 print(f"            share their tags: {pair}", flush=True)
+        if len(places) > PLACES_MAX:
+            print(f"        ALERTS at {len(places) - PLACES_MAX} more places", flush=True)
         for one in wrong:
             kept.keep(one.evidence)
         for why in dict.fromkeys(ran.refused):
