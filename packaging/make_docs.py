@@ -1,4 +1,4 @@
-"""Make the pages that are made from the code: docs/settings.md and docs/events.md. A test holds them to it."""
+"""Make the pages that are made from the code: docs/settings.md, events.md and formats.md. A test holds them to it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from eudaemon import settings
 from eudaemon.events import KINDS, fields_of
+from eudaemon.farm.outputs.formats.left_out import LEFT_OUT
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -36,6 +37,29 @@ def events_page() -> str:
     return "\n".join(out) + "\n"
 
 
+def formats_page() -> str:
+    """Return docs/formats.md: which format tells of which kind of event, and why another does not."""
+    out = [
+        "# Which event is told by which format",
+        "",
+        "What the farm [hands on](how-to/outputs.md) in others' words is what they have a place for; `events` has all.",
+        "This page is made from the formats' tables (`make docs`); a dash is a kind that is left out.",
+        "",
+        f"| kind | {' | '.join(LEFT_OUT)} |",
+        f"|---|{'---|' * len(LEFT_OUT)}",
+    ]
+    for kind, fact in KINDS.items():
+        cells = ("–" if fact in left_out else "yes" for left_out in LEFT_OUT.values())
+        out.append(f"| [`{kind}`](events.md#{kind.replace('.', '')}) | {' | '.join(cells)} |")
+    for name, left_out in LEFT_OUT.items():
+        out += ["", f"## What {name} leaves out, and why", ""]
+        by_reason: dict[str, list[str]] = {}
+        for fact, reason in left_out.items():
+            by_reason.setdefault(reason, []).append(f"`{fact.kind}`")
+        out += [f"- {', '.join(kinds)}: {reason}" for reason, kinds in by_reason.items()]
+    return "\n".join(out) + "\n"
+
+
 def _summary(fact: type) -> str:
     return " ".join((fact.__doc__ or "").split())
 
@@ -43,3 +67,4 @@ def _summary(fact: type) -> str:
 if __name__ == "__main__":
     (DOCS / "settings.md").write_text(settings.document(), encoding="utf-8")
     (DOCS / "events.md").write_text(events_page(), encoding="utf-8")
+    (DOCS / "formats.md").write_text(formats_page(), encoding="utf-8")

@@ -46,6 +46,33 @@ WRONG = [
     ("# a\n[outputs.x]\nto = 'misp'\n", 2, "[outputs.x] says no url and no key"),
     ("[outputs.x]\nto = 'syslog'\nhost = 'h'\nformat = 'stix'\n", 4, "it must be one of 'events'"),
     ("[outputs.x]\nto = 'hpfeeds'\nchannels = ['tea']\n", 3, "there is no channel 'tea'; there are"),
+    ("[outputs.x]\nto = 'splunk'\nurl = 'https://h/'\n", 1, "[outputs.x] says no token"),
+    (
+        "[outputs.x]\nto = 'splunk'\nurl = 'https://h/'\ntoken = 't'\nformat = 'notices'\n",
+        5,
+        "it must be one of 'events'",
+    ),
+    ("[outputs.x]\nto = 'elasticsearch'\nurl = 'https://h/'\nindex = 'Tea'\n", 4, "'Tea' is no name of an index"),
+    ("[outputs.x]\nto = 'taxii'\nuser = 'a\u00e4'\n", 3, "not of printable ASCII characters"),
+    ("[outputs.x]\nto = 'redis'\nhost = 'h'\nhow = 'tea'\n", 4, "it must be one of 'publish'"),
+    ("[outputs.x]\nto = 'redis'\nhost = 'h'\nkept_max = 0\n", 4, "at least 1"),
+    ("[outputs.x]\nto = 'webhook'\nurl = 's3cret'\n", 3, "no URL of the form https://host/path"),
+    ("[outputs.x]\nto = 'webhook'\nurl = 'https://h/'\nshape = 'telegram'\n", 1, "[outputs.x] says no chat"),
+    ("[outputs.x]\nto = 'webhook'\nurl = 'https://h/'\nshape = 'own'\n", 1, "says a template, and not"),
+    ("[outputs.x]\nto = 'webhook'\nurl = 'https://h/'\nshape = 'own'\ntemplate = '{'\n", 5, "no JSON"),
+    ("[outputs.x]\nto = 'webhook'\nurl = 'https://h/'\nshape = 'own'\ntemplate = '{}'\n", 5, "$text stands nowhere"),
+    ("[outputs.x]\nto = 'webhook'\nurl = 'https://h/'\nevery_s = 0\n", 4, "at least 1"),
+    ("[outputs.x]\nto = 'mail'\nhost = 'h'\nsender = 'me'\n", 4, "'me' is no address of mail"),
+    ("[outputs.x]\nto = 'mail'\nhost = 'h'\nrecipients = ['a@b', 'c@d, e@f']\n", 4, "is no address of mail"),
+    (
+        "[outputs.x]\nto = 'mail'\nhost = 'h'\nsender = 'a@b'\nrecipients = ['c@d']\n"
+        "security = 'none'\npassword = 'p'\n",
+        1,
+        "it would be read by everybody",
+    ),
+    ("[outputs.x]\nto = 'virustotal'\n", 1, "[outputs.x] says no key"),
+    ("[outputs.x]\nto = 'virustotal'\nkey = 'k'\nper_minute = 0\n", 4, "at least 1"),
+    ("[outputs.x]\nto = 'cape'\nurl = 'cape'\n", 3, "is no URL of the form"),
     ("[outputs.'a b']\nto = 'directory'\n", 1, "'a b' is no name"),
     ("".join(f"[outputs.x{n}]\nto = 'directory'\n" for n in range(65)), 0, "there are 65 of [outputs.NAME]"),
     ("[sensor.uplink]\nurl = 'https://farm.example:8601'\n", 1, "no secret or no fingerprint"),
@@ -68,6 +95,15 @@ def test_a_secret_that_is_wrong_is_not_repeated(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as raised:
         settings.read(path)
     assert str(raised.value) == f"{path}:3: outputs.x.key must be text in quotes"
+
+
+def test_a_url_that_is_a_secret_is_not_repeated_either(tmp_path: Path) -> None:
+    path = tmp_path / "eudaemon.toml"
+    path.write_text("[outputs.x]\nto = 'webhook'\nurl = 'htps://hooks.example/0penSesame'\n")
+    with pytest.raises(SettingsError) as raised:
+        settings.read(path)
+    assert str(raised.value).startswith(f"{path}:3: outputs.x.url")
+    assert "0penSesame" not in str(raised.value)
 
 
 def test_outputs_have_names() -> None:

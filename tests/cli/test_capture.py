@@ -214,12 +214,12 @@ def test_adb_over_a_cable_is_played_to_adb(
 
 def test_what_cannot_be_read_is_counted(replayed: Run) -> None:
     packets = [
-        FRAME / ARP(), FRAME / IP(proto=47) / Raw(b"x"), FRAME / IP(flags="MF") / UDP() / Raw(b"x"),
-        FRAME / IPv6() / IPv6ExtHdrFragment(m=1) / Raw(b"x"), FRAME / IP() / TCP(),
+        FRAME / ARP(), FRAME / IP(proto=47) / Raw(b"x"), FRAME / IP(flags="MF") / UDP() / Raw(b"x" * 8),
+        FRAME / IPv6() / IPv6ExtHdrFragment(m=1) / Raw(b"x" * 8), FRAME / IP() / TCP(),
     ]  # fmt: skip
     code, told, err = replayed(pcap(packets))
     assert (code, told) == (0, [])
-    assert "5 packets, 0 conversations; left out: 2 a fragment of an IP packet, " in err
+    assert "5 packets, 0 conversations; left out: 2 a fragment of an IP packet whose rest is missing, " in err
     assert "1 of another protocol than IP" in err
     assert "1 of another protocol than TCP and UDP" in err
 

@@ -35,7 +35,7 @@ def test_every_snippet_of_the_how_to_is_good_and_every_kind_has_one() -> None:
     document.check()
     found = document.part("outputs", kinds.OUTPUTS)
     assert {type(one) for one in found.values()} == set(kinds.OUTPUTS.kinds.values())
-    said = set(re.findall(r"^\| `([a-z]+)` \|", page, re.MULTILINE))
+    said = set(re.findall(r"^\| `([a-z0-9]+)` \|", page, re.MULTILINE))
     assert said == set(kinds.FORMATS)
 
 
@@ -88,6 +88,21 @@ def test_a_test_sends_one_made_up_event_and_says_what_was_answered(
         assert capsys.readouterr().err == "eudaemon: output lake: 401 who are you?\n"
         assert output(config, "test", "haus") == 0
         assert server.asked[2].json["submission"] == [], "a made-up report would be a false one"
+
+
+def test_a_secret_that_a_peer_repeats_is_not_shown(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with web() as server:
+        server.answers[:] = [(404, {}, "no hook /T00/0penSesame"), (200, {}, "hook /T00/0penSesame is well")]
+        config.write_text(f"[outputs.chat]\nto = 'webhook'\nurl = '{server.url}/T00/0penSesame'\n")
+        assert output(config, "test", "chat") == 3
+        assert output(config, "test", "chat") == 0
+        assert output(config, "show", "chat") == 0
+        assert "http://192.0.2.80" not in server.asked[0].json["text"]
+        assert "hxxp[://]192[.]0[.]2[.]80/test.sh" in server.asked[0].json["text"]
+    shown = capsys.readouterr()
+    assert "no hook" in shown.err
+    assert "is well" in shown.out
+    assert "0penSesame" not in shown.out + shown.err
 
 
 def test_every_format_can_be_tried(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

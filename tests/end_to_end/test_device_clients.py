@@ -192,6 +192,18 @@ async def test_somebody_is_let_in_to_windows(tmp_path: Path) -> None:
     assert not facts(tmp_path, "peer.faulted")
 
 
+async def test_somebody_logs_in_under_remote_desktops_own_encryption(tmp_path: Path) -> None:
+    client, display = tool("xfreerdp", "freerdp2-x11"), tool("xvfb-run", "xvfb")
+    async with running(tmp_path, "rdp", seed=seed_where("rdp", "network level authentication", 2, 1)) as net:
+        where = (f"/v:127.0.0.1:{net.port}", "/cert:ignore", "/sec:rdp", "+auth-only")
+        await said(display, "-a", client, *where, "/u:Administrator", "/p:123456")
+    (tried,) = facts(tmp_path, "login.tried")
+    assert (tried.user, tried.password, tried.accepted) == ("Administrator", "123456", True)
+    assert [fact.encryption_bits for fact in facts(tmp_path, "rdp.client")] == [128]
+    assert not facts(tmp_path, "peer.faulted")
+    assert not facts(tmp_path, "tls.accepted")
+
+
 @pytest.mark.parametrize("credentials_first", [False, True])
 async def test_somebody_logs_in_to_windows(credentials_first: bool, tmp_path: Path) -> None:
     client, display = tool("xfreerdp", "freerdp2-x11"), tool("xvfb-run", "xvfb")

@@ -326,6 +326,7 @@ def test_how_things_are_said(desk: Watched) -> None:
             endings: [ending("peer"), ending("constructor")],
             nowhere: countryName(""),
             hijacked: says("control.hijacked", { how: "return", process: "nginx", verdict: "contain" }),
+            offered: says("shell.offered", { way: "connect", system: "linux", host: "::", port: 4444, refused: "no" }),
             clock: exactly("2026-11-24T23:05:06Z"),
           };
         }"""
@@ -334,6 +335,9 @@ def test_how_things_are_said(desk: Watched) -> None:
     assert said["heads"] == ["PING\r\n", "1603", "", "<b>", ""]
     assert said["endings"] == ["the attacker hung up", "constructor"]
     assert said["hijacked"] == ["took control of nginx (a return address); the thread was ended first", None, "hot"]
+    assert said["offered"] == [
+        "sent a shellcode for linux that calls its sender back; refused (no)", ":::4444", "hot"
+    ]  # fmt: skip
     assert said["nowhere"] == "private or unknown"
     assert not re.search("[AP]M", said["clock"])
 
@@ -511,6 +515,16 @@ def test_a_shellcode_says_what_it_does(desk: Watched, running: Running) -> None:
             break
     expect(page.locator(".facts")).to_contain_text("downloads http://203.0.113.7:8080/a.exe to c:\\a.exe")
     expect(page.locator(".facts")).to_contain_text("executes c:\\a.exe")
+
+
+def test_what_others_say_of_a_sample(desk: Watched, running: Running) -> None:
+    sample = running.artefact(b"\x7fELF and known elsewhere")
+    judged = facts.SampleJudged(sample, "virustotal", "known", "trojan.mirai/<b>", 41, 62, link="javascript:alert(1)")
+    running.happen(time.time(), [facts.SessionOpened("tcp", "ftp"), facts.ArtefactKept(sample, 24, "upload"), judged])
+    running.settle()
+    page = desk.open(f"/samples/{sample}")
+    expect(page.locator(".facts")).to_contain_text("sample known to virustotal, 41 of 62 engines: trojan.mirai/<b>")
+    assert page.locator(".facts a").count() == 0, "what somebody else says is no link"
 
 
 # --- an attacker's bytes -------------------------------------------------------------------------

@@ -239,6 +239,33 @@ async def test_what_sftp_does_to_files_a_command_sees(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("software", [SMALL, LATER])
+async def test_what_sftp_asks_by_extensions(software: str, tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"\x7fELF" + bytes(300_000))
+    script = f"""
+        cd /tmp
+        put -f {tmp_path}/one
+        ln one two
+        rename one three
+        df -h /tmp
+        {"cp two four" if software == LATER else "-cp two four"}
+        ls -1
+        get two {tmp_path}/back
+    """
+    async with place(tmp_path, software) as there:
+        code, said = await there.run(
+            "sftp", "-oBatchMode=no", *there.options(), "-b", "-", "127.0.0.1", given=script.encode()
+        )
+    text = said.decode()
+    assert code == 0, text
+    assert "Capacity" in text or "%Capacity" in text
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "one").read_bytes()
+    listed = text.partition("ls -1")[2].split()
+    assert {"two", "three"} <= set(listed)
+    assert ("four" in listed) is (software == LATER), text
+    assert not events(tmp_path / "sensor", "sensor.faulted", "peer.faulted")
+
+
 async def test_a_folder_is_copied(tmp_path: Path) -> None:
     (tmp_path / "folder" / "below").mkdir(parents=True)
     (tmp_path / "folder" / "a").write_bytes(b"\x7fELF a")

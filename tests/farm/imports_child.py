@@ -29,7 +29,8 @@ def use(page: int, intake: int, secret: str, password: str) -> None:
     sensor = http.client.HTTPSConnection("127.0.0.1", intake, context=context)
     bearer = {"Authorization": f"Bearer lab:{secret}"}
     data = b"\x7fELF" + bytes(5000)
-    events = [event(facts.LoginTried("a", "b", accepted=True)), event(facts.ArtefactKept(sha256(data), 5004, "upload"))]
+    events = [event(facts.LoginTried("a", "b", accepted=True)), event(facts.ArtefactKept(sha256(data), 5004, "upload")),
+              event(facts.ControlHijacked("jump", "httpd", "/httpd", 1, "contain", "a"))]  # fmt: skip
     for method, path, content, status in (
         ("PUT", f"/intake/v1/artefacts/{sha256(data)}", data, 201),
         ("HEAD", f"/intake/v1/artefacts/{sha256(data)}", None, 200),
@@ -63,7 +64,10 @@ async def main(home: Path) -> None:
     outputs = {
         "files": outs.Directory(), "beside": outs.Directory(str(home.parent / "beside")),
         "post": outs.Post("https://localhost:1/"), "feeds": outs.Hpfeeds("localhost", 1, "a", "b"),
-        "udp": outs.Syslog("localhost", 9, "udp"),
+        "udp": outs.Syslog("localhost", 9, "udp"), "redis": outs.Redis("localhost", 1),
+        "mail": outs.Mail("localhost", 1, sender="a@b.example", recipients=("c@d.example",)),
+        "chat": outs.Webhook("https://localhost:1/"), "elastic": outs.Elasticsearch("https://localhost:1/"),
+        "virustotal": outs.VirusTotal("k", url="https://localhost:1/"),
         "bucket": outs.Bucket("s3://out", endpoint="http://127.0.0.1:1", access_key_id="a", secret_access_key="b"),
     }  # fmt: skip
     feeder.SETTLE_S = 0.0

@@ -33,7 +33,10 @@ def test_it_serves_confined_and_imports_nothing_after_bind(uid: str) -> None:
         command = [sys.executable, str(IMPORTS), f"{place}/farm", *filter(None, [uid])]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["served: artefact.kept login.tried sample.identified", "late: []"]
+    assert done.stdout.splitlines() == [
+        "served: artefact.kept control.hijacked login.tried sample.identified",
+        "late: []",
+    ]
 
 
 async def test_it_says_where_it_listens(tmp_path: Path) -> None:

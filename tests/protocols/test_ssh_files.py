@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eudaemon.events.catalogue import CommandEntered, FileRequested
 from eudaemon.protocols._base import Keep, Order, Saw, Send
-from eudaemon.protocols.ssh import scp, sftp
+from eudaemon.protocols.ssh import extensions, scp, sftp
 from eudaemon.protocols.ssh.fields import Fields, message, number, string
 from eudaemon.protocols.ssh.programs import Program
 from eudaemon.testing.script import START_S, visit
@@ -27,11 +27,11 @@ BYTES_MAX = 4 << 20
 class Far:
     """A program, and what it has said."""
 
-    def __init__(self, kind: str, text: bytes = b"", bytes_max: int = BYTES_MAX) -> None:
-        given = visit(host=HOST, purse=Purse(bytes_max))
+    def __init__(self, kind: str, text: bytes = b"", bytes_max: int = BYTES_MAX, host: Host = HOST) -> None:
+        given = visit(host=host, purse=Purse(bytes_max))
         self.purse = given.purse
-        self.files = Files(HOST.tree, HOST.writable, given.purse)
-        program = sftp.Sftp(given, self.files) if kind == "sftp" else scp.make(given, self.files, text)
+        self.files = Files(host.tree, host.writable, given.purse)
+        program = extensions.OpenSshSftp(given, self.files) if kind == "sftp" else scp.make(given, self.files, text)
         assert program is not None
         self.program: Program = program
         self.out = b""

@@ -26,6 +26,7 @@ from protocols.test_ntp import QUESTION
 SENSORS = 8
 # What is asked besides the opening, of rooms whose opening is answered with the protocol's own words alone.
 ASKED = {
+    "sh": (b"cat /etc/shadow /proc/cpuinfo /proc/version; uname -a; hostname\n",),
     "jenkins": (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",),
     "ldap": (bind(), search("", 0, names=(b"+",))),
     "memcached": (b"stats\r\n",),

@@ -36,6 +36,7 @@ class Farm:
         self.missing: list[str] = []  # artefacts that an accepted event named before they were here
         self.hangs_up_after: int | None = None  # so many requests
         self.log: list[tuple[str, int]] = []
+        self.words: list[Any] = []  # about shellcodes, with the next answer to a batch without events
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -102,7 +103,8 @@ class Farm:
             if named and named not in self.artefacts:
                 self.missing.append(named)
         self.marks[head["spool"]] = max(mark, head["first"] + len(lines))
-        return 200, {"next": self.marks[head["spool"]]}
+        words, self.words = (self.words, []) if not lines else ([], self.words)
+        return 200, {"next": self.marks[head["spool"]]} | ({"shellcodes": words} if words else {})
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         return [event for event in map(json.loads, self.lines) if event["kind"] == kind]

@@ -113,6 +113,7 @@ async def test_a_room_begins_tls_in_the_middle(tmp_path: Path) -> None:
         writer.transport.abort()
         await sensor.until("session.closed")
     assert accepted(tmp_path).ja4.startswith("t13d")
+    assert len(accepted(tmp_path).ja3) == 32
     (conversation,) = blobs(tmp_path)
     assert [unit.data for unit in decode(conversation)][:5] == [b"plain", b"plain", b"tls?", b"yes", b"secured"]
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
@@ -308,6 +309,28 @@ def test_the_fingerprint_of_a_known_client() -> None:
     signatures = [0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601]
     known = clienthello.ClientHello(0x0304, [0x2A2A, *ciphers], [0x1A1A, *extensions], signatures, "x", b"h2")
     assert known.ja4 == "t13d1516h2_8daaf6152771_e5627efa2ab1"
+
+
+@pytest.mark.parametrize(("text", "fingerprint"), [
+    ("769,47-53-5-10-49161-49162-49171-49172-50-56-19-4,0-10-11,23-24-25,0", "ada70206e40642a3e4461f35503241d5"),
+    ("769,4-5-10-9-100-98-3-6-19-18-99,,,", "de350869b8c85de67a350c8d186f11e6"),
+])  # fmt: skip
+def test_the_older_fingerprint_of_known_clients(text: str, fingerprint: str) -> None:
+    """The examples of JA3's documentation, as messages; what is random in one (GREASE) does not count."""
+    version, ciphers, extensions, groups, formats = ([int(n) for n in one.split("-") if n] for one in text.split(","))
+    bodies = {
+        0: b"\0\x04\0\0\x01x",
+        10: (2 * len(groups) + 2).to_bytes(2, "big") + b"\x1a\x1a" + b"".join(n.to_bytes(2, "big") for n in groups),
+        11: bytes((len(formats), *formats)),
+    }
+    message = version[0].to_bytes(2, "big") + bytes(32) + b"\0"
+    message += (2 * len(ciphers) + 2).to_bytes(2, "big") + b"\x0a\x0a"
+    message += b"".join(n.to_bytes(2, "big") for n in ciphers) + b"\x01\0"
+    tail = b"".join(n.to_bytes(2, "big") + len(bodies[n]).to_bytes(2, "big") + bodies[n] for n in extensions)
+    tail += b"\x2a\x2a\0\0" if tail else b""
+    found = clienthello.read(message + (len(tail).to_bytes(2, "big") + tail if tail else b""))
+    assert (found.ja3_text, found.ja3) == (text, fingerprint)
+    assert clienthello.ClientHello().ja3 == ""
 
 
 def test_a_hello_in_any_pieces() -> None:

@@ -36,6 +36,11 @@ def test_the_page_of_events_is_the_catalogue() -> None:
     assert page == _maker().events_page(), "docs/events.md is not up to date: make docs"
 
 
+def test_the_page_of_formats_is_their_tables() -> None:
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert page == _maker().formats_page(), "docs/formats.md is not up to date: make docs"
+
+
 def test_every_fact_and_field_is_described() -> None:
     for kind, fact in KINDS.items():
         assert re.fullmatch(r"[a-z]+\.[a-z]+", kind), kind

@@ -225,6 +225,7 @@ pub struct Context {
     pub signals: u64,
     pub tagged_reads: u64,  // tests of clean mode that found a tag
     pub second_spare: u64,  // a further place for translated code that follows tags
+    pub kept_flags: u64,    // as lahf and seto leave them in ax, while translated code needs its own
     pub followed_left: u64, // jumps backwards until the engine sees whether tags are left
     pub returns_left: u64,  // likewise of returns
     pub often: u64,         // jumps backwards between two looks

@@ -60,7 +60,7 @@ pub mod kind {
     pub const RETURNED: u32 = 1 << 3; // the application is at what the word below the stack pointer says
     pub const TARGET: u32 = 1 << 5; // the application is at `Context::target`
     pub const SCRATCH: u32 = 1 << 6; // the register in bits 8 to 11 is in `Context::spare`
-    pub const FLAGS: u32 = 1 << 7; // the flags are in `Context::rflags`
+    pub const FLAGS: u32 = 1 << 7; // the flags of arithmetic are in `Context::kept_flags`
     pub const SCRATCH_SHIFT: u32 = 8;
     pub const LANDED: u32 = 1 << 12; // with TARGET or RETURNED: `pc` is not that of the branch
     pub const CALLED: u32 = 1 << 13; // behind a system call: rcx is what the kernel would have left there

@@ -42,14 +42,21 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) -> bool {
         return true;
     }
     let element = instruction.memory_size().element_size() as u32;
-    match rule {
-        _ if step.live != 0 => false,
-        Vector::Each if shape.to_mask => shape.compare(lower, element, pc),
-        Vector::Mask(1) => shape.compare(lower, 1, pc),
-        Vector::Bytes => shape.union(lower, pc),
-        Vector::Each | Vector::Carry if element == 1 && !shape.to_mask => shape.union(lower, pc),
+    let is_union = match rule {
+        Vector::Each if shape.to_mask => false,
+        Vector::Bytes => true,
+        Vector::Each | Vector::Carry => element == 1,
         _ => false,
+    };
+    let element = if matches!(rule, Vector::Mask(1)) { 1 } else { element };
+    let is_comparison = shape.to_mask && matches!(rule, Vector::Each) || matches!(rule, Vector::Mask(1));
+    if !(is_union && shape.can_unite() || is_comparison && shape.can_compare(element)) {
+        return false;
     }
+    lower.with_flags_of_its_own(step.live != 0, pc, |lower| {
+        if is_union { shape.union(lower, pc) } else { shape.compare(lower, element, pc) }
+    });
+    true
 }
 
 // The rule, and whether the same register twice makes a constant.
@@ -188,12 +195,13 @@ impl Shape {
         Some(parts)
     }
 
+    fn can_unite(&self) -> bool {
+        self.bytes.is_multiple_of(WORD_BYTES)
+    }
+
     // Each byte has both inputs' tags.
-    fn union(&self, lower: &mut Lower<'_>, pc: GuestPc) -> bool {
-        let Some((one, other)) = self.sorted() else { return false };
-        if !self.bytes.is_multiple_of(WORD_BYTES) {
-            return false;
-        }
+    fn union(&self, lower: &mut Lower<'_>, pc: GuestPc) {
+        let Some((one, other)) = self.sorted() else { return };
         for at in (0..self.bytes).step_by(WORD_BYTES as usize) {
             load(lower, &one, other.as_ref(), at, pc);
             let to = self.to.plus(at as i32);
@@ -202,15 +210,16 @@ impl Shape {
         if self.cleared != 0 {
             track::write_move(lower, &self.part(self.bytes, None, self.cleared), pc);
         }
-        true
+    }
+
+    fn can_compare(&self, element: u32) -> bool {
+        let names_rcx = self.sorted().is_some_and(|(one, _)| track::names_rcx(&one));
+        matches!(element, 1 | 2 | 4 | 8) && !(names_rcx && element != 1)
     }
 
     // A byte of what is written has the tags of eight elements.
-    fn compare(&self, lower: &mut Lower<'_>, element: u32, pc: GuestPc) -> bool {
-        let Some((one, other)) = self.sorted() else { return false };
-        if track::names_rcx(&one) && element != 1 || !matches!(element, 1 | 2 | 4 | 8) {
-            return false;
-        }
+    fn compare(&self, lower: &mut Lower<'_>, element: u32, pc: GuestPc) {
+        let Some((one, other)) = self.sorted() else { return };
         let width = self.inputs.iter().flatten().map(|place| place.bytes).max().unwrap_or(0);
         let spare = lower.thread.field(offset_of!(Context, spare));
         let bytes = width.div_ceil(WORD_BYTES * element);
@@ -227,7 +236,6 @@ impl Shape {
             track::store(&mut lower.code, RCX, &self.to.plus(at as i32), 1);
         }
         track::write_move(lower, &self.part(bytes, None, self.bytes + self.cleared - bytes), pc);
-        true
     }
 
     // Memory first, whose address may be of rcx.

@@ -25,7 +25,7 @@ use core::mem::offset_of;
 
 use iced_x86::{EncodingKind, FlowControl, Instruction, Mnemonic, OpAccess, Register};
 
-use crate::abi::{Context, RCX};
+use crate::abi::{Context, RAX, RCX};
 use crate::cache::{ExitKind, Fragment, Full, Thread, kind};
 use crate::emit::{Code, GuestPc, HostPc, Operand};
 use crate::transfer::{Through, is_near_return};
@@ -49,6 +49,7 @@ pub struct Lower<'a> {
     pub work: Work,
     pub watched: bool,
     pub rcx: Rcx,
+    pub flags_kept: bool,               // the application's flags are in the Context alone
     pub slip: Option<u64>,              // host less application address of the verbatim run that is open
     pub landed: Vec<(GuestPc, HostPc)>, // where each call returns to, and its landing
 }
@@ -66,6 +67,7 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
         arena,
         work: wish.work,
         rcx: Rcx::Live,
+        flags_kept: false,
         slip: None,
         landed: Vec::new(),
     };
@@ -144,6 +146,7 @@ impl Lower<'_> {
     pub fn record(&mut self, kind: u32, pc: GuestPc) {
         self.slip = None;
         let kind = if self.rcx == Rcx::Saved { kind | kind::RCX } else { kind };
+        let kind = if self.flags_kept { kind | kind::FLAGS } else { kind };
         let here = self.code.here();
         self.thread.arenas[self.arena].record(here, kind, pc);
     }
@@ -178,6 +181,39 @@ impl Lower<'_> {
             self.rcx = Rcx::Both;
             self.record(0, pc);
         }
+    }
+
+    /// Let `work` write code that changes flags, where some live: they are kept meanwhile. It may not lead to the engine.
+    pub fn with_flags_of_its_own(&mut self, live: bool, pc: GuestPc, work: impl FnOnce(&mut Self)) {
+        const LAHF: u8 = 0x9f;
+        const SAHF: u8 = 0x9e;
+        const SETO_AL: [u8; 3] = [0x0f, 0x90, 0xc0];
+        const ADD_AL_127: [u8; 2] = [0x04, 0x7f]; // overflows if al is 1
+        if !live {
+            return work(self);
+        }
+        let (spare, kept) = (self.thread.field(offset_of!(Context, spare)), self.thread.field(offset_of!(Context, kept_flags)));
+        let saved = kind::SCRATCH | (RAX as u32) << kind::SCRATCH_SHIFT;
+        self.record(0, pc);
+        self.code.mov_mem_reg(&spare, RAX);
+        self.record(saved, pc);
+        self.code.byte(LAHF);
+        self.code.bytes(&SETO_AL);
+        self.code.mov_mem_reg(&kept, RAX);
+        self.code.mov_reg_mem(RAX, &spare);
+        self.flags_kept = true;
+        self.record(0, pc);
+        work(self);
+        self.record(0, pc);
+        self.code.mov_mem_reg(&spare, RAX);
+        self.record(saved, pc);
+        self.code.mov_reg_mem(RAX, &kept);
+        self.code.bytes(&ADD_AL_127);
+        self.code.byte(SAHF);
+        self.flags_kept = false;
+        self.record(saved, pc);
+        self.code.mov_reg_mem(RAX, &spare);
+        self.record(0, pc);
     }
 
     /// Where to enter a stub: its first instruction saves rcx.

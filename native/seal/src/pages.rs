@@ -184,6 +184,11 @@ pub fn executable(pc: u64) -> Option<Range> {
     })
 }
 
+/// Whether the application may write the code at `pc`.
+pub fn may_be_written(pc: u64) -> bool {
+    executable(pc).is_none_or(|range| range.is_writable() || range.shared)
+}
+
 fn read_maps(known: &mut Known) -> bool {
     let mut has_begun = false;
     let could = each_map(|line| {

@@ -1,4 +1,5 @@
-//! Tags of arithmetic between general registers, in translated code, where no flag lives: what `flow` says, in a handful of instructions.
+//! Tags of arithmetic between general registers, in translated code: what `flow` says, in a handful of instructions. Where flags live they are
+//! kept meanwhile.
 //!
 //! | instruction | tags of what it writes |
 //! |---|---|
@@ -8,7 +9,7 @@
 //! | `shl`, `shr` by cl | likewise by what cl is, if that has no tag |
 //! | `bswap`, `movsx` | turned round; the topmost byte's in all above it |
 //! | `tzcnt` and its like | all of them in the lowest byte, for it counts to 64 |
-//!
+//! | `bzhi` | all of them in each byte |
 //! | `cmov` | both operands', without touching a flag: it reads them |
 //!
 //! Anything else is `track`'s.
@@ -38,6 +39,7 @@ enum How {
     Turned,
     Extended { from: u32 },
     Counted,
+    All, // in each byte
 }
 
 /// How a register's tags are made of those of up to two places.
@@ -54,18 +56,20 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) -> bool {
     if is_cmov(&step.instruction) && lower.thread.has_bmi2 {
         return either(lower, &step.instruction);
     }
-    if step.live != 0 {
-        return false;
-    }
     if is_shift_by_cl(&step.instruction) {
-        return shift_by_cl(lower, &step.instruction);
+        return shift_by_cl(lower, &step.instruction, step.live != 0);
     }
     let Some(reckoning) = reckoning(lower, &step.instruction) else { return false };
-    write(lower, &reckoning, GuestPc(step.instruction.ip()));
+    let pc = GuestPc(step.instruction.ip());
+    lower.with_flags_of_its_own(step.live != 0, pc, |lower| write(lower, &reckoning, pc));
     true
 }
 
 fn reckoning(lower: &mut Lower<'_>, instruction: &Instruction) -> Option<Reckoning> {
+    if instruction.mnemonic() == Mnemonic::Cdqe {
+        let to = track::tags_of(lower.thread, Register::RAX);
+        return Some(Reckoning { to, from: [Some(to), None], bytes: 4, stored: 8, how: How::Extended { from: 4 } });
+    }
     let to_memory = instruction.op0_kind() == OpKind::Memory;
     if instruction.op_count() == 0
         || !(to_memory || instruction.op0_kind() == OpKind::Register && instruction.op0_register().is_gpr())
@@ -84,7 +88,12 @@ fn reckoning(lower: &mut Lower<'_>, instruction: &Instruction) -> Option<Reckoni
         Mnemonic::Xor | Mnemonic::Not => How::Bytes,
         Mnemonic::And | Mnemonic::Or if is_immediate => How::Kept(kept(instruction)),
         Mnemonic::And | Mnemonic::Or => How::Bytes,
-        Mnemonic::Add | Mnemonic::Sub | Mnemonic::Inc | Mnemonic::Dec | Mnemonic::Neg => How::Carried,
+        Mnemonic::Andn => How::Bytes,
+        Mnemonic::Blsi | Mnemonic::Blsr | Mnemonic::Blsmsk => How::Carried,
+        Mnemonic::Bzhi => How::All,
+        Mnemonic::Add | Mnemonic::Sub | Mnemonic::Adc | Mnemonic::Sbb | Mnemonic::Inc | Mnemonic::Dec | Mnemonic::Neg => {
+            How::Carried
+        }
         Mnemonic::Lea if bytes >= 4 => How::Carried,
         Mnemonic::Imul if second || instruction.op_count() == 3 => How::Carried,
         Mnemonic::Shl if is_immediate => shift(SHL)?,
@@ -103,6 +112,12 @@ fn reckoning(lower: &mut Lower<'_>, instruction: &Instruction) -> Option<Reckoni
         Mnemonic::Lea => lea_parts(lower, instruction)?,
         Mnemonic::Movsx | Mnemonic::Movsxd | Mnemonic::Tzcnt | Mnemonic::Lzcnt | Mnemonic::Popcnt => {
             [Some(track::place(lower.thread, instruction, 1)?.operand), None]
+        }
+        Mnemonic::Blsi | Mnemonic::Blsr | Mnemonic::Blsmsk => [Some(track::place(lower.thread, instruction, 1)?.operand), None],
+        Mnemonic::Andn | Mnemonic::Bzhi => {
+            let place = |lower: &mut Lower<'_>, at| track::place(lower.thread, instruction, at).map(|place| place.operand);
+            let (one, other) = (place(lower, 1)?, place(lower, 2)?);
+            if instruction.op2_kind() == OpKind::Memory { [Some(other), Some(one)] } else { [Some(one), Some(other)] }
         }
         Mnemonic::Imul if instruction.op_count() == 3 => [Some(track::place(lower.thread, instruction, 1)?.operand), None],
         _ if second && !is_immediate => {
@@ -180,11 +195,10 @@ fn write(lower: &mut Lower<'_>, reckoning: &Reckoning, pc: GuestPc) {
         }
         How::Turned => turn(code, wide),
         How::Extended { from } => extend(code, wide, from, &spare),
-        How::Counted => {
-            for bits in [32, 16, 8].into_iter().filter(|bits| *bits < 8 * *bytes as u8) {
-                with_itself(code, wide, SHR, bits, &spare);
-            }
-            code.bytes(&[0x0f, 0xb6, 0xc0 | (RCX as u8) << 3 | RCX as u8]); // movzx ecx, cl
+        How::Counted => to_one(code, *bytes, &spare),
+        How::All => {
+            to_one(code, *bytes, &spare);
+            repeat(code, wide, &spare_half(&spare));
         }
     }
     if track::names_rcx(to) {
@@ -271,7 +285,7 @@ fn is_shift_by_cl(instruction: &Instruction) -> bool {
         && (register.is_gpr32() || register.is_gpr64())
 }
 
-fn shift_by_cl(lower: &mut Lower<'_>, instruction: &Instruction) -> bool {
+fn shift_by_cl(lower: &mut Lower<'_>, instruction: &Instruction, live: bool) -> bool {
     const TEST_CL_7: [u8; 3] = [0xf6, 0xc1, 7];
     const JZ: u8 = 0x74;
     let pc = GuestPc(instruction.ip());
@@ -282,34 +296,45 @@ fn shift_by_cl(lower: &mut Lower<'_>, instruction: &Instruction) -> bool {
     let (spare, app) = (lower.thread.field(offset_of!(Context, spare)), lower.saved(RCX));
     lower.restore_rcx(pc); // so that it is the same on both ways
     let (id, stub) = lower.thread.exit(lower.arena, ExitKind::Follow, pc);
-    shadow::test_tag(lower, &count, 1, false, stub, pc);
+    shadow::test_tag(lower, &count, 1, live, stub, pc);
+    lower.restore_rcx(pc);
     lower.save_rcx(pc);
-    lower.record(0, pc);
-    let scratch = RDX;
-    lower.code.mov_mem_reg(&spare, scratch);
-    lower.record(kind::SCRATCH | (scratch as u32) << kind::SCRATCH_SHIFT, pc);
-    track::load(&mut lower.code, scratch, &own.operand, size(instruction, 0));
-    lower.code.bytes(&TEST_CL_7);
-    let whole = lower.code.short(JZ);
-    let half = spare_half(&spare);
-    lower.code.mov_mem_reg(&half, scratch);
-    wide_prefix(&mut lower.code, wide);
-    lower.code.bytes(&[0xc1, 0xc0 | shift << 3 | scratch as u8, 8]);
-    lower.code.op_reg_mem(wide, &[0x0b], scratch as u8, &half);
-    lower.code.land(whole);
-    lower.rcx = Rcx::Saved;
-    lower.record(kind::SCRATCH | (scratch as u32) << kind::SCRATCH_SHIFT, pc);
-    lower.code.bytes(&[0x83, 0xe1, if wide { 0x38 } else { 0x18 }]); // and ecx
-    wide_prefix(&mut lower.code, wide);
-    lower.code.bytes(&[0xd3, 0xc0 | shift << 3 | scratch as u8]); // by cl
-    lower.code.mov_mem_reg(&own.operand, scratch);
-    lower.code.mov_reg_mem(scratch, &spare);
-    lower.record(0, pc);
-    lower.code.mov_reg_mem(RCX, &app);
-    lower.rcx = Rcx::Both;
+    lower.with_flags_of_its_own(live, pc, |lower| {
+        lower.record(0, pc);
+        let scratch = RDX;
+        lower.code.mov_mem_reg(&spare, scratch);
+        lower.record(kind::SCRATCH | (scratch as u32) << kind::SCRATCH_SHIFT, pc);
+        track::load(&mut lower.code, scratch, &own.operand, size(instruction, 0));
+        lower.code.bytes(&TEST_CL_7);
+        let whole = lower.code.short(JZ);
+        let half = spare_half(&spare);
+        lower.code.mov_mem_reg(&half, scratch);
+        wide_prefix(&mut lower.code, wide);
+        lower.code.bytes(&[0xc1, 0xc0 | shift << 3 | scratch as u8, 8]);
+        lower.code.op_reg_mem(wide, &[0x0b], scratch as u8, &half);
+        lower.code.land(whole);
+        lower.rcx = Rcx::Saved;
+        lower.record(kind::SCRATCH | (scratch as u32) << kind::SCRATCH_SHIFT, pc);
+        lower.code.bytes(&[0x83, 0xe1, if wide { 0x38 } else { 0x18 }]); // and ecx
+        wide_prefix(&mut lower.code, wide);
+        lower.code.bytes(&[0xd3, 0xc0 | shift << 3 | scratch as u8]); // by cl
+        lower.code.mov_mem_reg(&own.operand, scratch);
+        lower.code.mov_reg_mem(scratch, &spare);
+        lower.record(0, pc);
+        lower.code.mov_reg_mem(RCX, &app);
+        lower.rcx = Rcx::Both;
+    });
     lower.thread.exits[id as usize].field = lower.code.here();
     lower.record(0, pc);
     true
+}
+
+// All bytes' tags in the lowest.
+fn to_one(code: &mut Code, bytes: u32, spare: &Operand) {
+    for bits in [32, 16, 8].into_iter().filter(|bits| *bits < 8 * bytes as u8) {
+        with_itself(code, bytes == 8, SHR, bits, spare);
+    }
+    code.bytes(&[0x0f, 0xb6, 0xc0 | (RCX as u8) << 3 | RCX as u8]); // movzx ecx, cl
 }
 
 // Downwards, the topmost byte's tag above.

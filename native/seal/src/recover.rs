@@ -50,9 +50,7 @@ pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflag
     let (rcx, rdx) = (context.regs[RCX], context.regs[RDX]);
     context.regs = *live;
     context.rip = if kind & kind::TARGET != 0 { context.target } else { pc.0 };
-    if kind & kind::FLAGS == 0 {
-        context.rflags = rflags;
-    }
+    context.rflags = if kind & kind::FLAGS != 0 { with_kept_flags(rflags, context.kept_flags) } else { rflags };
     if kind & kind::RCX != 0 {
         context.regs[RCX] = rcx;
     }
@@ -85,6 +83,13 @@ pub fn take(thread: &Thread, context: &mut Context, live: &abi::Registers, rflag
         undo_branch(context, pc);
     }
     true
+}
+
+// What lahf and seto have left in ax, put back where it belongs.
+fn with_kept_flags(rflags: u64, kept: u64) -> u64 {
+    const LOW: u64 = 0xd5; // sign, zero, auxiliary, parity, carry
+    const OVERFLOW_AT: u32 = 11;
+    rflags & !(LOW | 1 << OVERFLOW_AT) | kept >> 8 & LOW | (kept & 1) << OVERFLOW_AT
 }
 
 /// Whether no processor could go on at `pc`: the fault is that of the branch that leads there.

@@ -5,7 +5,7 @@
 //! | moves between registers and memory | moved likewise, through rcx, which leaves flags alone |
 //! | `xor r,r` and its like, `mov r,imm` | cleared |
 //! | compares and branches: what writes neither register nor memory | none, for flags have no tags |
-//! | arithmetic between general registers | reckoned in code, where no flag lives (`reckon`) |
+//! | arithmetic between general registers | reckoned in code (`reckon`) |
 //! | vectors and masks: moves, byte by byte, comparisons | likewise (`lanes`) |
 //! | anything else | nothing where all that it reads and writes is clean; or else the engine does it (`flow`) |
 //! | indirect branches, returns | where what leads them has a tag, to the engine, which raises the alert |
@@ -297,7 +297,7 @@ fn as_move(thread: &mut Thread, instruction: &Instruction) -> Option<Move> {
             let whole = if widened(0) { 8 } else { size(0) };
             Some(Move { to: place(0)??, from: place(1)?, bytes, zeros: whole - bytes })
         }
-        Mnemonic::Xor | Mnemonic::Sub
+        Mnemonic::Xor | Mnemonic::Sub | Mnemonic::Sbb
             if instruction.op0_kind() == OpKind::Register
                 && instruction.op1_kind() == OpKind::Register
                 && instruction.op0_register() == instruction.op1_register() =>

@@ -54,6 +54,7 @@ pub fn landing_to(thread: &mut Thread, through: Through, fragment: u32) -> Resul
         work: Work::Nothing,
         watched: false,
         rcx: Rcx::Saved,
+        flags_kept: false,
         slip: None,
         landed: Vec::new(),
     };

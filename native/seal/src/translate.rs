@@ -17,7 +17,7 @@ use crate::cache::{Full, Thread};
 use crate::emit::GuestPc;
 use crate::plan::{self, Test};
 use crate::transfer::Through;
-use crate::{lower, pages, shadow, sinks, sys};
+use crate::{lower, pages, shadow, sinks, sys, window};
 
 const INSTRUCTIONS_MAX: usize = 96;
 /// Those of a fragment that follows tags: it is longer.
@@ -315,7 +315,7 @@ fn rely(low: u64, high: u64, relied: &mut Range<u64>) {
 fn is_from_outside(instruction: &Instruction, offsets: &ConstantOffsets) -> bool {
     const WORD_BYTES: usize = 8;
     let (pc, length) = (instruction.ip(), instruction.len());
-    if !shadow::any_tag(pc, length as u64) {
+    if !shadow::any_tag(pc, length as u64) || window::shares(pc, length as u64) && !pages::may_be_written(pc) {
         return false;
     }
     let constants = [

@@ -4,6 +4,8 @@
 //! the kernel has placed where it would meet other memory in the window is placed anew, as near below as there is room: programs take what
 //! they get, but where they have asked for a fixed place. The break does not grow into a meeting; whoever allocates takes other memory then.
 //!
+//! Owns also the question whether a tag may be another's: code that nobody may write is not taken for input then.
+//!
 //! What meets all the same: memory that met when the process was possessed, at fixed places or below 4 GiB, in mappings of more than a
 //! GiB, and that of processes whose maps the engine may not read. `eudaemon status` says how much.
 
@@ -177,6 +179,11 @@ fn whole(bytes: u64) -> u64 {
 
 fn end_of(address: u64, bytes: u64) -> u64 {
     address.saturating_add(whole(bytes))
+}
+
+/// Whether any of these bytes shares its tag with other memory: then a tag may be the other's.
+pub fn shares(address: u64, bytes: u64) -> bool {
+    known(|table| pages_of(address, address + bytes).any(|page| table[cell(page)] & MET != 0)) == Some(true)
 }
 
 /// The application is about to make this call about its memory. Answers for the kernel, if that is not to be asked.

@@ -6,7 +6,7 @@ use core::arch::global_asm;
 
 use inside::Inside;
 use seal::abi::{R8, R9, R10, RAX, RDI, RDX, RSI, mode};
-use seal::{shadow, sys};
+use seal::{shadow, sys, window};
 
 #[rustfmt::skip]
 global_asm!(".globl window_call", "window_call:", "syscall", "ret");
@@ -149,6 +149,19 @@ fn the_heap_does_not_grow_into_the_rest() {
         assert_eq!(call(inside, BRK, &[beyond]), beyond as i64);
         assert_eq!(call(inside, BRK, &[end]), end as i64);
         unmap(inside, other, BYTES);
+    });
+}
+
+#[test]
+fn who_shares_tags_is_known() {
+    inside::with(mode::TAINT, |inside| {
+        let (at, other) = next(inside, BYTES, BYTES - 4096);
+        assert_eq!(map_as(inside, at, BYTES, READ_WRITE, FIXED), at);
+        let shares = |at: u64| window::shares(at, 16);
+        assert_eq!([at, at + BYTES - 4104, at + BYTES - 4096].map(shares), [false, true, true]);
+        assert!(shares(other));
+        unmap(inside, other, BYTES);
+        unmap(inside, at, BYTES);
     });
 }
 

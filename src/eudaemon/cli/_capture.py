@@ -1,4 +1,4 @@
-"""Captured packets out of a file: pcap and pcapng, down to the IP packet. Knows no TCP; see `_streams`.
+"""Captured packets out of a file: pcap and pcapng, down to the IP packet. What is in that: `_packets`.
 
 File formats: draft-ietf-opsawg-pcap and -pcapng. Link types: tcpdump.org/linktypes.html. Nothing of a file is believed:
 what is cut off, of another kind or in pieces is counted in `Capture.left_out` and passed over.

@@ -7,20 +7,18 @@ is played.
 
 from __future__ import annotations
 
-import ipaddress
 import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from eudaemon.cli._packets import UDP, Packets
+
 EARLY_BYTES_MAX = 4 * 1024 * 1024  # of one direction, waiting for what comes before it
 EARLY_SEGMENTS_MAX = 1_000
 WINDOW_BYTES = 1 << 30  # RFC 7323: no segment lies farther ahead
 CONVERSATIONS_MAX = 100_000  # of one capture
-_TCP, _UDP = 6, 17
 _SYN, _ACK = 2, 16
-_FRAGMENT = 44
-_EXTENSIONS = {0, 43, 51, 60, 135}  # of IPv6; 51 counts its length in other units
 _MODULUS = 1 << 32
 _HALF = 1 << 31
 
@@ -127,18 +125,20 @@ class Streams:
 
     def read(self, packets: Iterable[tuple[float, bytes]]) -> list[Conversation]:
         """Return the conversations in which the attacker said something. Raises `TooManyError`."""
+        network = Packets()
         for at_s, packet in packets:
-            found = _transport(packet)
-            if isinstance(found, str):
-                self.left_out[found] += 1
+            found = network.read(at_s, packet)
+            if found is None:
                 continue
             protocol, source, target, segment = found
-            if protocol == _UDP:
+            if protocol == UDP:
                 self._datagram(at_s, source, target, segment)
             else:
                 self._segment(at_s, source, target, segment)
         for connection in self._tcp.values():
             connection.end()
+        network.end()
+        self.left_out += network.left_out
         return [one for one in self.conversations if one.pieces]
 
     def _datagram(self, at_s: float, source: str, target: str, segment: bytes) -> None:
@@ -190,27 +190,3 @@ def _distance(one: int, other: int) -> int:
     """Return by how much the number `other` lies behind `one`; negative if it lies before."""
     ahead = (other - one) % _MODULUS
     return ahead - _MODULUS if ahead >= _HALF else ahead
-
-
-def _transport(packet: bytes) -> tuple[int, str, str, bytes] | str:
-    """Return protocol, source, target and segment of an IP packet, or why it has none."""
-    version = packet[0] >> 4 if packet else 0
-    if version == 4 and len(packet) >= 20:
-        header = (packet[0] & 15) * 4
-        (total, _, fragment), protocol = struct.unpack_from(">3H", packet, 2), packet[9]
-        if fragment & 0x3FFF:
-            return "a fragment of an IP packet"
-        source, target, segment = packet[12:16], packet[16:20], packet[header : total or len(packet)]
-    elif version == 6 and len(packet) >= 40:
-        (length,), protocol, at = struct.unpack_from(">H", packet, 4), packet[6], 40
-        while protocol in _EXTENSIONS and at + 8 <= len(packet):
-            unit, before = (4, 2) if protocol == 51 else (8, 1)
-            protocol, at = packet[at], at + (packet[at + 1] + before) * unit
-        if protocol == _FRAGMENT:
-            return "a fragment of an IP packet"
-        source, target, segment = packet[8:24], packet[24:40], packet[at : 40 + length if length else len(packet)]
-    else:
-        return "cut off" if version in (4, 6) else "of another protocol than IP"
-    if protocol not in (_TCP, _UDP):
-        return "of another protocol than TCP and UDP"
-    return protocol, str(ipaddress.ip_address(source)), str(ipaddress.ip_address(target)), segment

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from eudaemon.farm.outputs.journal import State
 
 HELP = """\
-What the farm hands on to others: files, S3, HTTP, syslog, hpfeeds, MISP, and reports to services against abuse. Each
-is a section [outputs.NAME] of the settings file; docs/how-to/outputs.md has one of each.
+What the farm hands on to others: files, S3, HTTP, syslog, hpfeeds, MISP, TAXII, Splunk, Elasticsearch, Redis, chats,
+mail, questions to VirusTotal and CAPE, and reports to services against abuse. Each is a section [outputs.NAME] of the
+settings file; docs/how-to/outputs.md has one of each.
 
   eudaemon output list --config FILE         all of them, and how they do
   eudaemon output show NAME --config FILE    one of them: its settings, and what was counted since it was set
@@ -110,16 +111,18 @@ def _hand_over(name: str, one: Any, home: Path, uid: int) -> None:
 
 def _test(name: str, one: Any, home: Path, farm: Any) -> int:
     from eudaemon.farm.outputs.outputs import OutputError, make
-    from eudaemon.farm.outputs.peers import LaterError, RefusedError
+    from eudaemon.farm.outputs.peers import LaterError, RefusedError, without
+    from eudaemon.farm.outputs.settings import secrets_of
     from eudaemon.farm.outputs.trial import tried
 
+    secrets = secrets_of(one)
     try:
         format_, peer = make(name, one, home, farm.store)
         for said in tried(format_, peer):
-            print(f"{name}: {said}")
+            print(f"{name}: {without(said, secrets)}")
         peer.close()
     except (LaterError, RefusedError, OutputError) as error:
-        print(f"eudaemon: output {name}: {error}", file=sys.stderr)
+        print(f"eudaemon: output {name}: {without(str(error), secrets)}", file=sys.stderr)
         return FAILED
     return DONE
 

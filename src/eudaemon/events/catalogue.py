@@ -101,6 +101,7 @@ class SessionOpened(Fact):
     kind: ClassVar[str] = "session.opened"
     transport: str = said("`tcp` or `udp`")
     room: str = said("the room that answers at first")
+    follows: str = said("the session whose shellcode opened this one, empty for all others", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ class TlsAccepted(Fact):
     cipher: str = said("cipher suite")
     server_name: str = said("the name the peer asked for (SNI)", "")
     ja4: str = said("JA4 fingerprint of the ClientHello", "")
+    ja3: str = said("JA3 fingerprint of the ClientHello, which older tools know", "")
 
 
 # --- what attackers do -------------------------------------------------------------------------
@@ -241,6 +243,7 @@ class RdpClientIdentified(Fact):
     keyboard: int = said("its keyboard layout, as Windows numbers them", 0)
     size: str = said("the desktop that it wants, as `1024x768`", "")
     channels: tuple[str, ...] = said("the virtual channels that it asks for", ())
+    encryption_bits: int = said("bits of Remote Desktop's own encryption, 0 where TLS or nothing stands for it", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +324,18 @@ class PayloadClassified(Fact):
     head: str = said("the first 64 bytes, hexadecimal")
 
 
+@dataclass(frozen=True, slots=True)
+class ShellOffered(Fact):
+    """A shellcode would open a shell for its sender, who is let in to a pretended one, or called back by it."""
+
+    kind: ClassVar[str] = "shell.offered"
+    way: str = said("`bind` (at a port), `connect` (a call to the attacker) or `here` (on the same connection)")
+    system: str = said("what the shellcode is for: `windows` or `linux`")
+    host: str = said("the address to bind, or to connect to", "")
+    port: int = said("the port of that", 0)
+    refused: str = said("why nobody was let in, or called; empty if somebody is, or was", "")
+
+
 # --- what they do to possessed processes --------------------------------------------------------
 
 
@@ -398,16 +413,31 @@ class SampleIdentified(Fact):
     does: tuple[str, ...] = said("what it does, if it is a shellcode: a sentence each, as the emulation saw it", ())
 
 
+@dataclass(frozen=True, slots=True)
+class SampleJudged(Fact):
+    """Somebody else was asked, by its hash, what a sample is: VirusTotal or a sandbox."""
+
+    kind: ClassVar[str] = "sample.judged"
+    sha256: str = said("SHA-256, hexadecimal")
+    by: str = said("who was asked: `virustotal` or `cape`")
+    outcome: str = said("`known`, `unknown`, or `submitted`: it was unknown there, and was handed over")
+    label: str = said("what they call it, its family for instance; empty if they have no name for it", "")
+    positives: int = said("how many engines call it malicious", 0)
+    engines: int = said("how many engines looked at it", 0)
+    score: float = said("a sandbox's score, from 0 to 10", 0.0)
+    link: str = said("where more is said of it", "")
+
+
 KINDS: dict[str, type[Fact]] = {
     fact.kind: fact
     for fact in (
         SensorStarted, SensorStopped, SensorFaulted, CaptureStopped, CaptureResumed, SpoolDropped,
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
         LoginTried, ChallengeAnswered, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked,
-        FileRequested, RequestReceived, ExploitRecognised, PayloadClassified, NtlmResponseGiven, SmbClientIdentified,
-        RdpClientIdentified, RpcBound, RpcCalled, MailReceived,
+        FileRequested, RequestReceived, ExploitRecognised, PayloadClassified, ShellOffered,
+        NtlmResponseGiven, SmbClientIdentified, RdpClientIdentified, RpcBound, RpcCalled, MailReceived,
         ControlHijacked,
-        ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified,
+        ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified, SampleJudged,
     )
 }  # fmt: skip
 

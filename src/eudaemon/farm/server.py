@@ -104,8 +104,10 @@ class Farm:
         from eudaemon.farm.hub import Hub
         from eudaemon.farm.intake import Intake, Taker
         from eudaemon.farm.outputs.outputs import Outputs
+        from eudaemon.farm.own import OwnFacts
         from eudaemon.farm.samples import SampleStore
         from eudaemon.farm.samples.identifier import Identifier
+        from eudaemon.farm.samples.shells import Board
         from eudaemon.farm.store import Store
 
         settings = self.settings
@@ -115,8 +117,10 @@ class Farm:
         self.samples = SampleStore(
             self._home / "samples", settings.samples, disk_free_bytes_min=settings.store.disk_free_bytes_min
         )
-        self.identifier = Identifier(self.store, self.samples, self.hub, self._bench)
-        taker = Taker(self.store, self.samples, self.fleet, self.hub, Locator().locate, self.identifier.wake)
+        self.own = OwnFacts(self.store, self.hub)
+        board = Board()
+        self.identifier = Identifier(self.own, self.samples, self._bench, board)
+        taker = Taker(self.store, self.samples, self.fleet, self.hub, Locator().locate, self.identifier.wake, board)
         self._intake = Intake(taker, settings.intake)
         parts = Parts(
             store=self.store, samples=self.samples, live=self.hub, accounts=self.accounts, fleet=self.shown,
@@ -152,7 +156,7 @@ class Farm:
         await asyncio.to_thread(self.outputs.open)
         async with self.store:
             background = [asyncio.create_task(self.identifier.run()), asyncio.create_task(self._keep_house())]
-            background += self.outputs.run(self.store, self.samples)
+            background += self.outputs.run(self.store, self.samples, self.own)
             serving = [asyncio.create_task(server.run_until_stopped()) for server in self._serving]
             stopping = asyncio.create_task(stop.wait())
             try:

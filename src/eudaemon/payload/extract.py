@@ -18,6 +18,8 @@ from eudaemon.payload import fragments, java, url
 from eudaemon.payload.fetch.policy import is_private
 from eudaemon.payload.scripts import language_of
 from eudaemon.payload.shellcode.behaviour import Executes, wishes
+from eudaemon.payload.shellcode.shells import Shell as WantedShell
+from eudaemon.payload.shellcode.shells import shells
 from eudaemon.payload.shellcode.signatures import signatures
 from eudaemon.wire import PeerError, Purse, decode, printable
 from eudaemon.world.host import Host
@@ -52,6 +54,7 @@ class Extraction:
     downloads: tuple[Download, ...] = ()  # in the order found, each URL once
     commands: tuple[str, ...] = ()  # the fragments that are shell commands, as text
     layers: tuple[bytes, ...] = ()  # the payload, and what undoing its wrappings gave
+    shells: tuple[WantedShell, ...] = ()  # that a shellcode in it would open
     private: tuple[str, ...] = ()  # URLs that name an address which means nothing here (RFC 1918)
 
 
@@ -67,7 +70,11 @@ def extract(
         search.look_at(text)
     search.look_for_code(payload[:bytes_max])
     return Extraction(
-        tuple(search.downloads.values()), tuple(search.commands), tuple(search.layers), tuple(search.private)
+        tuple(search.downloads.values()),
+        tuple(search.commands),
+        tuple(search.layers),
+        search.shells,
+        tuple(search.private),
     )
 
 
@@ -79,6 +86,7 @@ class _Search:
     commands: dict[str, None] = field(default_factory=dict)
     private: dict[str, None] = field(default_factory=dict)
     layers: list[bytes] = field(default_factory=list)
+    shells: tuple[WantedShell, ...] = ()
     ran: set[bytes] = field(default_factory=set)
     steps: int = STEPS_MAX
     windows_work: int = WINDOWS_WORK_BYTES_MAX
@@ -104,7 +112,9 @@ class _Search:
 
     def look_for_code(self, payload: bytes) -> None:
         """Find what a shellcode shows of itself without being run: URLs and commands behind a XOR."""
-        behaviours = [signature.behaviour for signature in signatures(payload)]
+        found = signatures(payload)
+        behaviours = [signature.behaviour for signature in found]
+        self.shells = shells((signature.behaviour, signature.system) for signature in found)
         for download in wishes(behaviours):
             self.found(download)
         for behaviour in behaviours:

@@ -162,6 +162,17 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class LookInto:
+    """Look into these bytes now, as into a payload that is kept: what is in them does not wait until all have come.
+
+    They are of a conversation that nobody understands. Where they are code with a shell for this same connection, that
+    takes this room's place, which is told `Ended`.
+    """
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """Get this from outside, if the policy allows; the room is told `Answered`, in the order of asking.
 
@@ -238,7 +249,7 @@ class Record:
 
 
 SideOrder: TypeAlias = AwaitSide | CallSide | SendSide | CloseSide
-Order: TypeAlias = Send | HangUp | Saw | Keep | Fetch | WakeAt | TellDrained | StartTls | SideOrder | Record
+Order: TypeAlias = Send | HangUp | Saw | Keep | LookInto | Fetch | WakeAt | TellDrained | StartTls | SideOrder | Record
 
 # --- the room ------------------------------------------------------------------------------------
 

@@ -66,11 +66,9 @@ class PipedPrompt(CommandPrompt):
     __slots__ = ()
     watched: ClassVar[bool] = True
 
-    def enter(self, line: bytes, at_s: float) -> Iterator[Order]:
-        """See `ShellDialogue`."""
-        if not self.busy:
-            yield from self._send(line + b"\r\n")
-        yield from super().enter(line, at_s)
+    def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
+        yield from self._send(line + b"\r\n")  # also of one that waited for a download
+        yield from super()._start(line, at_s)
 
     def after_line(self) -> bytes:
         """See `ShellDialogue`."""

@@ -17,6 +17,7 @@ from eudaemon.protocols._base import (
     HalfClosed,
     HangUp,
     Keep,
+    LookInto,
     Occasion,
     Opened,
     Order,
@@ -33,7 +34,9 @@ from eudaemon.wire import LineReader, PeerError, printable
 
 PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
 LINE_BYTES_MAX = 8192  # of what goes to the shell
+PAUSE_S = 0.3  # in which nothing comes: then what came may be whole
 SILENCE_S_MAX = 2.0  # then the first bytes are all the first bytes there will be
+LOOKS_MAX = 4  # into what came, while more may come: an exploit's author waits for the shell of his code
 DATAGRAMS_MAX = 64  # of one peer that are looked at; the rest is only kept
 _JUNGLE = b"orf;"  # Realtek Jungle's UDPServer on 9034, CVE-2021-35394
 
@@ -43,7 +46,7 @@ class CatchAll(Room):
 
     name: ClassVar[str] = "catchall"
 
-    __slots__ = ("_guess", "_kept", "_leaves", "_lines", "_looked", "_payload", "_shell")
+    __slots__ = ("_guess", "_kept", "_leaves", "_lines", "_looked", "_looks", "_payload", "_shell")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -51,6 +54,7 @@ class CatchAll(Room):
         self._kept = False
         self._guess = ""
         self._looked = 0  # at how many datagrams
+        self._looks = 0  # into what came over TCP
         self._lines = LineReader(LINE_BYTES_MAX)
         self._shell: ShellDialogue | None = None
         self._leaves = False
@@ -69,6 +73,7 @@ class CatchAll(Room):
                 yield from self._stream(data, at_s)
             case Woken(at_s):
                 yield from self._classify(at_s)
+                yield from self._look_into()
             case HalfClosed(at_s):
                 yield from self._finish(at_s)
                 self._leaves = True
@@ -91,10 +96,17 @@ class CatchAll(Room):
             yield from self._commands(data, at_s)
         elif len(self._payload) >= HEAD_BYTES:
             yield from self._classify(at_s)
-        else:
+        if not self._guess:
             yield WakeAt(at_s + SILENCE_S_MAX)
+        elif self._guess != "shell" and self._looks < LOOKS_MAX:
+            yield WakeAt(at_s + PAUSE_S)
         if len(self._payload) == PAYLOAD_BYTES_MAX:
             yield from self._keep()
+
+    def _look_into(self) -> Iterator[Order]:
+        if self._payload and self._guess != "shell" and self._looks < LOOKS_MAX:
+            self._looks += 1
+            yield LookInto(bytes(self._payload))
 
     def _classify(self, at_s: float) -> Iterator[Order]:
         """State what the first bytes look like, once."""

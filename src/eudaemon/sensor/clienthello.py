@@ -1,7 +1,8 @@
-"""What a peer's first TLS message says of the peer: the name it asks for, and its JA4 fingerprint.
+"""What a peer's first TLS message says of the peer: the name it asks for, and its JA4 and JA3 fingerprints.
 
-RFC 8446 section 4.1.2 for the message, FoxIO's JA4 technical details for the fingerprint. Reads bounded bytes; whatever
-does not fit the format is a message that tells nothing, not an error: TLS itself judges it.
+RFC 8446 section 4.1.2 for the message, FoxIO's JA4 technical details and Salesforce's description of JA3 for the
+fingerprints. Reads bounded bytes; whatever does not fit the format is a message that tells nothing, not an error: TLS
+itself judges it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from dataclasses import dataclass, field
 
 HELLO_BYTES_MAX = 16 * 1024
 _RECORD_HEADER, _MESSAGE_HEADER = 5, 4
-_SERVER_NAME, _SIGNATURES, _ALPN, _VERSIONS = 0x0000, 0x000D, 0x0010, 0x002B
+_SERVER_NAME, _GROUPS, _FORMATS, _SIGNATURES, _ALPN, _VERSIONS = 0x0000, 0x000A, 0x000B, 0x000D, 0x0010, 0x002B
 _VERSION_NAMES = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 0x0002: "s2"}
 
 
 @dataclass(slots=True)
 class ClientHello:
-    """The parts of a ClientHello that the fingerprint is made of."""
+    """The parts of a ClientHello that the fingerprints are made of."""
 
     version: int = 0
     ciphers: list[int] = field(default_factory=list)
@@ -26,6 +27,9 @@ class ClientHello:
     signatures: list[int] = field(default_factory=list)
     server_name: str = ""
     alpn: bytes = b""  # the first protocol offered
+    legacy_version: int = 0  # as it stands in the message's head: of TLS 1.3 that of 1.2
+    groups: list[int] = field(default_factory=list)  # "supported groups", once called elliptic curves
+    formats: list[int] = field(default_factory=list)  # of points on such curves
 
     @property
     def ja4(self) -> str:
@@ -38,6 +42,22 @@ class ClientHello:
         a = f"t{_VERSION_NAMES.get(self.version, '00')}{named}{min(len(ciphers), 99):02d}{min(len(extensions), 99):02d}"
         tail = ",".join(hashed) + ("_" + ",".join(signatures) if signatures else "")
         return f"{a}{_ends(self.alpn)}_{_short(','.join(ciphers))}_{_short(tail if hashed else '')}"
+
+    @property
+    def ja3_text(self) -> str:
+        """What JA3 is the hash of: five lists, `769,47-53,0-10-11,23-24-25,0`. Empty of no message."""
+        if not self.legacy_version:
+            return ""
+        lists = (self.ciphers, self.extensions, self.groups, self.formats)
+        return ",".join(
+            (str(self.legacy_version), *("-".join(str(n) for n in one if not _is_grease(n)) for one in lists))
+        )
+
+    @property
+    def ja3(self) -> str:
+        """The fingerprint that tools before JA4 know: MD5 of `ja3_text`, hexadecimal; empty of no message."""
+        text = self.ja3_text
+        return hashlib.md5(text.encode("ascii"), usedforsecurity=False).hexdigest() if text else ""
 
 
 class HelloReader:
@@ -70,7 +90,7 @@ def read(message: bytes) -> ClientHello:
     """Read a ClientHello's body as far as it keeps to the format."""
     hello = ClientHello()
     try:
-        hello.version = int.from_bytes(message[:2], "big")
+        hello.version = hello.legacy_version = int.from_bytes(message[:2], "big")
         at = 34  # behind the random
         at += 1 + message[at]
         size = int.from_bytes(message[at : at + 2], "big")
@@ -92,6 +112,10 @@ def _read_extensions(hello: ClientHello, data: bytes) -> None:
             hello.server_name = body[5 : 5 + int.from_bytes(body[3:5], "big")].decode("ascii", "backslashreplace")[:253]
         elif kind == _SIGNATURES:
             hello.signatures = list(_numbers(body[2:]))
+        elif kind == _GROUPS:
+            hello.groups = list(_numbers(body[2:]))
+        elif kind == _FORMATS:
+            hello.formats = list(body[1:])
         elif kind == _ALPN and len(body) > 2:
             hello.alpn = body[3 : 3 + body[2]]
         elif kind == _VERSIONS:

@@ -81,8 +81,8 @@ class Outside(Protocol):
     def may_call(self, attacker_ip: str) -> str:
         """Return why nothing may be opened to this address of an attacker, in words; empty, and counted, if it may."""
 
-    def look_into(self, session: Talk, data: bytes) -> None:
-        """Fetch what a kept payload or script would fetch."""
+    def look_into(self, session: Talk, data: bytes, *, here: bool = False) -> None:
+        """Fetch what a payload or script would fetch, and open the shells that it would open; those `here` if so."""
 
 
 class TlsLayer(Protocol):
@@ -107,3 +107,4 @@ class Service:
     name: str
     make: Callable[[Visit], Room]
     speaks_first: bool = False  # as the rooms' own; where several share a port, they have waited before they speak
+    follows: str = ""  # the session whose shellcode opened this, empty for what always listens

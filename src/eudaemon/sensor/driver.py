@@ -29,6 +29,7 @@ from eudaemon.world.seed import Seed
 
 if TYPE_CHECKING:
     from eudaemon.sensor.session import Session
+    from eudaemon.sensor.shells import Shells
     from eudaemon.sensor.side import Sides
 
 log = logging.getLogger("eudaemon.sensor")
@@ -67,6 +68,8 @@ class Driver:
         self.outside: Outside
         self.grace: Grace
         self.sides: Sides
+        self.shells: Shells
+        self.ports: frozenset[int] = frozenset()  # TCP ports that we listen on
         self.new_tls: Callable[[], TlsLayer | None]  # None while there is no certificate
         self.sessions: set[Session] = set()
         self.sessions_total = 0

@@ -25,12 +25,15 @@ from eudaemon.world.seed import Seed
 
 if TYPE_CHECKING:
     from eudaemon.payload.extract import Extraction
+    from eudaemon.payload.shellcode.shells import Shell
     from eudaemon.world.host import Host
 
 URL_CHARS_MAX = 4096  # of a URL in a fact
 WISHES_MAX = 256  # under way and waiting; more are refused at once
 PAYLOADS_MAX = 64  # that wait to be looked into; more are not
 REMEMBERED_MAX = 2048  # payloads that were looked into, and wishes of sessions
+SHELLED_MAX = 256  # payloads whose shells are remembered: each of a worm's senders wants its own
+WAITING_MAX = 256  # sessions whose payload the farm may tell of
 
 
 def _hidden(data: bytes, host: Host, attacker_ip: str) -> Extraction:
@@ -49,6 +52,8 @@ class Fetching:
         self._thread = ThreadPoolExecutor(1, "extract")
         self._tasks: set[asyncio.Task[None]] = set()
         self._payloads: deque[tuple[Talk, bytes]] = deque()
+        self._shelled: OrderedDict[str, tuple[Shell, ...]] = OrderedDict()  # by the payload's SHA-256
+        self._waiting: deque[tuple[str, Talk, bool]] = deque(maxlen=WAITING_MAX)  # SHA-256 of a payload, whose, where
         self._looker: asyncio.Task[None] | None = None
         self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
 
@@ -62,13 +67,30 @@ class Fetching:
             return
         self._start(self._follow(session, [download], answer), session)
 
-    def look_into(self, session: Talk, data: bytes) -> None:
-        """Fetch what a kept payload or script would fetch. The same bytes are looked into once."""
-        if not data or len(self._payloads) >= PAYLOADS_MAX or not self._is_new("", hashlib.sha256(data).hexdigest()):
+    def look_into(self, session: Talk, data: bytes, *, here: bool = False) -> None:
+        """See `Outside`. The same bytes are looked into once."""
+        if not data or len(self._payloads) >= PAYLOADS_MAX:
+            return
+        sha256 = hashlib.sha256(data).hexdigest()
+        is_new = self._is_new("", sha256)
+        if (shells := self._shelled.get(sha256)) is not None:
+            self._open_shells(session, shells, here=here)
+        else:
+            self._waiting.append((sha256, session, here))
+        if not is_new:
             return
         self._payloads.append((session, data))
         if self._looker is None or self._looker.done():
             self._looker = self._start(self._look(), session)
+
+    def learned(self, sha256: str, shells: tuple[Shell, ...]) -> None:
+        """Open a payload's shells, by its signatures or by the farm's word, for those who sent it; remember them."""
+        self._shelled[sha256] = shells
+        if len(self._shelled) > SHELLED_MAX:
+            self._shelled.popitem(last=False)
+        for waiting in [one for one in self._waiting if one[0] == sha256]:
+            self._waiting.remove(waiting)
+            self._open_shells(waiting[1], shells, here=waiting[2])
 
     def may_call(self, attacker_ip: str) -> str:
         """See `Outside`."""
@@ -86,11 +108,19 @@ class Fetching:
         while self._payloads:
             session, data = self._payloads.popleft()
             found = await self._in_thread(_hidden, data, self._driver.host, session.attacker.ip)
+            if found.shells:
+                self.learned(hashlib.sha256(data).hexdigest(), found.shells)
             downloads = [download for download in found.downloads if self._is_new(session.id, download.url)]
             if downloads and len(self._tasks) < WISHES_MAX:
                 for download in downloads:
                     self._state_wish(session, download)
                 self._start(self._follow(session, downloads, None), session)
+
+    def _open_shells(self, session: Talk, shells: tuple[Shell, ...], *, here: bool) -> None:
+        """Open these for a session, each once: what was looked into as it came is looked into again when it is kept."""
+        for shell in shells:
+            if self._is_new(session.id, str(shell)):
+                self._driver.shells.open(session, shell, here=here)
 
     async def _follow(
         self, session: Talk, downloads: list[Download], answer: Callable[[Downloaded], None] | None

@@ -37,6 +37,7 @@ from eudaemon.sensor.grace import Grace
 from eudaemon.sensor.inbox import Inbox
 from eudaemon.sensor.limits import Doorkeeper
 from eudaemon.sensor.settings import Listener, SensorSettings
+from eudaemon.sensor.shells import Shells
 from eudaemon.sensor.side import Sides
 from eudaemon.sensor.spool import Spool
 from eudaemon.sensor.tcp import Spare, TcpListener
@@ -118,10 +119,12 @@ class Sensor:
         self._driver = driver
         if self.settings.tls:
             self._certificate()  # now, while there is room for it
-        uplink = self._uplink(driver)
+        uplink = self._uplink(driver, fetching)
         committer = Committer(driver, uplink.durable if uplink else lambda: None)
         doors = (Doorkeeper(self.settings.limits), Doorkeeper(self.settings.limits, "udp_sessions_max"))
         spare = Spare()
+        driver.shells = Shells(driver, self._fetch, doors[0], spare)
+        driver.ports = frozenset(s.getsockname()[1] for s, entry in self._sockets if entry.transport == "tcp")
         gc.collect()
         gc.freeze()  # what is there now stays: it need not be looked through again
         driver.state(SensorStarted(__version__, self.listening[:LISTED_MAX]))
@@ -138,6 +141,7 @@ class Sensor:
         finally:
             for listener in listeners:
                 listener.close()
+            driver.shells.close()
             driver.stop()
             await fetching.close()
             driver.state(SensorStopped(round(time.monotonic() - self._began_s, 3)))
@@ -166,12 +170,12 @@ class Sensor:
             return UdpListener(sock, service, driver, doors[1])
         return TcpListener(sock, service, driver, doors[0], spare)
 
-    def _uplink(self, driver: Driver) -> Uplink | None:
+    def _uplink(self, driver: Driver, fetching: Fetching) -> Uplink | None:
         if not self.settings.uplink.url:
             return None
         from eudaemon.sensor.uplink import Uplink
 
-        return Uplink(self.settings, driver.spool, driver.artefacts, self.health)
+        return Uplink(self.settings, driver.spool, driver.artefacts, self.health, fetching.learned)
 
     def _new_tls(self) -> TlsLayer | None:
         from eudaemon.sensor.tls import Tls, server_context

@@ -21,6 +21,7 @@ from eudaemon.protocols._base import (
     HalfClosed,
     HangUp,
     Keep,
+    LookInto,
     Occasion,
     Opened,
     Order,
@@ -105,6 +106,11 @@ class Session:
             return self._room.answering
         return self._room.name if self._room is not None else self._service.name
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether the peer has its address: over UDP it may be forged."""
+        return self._transport == "tcp"
+
     def note_fault(self) -> bool:
         """Note a fault of ours; say whether it is the first. What a broken room does on its way out is no news."""
         is_first, self._faulted = not self._faulted, True
@@ -117,7 +123,7 @@ class Session:
         driver = self._driver
         driver.sessions.add(self)
         driver.sessions_total += 1
-        driver.state(SessionOpened(self._transport, self._service.name), self)
+        driver.state(SessionOpened(self._transport, self._service.name, self._service.follows), self)
         driver.wheel.put(self, self._deadline_s())
         if self._service.speaks_first and self._transport == "tcp" and driver.settings.tls:
             asked = (self.local.port, self.local.port - driver.settings.port_offset)
@@ -188,6 +194,15 @@ class Session:
             self._wake_s = NEVER_S
             self._tell(Woken(self._driver.clock()))
         self._look_again()
+
+    def become(self, service: Service) -> bool:
+        """Let another room take the place of the one that answers; False if the session is over."""
+        if not self._over:
+            self._service = service
+            self._tell(Ended(self._driver.clock()))
+        if not self._over:
+            self._enter_room(tls=self._tls is not None)
+        return not self._over
 
     def end(self, reason: str) -> None:
         """The session is over: once, whoever says so first."""
@@ -273,8 +288,8 @@ class Session:
             self._look_again()
         elif isinstance(order, Keep):
             self._keep(order)
-        elif isinstance(order, Fetch):
-            self._fetch(order.download)
+        elif isinstance(order, Fetch | LookInto):
+            self._ask_outside(order)
         elif isinstance(order, TellDrained):
             self._wants_drained = True
         elif isinstance(order, StartTls):
@@ -335,6 +350,12 @@ class Session:
             self._lookups += 1
             self._driver.state(ExploitRecognised("log4shell", "CVE-2021-44228", url), self)
             self._driver.outside.wish(self, Download(url, "jndi"), lambda _: None)
+
+    def _ask_outside(self, order: Fetch | LookInto) -> None:
+        if isinstance(order, Fetch):
+            self._fetch(order.download)
+        else:
+            self._driver.outside.look_into(self, order.data, here=True)
 
     def _fetch(self, download: Download) -> None:
         if self._answers is None:

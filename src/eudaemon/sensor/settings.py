@@ -252,6 +252,8 @@ class SensorSettings:
             "sip udp 5060",
             "vnc tcp 5900,5901",
             "smb tcp 139,445",
+            "cmd tcp 4444",
+            "sh tcp 1524",
             "catchall tcp 9200",
             "catchall udp 9034",
         ),

@@ -62,7 +62,7 @@ class Sides:
         self._drawn += 1
         start = self.driver.seed.number(f"side {self._drawn}", len(self._ports))
         for port in self._ports[start:] + self._ports[:start]:
-            sock = _bound(ip, port)
+            sock = bound(ip, port)
             if sock is not None:
                 sock.listen(1)
                 return sock
@@ -113,7 +113,7 @@ class Side:
             return
         may = self._key is not None and CALLED_PORT_MIN <= port < 1 << 16
         if may and not driver.outside.may_call(session.attacker.ip):
-            self._sock = _bound(session.local.ip, 0)
+            self._sock = bound(session.local.ip, 0)
         if self._sock is None:
             self._sides.loop.call_soon(self._gone)
             return
@@ -271,7 +271,7 @@ class Side:
             session.told_by_side(self, SideClosed(self._sides.driver.clock(), clean))
 
 
-def _bound(ip: str, port: int) -> socket.socket | None:
+def bound(ip: str, port: int) -> socket.socket | None:
     """Return a socket at this address of ours; where a firewall redirects it may be none of ours, then at any."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     for address in (ip, "::" if ":" in ip else "0.0.0.0"):

@@ -32,9 +32,11 @@ _GONE = (BlockingIOError, InterruptedError)
 
 
 class TcpListener:
-    """One listening socket."""
+    """One listening socket. Where it has no service, only those are let in whom a shellcode has let in."""
 
-    def __init__(self, sock: socket.socket, service: Service, driver: Driver, door: Doorkeeper, spare: Spare) -> None:
+    def __init__(
+        self, sock: socket.socket, service: Service | None, driver: Driver, door: Doorkeeper, spare: Spare
+    ) -> None:  # fmt: skip
         self._sock = sock
         self._service = service
         self._driver = driver
@@ -75,8 +77,13 @@ class TcpListener:
             self._door.leave(key)
             sock.close()
             return
+        service = self._driver.shells.service_for(ip, here.port) or self._service
+        if service is None:
+            self._door.leave(key)
+            sock.close()
+            return
         connection = TcpConnection(self._loop, sock, self._driver, self._door, key)
-        connection.begin(Session(self._driver, self._service, connection, Endpoint(ip, peer[1]), here, "tcp"))
+        connection.begin(Session(self._driver, service, connection, Endpoint(ip, peer[1]), here, "tcp"))
 
 
 def _asked(sock: socket.socket, *, redirected: bool) -> Endpoint:

@@ -44,5 +44,6 @@ class Tls(Layer):
                 self._hello, self._reader = hello, None
         meant_and_answer = super().received(data)
         if self.is_accepted and self.accepted is None:
-            self.accepted = TlsAccepted(self.version, self.cipher, self._hello.server_name, self._hello.ja4)
+            hello = self._hello
+            self.accepted = TlsAccepted(self.version, self.cipher, hello.server_name, hello.ja4, hello.ja3)
         return meant_and_answer

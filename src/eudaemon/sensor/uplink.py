@@ -4,6 +4,9 @@
     one event that is refused, which is set aside | anything else: kept, and tried again later
 
 Nothing is given up because the farm is away; what the spool cannot hold, the spool drops.
+
+With an answer the farm may tell what shellcodes would open, which it has run. Where a batch had payloads, heartbeats
+follow soon: whoever sent one waits for its shell.
 """
 
 from __future__ import annotations
@@ -14,9 +17,10 @@ import logging
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from eudaemon.payload.shellcode.shells import SHELLS_MAX, Shell
 from eudaemon.sensor.artefacts import ArtefactStore
 from eudaemon.sensor.client import Answer, Client, NoAnswerError, Request
 from eudaemon.sensor.settings import SensorSettings
@@ -32,6 +36,8 @@ PIPELINED_BYTES_MAX = 512 * 1024
 KNOWN_MAX = 4096  # artefacts that are remembered to be at the farm
 BACKOFF_S_MIN = 0.5
 _REFUSED = (400, 403, 413)
+_ASK_AFTER_S = (1.0, 1.0, 2.0, 4.0)  # after a batch with payloads, one after the other: what the farm found
+_PAYLOAD = b'"origin":"payload"'
 # A name in an event's JSON: within a value every `"` is escaped, so that no attacker's text looks like this.
 _NAMED = re.compile(rb'"(?:sha256|conversation|report)":"([0-9a-f]{64})"')
 
@@ -48,17 +54,24 @@ class LaterError(Exception):
         self.answered = answered
 
 
+def _forget(sha256: str, shells: tuple[Shell, ...]) -> None:
+    """Nobody wants to know it."""
+
+
 class Uplink:
     """Delivers for as long as it runs. `health` is asked anew for each batch."""
 
     def __init__(
-        self, settings: SensorSettings, spool: Spool, artefacts: ArtefactStore, health: Callable[[], dict[str, Any]]
-    ) -> None:
+        self, settings: SensorSettings, spool: Spool, artefacts: ArtefactStore, health: Callable[[], dict[str, Any]],
+        learned: Callable[[str, tuple[Shell, ...]], None] = _forget,
+    ) -> None:  # fmt: skip
         self._settings = settings.uplink
         self._keep_artefacts = settings.capture.keep_artefacts
         self._spool = spool
         self._artefacts = artefacts
         self._health = health
+        self._learned = learned
+        self._pauses: list[float] = []  # before the next heartbeats, where they are shorter than usual
         uplink = settings.uplink
         credential = f"{settings.name}:{uplink.secret}"
         self._client = Client(uplink.url, uplink.fingerprint, credential, uplink.answer_s_max)
@@ -99,7 +112,8 @@ class Uplink:
 
     async def _deliver_or_beat(self) -> None:
         try:
-            async with asyncio.timeout(self._settings.heartbeat_s):
+            pause_s = self._pauses.pop(0) if self._pauses else self._settings.heartbeat_s
+            async with asyncio.timeout(min(pause_s, self._settings.heartbeat_s)):
                 await self._durable.wait()
         except TimeoutError:
             await self._beat()
@@ -124,6 +138,8 @@ class Uplink:
         if answer.status == 200:
             self._spool.acknowledge(_next(answer), batch)
             self._events_max = min(self._events_max * 2, self._settings.batch_events_max)
+            if any(_PAYLOAD in line for line in batch.lines):
+                self._pauses = list(_ASK_AFTER_S)
         elif len(batch.lines) > 1:
             self._events_max = len(batch.lines) // 2
         else:
@@ -140,6 +156,11 @@ class Uplink:
         answer = (await self._ask([Request("POST", BATCH_PATH, body, "application/x-ndjson")]))[0]
         if answer.status != 200 and (answer.status not in _REFUSED or not batch.lines):
             raise _later(answer)
+        if answer.status == 200:
+            for sha256, shells in _shellcodes(answer):
+                asyncio.get_running_loop().call_soon(
+                    self._learned, sha256, shells
+                )  # delivery goes on, whatever it does
         return answer
 
     # --- artefacts ----------------------------------------------------------------------------------
@@ -228,6 +249,16 @@ def _next(answer: Answer) -> int:
     if type(number) is not int or number < 0:
         raise LaterError("an answer that is none of a farm")
     return number
+
+
+def _shellcodes(answer: Answer) -> Iterator[tuple[str, tuple[Shell, ...]]]:
+    """Yield what the farm tells of shellcodes: which, and their shells. What reads as none is passed over."""
+    try:
+        words = json.loads(answer.body).get("shellcodes", ())
+        for word in words:
+            yield word["sha256"], tuple(Shell.from_json(one) for one in word["shells"][:SHELLS_MAX])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        log.warning("the farm tells of a shellcode what this version does not understand")
 
 
 def _later(answer: Answer) -> LaterError:

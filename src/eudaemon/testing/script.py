@@ -33,6 +33,7 @@ from eudaemon.protocols._base import (
     Fetch,
     HangUp,
     Keep,
+    LookInto,
     Occasion,
     Opened,
     Order,
@@ -94,6 +95,7 @@ class Table:
     sent: bytes = b""
     facts: list[Fact] = field(default_factory=list)
     kept: list[Keep] = field(default_factory=list)
+    looks: list[bytes] = field(default_factory=list)  # what was to be looked into at once
     wishes: list[Fetch] = field(default_factory=list)
     recorded: list[Record] = field(default_factory=list)
     wake_at_s: float | None = None
@@ -183,6 +185,8 @@ class Table:
                     self.facts.append(fact)
                 case Keep():
                     self.kept.append(order)
+                case LookInto(data):
+                    self.looks.append(data)
                 case Fetch():
                     self.wishes.append(order)
                 case WakeAt(at_s):

@@ -100,6 +100,14 @@ def space_kb(host: Host, device: str, kind: str, flags: str) -> int:
     return {"/dev/root": 5632, "/dev/mtdblock4": 128, "/dev/mtdblock5": 512}.get(device, 4096)
 
 
+def usage_kb(host: Host, device: str, path: str, kind: str, flags: str) -> tuple[int, int]:
+    """Return how large a mounted file system is and how much of it is used, in KiB, as `df` shows it."""
+    size = space_kb(host, device, kind, flags)
+    if kind == "squashfs":
+        return size, size
+    return size, 0 if path.startswith("/dev") else host.seed.number(f"used {path}", size // 9)
+
+
 def residents(host: Host) -> list[tuple[int, int, str, str]]:
     """Return the processes that run as long as the host does: pid, VSZ in KiB, state, command."""
     found = [(1, 1512, "S", host.first_process)]

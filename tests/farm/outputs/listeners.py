@@ -9,15 +9,17 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from eudaemon.farm.certificate import Certificate
@@ -172,7 +174,7 @@ class Rsyslog:
 
     def lines(self, count: int) -> list[str]:
         """Return its log when it has so many lines."""
-        until_s = time.monotonic() + 10
+        until_s = time.monotonic() + 30
         while time.monotonic() < until_s:
             lines = self.log.read_text().splitlines() if self.log.exists() else []
             if len(lines) >= count:
@@ -203,15 +205,166 @@ action(type="omfile" file="{found.log}" template="parts" flushOnTXEnd="on")
     said = (home / "said").open("wb")
     process = subprocess.Popen([program, "-n", "-f", config, "-i", home / "pid"], stdout=said, stderr=said)
     try:
-        until_s = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", found.tls), 1):
-                break
-            assert process.poll() is None, (home / "said").read_text()
-            assert time.monotonic() < until_s, "rsyslogd does not answer"
-            time.sleep(0.02)
+        for port in (found.tcp, found.tls):
+            _wait(process, port, home / "said")
         yield found
     finally:
         process.kill()
         process.wait()
         said.close()
+
+
+@dataclass
+class Taxii:
+    """A running TAXII server."""
+
+    collection: str
+    read_only: str
+
+    def objects(self) -> list[dict[str, Any]]:
+        """Return what is in the collection."""
+        accept = {"Accept": "application/taxii+json;version=2.1"}
+        answer = httpx.get(f"{self.collection}objects/", headers=accept, auth=("eudaemon", "s3cret"), timeout=30)
+        answer.raise_for_status()
+        found: list[dict[str, Any]] = answer.json()["objects"]
+        return found
+
+
+@contextmanager
+def taxii_server(home: Path) -> Iterator[Taxii]:
+    """Run medallion, OASIS' own server, with an empty collection and one that may only be read."""
+    title = {"title": "t", "description": "d"}
+    named = [("91a7b528-80eb-42ed-a74d-c6fbd5a26116", True), ("52892447-4d7e-4f70-b94d-d7f22742ff63", False)]
+    collections = [
+        {"id": id_, **title, "can_read": True, "can_write": may, "media_types": ["application/stix+json;version=2.1"],
+         "objects": [], "manifest": []}
+        for id_, may in named
+    ]  # fmt: skip
+    port = free_port()
+    root = f"http://127.0.0.1:{port}/api1/"
+    api = {"information": {**title, "versions": ["application/taxii+json;version=2.1"],
+                           "max_content_length": 9_765_625},
+           "status": [], "collections": collections}  # fmt: skip
+    (home / "data.json").write_text(json.dumps({"/discovery": {**title, "api_roots": [root]}, "api1": api}))
+    backend = {"module": "medallion.backends.memory_backend", "module_class": "MemoryBackend"}
+    config = {
+        "backend": {**backend, "filename": str(home / "data.json")}, "users": {"eudaemon": "s3cret"},
+        "taxii": {"max_page_size": 100},
+    }  # fmt: skip
+    (home / "config.json").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "medallion.scripts.run", "--port", str(port), str(home / "config.json")]
+    with _running(command, port, home / "said"):
+        yield Taxii(*(f"{root}collections/{id_}/" for id_, _ in named))
+
+
+def _wait(process: subprocess.Popen[bytes], port: int, said: Path) -> None:
+    """Wait until a server answers at its port."""
+    until_s = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        assert process.poll() is None, said.read_text()
+        assert time.monotonic() < until_s, f"{process.args} does not answer"
+        time.sleep(0.02)
+
+
+@contextmanager
+def _running(command: Sequence[str | Path], port: int, said: Path) -> Iterator[None]:
+    """Run a server until the end of the block, from when it answers at its port."""
+    with said.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            _wait(process, port, said)
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+@dataclass
+class Redis:
+    """A running Redis, and a client of it."""
+
+    port: int
+    client: Any
+
+    @contextmanager
+    def subscribed(self, channel: str) -> Iterator[Callable[[], bytes]]:
+        """Subscribe to a channel; what is yielded returns the next message."""
+        subscriber = self.client.pubsub()
+        subscriber.subscribe(channel)
+        assert subscriber.get_message(timeout=10)["type"] == "subscribe"
+        yield lambda: subscriber.get_message(timeout=10)["data"]
+        subscriber.close()
+
+
+@contextmanager
+def redis(home: Path, password: str) -> Iterator[Redis]:
+    """Run redis-server."""
+    from redis import Redis as Client
+
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("needs redis-server: apt-get install redis-server")
+    port = free_port()
+    command = [
+        program,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        home,
+        "--save",
+        "",
+        "--requirepass",
+        password,
+    ]
+    with _running(command, port, home / "said"):
+        client = Client(port=port, password=password)
+        yield Redis(port, client)
+        client.close()
+
+
+class Mails:
+    """What a mail server was given, and what it answers instead of taking it, by the command."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.given: list[Any] = []
+        self.answers: dict[str, str] = {}
+
+    async def handle_RCPT(self, _: Any, __: Any, envelope: Any, address: str, ___: Any) -> str:  # noqa: N802
+        if "RCPT" in self.answers:
+            return self.answers["RCPT"]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _: Any, __: Any, envelope: Any) -> str:  # noqa: N802
+        if "DATA" in self.answers:
+            return self.answers["DATA"]
+        self.given.append(envelope)
+        return "250 OK"
+
+
+@contextmanager
+def mail_server(context: ssl.SSLContext | None, *, implicit: bool) -> Iterator[Mails]:
+    """Run aiosmtpd; with TLS it wants the login `eudaemon`, `s3cret`."""
+    from aiosmtpd.controller import Controller
+    from aiosmtpd.smtp import AuthResult
+
+    def known(_: Any, __: Any, ___: Any, ____: Any, data: Any) -> Any:
+        return AuthResult(success=(data.login, data.password) == (b"eudaemon", b"s3cret"), handled=False)
+
+    mails = Mails()
+    wanted: dict[str, Any] = {}
+    if context is not None:
+        wanted = {"auth_required": not implicit, "authenticator": known, "auth_require_tls": not implicit}
+        wanted |= {"ssl_context": context} if implicit else {"tls_context": context, "require_starttls": True}
+    mails.port = free_port()
+    controller = Controller(mails, "127.0.0.1", mails.port, **wanted)
+    controller.start()
+    try:
+        yield mails
+    finally:
+        controller.stop()

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import httpx
 import pytest
@@ -168,7 +168,7 @@ async def test_sessions_that_are_too_much_together_are_asked_for_one_by_one(tmp_
                 raise QueryTooLargeError
             return [{"session": parameters["sessions"][0]}]
 
-    it = feeder.Feeder("it", Format(lambda _: [], ""), None, None, Fussy(), None)  # type: ignore[arg-type]
+    it = feeder.Feeder("it", Format(lambda _: [], ""), None, None, Fussy(), None, None)  # type: ignore[arg-type]
     it._loop = asyncio.get_running_loop()
     ids = [f"01a21837-65b6-7000-a397-{number:012x}" for number in range(feeder.SESSIONS_AT_A_TIME + 1)]
     found = await asyncio.to_thread(it.sessions, ids)
@@ -278,4 +278,50 @@ async def test_secrets_stand_in_no_log(
         await until(lambda: all(one.trouble for one in farm.outputs.states()))
     assert "0penSesame" not in caplog.text
     assert "0penSesame" not in repr(outputs)
+    assert b"0penSesame" not in (tmp_path / "outgoing.sqlite").read_bytes()
+
+
+async def test_what_is_too_much_at_once_is_told_in_parts_and_of_what_is_refused_the_others_count_as_told(
+    tmp_path: Path, server: Answers
+) -> None:
+    server.answers[:] = [(413, {}, ""), (413, {}, ""), (200, {}, ""), (413, {}, ""), (200, {}, "")]
+    items = [{"create": {"status": status}} for status in (201, 400, 409, 201)]
+    with web() as elastic:
+        elastic.answers[:] = [(200, {}, json.dumps({"items": items}))]
+        outputs = {"it": kinds.Post(server.url), "documents": kinds.Elasticsearch(elastic.url)}
+        async with running(tmp_path, outputs=outputs) as farm, Uplink(farm) as uplink:
+            await uplink.send(events(facts.CommandEntered("x"), facts.CommandEntered("y")))
+            for name in outputs:
+                await until(lambda name=name: state(farm, name).told + state(farm, name).refused == 4)  # type: ignore[misc]
+                assert (state(farm, name).told, state(farm, name).refused) == (3, 1), name
+    assert [len(asked.body.splitlines()) for asked in server.asked] == [4, 2, 1, 1, 2]
+    assert len(elastic.asked) == 1
+
+
+async def test_notices_are_told_together_and_once_and_a_secret_that_comes_back_is_not_logged(
+    tmp_path: Path, server: Answers, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("DEBUG")
+    clock = Mock(return_value=1000.0)
+    monkeypatch.setattr(feeder, "monotonic", clock)
+    server.answers[:] = [(500, {}, "no hook /services/0penSesame12"), (200, {}, "ok /services/0penSesame12")]
+    outputs = {"it": kinds.Webhook(f"{server.url}/services/0penSesame12", every_s=60)}
+    async with running(tmp_path, outputs=outputs) as farm, Uplink(farm) as uplink:
+        await uplink.send(events(*INFECTION))
+        await until(lambda: state(farm).told == 1)
+        for number in range(3):
+            await uplink.send(events(facts.CommandEntered("x"), facts.ExploitRecognised(f"e{number}")), 9 + 4 * number)
+            await farm.store.settle()
+        await asyncio.sleep(0.2)
+        assert state(farm).told == 1, "what comes within a minute waits"
+        clock.return_value += 60
+        await until(lambda: state(farm).told == 4)
+        await uplink.send(events(*INFECTION), 21)
+        await farm.store.settle()
+        clock.return_value += 60
+        await until(lambda: state(farm).waiting == 0)
+        assert state(farm).told == 4, "the same again is told once an hour"
+    assert [asked.json["text"].count("lab: ") for asked in server.asked] == [1, 1, 3]
+    assert "no hook /…/…" in caplog.text
+    assert "0penSesame" not in caplog.text
     assert b"0penSesame" not in (tmp_path / "outgoing.sqlite").read_bytes()

@@ -20,11 +20,11 @@ from stix2patterns.validator import run_validator
 from eudaemon.events import catalogue as facts
 from eudaemon.events import from_json
 from eudaemon.farm.outputs.batch import Item
-from eudaemon.farm.outputs.formats import FORMATS, misp, stix
+from eudaemon.farm.outputs.formats import FORMATS, eve, misp, stix
 from eudaemon.farm.outputs.formats.channels import published
 from eudaemon.farm.outputs.formats.encrypted import zipped
 from eudaemon.farm.outputs.settings import CHANNELS
-from farm.outputs.told import ATTACKER, ELF, ELF_SHA256, EXPLOIT, INFECTION, NOW_S, SSH, URL, Told
+from farm.outputs.told import ATTACKER, ELF, ELF_SHA256, EXPLOIT, INFECTION, NOW_S, SSH, URL, Told, made
 
 
 def records(name: str, told: Told) -> list[dict[str, Any]]:
@@ -50,8 +50,18 @@ def test_a_fact_that_this_version_does_not_know_is_handed_on() -> None:
     told = Told()
     told.session(facts.Unknown("tea.served", {"cups": 2}))
     assert {"kind": "tea.served", "cups": 2}.items() <= records("events", told)[1].items()
-    for name in ("cowrie", "dionaea", "eve"):
+    for name in ("cowrie", "dionaea", "eve", "ocsf"):
         assert records(name, told)
+    for name in ("stix", "misp", "notices", "fail2ban"):
+        assert list(FORMATS[name].make(told.batch())) == []
+
+
+def test_a_session_whose_end_the_store_does_not_return_has_a_flow_all_the_same() -> None:
+    told = infected()
+    batch = told.batch()
+    told.rows.pop()
+    (flow,) = [one for item in FORMATS["eve"].make(batch) if (one := json.loads(item.data))["event_type"] == "flow"]
+    assert flow["flow"]["alerted"]
 
 
 def test_cowrie() -> None:
@@ -101,13 +111,26 @@ def test_dionaea() -> None:
 
 # Suricata 8.0, etc/schema.json: what stands there of the fields that we say, and their types.
 EVE = {
+    "anomaly": {"type": str, "event": str, "layer": str, "app_proto": str},
+    "smb": {"client_dialects": list, "request": {"native_os": str, "native_lm": str}, "filename": str,
+            "ntlmssp": {"domain": str, "user": str, "host": str}, "named_pipe": str,
+            "dcerpc": {"request": str, "interfaces": list, "opnum": int,
+                       "req": {"frag_cnt": int, "stub_data_size": int}}},
+    "dcerpc": {"request": str, "rpc_version": str, "interfaces": list,
+               "req": {"opnum": int, "frag_cnt": int, "stub_data_size": int}},
+    "rdp": {"event_type": str, "cookie": str, "channels": list,
+            "client": {"client_name": str, "build": str, "keyboard_layout": str, "desktop_width": int,
+                       "desktop_height": int}},
+    "smtp": {"helo": str, "mail_from": str, "rcpt_to": list}, "email": {"from": str, "to": list, "subject": str},
+    "ftp": {"command": str, "command_data": str}, "tftp": {"packet": str, "file": str, "mode": str},
+    "payload": str, "payload_printable": str,
     "": {"timestamp": str, "flow_id": int, "host": str, "event_type": str, "src_ip": str, "src_port": int,
          "dest_ip": str, "dest_port": int, "ip_v": int, "proto": str, "app_proto": str},
     "alert": {"action": str, "gid": int, "signature_id": int, "rev": int, "signature": str, "category": str,
               "severity": int},
     "http": {"hostname": str, "url": str, "http_user_agent": str, "http_method": str, "protocol": str, "length": int},
     "ssh": {"client": {"proto_version": str, "software_version": str, "hassh": {"hash": str, "string": str}}},
-    "tls": {"version": str, "sni": str, "ja4": str},
+    "tls": {"version": str, "sni": str, "ja4": str, "ja3": {"hash": str}},
     "fileinfo": {"filename": str, "sha256": str, "size": int, "stored": bool, "state": str, "gaps": bool, "tx_id": int},
     "flow": {"start": str, "end": str, "age": int, "state": str, "reason": str, "alerted": bool,
              "bytes_toserver": int, "bytes_toclient": int},
@@ -122,13 +145,19 @@ def test_eve() -> None:
     told = infected()
     told.session(*EXPLOIT, room="http", port=80)
     told.session(
-        *SSH, facts.TlsAccepted("TLSv1.3", "AES", "x.example", "t13d"), room="ssh", port=22, at_first="ssh+http"
+        *SSH, facts.TlsAccepted("TLSv1.3", "AES", "x.example", "t13d", "ada7"), room="ssh", port=22, at_first="ssh+http"
     )
     said = records("eve", told)
     assert {record["app_proto"] for record in said if record["event_type"] == "flow"} == {"telnet", "http", "ssh"}
     assert [record["event_type"] for record in said] == [
-        "fileinfo", "flow", "http", "alert", "flow", "ssh", "tls", "flow",
+        *["alert"] * 5, "fileinfo", "flow", "http", "alert", "flow", "ssh", *["alert"] * 3, "tls", "flow",
     ]  # fmt: skip
+    own = [(r["alert"]["signature"], r.pop("payload_printable")) for r in said if r["event_type"] == "alert"]
+    assert own[:3] == [
+        ("Eudaemon login refused", "root 1234"), ("Eudaemon login accepted", "root xc3511"),
+        ("Eudaemon command entered", "enable"),
+    ]  # fmt: skip
+    assert ("Eudaemon Dasan GPON diag_Form CVE-2018-10561", "wget x") in own
     for record in said:
         kind = record["event_type"]
         assert shape(record.pop(kind)) == EVE[kind]
@@ -137,7 +166,25 @@ def test_eve() -> None:
         assert re.fullmatch(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d+[+\-]\d+", record["timestamp"])
         assert record["proto"] == "TCP"
         assert 0 < record["flow_id"] < 2**53
-    assert [len({r["flow_id"] for r in part}) for part in (said[:2], said[2:5], said[5:], said)] == [1, 1, 1, 3]
+    assert [len({r["flow_id"] for r in part}) for part in (said[:7], said[7:10], said[10:], said)] == [1, 1, 1, 3]
+
+
+def within(found: Any, whole: Any) -> bool:
+    """Say whether a shape is a part of another."""
+    if isinstance(found, dict) and isinstance(whole, dict):
+        return all(name in whole and within(one, whole[name]) for name, one in found.items())
+    return bool(found == whole)
+
+
+@pytest.mark.parametrize("room", ["smb", "epmap", "ftp", "tftp"])
+def test_whatever_eve_says_is_in_the_shapes_of_suricata(room: str) -> None:
+    told = Told()
+    for kind in eve.SAID:
+        told.session(made(kind), room=room)
+    said = records("eve", told)
+    whole = {**EVE[""], **{name: one for name, one in EVE.items() if name}}
+    assert [record for record in said if not within(shape(record), whole)] == []
+    assert all(record["event_type"] in record for record in said)
 
 
 def test_stix_is_read_by_stix2_and_has_the_ids_of_the_standard() -> None:
@@ -165,7 +212,7 @@ def test_stix_is_read_by_stix2_and_has_the_ids_of_the_standard() -> None:
     counts = {kind: len(found) for kind, found in seen.items()}
     assert counts == {
         "identity": 1, "ipv4-addr": 2, "ipv6-addr": 2, "network-traffic": 2, "file": 1, "url": 1, "observed-data": 2,
-        "indicator": 2, "sighting": 4,
+        "indicator": 2, "sighting": 4, "note": 2, "process": 2, "user-account": 1,
     }  # fmt: skip
     assert [item.data for item in FORMATS["stix"].make(told.batch())] == [item.data for item in items]
 
@@ -202,7 +249,9 @@ def test_misp_is_read_by_pymisp_with_the_sample_in_it() -> None:
         assert item.name == f"{event.uuid}.json"
         assert all(isinstance(a, MISPAttribute) and a.category for a in event.attributes)
     assert first.info == f"Honeypot lab: telnet session of {ATTACKER}, 1 sample"
-    assert [(a.type, a.value, a.to_ids) for a in first.attributes] == [("ip-src", ATTACKER, True), ("url", URL, True)]
+    assert [(a.type, a.value, a.to_ids) for a in first.attributes] == [
+        ("ip-src", ATTACKER, True), ("url", URL, True), ("ip-dst", "203.0.113.80", True),
+    ]  # fmt: skip
     assert [(a.type, a.value) for a in second.attributes] == [("ip-src", ATTACKER), ("vulnerability", "CVE-2018-10561")]
     (file,) = first.get_objects_by_name("file")
     (sample,) = file.get_attributes_by_relation("malware-sample")
@@ -226,6 +275,15 @@ def test_the_templates_of_misps_objects_are_those_that_pymisp_ships() -> None:
         with open(folder) as file:
             template = json.load(file)
         assert (template["uuid"], str(template["version"]), template["meta-category"]) == (uuid, version, category)
+    told = Told()
+    for kind in misp.SAID:
+        told.session(*INFECTION, made(kind))
+    for item in FORMATS["misp"].make(told.batch()):
+        for one in json.loads(item.data)["Event"]["Object"]:
+            with open(pymisp.__path__[0] + f"/data/misp-objects/objects/{one['name']}/definition.json") as file:
+                template = json.load(file)["attributes"]
+            for attribute in one["Attribute"]:
+                assert template[attribute["object_relation"]]["misp-attribute"] == attribute["type"]
 
 
 def test_misp_sights_what_it_has_and_an_event_is_made_of_what_is_new() -> None:

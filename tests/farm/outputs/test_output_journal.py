@@ -139,3 +139,21 @@ def test_an_entry_may_have_to_lie_for_a_while(journal: Journal) -> None:
     journal.take(0, [b"1"], again=False)
     assert journal.next("a", before_s=1.0) is None
     assert journal.next("a", before_s=EVER) is not None
+
+
+def test_entries_are_read_together_up_to_the_size_of_one(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ENTRY_BYTES_MAX", 10)
+    for block, text in enumerate((b"aaaa", b"bbbbbb", b"c", b"d" * 30)):
+        journal.take(block, [text], again=False)
+    entry = journal.next("a", before_s=EVER, together=True)
+    assert entry is not None
+    assert entry.lines == [b"aaaa", b"bbbbbb"], "ten bytes, and one more would be too much"
+    journal.done("a", entry.number)
+    entry = journal.next("a", before_s=EVER, together=True)
+    assert entry is not None
+    assert entry.lines == [b"c"]
+    journal.done("a", entry.number)
+    entry = journal.next("a", before_s=EVER, together=True)
+    assert entry is not None
+    assert entry.lines == [b"d" * 30], "a single one may be larger"
+    assert lines(journal, "b") == [b"aaaa"], "the other has its own mark"

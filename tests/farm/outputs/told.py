@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eudaemon.events import Endpoint, Event, Fact, IdSource
+from eudaemon.events import Endpoint, Event, Fact, IdSource, fields_of
 from eudaemon.events import catalogue as facts
 from eudaemon.farm.geo import Place
 from eudaemon.farm.outputs.batch import Batch
@@ -59,7 +59,7 @@ class Told:
     def sample(self, sha256: str, bytes_max: int) -> bytes | None:
         return self.samples.get(sha256)
 
-    def was_told(self, key: str) -> bool:
+    def was_told(self, key: str, within_s: float = 0.0) -> bool:
         return key in self.keys
 
 
@@ -84,3 +84,22 @@ SSH = (
     facts.ForwardingAsked("direct-tcpip", "198.51.100.9", 25),
     facts.LoginTried("root", "root", accepted=True),
 )
+# Values that must have a form of their own; every other text is a mark that can be found again.
+FORMS = {
+    "interface": "367abb81-9844-35f1-ad32-98f038001003 2.0", "head": "6d61726b", "size": "1024x768",
+    "scheme": "sip", "origin": "upload", "sha256": "ab" * 32, "sender": "mark@zq.example",
+    "reference": "CVE-2026-4711", "outcome": "ok", "action": "read", "recipients": ("mark@zq.example",),
+}  # fmt: skip
+TYPES = {"str": "mark{}zq", "int": 4711, "float": 4.25, "bool": False, "tuple[str, ...]": ("mark{}zq",)}
+
+
+def made(kind: type[Fact]) -> Fact:
+    """Return a fact of a kind whose texts can be found again."""
+    values: dict[str, Any] = {}
+    for field in fields_of(kind):
+        value = FORMS.get(field.name, TYPES[str(field.type)])
+        value = value if isinstance(value, type(TYPES[str(field.type)])) else TYPES[str(field.type)]
+        if isinstance(value, str):
+            value = value.replace("{}", field.name)
+        values[field.name] = value
+    return kind(**values)

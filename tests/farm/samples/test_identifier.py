@@ -18,8 +18,8 @@ from eudaemon.farm.server import Farm
 from eudaemon.payload.identify import Identity
 from eudaemon.payload.shellcode.apart import Bench
 from farm.farms import Uplink, event, running, sha256
-from payload.shellcode.assembling import under_xor
-from payload.shellcode.shellcodes import download_and_execute
+from payload.shellcode.assembling import assemble, under_xor
+from payload.shellcode.shellcodes import BIND_I386, download_and_execute
 
 # A header that names a machine, and nothing that runs.
 ELF = b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x02\x00\x28\x00" + bytes(300)
@@ -76,10 +76,18 @@ async def test_a_shellcode_says_what_it_does(tmp_path: Path) -> None:
         await uplink.send([event(facts.ArtefactKept(sha256(d), len(d), "upload")) for d in (code, other, ELF)])
         found = await identified(farm, 3)
         shown = await identities(farm.store, [sha256(code)])
+        door = assemble("x86", BIND_I386)
+        await uplink.put(door)
+        quiet = await uplink.send([event(facts.ArtefactKept(sha256(door), len(door), "payload"))], first=3)
+        await identified(farm, 4)
+        told = await uplink.send([], first=4)
     said = ["downloads http://203.0.113.7:8080/a.exe to c:\\a.exe", "executes c:\\a.exe"]
     assert found[sha256(code)]["does"] == said
     assert shown[sha256(code)]["does"] == said  # as the sample's page has it
     assert [found[sha256(data)].get("does", []) for data in (other, ELF)] == [[], []]
+    assert "shellcodes" not in quiet.json()
+    opens = {"way": "bind", "system": "linux", "host": "0.0.0.0", "port": 4444}
+    assert told.json()["shellcodes"] == [{"sha256": sha256(door), "shells": [opens]}], "to who brought it"
 
 
 async def test_a_sample_that_the_examination_does_not_survive_is_identified_all_the_same(

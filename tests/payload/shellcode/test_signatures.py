@@ -71,6 +71,17 @@ def test_a_door_is_found() -> None:
     assert [(found.offset, found.behaviour) for found in signatures(code)] == [(0, Listens("0.0.0.0", 4444))]
 
 
+@pytest.mark.parametrize(("code", "system"), [
+    # As Metasploit writes them: mov dword [rsp], sockaddr; mov r12, sockaddr; push sockaddr, mov esi, esp.
+    ("99 52 c7 04 24 02 00 11 5c 48 89 e6 6a 10 5a 6a 31 58 0f 05", "linux"),
+    ("65 48 8b 52 60 49 bc 02 00 11 5c 00 00 00 00 41 54 49 89 e4", "windows"),
+    ("64 8b 50 30 31 db 53 68 02 00 11 5c 89 e6 6a 10 56 57", "windows"),
+])  # fmt: skip
+def test_doors_of_known_forms_are_found(code: str, system: str) -> None:
+    found = signatures(bytes.fromhex(code))
+    assert [(one.behaviour, one.system) for one in found] == [(Listens("0.0.0.0", 4444), system)]
+
+
 def test_hashes_are_those_of_the_functions() -> None:
     """Two that are written down in many places: `LoadLibraryA` by its name, and with kernel32's."""
     assert ror13("LoadLibraryA") == 0xEC0E4E8E

@@ -282,6 +282,19 @@ class Relations(Model):
     sessions: list[dict[str, Any]]
 
 
+class Judgement(Model):
+    """What somebody else said of a sample."""
+
+    by: str = Field(description="who was asked: `virustotal` or `cape`")
+    outcome: str = Field(description="`known`, `unknown` or `submitted`")
+    label: str
+    positives: int = Field(description="how many engines call it malicious")
+    engines: int
+    score: float = Field(description="a sandbox's score, from 0 to 10")
+    link: str
+    time: Time
+
+
 class SampleDetail(Model):
     """All that is known of one sample."""
 
@@ -303,6 +316,7 @@ class SampleDetail(Model):
     rules: list[str]
     fuzzy: str
     does: list[str] = Field(description="what it does, if it is a shellcode: a sentence each")
+    judged: list[Judgement] = Field(description="what others say of it, of each what was said last")
     relations: Relations
 
 

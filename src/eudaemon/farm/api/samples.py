@@ -67,10 +67,11 @@ async def _parts(parts: Parts, sha256: str, size: int) -> AsyncIterator[bytes]:
 @router.get("/{sha256}", summary="All that is known of one sample", responses=NOT_FOUND)
 async def sample(parts: PartsHere, sha256: Sha256Here) -> models.SampleDetail:
     """Return a sample's identity and what brought it."""
-    known, relations, identities, size = await asyncio.gather(
+    known, relations, identities, judged, size = await asyncio.gather(
         queries.sample(parts.store, sha256),
         queries.sample_relations(parts.store, sha256),
         queries.identities(parts.store, [sha256]),
+        queries.judgements(parts.store, sha256),
         parts.samples.size(sha256),
     )
     if known is None and size is None:
@@ -81,6 +82,7 @@ async def sample(parts: PartsHere, sha256: Sha256Here) -> models.SampleDetail:
     return models.SampleDetail(
         **{**found, **identities.get(sha256, _UNKNOWN), "size": found["size"] if size is None else size},
         sha256=sha256, kept=size is not None, md5=md5, sha1=sha1, relations=models.Relations(**relations),
+        judged=[models.Judgement(**one) for one in judged],
     )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ class Uploaded:
     health: dict[str, Any] | None
     rows: list[Row] = field(default_factory=list)
     samples: set[str] = field(default_factory=set)  # artefacts that its events name
+    payloads: set[str] = field(default_factory=set)  # of these the raw ones, which may be code
     conversations: set[str] = field(default_factory=set)
     session_s: float | None = None  # when the newest session in it was opened
 
@@ -100,6 +101,8 @@ def _note(uploaded: Uploaded, row: Row) -> None:
     elif isinstance(fact, facts.ArtefactKept | facts.DownloadFinished):
         if _SHA256.fullmatch(fact.sha256):
             uploaded.samples.add(fact.sha256)
+            if isinstance(fact, facts.ArtefactKept) and fact.origin == "payload":
+                uploaded.payloads.add(fact.sha256)
     elif isinstance(fact, facts.SessionClosed) and _SHA256.fullmatch(fact.conversation):
         uploaded.conversations.add(fact.conversation)
     elif isinstance(fact, facts.ControlHijacked) and _SHA256.fullmatch(fact.report):

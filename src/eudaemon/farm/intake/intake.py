@@ -1,6 +1,6 @@
 """Where sensors deliver: batches of events, and artefacts. An ASGI application; see docs/decisions/intake.md.
 
-    POST /intake/v1/batch                 200 next | 400 403 413 refused whole | 429 503 507 later
+    POST /intake/v1/batch                 200 next, shellcodes | 400 403 413 refused whole | 429 503 507 later
     HEAD /intake/v1/artefacts/{sha256}    200 | 404
     PUT  /intake/v1/artefacts/{sha256}    201 kept | 200 was there | 400 413 refused | 503 507 later
 
@@ -29,6 +29,7 @@ from eudaemon.farm.hub import Hub
 from eudaemon.farm.intake.batch import BatchError, Uploaded, read_batch
 from eudaemon.farm.intake.throttle import Throttle
 from eudaemon.farm.samples import SHA256, HashError, SampleStore
+from eudaemon.farm.samples.shells import Board
 from eudaemon.farm.settings import Intake as IntakeSettings
 from eudaemon.farm.store import DiskFullError, QueueFullError, Store
 
@@ -58,6 +59,7 @@ class Taker:
     hub: Hub
     locate: Callable[[str], Place]
     sample_came: Callable[[], None]  # there are samples to be identified
+    board: Board  # what samples are found to do, for who brought them
 
 
 class Intake:
@@ -169,7 +171,11 @@ class Intake:
             named = self._to.samples.catalogue.named
             if await asyncio.to_thread(named, uploaded.samples, uploaded.conversations):
                 self._to.sample_came()
-        return _json(200, {"next": accepted.next, "taken": accepted.taken, "duplicates": accepted.duplicates})
+        self._to.board.brought(sensor, uploaded.payloads)
+        answer: dict[str, Any] = {"next": accepted.next, "taken": accepted.taken, "duplicates": accepted.duplicates}
+        if words := self._to.board.take(sensor):
+            answer["shellcodes"] = words
+        return _json(200, answer)
 
     async def _artefact(self, request: Request, length: int, sha256: str) -> Response:
         try:

@@ -24,7 +24,8 @@ class Item:
     """One record or file for a peer.
 
     `key` names it: what a peer took with this key within `kept_s` is not sent again. `also` are keys that are
-    remembered with it. With `sample`, the body is that sample's bytes, which are read when it is sent.
+    remembered with it. With `sample`, the body is that sample's bytes, which are read when it is sent. `at_s` is when
+    it happened, for peers that want to know it apart from the body; 0 where it does not say.
     """
 
     data: bytes = b""
@@ -33,6 +34,7 @@ class Item:
     also: tuple[str, ...] = ()
     kept_s: float = KEPT_S_MAX
     sample: str = ""
+    at_s: float = 0.0
 
 
 class Source(Protocol):
@@ -44,8 +46,8 @@ class Source(Protocol):
     def sample(self, sha256: str, bytes_max: int) -> bytes | None:
         """Return an artefact's bytes; None if it is not here, or larger."""
 
-    def was_told(self, key: str) -> bool:
-        """Say whether the peer was sent something with this key."""
+    def was_told(self, key: str, within_s: float = KEPT_S_MAX) -> bool:
+        """Say whether the peer was sent something with this key, in the last so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,14 @@ class Batch:
     @cached_property
     def sessions(self) -> list[Session]:
         """Return the sessions that ended in this batch, whole."""
-        ended = [told.event.session for told in self.events if isinstance(told.event.fact, facts.SessionClosed)]
-        return list(_sessions(self.source.sessions(list(dict.fromkeys(ended))))) if ended else []
+        return self.sessions_of(
+            told.event.session for told in self.events if isinstance(told.event.fact, facts.SessionClosed)
+        )
+
+    def sessions_of(self, ids: Iterable[str]) -> list[Session]:
+        """Return sessions by their ids, each as far as it has come."""
+        wanted = list(dict.fromkeys(ids))
+        return list(_sessions(self.source.sessions(wanted))) if wanted else []
 
 
 Make = Callable[[Batch], Iterable[Item]]
@@ -116,12 +124,18 @@ Make = Callable[[Batch], Iterable[Item]]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A way to tell. `lines`: each item is a line of text; else each is a file. `whole`: it tells of whole sessions."""
+    """A way to tell. `lines`: each item is a line of text; else each is a file. `whole`: it tells of whole sessions.
+
+    With `gather_s`, what comes within so many seconds is told together. `file` is what a file of lines is called: a
+    pattern of `strftime`, so that there is one for a day, or a name that stays.
+    """
 
     make: Make
     media: str
     lines: bool = False
     whole: bool = False
+    gather_s: float = 0.0
+    file: str = "%Y-%m-%d.jsonl"
 
 
 def told_of(row: Mapping[str, Any]) -> Told:

@@ -16,15 +16,18 @@ import itertools
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from time import monotonic
 from typing import Any, Protocol
 
+from eudaemon.events import Fact
 from eudaemon.farm.outputs.batch import KEPT_S_MAX, Batch, Format, Item
 from eudaemon.farm.outputs.journal import Entry, Journal
-from eudaemon.farm.outputs.peers import LaterError, Peer, RefusedError
+from eudaemon.farm.outputs.peers import LaterError, Peer, RefusedError, Teacher, TooLargeError, without
 from eudaemon.farm.queries.attacks import whole_sessions
+from eudaemon.farm.store import DiskFullError, QueueFullError
 from eudaemon.farm.store.engine import EngineError, QueryTooLargeError
 
 log = logging.getLogger("eudaemon.farm.outputs")
@@ -55,14 +58,24 @@ class Bytes(Protocol):
         """Return at most `length` bytes from `offset`."""
 
 
+class Own(Protocol):
+    """What is needed of who states the farm's own facts."""
+
+    async def state(self, fact: Fact) -> None:
+        """Make a fact durable. Raises `QueueFullError`, `DiskFullError`."""
+
+
 class Feeder:
     """Feeds the peer of the output `name` while `run` runs."""
 
     def __init__(
-        self, name: str, format_: Format, peer: Peer, journal: Journal, store: Events, samples: Bytes
+        self, name: str, format_: Format, peer: Peer, journal: Journal, store: Events, samples: Bytes, own: Own,
+        secrets: Collection[str] = (),
     ) -> None:  # fmt: skip
         self.name, self._format, self._peer, self._journal = name, format_, peer, journal
-        self._store, self._samples = store, samples
+        self._secrets = secrets  # what must not be logged, whoever says it
+        self._due_s = 0.0  # of the monotonic clock: when the next may be gathered
+        self._store, self._samples, self._own = store, samples, own
         self._entry: Entry | None = None
         self._chunks: Iterator[list[Item]] = iter(())
         self._chunk: list[Item] = []  # what the peer has yet to take, in whole
@@ -101,17 +114,21 @@ class Feeder:
             return EVERY_S
         try:
             said = self._peer.send(self._chunk)
+            for fact in self._peer.learnt() if isinstance(self._peer, Teacher) else ():
+                self._ask(self._own.state(fact))
         except LaterError as error:
             return self._later(error)
         except RefusedError as error:
-            if len(self._chunk) > 1 and not self._format.lines:  # one of them is to blame, and the others are not
-                self._chunks = itertools.chain([[item] for item in self._chunk], self._chunks)
-                self._chunk = []
+            if parts := self._parts(error):
+                self._chunks, self._chunk = itertools.chain(parts, self._chunks), []
                 return self._peer.pause_s
-            log.warning("output %s: refused for good: %s", self.name, error)
-            self._journal.told(self.name, len(self._chunk), refused=True)
+            log.warning("output %s: refused for good: %s", self.name, without(str(error), self._secrets))
+            refused = len(self._chunk) if error.items is None else error.items
+            if taken := len(self._chunk) - refused:
+                self._journal.told(self.name, taken)
+            self._journal.told(self.name, refused, refused=True)
         else:
-            log.debug("output %s: %s", self.name, said)
+            log.debug("output %s: %s", self.name, without(said, self._secrets))
             keys = [key for item in self._chunk for key in (item.key, *item.also) if key]
             self._journal.told(self.name, len(self._chunk), keys)
             if self._trouble:
@@ -119,14 +136,27 @@ class Feeder:
         self._chunk, self._pause_s, self._trouble = [], PAUSE_S_MIN, ""
         return self._peer.pause_s
 
+    def _parts(self, error: RefusedError) -> list[list[Item]]:
+        """Return what was refused in the parts in which it may be taken; nothing if it cannot."""
+        count = len(self._chunk)
+        if count > 1 and isinstance(error, TooLargeError):
+            return [self._chunk[: count // 2], self._chunk[count // 2 :]]
+        if count > 1 and not self._format.lines:  # one of them is to blame, and the others are not
+            return [[item] for item in self._chunk]
+        return []
+
     def _next_chunk(self) -> bool:
         """Find the next items that the peer is to have; return whether there are any."""
         while not self._stopped:
             if self._entry is None:
                 settled_s = time.time() - (SETTLE_S if self._format.whole else 0.0)
-                self._entry = self._journal.next(self.name, before_s=settled_s)
+                gather_s = self._format.gather_s
+                if monotonic() < self._due_s:
+                    return False
+                self._entry = self._journal.next(self.name, before_s=settled_s, together=bool(gather_s))
                 if self._entry is None:
                     return False
+                self._due_s = monotonic() + gather_s
                 batch = Batch.of_lines(self._entry.lines, self)
                 self._chunks = _in_chunks(self._format.make(batch), self._peer.items_max)
             for chunk in self._chunks:
@@ -141,8 +171,7 @@ class Feeder:
         """Yield, with their bytes, the items that are new to the peer and not too large for it."""
         keys: set[str] = set()
         for item in items:
-            since_s = 0.0 if item.kept_s == KEPT_S_MAX else time.time() - item.kept_s
-            if item.key and (item.key in keys or self._journal.was_told(self.name, item.key, since_s=since_s)):
+            if item.key and (item.key in keys or self.was_told(item.key, item.kept_s)):
                 continue
             if item.sample:
                 data = self.sample(item.sample, SAMPLE_BYTES_MAX)
@@ -158,9 +187,10 @@ class Feeder:
 
     def _later(self, error: LaterError) -> float:
         """Note that the peer took nothing; return when to try again."""
-        if str(error) != self._trouble and not self._stopped:
-            log.warning("output %s: waits: %s", self.name, error)
-            self._trouble = str(error)
+        why = without(str(error), self._secrets)
+        if why != self._trouble and not self._stopped:
+            log.warning("output %s: waits: %s", self.name, why)
+            self._trouble = why
             self._journal.trouble(self.name, self._trouble)
         if self._entry is not None and not self._journal.holds(self._entry.number):
             # So much came meanwhile that this was dropped, as the oldest.
@@ -175,7 +205,7 @@ class Feeder:
         """
         self._chunk, self._chunks = [], iter(())
         entry, self._entry = self._entry, None
-        if isinstance(error, sqlite3.Error | EngineError | TimeoutError):
+        if isinstance(error, sqlite3.Error | EngineError | QueueFullError | DiskFullError | TimeoutError):
             return self._later(LaterError(f"{type(error).__name__}: {error}"))
         log.error("output %s: a fault of ours; please report it", self.name, exc_info=error)
         if entry is not None:
@@ -203,9 +233,10 @@ class Feeder:
         data: bytes = self._ask(self._samples.read(sha256, 0, size))
         return data
 
-    def was_told(self, key: str) -> bool:
+    def was_told(self, key: str, within_s: float = KEPT_S_MAX) -> bool:
         """See `Source`."""
-        return self._journal.was_told(self.name, key)
+        since_s = 0.0 if within_s == KEPT_S_MAX else time.time() - within_s
+        return self._journal.was_told(self.name, key, since_s=since_s)
 
     def _ask(self, question: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(question, self._loop).result(ASK_S_MAX)

@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS keys (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Some lines, as `schema.Row.line` returns them."""
+    """Some lines, as `schema.Row.line` returns them. Of several entries together, `number` is the last one's."""
 
     number: int
     taken_s: float
@@ -104,15 +104,28 @@ class Journal:
             while self._bytes > self._bytes_max and self._drop():
                 pass
 
-    def next(self, name: str, *, before_s: float) -> Entry | None:
-        """Return the oldest entry that an output has not told, if it was taken before a time."""
+    def next(self, name: str, *, before_s: float, together: bool = False) -> Entry | None:
+        """Return the oldest entry that an output has not told, if it was taken before a time.
+
+        With `together`, what comes behind it is put to it, up to the size of one entry.
+        """
+        found: list[tuple[int, float, bytes]] = []
+        size = 0
         with self._lock:
-            found = self._db.execute(
+            for row in self._db.execute(
                 "SELECT number, taken_s, lines FROM entries WHERE taken_s <= ? AND number >="
-                " (SELECT next FROM outputs WHERE name = ?) ORDER BY number LIMIT 1",
+                " (SELECT next FROM outputs WHERE name = ?) ORDER BY number",
                 (before_s, name),
-            ).fetchone()
-        return Entry(found[0], found[1], found[2].split(b"\n")) if found else None
+            ):
+                size += len(row[2])
+                if found and size > ENTRY_BYTES_MAX:
+                    break
+                found.append(row)
+                if not together:
+                    break
+        if not found:
+            return None
+        return Entry(found[-1][0], found[0][1], [line for row in found for line in row[2].split(b"\n")])
 
     def holds(self, number: int) -> bool:
         """Say whether an entry is still there."""

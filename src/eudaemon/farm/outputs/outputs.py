@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eudaemon.farm.outputs import settings as kinds
 from eudaemon.farm.outputs.batch import Format
-from eudaemon.farm.outputs.feeder import Bytes, Events, Feeder
+from eudaemon.farm.outputs.feeder import Bytes, Events, Feeder, Own
 from eudaemon.farm.outputs.formats import FORMATS
 from eudaemon.farm.outputs.formats.channels import published
+from eudaemon.farm.outputs.formats.lookups import lookups
 from eudaemon.farm.outputs.formats.misp import make_with_sightings
 from eudaemon.farm.outputs.formats.reports import REPORTS
 from eudaemon.farm.outputs.journal import Journal, State
 from eudaemon.farm.outputs.peers import Peer
+from eudaemon.farm.outputs.peers.collectors import elasticsearch, splunk, taxii, webhook
 from eudaemon.farm.outputs.peers.hpfeeds import Broker
+from eudaemon.farm.outputs.peers.lookups import CapeSandbox, VirusTotalService
+from eudaemon.farm.outputs.peers.mail import MailServer
 from eudaemon.farm.outputs.peers.places import Folder, Objects, remove_half_written
+from eudaemon.farm.outputs.peers.redis import RedisServer
 from eudaemon.farm.outputs.peers.services import (
     AbuseIpdbService,
     BazaarService,
@@ -44,6 +50,14 @@ _MADE: dict[type[Any], Callable[[str, Any, Path, StoreSettings], tuple[Format, P
     kinds.Hpfeeds: lambda _, s, *__: (published(s.channels), Broker(s)),
     kinds.Syslog: lambda _, s, *__: (FORMATS[s.format], Server(s)),
     kinds.Misp: lambda _, s, *__: (Format(make_with_sightings, "application/json", whole=True), MispServer(s)),
+    kinds.Taxii: lambda _, s, *__: (FORMATS["stix"], taxii(s)),
+    kinds.Splunk: lambda _, s, *__: (FORMATS[s.format], splunk(s)),
+    kinds.Elasticsearch: lambda _, s, *__: (FORMATS[s.format], elasticsearch(s)),
+    kinds.Redis: lambda _, s, *__: (FORMATS[s.format], RedisServer(s)),
+    kinds.Webhook: lambda _, s, *__: (replace(FORMATS["notices"], gather_s=s.every_s), webhook(s)),
+    kinds.Mail: lambda _, s, *__: (replace(FORMATS["notices"], gather_s=s.every_s), MailServer(s)),
+    kinds.VirusTotal: lambda _, s, *__: (lookups(submit=s.submit), VirusTotalService(s)),
+    kinds.Cape: lambda _, s, *__: (lookups(submit=s.submit), CapeSandbox(s)),
     kinds.Urlhaus: lambda _, s, *__: (REPORTS["urlhaus"], UrlhausService(s)),
     kinds.MalwareBazaar: lambda _, s, *__: (REPORTS["malwarebazaar"], BazaarService(s)),
     kinds.AbuseIpdb: lambda _, s, *__: (REPORTS["abuseipdb"], AbuseIpdbService(s)),
@@ -100,11 +114,12 @@ class Outputs:
         if self._journal is not None and self._settings:
             self._journal.take(block.number, block.lines, again=block.again)
 
-    def run(self, store: Events, samples: Bytes) -> Iterator[asyncio.Task[None]]:
+    def run(self, store: Events, samples: Bytes, own: Own) -> Iterator[asyncio.Task[None]]:
         """Start the outputs; yield their tasks, which end when they are cancelled."""
         if (journal := self._journal) is not None:
             for name, (format_, peer) in self._made.items():
-                yield asyncio.create_task(Feeder(name, format_, peer, journal, store, samples).run())
+                secrets = kinds.secrets_of(self._settings[name])
+                yield asyncio.create_task(Feeder(name, format_, peer, journal, store, samples, own, secrets).run())
 
     def states(self) -> Sequence[State]:
         """Return how far each has come."""

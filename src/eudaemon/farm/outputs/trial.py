@@ -69,7 +69,7 @@ class MadeUp:
         """See `Source`."""
         return SAMPLE if len(SAMPLE) <= bytes_max else None
 
-    def was_told(self, _: str) -> bool:
+    def was_told(self, _: str, __: float = 0.0) -> bool:
         """See `Source`."""
         return False
 

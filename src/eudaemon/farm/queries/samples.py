@@ -96,6 +96,27 @@ def _identity(fact: Any) -> Row:
     }
 
 
+async def judgements(store: Answers, sha256: str) -> list[Row]:
+    """Return what others said of a sample, of each of them what they said last."""
+    rows = await ask(
+        store,
+        f"""SELECT JSONExtractString(fields, 'by') AS by_, argMax(fields, time) AS fact,
+                   {said_time("max(time)")} AS last
+            FROM events WHERE kind = 'sample.judged' AND sha256 = {{sha256:String}}
+            GROUP BY by_ ORDER BY by_ LIMIT 20""",
+        {"sha256": sha256},
+    )
+    return [_judgement(row["fact"], row["last"]) for row in rows]
+
+
+def _judgement(fact: Any, last: Any) -> Row:
+    values = fact if isinstance(fact, dict) else json.loads(fact)
+    texts = {name: str(values.get(name, "")) for name in ("by", "outcome", "label", "link")}
+    numbers = {name: values.get(name) for name in ("positives", "engines", "score")}
+    known = {name: number if isinstance(number, int | float) else 0 for name, number in numbers.items()}
+    return {**texts, **known, "positives": int(known["positives"]), "engines": int(known["engines"]), "time": last}
+
+
 async def sample(store: Answers, sha256: str) -> Row | None:
     """Return when, how often and by whom one sample was brought, or `None` if no event names it."""
     rows = await ask(

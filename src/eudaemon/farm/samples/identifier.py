@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import time
+from typing import Any
 
-from eudaemon.events import Event, IdSource
 from eudaemon.events.catalogue import SampleIdentified
-from eudaemon.farm.fleet import FARM
-from eudaemon.farm.hub import Hub
+from eudaemon.farm.own import OwnFacts
 from eudaemon.farm.samples.samples import SampleStore
-from eudaemon.farm.store import DiskFullError, QueueFullError, Store, row_of
+from eudaemon.farm.samples.shells import Board
+from eudaemon.farm.store import DiskFullError, QueueFullError
 from eudaemon.payload.fuzzy import fuzzy_hash
 from eudaemon.payload.identify import identify
 from eudaemon.payload.shellcode.apart import ApartError, Bench
@@ -27,7 +25,6 @@ from eudaemon.wire import clipped
 
 log = logging.getLogger("eudaemon.farm.identifier")
 
-SPOOL = "0" * 32  # the farm's own
 LOOKED_AT_BYTES_MAX = 32 * 1024 * 1024  # of a larger sample only so much is looked at
 AT_A_TIME = 50
 SENTENCES_MAX, SENTENCE_CHARS_MAX = 32, 400  # of what a shellcode does
@@ -37,9 +34,11 @@ PAUSE_S = 30.0  # before what could not be stored is tried again
 class Identifier:
     """Identifies the samples of `samples` while `run` runs."""
 
-    def __init__(self, store: Store, samples: SampleStore, hub: Hub, bench: Bench | None = None) -> None:
-        self._store, self._samples, self._hub, self._bench = store, samples, hub, bench
-        self._ids = IdSource(os.urandom)
+    def __init__(
+        self, own: OwnFacts, samples: SampleStore, bench: Bench | None = None, board: Board | None = None
+    ) -> None:  # fmt: skip
+        self._own, self._samples, self._bench = own, samples, bench
+        self._board = board or Board()
         self._yara = Yara()
         self._there_are = asyncio.Event()
         self.faults = 0
@@ -74,33 +73,32 @@ class Identifier:
         data = await self._samples.read(sha256, 0, min(size, LOOKED_AT_BYTES_MAX))
         # Somebody made these bytes to be looked at: a fault of ours in doing so is told and counted, and ends nothing.
         looked = await asyncio.gather(asyncio.to_thread(self._look, sha256, size, data), return_exceptions=True)
-        fact = looked[0]
-        if isinstance(fact, BaseException):
-            log.error("identifier: sample %s could not be looked at; please report it", sha256, exc_info=fact)
+        if isinstance(found := looked[0], BaseException):
+            log.error("identifier: sample %s could not be looked at; please report it", sha256, exc_info=found)
             self.faults += 1
-            fact = SampleIdentified(sha256, size, "data", "could not be looked at: a fault of ours")
-        now_s = time.time()
-        row = row_of(Event(self._ids.new(now_s), now_s, FARM, fact), now_s)
-        await self._store.append(FARM, SPOOL, await self._store.mark(FARM, SPOOL), [row])
-        self._hub.publish([row])
+            found = SampleIdentified(sha256, size, "data", "could not be looked at: a fault of ours"), []
+        fact, shells = found
+        self._board.found(sha256, shells)
+        await self._own.state(fact)
         await asyncio.to_thread(
             self._samples.catalogue.identified, sha256, fact.format, fact.description, fact.rules, fact.fuzzy
         )
 
-    def _look(self, sha256: str, size: int, data: bytes) -> SampleIdentified:
+    def _look(self, sha256: str, size: int, data: bytes) -> tuple[SampleIdentified, list[dict[str, Any]]]:
         identity = identify(data)
         fuzzy = fuzzy_hash(data) if len(data) == size else ""
-        does = self._does(sha256, data) if identity.format in FORMATS else ()
+        does, shells = self._does(sha256, data) if identity.format in FORMATS else ((), [])
         rules = self._yara.matches(data)
-        return SampleIdentified(sha256, size, identity.format, identity.description, rules, fuzzy, does)
+        return SampleIdentified(sha256, size, identity.format, identity.description, rules, fuzzy, does), shells
 
-    def _does(self, sha256: str, data: bytes) -> tuple[str, ...]:
-        """Return what a sample does as machine code; nothing where the examination comes to no end."""
+    def _does(self, sha256: str, data: bytes) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+        """Return what a sample does as machine code, and its shells; nothing where the examination comes to no end."""
         if self._bench is None:
-            return ()
+            return (), []
         try:
             found = self._bench.examine(data)
         except ApartError as error:
             log.warning("identifier: sample %s could not be examined for a shellcode: %s", sha256, error)
-            return ()
-        return tuple(clipped(sentence, SENTENCE_CHARS_MAX) for sentence in found["says"][:SENTENCES_MAX])
+            return (), []
+        says = tuple(clipped(sentence, SENTENCE_CHARS_MAX) for sentence in found["says"][:SENTENCES_MAX])
+        return says, found["shells"]

@@ -86,6 +86,7 @@ _LIFTED: dict[str, dict[str, str]] = {
     facts.DownloadWished.kind: {"url": "url", "name": "tool"},
     facts.DownloadFinished.kind: {"url": "url", "name": "outcome", "sha256": "sha256", "size": "size"},
     facts.SampleIdentified.kind: {"sha256": "sha256", "size": "size", "name": "format"},
+    facts.SampleJudged.kind: {"sha256": "sha256", "name": "label"},
 }
 _FIELDS = {kind: tuple(f.name for f in fields_of(fact)) for kind, fact in facts.KINDS.items()}
 # NaN and infinities are no JSON, although Python reads and writes them.

@@ -129,6 +129,11 @@ class FetchSettings:
     listen: bool = option(
         True, "Let an attacker that brings its file itself connect to us, on the port that its shellcode would open."
     )
+    call_back: bool = option(
+        True,
+        "Call the attacker's own address back where its shellcode would, with a pretended shell; by the policy, "
+        "and only at the ports that `tcp` may ask.",
+    )
     ftp_active: bool = option(False, "Let an FTP server connect back to us when passive mode fails.")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from eudaemon.payload.extract import PAYLOAD_BYTES_MAX, extract
 from eudaemon.payload.shellcode.behaviour import Behaviour, Downloads, Executes, as_json, wishes
 from eudaemon.payload.shellcode.report import Report
+from eudaemon.payload.shellcode.shells import Shell, shells
 from eudaemon.payload.shellcode.signatures import Signature, signatures
 from eudaemon.wire import decode
 from eudaemon.world.host import Host
@@ -46,6 +47,13 @@ class Findings:
             return self.report.behaviours
         return tuple(dict.fromkeys(signature.behaviour for signature in self.signatures))
 
+    @property
+    def shells(self) -> tuple[Shell, ...]:
+        """Return the shells that the code would open for who sent it."""
+        if self.report is not None and self.report.understood:
+            return shells((behaviour, self.report.system) for behaviour in self.report.behaviours)
+        return shells((signature.behaviour, signature.system) for signature in self.signatures)
+
     def sentences(self) -> list[str]:
         """Return what it does in words, and what the commands in it would fetch."""
         said = [str(behaviour) for behaviour in self.behaviours]
@@ -58,6 +66,7 @@ class Findings:
             "emulated": self.emulated,
             "behaviours": [as_json(behaviour) for behaviour in self.behaviours],
             "says": self.sentences(),
+            "shells": [shell.as_json() for shell in self.shells],
             "downloads": [{"url": d.url, "tool": d.tool, "name": d.name} for d in self.downloads],
             "signatures": [
                 {"offset": s.offset, "name": s.name, "behaviour": as_json(s.behaviour)} for s in self.signatures

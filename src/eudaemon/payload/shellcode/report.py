@@ -47,6 +47,13 @@ class Report:
         """Whether it says what the code is for."""
         return is_understood(self.behaviours)
 
+    @property
+    def system(self) -> str:
+        """What it ran on: `windows`, whose functions have capitals in their names, or `linux`. Empty without a call."""
+        if not self.calls:
+            return ""
+        return "windows" if any(not call.name.islower() for call in self.calls) else "linux"
+
     def as_json(self) -> dict[str, Any]:
         """Return the report as an object for machines. `from_json` reads it."""
         return {

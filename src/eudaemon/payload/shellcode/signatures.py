@@ -34,15 +34,27 @@ _COMMAND = re.compile(
 _CODE = re.compile(
     rb"\xcd\x80|\x0f\x05|\x64\xa1\x30|\x64\x8b.\x30|\x65\x48\x8b|\x00\x00\x00\xef|\xd9\x74\x24", re.DOTALL
 )
+_ON_WINDOWS = re.compile(rb"\x64\xa1\x30|\x64\x8b.\x30|\x65\x48\x8b", re.DOTALL)  # asks its thread for its process
+_ON_LINUX = re.compile(rb"\xcd\x80|\x0f\x05")  # asks the kernel
+# The names of shells, pushed as constants or moved into a register.
+_SHELLS = (
+    ("push of a shell's name", "/bin/sh", re.compile(rb"\x68(?://sh\x68|/sh\0\x68)/bin|[\x48\x49][\xb8-\xbf]/bin/(?:/sh|sh\0)")),
+    ("push of a shell's name", "cmd", re.compile(rb"\x68cmd[\0 .]")),
+)  # fmt: skip
+_SYSTEM_OF = {"/bin/sh": "linux", "cmd": "windows"}
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One thing that stands in the bytes. `name` says by what it was found, `behaviour` what it means."""
+    """One thing that stands in the bytes. `name` says by what it was found, `behaviour` what it means.
+
+    `system` is what the code is for, `windows` or `linux`, where it shows.
+    """
 
     offset: int
     name: str
     behaviour: Behaviour
+    system: str = ""
 
 
 # Constants with which codes fill a sockaddr_in: where the port and the address are.
@@ -52,9 +64,10 @@ _ADDRESSES = (
     ("push of an address and of a port", re.compile(rb"\x68(?P<ip>.{4})\x66\x68(?P<port>..)", re.DOTALL)),
     ("push of an address and of a sockaddr", re.compile(rb"\x68(?P<ip>.{4})\x68\x02\0(?P<port>..)", re.DOTALL)),
     ("sockaddr in a register", re.compile(rb"[\x48\x49][\xb8-\xbf]\x02\0(?P<port>..)(?P<ip>.{4})", re.DOTALL)),
+    ("move of a sockaddr", re.compile(rb"\xc7\x04\x24\x02\0(?P<port>..)", re.DOTALL)),
     ("push of a port",
      re.compile(rb"\x66\x68(?P<port>..)(?:\x66[\x50-\x57]|\x66\x6a\x02|\x43\x66\x53)", re.DOTALL)),
-    ("push of a sockaddr", re.compile(rb"\x68\x02\0(?P<port>..)\x89\xe6\x6a[\x10\x1c]", re.DOTALL)),
+    ("push of a sockaddr", re.compile(rb"\x68\x02\0(?P<port>..)\x89[\xe0-\xe3\xe5-\xe7]\x6a[\x10\x1c]", re.DOTALL)),
 )  # fmt: skip
 # Loops that decode what stands right behind them; `key` is what they XOR with. (`e2` is loop.)
 _LOOPS = (
@@ -139,20 +152,36 @@ def _hidden(data: bytes) -> Iterator[Signature]:
 def _addresses(data: bytes) -> Iterator[Signature]:
     if not _CODE.search(data) and not _names_functions(data):
         return
-    called = set()
+    system = _system(data)
+    called, is_any = set(), False
     for name, pattern in _ADDRESSES:
         for found in pattern.finditer(data):
             port = int.from_bytes(found["port"], "big")
             if not port or found["port"] == _OF_WS2_32:
                 continue
-            if "ip" in pattern.groupindex:
+            is_any = True
+            if "ip" in pattern.groupindex and any(found["ip"]):
                 host = ipaddress.IPv4Address(found["ip"])
                 if host.is_multicast or host.is_reserved or int(host) >> 24 == 0:
                     continue
                 called.add(port)
-                yield Signature(found.start(), name, Connects(str(host), port))
+                yield Signature(found.start(), name, Connects(str(host), port), system)
             elif port not in called:
-                yield Signature(found.start(), name, Listens("0.0.0.0", port))
+                yield Signature(found.start(), name, Listens("0.0.0.0", port), system)
+    if is_any:
+        return
+    # A shell without an address is one on the connection that brought the code.
+    for name, shell, pattern in _SHELLS:
+        pushed = pattern.search(data)
+        if pushed and system == _SYSTEM_OF[shell]:
+            yield Signature(pushed.start(), name, Executes(shell, "connection"), system)
+
+
+def _system(data: bytes) -> str:
+    """Return what the code is for, `windows` or `linux`; empty where nothing tells."""
+    if _names_functions(data) or _ON_WINDOWS.search(data):
+        return "windows"
+    return "linux" if _ON_LINUX.search(data) else ""
 
 
 def _names_functions(data: bytes) -> bool:

@@ -40,6 +40,7 @@ class Client:
     width: int = 0
     height: int = 0
     channels: tuple[str, ...] = ()
+    encryption: int = 0  # the methods that it offers, a bit each (section 2.2.1.3.3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +90,34 @@ def client_of(initial: bytes) -> Client:
         return Client()
     blocks = initial[at + 4 :]
     blocks = blocks[2 if blocks[:1] >= b"\x80" else 1 :]
-    core = b""
+    core, encryption = b"", 0
     channels: tuple[str, ...] = ()
     while len(blocks) >= 4:
         kind, size = struct.unpack_from("<HH", blocks)
         block, blocks = blocks[4:size], blocks[max(size, 4) :]
         if kind == 0xC001:
             core = block
+        elif kind == 0xC002 and len(block) >= 8:
+            offered, offered_in_france = struct.unpack_from("<II", block)
+            encryption = offered | offered_in_france
         elif kind == 0xC003:
             count = min(int.from_bytes(block[:4], "little"), CHANNELS_MAX, max(0, len(block) - 4) // 12)
             names = (block[4 + 12 * number : 12 + 12 * number] for number in range(count))
             channels = tuple(printable(name.partition(b"\0")[0], 8) for name in names)
     if len(core) < 52:
-        return Client(channels=channels)
+        return Client(channels=channels, encryption=encryption)
     width, height = struct.unpack_from("<HH", core, 4)
     keyboard, build = struct.unpack_from("<II", core, 12)
-    return Client(_wide(core[20:52]), build, keyboard, width, height, channels)
+    return Client(_wide(core[20:52]), build, keyboard, width, height, channels, encryption)
 
 
-def connect_response(protocols: int, channels: int) -> bytes:
-    """Return MCS Connect Response (section 2.2.1.4), with no encryption of its own: TLS has it, or nothing has."""
+def connect_response(protocols: int, channels: int, security: bytes = bytes(8)) -> bytes:
+    """Return MCS Connect Response (section 2.2.1.4). `security` is the server's data of that name, as it is: none."""
     padding = b"\0\0" * (channels & 1)
     ids = b"".join(struct.pack("<H", FIRST_CHANNEL + 1 + number) for number in range(channels)) + padding
     blocks = struct.pack("<HHII", 0x0C01, 12, 0x00080004, protocols)
     blocks += struct.pack("<HHHH", 0x0C03, 8 + len(ids), FIRST_CHANNEL, channels) + ids
-    blocks += struct.pack("<HHII", 0x0C02, 12, 0, 0)
+    blocks += struct.pack("<HH", 0x0C02, 4 + len(security)) + security
     gcc = bytes.fromhex("000500147c00012a14760a01010001c0004d63446e") + _per(len(blocks)) + blocks
     body = b"\x0a\x01\0\x02\x01\0" + _DOMAIN + b"\x04" + _ber(len(gcc)) + gcc
     return data(b"\x7f\x66" + _ber(len(body)) + body)
@@ -131,7 +135,7 @@ def join_confirm(request: bytes) -> bytes:
 
 def licensed() -> bytes:
     """Return the server's word that no licence is needed (section 2.2.1.12)."""
-    return to_client(bytes.fromhex("80000000ff031000070000000200000004000000"))
+    return bytes.fromhex("80000000ff031000070000000200000004000000")
 
 
 def to_client(said: bytes) -> bytes:
@@ -152,7 +156,7 @@ def demand_active(client: Client) -> bytes:
     )
     able = b"".join(struct.pack("<HH", kind, 4 + len(value)) + value for kind, value in sets)
     body = struct.pack("<IHH", _SHARE, 4, 4 + len(able)) + b"RDP\0" + struct.pack("<HH", len(sets), 0) + able + bytes(4)
-    return to_client(struct.pack("<HHH", 6 + len(body), 0x11, 0x03EA) + body)
+    return struct.pack("<HHH", 6 + len(body), 0x11, 0x03EA) + body
 
 
 def finalised(said: bytes) -> bytes:
@@ -169,7 +173,7 @@ def finalised(said: bytes) -> bytes:
     if found is None:
         return b""
     body = struct.pack("<IBBHBBH", _SHARE, 0, 1, 4 + len(found[1]), found[0], 0, 0) + found[1]
-    return to_client(struct.pack("<HHH", 6 + len(body), 0x17, 0x03EA) + body)
+    return struct.pack("<HHH", 6 + len(body), 0x17, 0x03EA) + body
 
 
 DISCONNECTED = data(b"\x21\x80")  # MCS Disconnect Provider Ultimatum, on the user's request: T.125 section 11.15

@@ -2,7 +2,7 @@
 
     X.224 request --> TLS --> CredSSP: NTLM's challenge and the answer to it --> refused
                           --> MCS connect, channels --> the client's info: user and password --> the desktop, or the end
-                  --> the same without TLS, where the client can none
+                  --> the same without TLS, where the client can none: under RDP's own encryption (`security`)
 
 With Network Level Authentication only the answer to a challenge comes, without it the password itself; a right one
 opens a desktop that stays black, at which one can type. Whoever asks for the channel MS_T120 looks for BlueKeep: such a
@@ -38,8 +38,9 @@ from eudaemon.protocols._base import (
 from eudaemon.protocols._desk import Desk
 from eudaemon.protocols._ntlm import Answer, Authentication
 from eudaemon.protocols._windows import FileServer, server_of
-from eudaemon.protocols.rdp import pdus
+from eudaemon.protocols.rdp import pdus, security
 from eudaemon.protocols.rdp.keys import Keys, Press
+from eudaemon.protocols.rdp.security import Security
 from eudaemon.wire import PeerError
 
 PACKETS_MAX = 20_000  # of one session
@@ -66,7 +67,7 @@ class Rdp(Room):
 
     __slots__ = (
         "_authentication", "_buffer", "_client", "_cookie", "_desk", "_held", "_keys", "_over", "_packets",
-        "_protocols", "_sprayed", "_stage", "_told", "_windows",
+        "_protocols", "_secured", "_security", "_sprayed", "_stage", "_told", "_windows",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -78,6 +79,8 @@ class Rdp(Room):
         self._authentication: Authentication | None = None
         self._protocols = 0  # that the client asked for
         self._cookie = ""
+        self._secured = visit.tls  # whether TLS was begun
+        self._security: Security | None = None
         self._client = pdus.Client()
         self._keys = Keys()
         self._desk: Desk | None = None  # for who is let in
@@ -201,6 +204,7 @@ class Rdp(Room):
 
     def _begin_tls(self) -> Iterator[Order]:
         """What the client has sent behind its request waits for no answer, and is of TLS."""
+        self._secured = True
         yield StartTls(self._take(len(self._buffer)))
 
     def _credentials(self, message: bytes, at_s: float) -> Iterator[Order]:
@@ -226,15 +230,21 @@ class Rdp(Room):
         client = pdus.client_of(packet)
         self._client = client
         size = f"{client.width}x{client.height}"
-        yield Saw(RdpClientIdentified(client.name, self._cookie, client.build, client.keyboard, size, client.channels))
+        method = security.NONE if self._secured else security.chosen(client.encryption)
+        yield Saw(RdpClientIdentified(client.name, self._cookie, client.build, client.keyboard, size, client.channels,
+                                      security.BITS[method]))  # fmt: skip
         if self._bluekeep:
             yield Saw(ExploitRecognised("bluekeep", "CVE-2019-0708", " ".join(client.channels)))
         self._stage = Stage.CHANNELS
-        yield Send(pdus.connect_response(self._protocols, len(client.channels)))
+        if method == security.NONE:
+            yield Send(pdus.connect_response(self._protocols, len(client.channels)))
+        else:
+            self._security = Security(self.visit.host.seed.child("rdp"), self.visit.seed, method)
+            yield Send(pdus.connect_response(self._protocols, len(client.channels), self._security.block()))
 
     def _channel(self, packet: bytes, at_s: float) -> Iterator[Order]:
         if packet[0] & 3 == 0:
-            yield from self._typed(self._keys.fast(packet), at_s)
+            yield from self._typed(self._keys.fast(self._opened_fast(packet)), at_s)
             return
         if packet[:3] != b"\x02\xf0\x80" or len(packet) < 4:
             raise PeerError("no packet of MCS")
@@ -245,10 +255,41 @@ class Rdp(Room):
         elif kind == 14 and len(mcs) >= 5:  # Channel Join Request
             yield Send(pdus.join_confirm(mcs[1:5]))
         elif kind == 25:  # Send Data Request
-            yield from self._data(*pdus.channel_data(mcs), at_s)
+            channel, data = pdus.channel_data(mcs)
+            if self._security is not None:
+                data = self._opened(self._security, data)
+            if data:
+                yield from self._data(channel, data, at_s)
         elif kind == 8:  # Disconnect Provider Ultimatum
             self._over = True
             yield HangUp()
+
+    def _opened(self, security_: Security, data: bytes) -> bytes:
+        """Return what a packet says, nothing where it is the client's random. Its header stays where it tells more."""
+        flags = int.from_bytes(data[:2], "little")
+        if not security_.ready:
+            if flags & security.EXCHANGE:
+                security_.exchange(data)
+                return b""
+            return data
+        if not flags & security.ENCRYPTED or len(data) < 12:
+            return data
+        plain = security_.opened(data[12:], data[4:12], checked=bool(flags & security.CHECKED))
+        return data[:4] + plain if flags & security.INFO else plain
+
+    def _opened_fast(self, packet: bytes) -> bytes:
+        """Return a fast-path PDU as it is without encryption (section 2.2.8.1.2)."""
+        start = 3 if packet[1] & 0x80 else 2
+        if self._security is None or not packet[0] & 0x80 or len(packet) < start + 8:
+            return packet
+        plain = self._security.opened(packet[start + 8 :], packet[start : start + 8], checked=bool(packet[0] & 0x40))
+        return bytes((packet[0] & 0x3F, 0)) + plain
+
+    def _to_client(self, said: bytes) -> Send:
+        """Return what is said on the input and output channel, encrypted where that was agreed on."""
+        if self._security is not None and self._security.ready:
+            said = self._security.closed(said)
+        return Send(pdus.to_client(said))
 
     def _data(self, channel: int, data: bytes, at_s: float) -> Iterator[Order]:
         info = pdus.info_of(data) if channel == pdus.FIRST_CHANNEL else None
@@ -258,16 +299,17 @@ class Rdp(Room):
             yield Saw(LoginTried(user, info.password, accepted))
             if info.shell:
                 yield Saw(CommandEntered(info.shell))
-            yield Send(pdus.licensed())
+            yield Send(pdus.to_client(pdus.licensed()))
             if accepted or self._bluekeep:
                 self._desk = Desk(self.visit, self._windows.name)
-                yield Send(pdus.demand_active(self._client))
+                yield self._to_client(pdus.demand_active(self._client))
                 return
             self._over = True
             yield Send(pdus.DISCONNECTED)
             yield HangUp()
         elif channel == pdus.FIRST_CHANNEL:
-            yield Send(pdus.finalised(data))
+            if answer := pdus.finalised(data):
+                yield self._to_client(answer)
             yield from self._typed(self._keys.slow(data), at_s)
         elif self._bluekeep:
             self._sprayed += data[: KEPT_BYTES_MAX - len(self._sprayed)]

@@ -14,9 +14,9 @@ from typing import ClassVar
 from eudaemon.events.catalogue import FileRequested, ForwardingAsked
 from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Record, Saw, Send, TellDrained, Visit, WakeAt, Woken
 from eudaemon.protocols.ssh import fields, scp
+from eudaemon.protocols.ssh.extensions import OpenSshSftp
 from eudaemon.protocols.ssh.fields import Fields, message, number, string
 from eudaemon.protocols.ssh.programs import Command, OnTerminal, Piped, Program
-from eudaemon.protocols.ssh.sftp import Sftp
 from eudaemon.protocols.ssh.transport import Transport
 from eudaemon.wire import PeerError, printable
 from eudaemon.wire.conversation import ATTACKER, HOST
@@ -341,7 +341,7 @@ class Connection:
             text = read.string()
             return scp.make(visit, files, text) or Command(visit, user, files, text, on_terminal=channel.on_terminal)
         if kind == b"subsystem" and read.string() == b"sftp":
-            return Sftp(visit, files)
+            return OpenSshSftp(visit, files)
         return None
 
     _HANDLERS: ClassVar[dict[int, Callable[[Connection, Fields, float], Iterator[Order]]]] = {

@@ -1,4 +1,4 @@
-"""SFTP, version 3 as OpenSSH's sftp-server speaks it: draft-ietf-secsh-filexfer-02 and OpenSSH's PROTOCOL, section 4.
+"""SFTP, version 3 as OpenSSH's sftp-server speaks it: draft-ietf-secsh-filexfer-02. Extensions: `extensions`.
 
     +--------+------+---------+--------
     | length | kind | request | …         a request's number stands in its answer
@@ -31,7 +31,7 @@ _HOME = b"/root"
 
 INIT, VERSION, OPEN, CLOSE, READ, WRITE, LSTAT, FSTAT, SETSTAT, FSETSTAT = range(1, 11)
 OPENDIR, READDIR, REMOVE, MKDIR, RMDIR, REALPATH, STAT, RENAME, READLINK, SYMLINK = range(11, 21)
-STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED = 101, 102, 103, 104, 105, 200
+STATUS, HANDLE, DATA, NAME, ATTRS, EXTENDED, EXTENDED_REPLY = 101, 102, 103, 104, 105, 200, 201
 OK, EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE, BAD_MESSAGE, UNSUPPORTED = 0, 1, 2, 3, 4, 5, 8
 _WORDS = {
     OK: b"Success", EOF: b"End of file", NO_SUCH_FILE: b"No such file", PERMISSION_DENIED: b"Permission denied",
@@ -42,7 +42,6 @@ _STATUS = {"No such file or directory": NO_SUCH_FILE, "Permission denied": PERMI
 _READS, _WRITES, _APPENDS, _CREATES, _EMPTIES, _EXCLUDES = 1, 2, 4, 8, 16, 32
 _SIZE, _OWNER, _MODE, _TIMES, _MORE = 1, 2, 4, 8, 1 << 31
 _KINDS = {Directory: 0o040000, Link: 0o120000, Fixed: 0o100000, Written: 0o100000}
-_EXTENSIONS = {b"posix-rename@openssh.com": b"1", b"hardlink@openssh.com": b"1", b"fsync@openssh.com": b"1"}
 
 
 class _Handle:
@@ -60,7 +59,7 @@ class _Handle:
 
 
 class Sftp(Program):
-    """See the module."""
+    """See the module. Which extensions there are its heir says."""
 
     recorded: ClassVar[bool] = False
 
@@ -106,12 +105,16 @@ class Sftp(Program):
         self._purse.give_back(len(self._buffer))
         self._buffer.clear()
 
+    def announced(self) -> dict[bytes, bytes]:
+        """Return the extensions that are announced, and the version of each: see `extensions`."""
+        raise NotImplementedError
+
     # --- messages ----------------------------------------------------------------------------------
 
     def _hear(self, payload: bytes) -> Iterator[Order]:
         kind, read = payload[0], Fields(payload, 1)
         if kind == INIT:
-            extensions = b"".join(string(name) + string(version) for name, version in _EXTENSIONS.items())
+            extensions = b"".join(string(name) + string(version) for name, version in self.announced().items())
             yield self._send(message(VERSION, number(3), extensions))
             return
         request = read.take(4)
@@ -243,12 +246,7 @@ class Sftp(Program):
         yield self._answer(request, OK)
 
     def _extended(self, request: bytes, read: Fields) -> Iterator[Order]:
-        name = read.string()
-        if name == b"posix-rename@openssh.com":
-            yield from self._move(request, read, over=True)
-        else:
-            status = OK if name == b"fsync@openssh.com" else FAILURE if name in _EXTENSIONS else UNSUPPORTED
-            yield self._answer(request, status)
+        raise NotImplementedError
 
     # --- directories and links ---------------------------------------------------------------------
 
@@ -363,7 +361,8 @@ class Sftp(Program):
         OPEN: _open, CLOSE: _close, READ: _read, WRITE: _write, LSTAT: _stat_link, FSTAT: _stat_handle,
         SETSTAT: _set_stat, FSETSTAT: _set_handle, OPENDIR: _open_directory, READDIR: _read_directory,
         REMOVE: _remove, MKDIR: _make_directory, RMDIR: _remove_directory, REALPATH: _real_path, STAT: _stat,
-        RENAME: _rename, READLINK: _read_link, SYMLINK: _make_link, EXTENDED: _extended,
+        RENAME: _rename, READLINK: _read_link, SYMLINK: _make_link,
+        EXTENDED: lambda self, request, read: self._extended(request, read),
     }  # fmt: skip
 
 

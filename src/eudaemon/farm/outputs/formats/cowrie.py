@@ -22,12 +22,12 @@ def make(batch: Batch) -> Iterator[Item]:
     """Say what cowrie has words for."""
     for told in batch.events:
         for record in records(told.event):
-            yield Item(compact(record))
+            yield Item(compact(record), at_s=told.event.at_s)
 
 
 def records(event: Event) -> Iterator[dict[str, Any]]:
     """Yield an event as cowrie would log it; nothing, if cowrie knows no such thing."""
-    say = _SAID.get(type(event.fact))
+    say = SAID.get(type(event.fact))
     if say is None or event.attacker is None or event.local is None:
         return
     for eventid, message, own in say(event.fact, event.attacker, event.local):
@@ -123,10 +123,40 @@ def _download(fact: facts.DownloadFinished, *_: Endpoint) -> Iterator[Said]:
         yield "cowrie.session.file_download.failed", f"Attempt to download {fact.url} failed", {"url": fact.url}
 
 
-_SAID: dict[type[Fact], Callable[[Any, Endpoint, Endpoint], Iterator[Said]]] = {
+def _challenge(fact: facts.ChallengeAnswered, *_: Endpoint) -> Iterator[Said]:
+    own = {"username": fact.user, "password": fact.response, "scheme": fact.scheme}
+    yield "cowrie.login.failed", f"login attempt [{fact.user}/{fact.response}] failed", own
+
+
+def _ntlm(fact: facts.NtlmResponseGiven, *_: Endpoint) -> Iterator[Said]:
+    user = f"{fact.domain}\\{fact.user}" if fact.domain else fact.user
+    own = {"username": user, "password": fact.response, "scheme": "ntlm", "workstation": fact.workstation}
+    yield "cowrie.login.failed", f"login attempt [{user}/{fact.response}] failed", own
+
+
+def _smb(fact: facts.SmbClientIdentified, *_: Endpoint) -> Iterator[Said]:
+    version = "; ".join(filter(None, (fact.system, fact.software, *fact.dialects)))
+    yield "cowrie.client.version", f"Remote SMB version: {version}", {"version": version}
+
+
+def _rdp(fact: facts.RdpClientIdentified, *_: Endpoint) -> Iterator[Said]:
+    version = "; ".join(filter(None, (fact.cookie, fact.name, str(fact.build or ""))))
+    yield "cowrie.client.version", f"Remote RDP version: {version}", {"version": version}
+    width, by, height = fact.size.partition("x")
+    if by and width.isdecimal() and height.isdecimal():
+        own = {"width": int(width), "height": int(height)}
+        yield "cowrie.client.size", f"Terminal Size: {width} {height}", own
+
+
+# Where a challenge was answered, no password is known: what was given instead stands in its place, as hashcat reads it.
+SAID: dict[type[Fact], Callable[[Any, Endpoint, Endpoint], Iterator[Said]]] = {
     facts.SessionOpened: _opened,
     facts.SessionClosed: _closed,
     facts.LoginTried: _login,
+    facts.ChallengeAnswered: _challenge,
+    facts.NtlmResponseGiven: _ntlm,
+    facts.SmbClientIdentified: _smb,
+    facts.RdpClientIdentified: _rdp,
     facts.CommandEntered: _command,
     facts.SshClientIdentified: _client,
     facts.PublicKeyOffered: _key,

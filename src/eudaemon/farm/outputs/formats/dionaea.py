@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from eudaemon.events import Event
+from eudaemon.events import Event, Fact
 from eudaemon.events import catalogue as facts
 from eudaemon.farm.outputs.batch import BROUGHT, Batch, Item, Session, compact
 
@@ -22,11 +22,22 @@ SAMPLE_BYTES_MAX = 64 * 1024 * 1024  # a larger sample has no MD5 and SHA-512 he
 def make(batch: Batch) -> Iterator[Item]:
     """Say each connection when it is over."""
     for session in batch.sessions:
-        yield Item(compact(_record(session)))
+        yield Item(compact(_record(session)), at_s=session.closed_s)
 
 
-def _record(session: Session) -> dict[str, Any]:
-    record: dict[str, Any] = {
+Record = dict[str, Any]
+
+
+def _record(session: Session) -> Record:
+    record: Record = {}
+    for told in session.told:
+        if (add := SAID.get(type(told.event.fact))) is not None:
+            add(record, session, told.event.fact)
+    return record
+
+
+def _opened(record: Record, session: Session, _: facts.SessionOpened) -> None:
+    record |= {
         "connection": {"protocol": protocol(session.room), "transport": session.transport, "type": "accept"},
         "dst_ip": session.local.ip,
         "dst_port": session.local.port,
@@ -36,12 +47,34 @@ def _record(session: Session) -> dict[str, Any]:
         # Without a time zone, in UTC, as dionaea has it.
         "timestamp": datetime.fromtimestamp(session.opened_s, UTC).replace(tzinfo=None).isoformat(),
     }
-    if logins := session.every(facts.LoginTried):
-        record["credentials"] = [{"password": login.password, "username": login.user} for login in logins]
-    if session.room == "ftp" and (entered := session.every(facts.CommandEntered)):
-        words = [command.line.split() or [""] for command in entered]
-        record["ftp"] = {"commands": [{"command": first, "arguments": rest} for first, *rest in words]}
-    return record
+
+
+def _credential(record: Record, user: str, password: str) -> None:
+    record.setdefault("credentials", []).append({"password": password, "username": user})
+
+
+def _login(record: Record, _: Session, fact: facts.LoginTried) -> None:
+    _credential(record, fact.user, fact.password)
+
+
+def _challenge(record: Record, _: Session, fact: facts.ChallengeAnswered | facts.NtlmResponseGiven) -> None:
+    """Put what was given instead of a password into its place, as dionaea does for MySQL."""
+    _credential(record, fact.user, fact.response)
+
+
+def _command(record: Record, session: Session, fact: facts.CommandEntered) -> None:
+    if session.room == "ftp":
+        first, *rest = fact.line.split() or [""]
+        record.setdefault("ftp", {"commands": []})["commands"].append({"command": first, "arguments": rest})
+
+
+SAID: dict[type[Fact], Callable[[Record, Session, Any], None]] = {
+    facts.SessionOpened: _opened,
+    facts.LoginTried: _login,
+    facts.ChallengeAnswered: _challenge,
+    facts.NtlmResponseGiven: _challenge,
+    facts.CommandEntered: _command,
+}
 
 
 def protocol(room: str) -> str:

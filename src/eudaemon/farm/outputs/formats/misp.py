@@ -1,7 +1,7 @@
 """MISP: an event for each session that brought or tried something; a sighting where MISP has all of it already.
 
-An event bears the attacker's address, the URLs and exploits, and objects: each sample (with its bytes as
-`malware-sample`), the credentials, and the commands. Ids are UUIDv5, so that an event that is sent again is the same.
+An event bears the attacker's address, each sample (with its bytes as `malware-sample`), and what `SAID` makes of
+the session's other facts: attributes and objects. Ids are UUIDv5, so that an event that is sent again is the same.
 """
 
 from __future__ import annotations
@@ -11,32 +11,40 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from eudaemon.events import Fact
 from eudaemon.events import catalogue as facts
 from eudaemon.farm.outputs.batch import Batch, Item, Session
 from eudaemon.farm.outputs.formats.encrypted import zipped
+from eudaemon.farm.outputs.formats.sentences import quoted, sentence
 
 OURS = uuid.UUID("0c8b6c1e-52ab-5a0e-8f0e-3f9a4c7d1b62")
 SIGHTING = "sighting"  # name of an item that is no event
 SAMPLE_BYTES_MAX = 4 * 1024 * 1024  # a larger sample is told of by its hashes alone: encryption would take seconds
 SAMPLES_MAX, CREDENTIALS_MAX, COMMANDS_MAX, URLS_MAX = 20, 50, 200, 200  # of one session
+SAID_MAX = 100  # of every other kind of event
 
 # Templates of MISP's objects: name -> (uuid, version, meta-category).
 TEMPLATES = {
     "file": ("688c46fb-5edb-40a3-8273-1af7923e2215", "25", "file"),
     "credential": ("a27e98c9-9b0e-414c-8076-d201e039ca09", "5", "misc"),
     "command-line": ("88ebe222-d3cc-11e9-875d-7f13f460adaf", "2", "misc"),
+    "http-request": ("b4a8d163-8110-4239-bfcf-e08f3a9fdf7b", "4", "network"),
+    "email": ("a0c666e0-fc65-4be8-b48f-3423d788b552", "19", "network"),
 }
 # Type of an attribute -> its category.
 _CATEGORIES = {
     "ip-src": "Network activity", "url": "Network activity", "vulnerability": "External analysis", "text": "Other",
     "md5": "Payload delivery", "sha1": "Payload delivery", "sha256": "Payload delivery", "filename": "Payload delivery",
-    "malware-sample": "Payload delivery", "size-in-bytes": "Other",
+    "malware-sample": "Payload delivery", "size-in-bytes": "Other", "ip-dst": "Network activity",
+    "hassh-md5": "Network activity", "ssh-fingerprint": "Network activity", "http-method": "Network activity",
+    "uri": "Network activity", "hostname": "Network activity", "user-agent": "Network activity",
+    "email-src": "Payload delivery", "email-dst": "Network activity", "email-subject": "Payload delivery",
 }  # fmt: skip
-_FOR_DETECTION = {"ip-src", "url", "md5", "sha1", "sha256", "malware-sample"}
+_FOR_DETECTION = {"ip-src", "ip-dst", "url", "md5", "sha1", "sha256", "malware-sample"}
 Object = dict[str, Any]
 
 
@@ -67,22 +75,17 @@ def make_with_sightings(batch: Batch) -> Iterator[Item]:
 
 def did_something(session: Session) -> bool:
     """Say whether a session brought or tried something. Guessing passwords alone is no event in MISP."""
-    kinds = (facts.CommandEntered, facts.ExploitRecognised, facts.DownloadWished)
+    kinds = (facts.CommandEntered, facts.ExploitRecognised, facts.DownloadWished, facts.ControlHijacked)
     return bool(session.samples()) or any(isinstance(told.event.fact, kinds) for told in session.told)
 
 
 def event(session: Session, batch: Batch) -> Object:
     """Return a session's event."""
-    exploits = list(dict.fromkeys(session.every(facts.ExploitRecognised)))
     attacker = session.attacker.ip
-    attributes = [_attribute(session, "ip-src", attacker, f"attacked {session.room}, port {session.local.port}")]
-    attributes += [_attribute(session, "url", url, "named by the attacker") for url in session.urls()[:URLS_MAX]]
-    attributes += [
-        _attribute(session, "vulnerability", exploit.reference, exploit.name)
-        if re.fullmatch(r"CVE-\d{4}-\d{4,}", exploit.reference)
-        else _attribute(session, "text", exploit.name, f"exploit {exploit.reference}".strip())
-        for exploit in exploits
-    ]
+    whence = _attribute(session, "ip-src", attacker, f"attacked {session.room}, port {session.local.port}")
+    said = {one["uuid"]: one for one in (whence, *_said(session))}  # each once: MISP takes no attribute twice
+    attributes = [one for one in said.values() if "Attribute" not in one]
+    objects = [one for one in said.values() if "Attribute" in one]
     samples = list(session.samples().values())
     brought = f", {len(samples)} samples" if len(samples) > 1 else ", 1 sample" if samples else ""
     return {
@@ -95,7 +98,7 @@ def event(session: Session, batch: Batch) -> Object:
         "distribution": "0",  # your organisation only; whoever wants to share does so in MISP
         "published": False,
         "Attribute": attributes,
-        "Object": [*_files(session, samples, batch), *_credentials(session), *_commands(session)],
+        "Object": [*_files(session, samples, batch), *objects],
     }
 
 
@@ -117,18 +120,109 @@ def _files(session: Session, samples: list[facts.ArtefactKept], batch: Batch) ->
         yield _object(session, "file", kept.sha256, fields, more, comment=kept.url or kept.origin)
 
 
-def _credentials(session: Session) -> Iterator[Object]:
-    for login in list(dict.fromkeys(session.every(facts.LoginTried)))[:CREDENTIALS_MAX]:
-        fields = [("username", "text", login.user), ("password", "text", login.password),
-                  ("origin", "text", "accepted" if login.accepted else "refused")]  # fmt: skip
-        fields = [field for field in fields if field[2]]
-        yield _object(session, "credential", f"{login.user}\0{login.password}\0{login.accepted}", fields)
+def _said(session: Session) -> Iterator[Object]:
+    """Yield attributes and objects of what was done, each once, and so many of a kind of event at most."""
+    for kind, (say, count_max) in SAID.items():
+        for fact in list(dict.fromkeys(session.every(kind)))[:count_max]:
+            yield from say(session, fact)
 
 
-def _commands(session: Session) -> Iterator[Object]:
-    for line in list(dict.fromkeys(fact.line for fact in session.every(facts.CommandEntered)))[:COMMANDS_MAX]:
-        if line.strip():
-            yield _object(session, "command-line", line, [("value", "text", line)])
+def _url(session: Session, fact: facts.DownloadWished) -> Iterator[Object]:
+    yield _attribute(session, "url", fact.url, "named by the attacker")
+
+
+def _served(session: Session, fact: facts.DownloadFinished) -> Iterator[Object]:
+    if fact.sha256 and fact.peer:
+        yield _attribute(session, "ip-dst", fact.peer, f"served {fact.sha256}")
+
+
+def _exploit(session: Session, fact: facts.ExploitRecognised) -> Iterator[Object]:
+    carried = f": {quoted(fact.command)}" if fact.command else ""
+    if re.fullmatch(r"CVE-\d{4}-\d{4,}", fact.reference):
+        yield _attribute(session, "vulnerability", fact.reference, fact.name + carried)
+    else:
+        yield _attribute(session, "text", fact.name, f"exploit {fact.reference}".strip() + carried)
+
+
+def _credential(session: Session, fact: facts.LoginTried) -> Iterator[Object]:
+    fields = [("username", "text", fact.user), ("password", "text", fact.password),
+              ("origin", "text", "accepted" if fact.accepted else "refused")]  # fmt: skip
+    yield _object(session, "credential", f"{fact.user}\0{fact.password}\0{fact.accepted}", _filled(fields))
+
+
+def _challenge(session: Session, fact: facts.ChallengeAnswered | facts.NtlmResponseGiven) -> Iterator[Object]:
+    """Give what was answered instead of a password, as hashcat and John read it."""
+    if isinstance(fact, facts.NtlmResponseGiven):
+        user = f"{fact.domain}\\{fact.user}" if fact.domain else fact.user
+        scheme, station = "ntlm", fact.workstation
+    else:
+        user, scheme, station = fact.user, fact.scheme, ""
+    fields = [("username", "text", user), ("password", "text", fact.response), ("format", "text", "hashed"),
+              ("origin", "text", f"challenge of {scheme}"), ("text", "text", station)]  # fmt: skip
+    yield _object(session, "credential", f"{user}\0{scheme}\0{fact.response}", _filled(fields))
+
+
+def _command(session: Session, fact: facts.CommandEntered) -> Iterator[Object]:
+    if fact.line.strip():
+        yield _object(session, "command-line", fact.line, [("command_line", "text", fact.line)])
+
+
+def _request(session: Session, fact: facts.RequestReceived) -> Iterator[Object]:
+    fields = [("method", "http-method", fact.method), ("uri", "uri", fact.target), ("host", "hostname", fact.host),
+              ("user-agent", "user-agent", fact.user_agent)]  # fmt: skip
+    yield _object(session, "http-request", f"{fact.method} {fact.target} {fact.user_agent}", _filled(fields))
+
+
+def _mail(session: Session, fact: facts.MailReceived) -> Iterator[Object]:
+    fields = [("from", "email-src", fact.sender), ("subject", "email-subject", fact.subject)]
+    fields += [("to", "email-dst", one) for one in fact.recipients]
+    yield _object(session, "email", f"{fact.sender} {fact.recipients} {fact.subject}", _filled(fields))
+
+
+def _ssh(session: Session, fact: facts.SshClientIdentified) -> Iterator[Object]:
+    yield _attribute(session, "hassh-md5", fact.hassh, fact.version)
+
+
+def _key(session: Session, fact: facts.PublicKeyOffered) -> Iterator[Object]:
+    yield _attribute(session, "ssh-fingerprint", fact.fingerprint, f"offered as {fact.user}")
+
+
+def _sentence(session: Session, fact: Fact) -> Iterator[Object]:
+    """Say in words what MISP has no type for."""
+    yield _attribute(session, "text", sentence(fact), fact.kind)
+
+
+def _sample(*_: Any) -> Iterator[Object]:
+    return iter(())  # the object `file`, which wants the bytes
+
+
+# Kind of event -> the attributes and objects that tell it, and how many of that kind are told at most.
+SAID: dict[type[Fact], tuple[Callable[[Session, Any], Iterator[Object]], int]] = {
+    facts.DownloadWished: (_url, URLS_MAX),
+    facts.DownloadFinished: (_served, URLS_MAX),
+    facts.ExploitRecognised: (_exploit, SAID_MAX),
+    facts.LoginTried: (_credential, CREDENTIALS_MAX),
+    facts.ChallengeAnswered: (_challenge, CREDENTIALS_MAX),
+    facts.NtlmResponseGiven: (_challenge, CREDENTIALS_MAX),
+    facts.CommandEntered: (_command, COMMANDS_MAX),
+    facts.RequestReceived: (_request, SAID_MAX),
+    facts.MailReceived: (_mail, SAID_MAX),
+    facts.SshClientIdentified: (_ssh, SAID_MAX),
+    facts.PublicKeyOffered: (_key, SAID_MAX),
+    **dict.fromkeys(
+        (
+            facts.ForwardingAsked, facts.SmbClientIdentified, facts.RdpClientIdentified, facts.RpcBound,
+            facts.RpcCalled, facts.FileRequested, facts.TlsAccepted, facts.PayloadClassified, facts.PeerFaulted,
+            facts.ShellOffered, facts.ControlHijacked,
+        ),
+        (_sentence, SAID_MAX),
+    ),
+    facts.ArtefactKept: (_sample, SAMPLES_MAX),
+}  # fmt: skip
+
+
+def _filled(fields: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
+    return [field for field in fields if field[2].strip()]
 
 
 def _object(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from typing import Protocol, runtime_checkable
 
+from eudaemon.events import Fact
 from eudaemon.farm.outputs.batch import Item
 
 TIMEOUT_S = 10.0  # for a connection, and for each answer
@@ -20,7 +21,15 @@ class LaterError(Exception):
 
 
 class RefusedError(Exception):
-    """The peer will never take this. The message is its reason."""
+    """The peer will never take this. The message is its reason; `items` is how many it refused, if it took others."""
+
+    def __init__(self, why: str, items: int | None = None) -> None:
+        super().__init__(why)
+        self.items = items
+
+
+class TooLargeError(RefusedError):
+    """The peer will never take so much at once; parts of it perhaps."""
 
 
 class Peer(Protocol):
@@ -33,10 +42,28 @@ class Peer(Protocol):
         """Say whether an item is small enough for this peer."""
 
     def send(self, items: Sequence[Item]) -> str:
-        """Hand over items; return what the peer said. Raises `LaterError`, `RefusedError`: then none was taken."""
+        """Hand over items; return what the peer said. Raises `LaterError`, `RefusedError`: then none was taken.
+
+        Save that a `RefusedError` may say how many of them were not.
+        """
 
     def close(self) -> None:
         """Hang up; what another thread is waiting for here ends with `LaterError`."""
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """A peer that is asked something, and whose answers the farm states."""
+
+    def learnt(self) -> Sequence[Fact]:
+        """Return what the last `send` taught, once."""
+
+
+def without(text: str, secrets: Collection[str]) -> str:
+    """Return a text without the secrets in it: a peer that tells us what we sent must not have it logged."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "…")
+    return text
 
 
 def clipped_answer(text: str) -> str:

@@ -19,11 +19,12 @@ from eudaemon.farm.s3 import open_store
 
 _NEW = ".new-"
 _LINES_MODE, _FILE_MODE = 0o640, 0o440  # who may enter the directory decides; the farm's umask would let in nobody else
+FILE_BYTES_MAX = 16 * 1024 * 1024  # of a file whose name stays; what is older is kept once more, as NAME.1
 _TAIL_BYTES = 16 * 1024 * 1024  # longer than any line
 
 
 class Folder:
-    """A directory. Lines go into one file a day; each other item is a file of its own, whole or not at all."""
+    """A directory. Lines go into a file a day, or one that stays; each other item is a file, whole or not at all."""
 
     pause_s = 0.0
 
@@ -50,7 +51,9 @@ class Folder:
         """See `Peer`."""
 
     def _append(self, data: bytes) -> str:
-        path = self._path / time.strftime("%Y-%m-%d.jsonl", time.gmtime())
+        path = self._path / time.strftime(self._format.file, time.gmtime())
+        if "%" not in self._format.file and path.exists() and path.stat().st_size >= FILE_BYTES_MAX:
+            path.rename(path.with_name(f"{path.name}.1"))
         with _to_append(path) as file:
             os.fchmod(file.fileno(), _LINES_MODE)
             end = _mended(file)
@@ -143,7 +146,7 @@ class Objects:
         if self._format.lines:
             data = b"".join(item.data + b"\n" for item in items)
             day = time.strftime("%Y-%m-%d", time.gmtime())
-            key = f"{self._name}/{day}/{hashlib.sha256(data).hexdigest()[:32]}.jsonl"
+            key = f"{self._name}/{day}/{hashlib.sha256(data).hexdigest()[:32]}{Path(self._format.file).suffix}"
         else:
             (item,) = items
             data, key = item.data, f"{self._name}/{item.name}"

@@ -7,14 +7,13 @@ import hashlib
 import hmac
 import json
 import os
-import secrets
 from collections.abc import Sequence
 from urllib.parse import urlencode, urlsplit
 
 from eudaemon.farm.outputs.batch import Item
 from eudaemon.farm.outputs.formats.misp import SIGHTING
 from eudaemon.farm.outputs.peers import LaterError, RefusedError
-from eudaemon.farm.outputs.peers.web import REFUSALS, Answer, Web, judged
+from eudaemon.farm.outputs.peers.web import REFUSALS, Answer, Web, form, judged
 from eudaemon.farm.outputs.settings import AbuseIpdb, Dshield, MalwareBazaar, Misp, Urlhaus
 
 _JSON = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -95,14 +94,10 @@ class BazaarService(_Service):
         """See `Peer`."""
         (item,) = items
         about = {"anonymous": int(self._anonymous), **json.loads(item.name)}
-        edge = secrets.token_hex(16)
-        head = (
-            f'--{edge}\r\nContent-Disposition: form-data; name="json_data"\r\nContent-Type: application/json\r\n\r\n'
-            f'{json.dumps(about)}\r\n--{edge}\r\nContent-Disposition: form-data; name="file";'
-            f' filename="{item.sample}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+        body, media = form(
+            ("json_data", "", "application/json", json.dumps(about).encode("ascii")),
+            ("file", item.sample, "application/octet-stream", item.data),
         )
-        body = head.encode("ascii") + item.data + f"\r\n--{edge}--\r\n".encode()
-        media = f"multipart/form-data; boundary={edge}"
         answer = self._web.ask(body, {"Content-Type": media, "Auth-Key": self._key})
         said = judged(answer)
         status = _query_status(answer)

@@ -6,7 +6,9 @@ import contextlib
 import select
 import socket
 import ssl
+import threading
 import time
+from collections.abc import Callable, Iterator
 
 from eudaemon.farm.outputs.peers import TIMEOUT_S, LaterError
 
@@ -85,6 +87,26 @@ class Stream:
         if self._socket is None:
             raise LaterError("not connected")
         return self._socket
+
+
+@contextlib.contextmanager
+def within(s_max: float, hang_up: Callable[[], None]) -> Iterator[None]:
+    """Hang up on a peer that is not done in time: one that drips meets each shorter limit. Raises `OSError`."""
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        hang_up()
+
+    watch = threading.Timer(s_max, end)
+    watch.daemon = True
+    watch.start()
+    try:
+        yield
+    finally:
+        watch.cancel()
+    if late.is_set():  # and what was read looks whole, because a connection that ends may end an answer
+        raise TimeoutError(0, f"not done within {s_max:g} s")
 
 
 def told(error: Exception) -> str:

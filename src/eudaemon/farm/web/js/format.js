@@ -93,13 +93,15 @@ const HIJACKS = new Map([
   ["call number", "a system call's number"], ["rights", "memory made executable"], ["format", "a format string"], ["store", "an address written to"],
 ]);
 const VERDICTS = new Map([["observe", "it was let"], ["contain", "the thread was ended first"], ["kill", "the process was ended first"], ["release", "the thread was ended first, the process let go"]]);
+const SHELLS = new Map([["bind", "listens for its sender"], ["connect", "calls its sender back"], ["here", "gives its sender a shell on the same connection"]]);
+const shellWay = (way) => SHELLS.get(way) ?? String(way);
 const hijack = (how) => HIJACKS.get(how) ?? String(how);
 const verdict = (name) => VERDICTS.get(name) ?? String(name);
 
 // What a fact says, in a few words: [what happened, what the attacker wrote, tone].
 export function says(kind, f = {}) {
   switch (kind) {
-    case "session.opened": return [`connected to ${f.room} over ${f.transport}`, "", ""];
+    case "session.opened": return [f.follows ? `has the shell of its own shellcode (${f.room})` : `connected to ${f.room} over ${f.transport}`, "", f.follows ? "hot" : ""];
     case "session.closed": return [`ended after ${span(f.duration_s)}: ${ending(f.reason)}; ${bytes(f.bytes_in ?? 0)} in, ${bytes(f.bytes_out ?? 0)} out`, "", ""];
     case "login.tried": return [f.accepted ? "logged in as" : "tried", `${f.user} / ${f.password}`, f.accepted ? "hot" : ""];
     case "rdp.client": return ["spoke Remote Desktop as", `${f.name}${f.cookie ? ` (${f.cookie})` : ""}`, ""];
@@ -118,11 +120,13 @@ export function says(kind, f = {}) {
     case "exploit.recognised": return [`used ${f.name}${f.reference ? ` (${f.reference})` : ""}`, f.command, "hot"];
     case "control.hijacked": return [`took control of ${f.process} (${hijack(f.how)}); ${verdict(f.verdict)}`, f.instruction, "hot"];
     case "payload.classified": return [f.guess === "unknown" ? "sent unknown bytes" : `sent what looks like ${f.guess}`, unhexed(f.head), ""];
+    case "shell.offered": return [`sent a shellcode for ${f.system} that ${shellWay(f.way)}${f.refused ? `; refused (${f.refused})` : ""}`, f.port ? `${f.host}:${f.port}` : "", "hot"];
     case "artefact.kept": if (f.origin === "payload") return [`raw payload kept, ${bytes(f.size ?? 0)}`, "", ""];
       return [`brought a sample, ${bytes(f.size ?? 0)}`, f.name || f.sha256?.slice(0, 16), "hot"];
     case "download.wished": return [`wanted (${f.tool})`, f.url, ""];
     case "download.finished": return [f.outcome === "ok" ? `fetched ${bytes(f.size ?? 0)} from` : `could not fetch (${f.reason || f.outcome})`, f.url, ""];
     case "sample.identified": return ["sample identified:", f.description, ""];
+    case "sample.judged": return [f.outcome === "known" ? `sample known to ${f.by}${f.engines ? `, ${f.positives} of ${f.engines} engines` : ""}:` : `sample ${f.outcome === "submitted" ? "handed over" : "unknown"} to ${f.by}`, f.label, ""];
     case "peer.faulted": return ["broke the protocol:", f.reason, "warn"];
     case "tls.accepted": return [`spoke ${f.version}`, f.server_name || f.ja4, ""];
     case "sensor.started": return [`sensor started, version ${f.version}`, "", ""];

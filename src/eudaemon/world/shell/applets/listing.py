@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from eudaemon.world.files import Device, Directory, FileError, Files, Link, Node, content_size
-from eudaemon.world.kernel import memory, space_kb
+from eudaemon.world.kernel import memory, usage_kb
 from eudaemon.world.shell import patterns
 from eudaemon.world.shell.budget import Budget
 from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
@@ -172,9 +172,7 @@ def df(call: Call) -> int:
         device, path, kind, flags, *_ = row.split(" ")
         if kind in ("proc", "sysfs", "devpts", "rootfs"):
             continue
-        size = space_kb(call.host, device, kind, flags)
-        full = kind == "squashfs"
-        used = size if full else 0 if path.startswith("/dev") else call.host.seed.number(f"used {path}", size // 9)
+        size, used = usage_kb(call.host, device, path, kind, flags)
         if "h" in given:
             shown = f"{size / 1024:>9.1f}M {used / 1024:>8.1f}M {(size - used) / 1024:>8.1f}M"
         else:

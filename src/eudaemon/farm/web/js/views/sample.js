@@ -1,5 +1,5 @@
 // One sample: what it is, its bytes, its texts, and what brought it.
-import { bytes, exactly, number, plural } from "../format.js";
+import { bytes, exactly, number, plural, says } from "../format.js";
 import { html, useState } from "../lib.js";
 import { HexView, StringsView } from "../hex.js";
 import { Copy, Country, Empty, Icon, Loaded, Panel, Raw, Time } from "../parts.js";
@@ -18,6 +18,7 @@ export function Sample({ sha256 }) {
     <dl class="facts">
       <div class="wide"><dt>What it is</dt><dd>${s.description ? html`<${Raw} text=${s.description} />` : html`<span class="muted">not looked at yet</span>`} <${Rules} names=${s.rules} /></dd></div>
       ${s.does.length > 0 && html`<div class="wide"><dt>What its code does</dt><dd><ul class="plain-list">${s.does.map((text) => html`<li key=${text}><${Raw} text=${text} /></li>`)}</ul></dd></div>`}
+      ${s.judged.length > 0 && html`<div class="wide"><dt>What others say</dt><dd><ul class="plain-list">${s.judged.map((j) => html`<li key=${j.by}><${Raw} text=${says("sample.judged", j).join(" ")} /> <span class="muted"><${Time} at=${j.time} /></span> ${j.link && html`<${Raw} text=${j.link} plain />`}</li>`)}</ul></dd></div>`}
       <div><dt>Size</dt><dd>${s.size < 1024 ? plural(s.size, "byte") : html`${bytes(s.size)} <span class="muted">${number(s.size)} bytes</span>`}</dd></div>
       <div><dt>Brought</dt><dd>${plural(s.count, "time")} by ${plural(s.attackers, "address", "addresses")}</dd></div>
       ${s.first && html`<div><dt>First seen</dt><dd>${exactly(s.first)}</dd></div><div><dt>Last seen</dt><dd>${exactly(s.last)}</dd></div>`}

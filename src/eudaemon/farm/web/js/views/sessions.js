@@ -8,7 +8,7 @@ import { SpanChooser } from "../span.js";
 import { useData, useSpan } from "../state.js";
 
 const FIELDS = ["since", "until", "country", "network", "asn", "port", "sensor", "room", "with_sample", "with_login", "text"];
-const ROOMS = ["activemq", "adb", "backdoor", "catchall", "dns", "docker", "epmap", "ftp", "http", "imap", "jenkins", "kubelet", "ldap", "memcached", "mongodb", "mqtt", "mssql", "mysql", "ntp", "pop3", "postgres", "printer", "rdp", "redis", "rtsp", "sip", "smb", "smtp", "ssh", "telnet", "tftp", "tr069", "upnp", "vnc", "yarn"]; // a test holds it to the sensor's
+const ROOMS = ["activemq", "adb", "backdoor", "catchall", "cmd", "dns", "docker", "epmap", "ftp", "http", "imap", "jenkins", "kubelet", "ldap", "memcached", "mongodb", "mqtt", "mssql", "mysql", "ntp", "pop3", "postgres", "printer", "rdp", "redis", "rtsp", "sh", "sip", "smb", "smtp", "ssh", "telnet", "tftp", "tr069", "upnp", "vnc", "yarn"]; // a test holds it to the sensor's
 
 function Filters({ wanted, sensors }) {
   const form = useRef(null);
