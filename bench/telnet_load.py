@@ -18,6 +18,7 @@ IAC, DONT, DO, WONT, WILL, SB, SE = 255, 254, 253, 252, 251, 250, 240
 STEPS = ((b"ogin:", "user"), (b"assword:", "password"))
 PROMPTS = (b"# ", b"$ ", b"> ")
 SESSION_S_MAX = 30.0
+WORDS = {"user": b"root", "password": b"xc3511"}
 
 
 class Session:
@@ -109,18 +110,18 @@ def load(
     return {"sessions": counts["done"], "failed": counts["failed"], "seconds": round(now_s - began_s, 3)}
 
 
-def main(kind: type[Session] = Session) -> None:
-    """Parse, load, print. `kind` is the session of another protocol."""
+def main(kind: type[Session] = Session, words: dict[str, bytes] = WORDS) -> None:
+    """Parse, load, print. `kind` is the session of another protocol, `words` who logs in there by default."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("host")
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--at-once", type=int, default=24)
-    parser.add_argument("--user", default="root")
-    parser.add_argument("--password", default="xc3511")
+    for name, word in words.items():
+        parser.add_argument(f"--{name}", default=word.decode())
     given = parser.parse_args()
-    words = {"user": given.user.encode(), "password": given.password.encode()}
-    print(json.dumps(load((given.host, given.port), words, given.seconds, given.at_once, kind)))
+    chosen = {name: getattr(given, name).encode() for name in words}
+    print(json.dumps(load((given.host, given.port), chosen, given.seconds, given.at_once, kind)))
 
 
 if __name__ == "__main__":

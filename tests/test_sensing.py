@@ -182,6 +182,28 @@ assert ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_fault_can_be_logged_when_nothing_more_can_be_imported(tmp_path: Path) -> None:
+    """As in a confined sensor whose Python lies in root's own home: there, this once ended the process."""
+    (tmp_path / "faulty.py").write_text("def fail():\n    raise ValueError  # RFC 8259 §8.1\n")
+    done = subprocess.run([sys.executable, "-c", """
+import logging, sys
+from importlib import import_module
+from eudaemon import app
+from eudaemon.sensor.settings import SensorSettings
+import faulty
+app.configure_logging(app.GeneralSettings())
+for modules in app.later(SensorSettings(listen=("telnet tcp 23",))):
+    for module in modules: import_module(module)
+sys.path.clear()
+sys.path_importer_cache.clear()
+try: faulty.fail()
+except ValueError: logging.error("logged", exc_info=True)
+"""], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": f"{SOURCE.parent}:{tmp_path}"})  # fmt: skip
+    assert "logged" in done.stderr
+    assert "§8.1" in done.stderr
+    assert "ModuleNotFoundError" not in done.stderr
+
+
 def test_a_python_whose_hashes_are_openssl_s_keeps_it() -> None:
     done = subprocess.run([sys.executable, "-c", """
 from eudaemon import sensing

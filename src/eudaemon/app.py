@@ -112,6 +112,7 @@ def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
     if find_spec("_ssl") is not None:
         yield TLS
     yield CODECS
+    yield ("unicodedata",)  # by a traceback through a line that is not all ASCII, and a fault must not end a sensor
     doors = {ROOMS[room] for listener in settings.listeners for room in ("catchall", "cmd", "sh", *listener.rooms)}
     yield *sorted(door.module for door in doors if not door.needs), "eudaemon.payload.follow", *ENGINE
     yield from ((door.module,) for door in doors if door.needs and not door.lacking)

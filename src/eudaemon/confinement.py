@@ -15,7 +15,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-import platform
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -87,14 +86,14 @@ def forbid_execution() -> bool:
 
     False where the machine's calls are not known or the kernel has no seccomp. Needs `no_new_privileges`.
     """
-    known = _MACHINES.get(platform.machine())
+    known = _MACHINES.get(os.uname().machine)
     return known is not None and _forbid(*known)
 
 
 def forbid_sockets() -> bool:
     """Make no new socket possible, in all threads, for good; those that are open work on. As `forbid_execution`."""
-    known = _MACHINES.get(platform.machine())
-    return known is not None and _forbid(known[0], known[1], _SOCKETS[platform.machine()])
+    known = _MACHINES.get(os.uname().machine)
+    return known is not None and _forbid(known[0], known[1], _SOCKETS[os.uname().machine])
 
 
 def _forbid(arch: int, seccomp: int, calls: Mapping[str, int]) -> bool:

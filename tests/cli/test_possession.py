@@ -211,14 +211,18 @@ def test_without_rights_it_is_said_what_may_not_be_looked_into(sleeper: int) -> 
     assert "may not be looked into" in words("status").stderr
 
 
-def test_doctor_says_what_may_not_be_looked_into(sleeper: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("user", "way"), [(1000, "run as root"), (0, "outside of the container")])
+def test_doctor_says_what_may_not_be_looked_into(
+    user: int, way: str, sleeper: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def read_maps(pid: int) -> None:
         raise PermissionError
 
     monkeypatch.setattr(refuse, "read_maps", read_maps)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
     ((reason, do),) = refuse.reasons(sleeper)
     assert reason == f"process {sleeper} may not be looked into"
-    assert "run as root" in do
+    assert way in do
 
 
 def test_signs_are_no_reason_to_fail(sleeper: int) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from eudaemon.demo import victim
+from eudaemon.demo.sample import harmless
 from eudaemon.demo.victim import BUILT, NAME_BYTES, VictimError, attack, look, payload, shellcode
 from payload.servers import free_port
 
@@ -170,6 +174,28 @@ def test_another_server_is_no_victim() -> None:
             said, _ = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "something else than the victim" in said
+
+
+def test_what_a_stopped_attack_would_have_downloaded_is_there_for_the_sensor() -> None:
+    """A victim that ends in time, as a possessed one does: its sensor fetches the file after the alert, not before."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with subprocess.Popen([*COMMAND, "attack", "--port", str(port)], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            with other.accept()[0] as peer:
+                peer.sendall(b"HTTP/1.0 200 OK\r\n\r\n<!-- debug name=0x1000 back=0x1260 -->")
+            with other.accept()[0] as peer, peer.makefile("rb") as request:
+                found = re.search(rb"(http://127\.0\.0\.1:[0-9]+/)demo\.elf", request.read(512))
+            assert found
+            before = [process.stdout.readline() for _ in range(3)]
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(found[1].decode() + "other", timeout=20)
+            with urllib.request.urlopen(found[0].decode(), timeout=20) as answer:
+                assert answer.read() == harmless()
+            after, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the code did not run" in before[1]
+    assert after == "  it was fetched\n"
 
 
 def test_the_code_must_have_room() -> None:

@@ -108,6 +108,7 @@ def _look(net: Honeynet, urls: dict[str, str], kept: dict[str, str], pictures: P
             expect(panel).to_contain_text("It was about to return to an address that came from outside.")
             expect(panel).to_contain_text("The thread has been ended.")
             expect(panel).to_contain_text("Input from 127.0.0.1:")
+            expect(page.get_by_role("region", name="Replay")).to_contain_text("talked to the process")
             stream, stack = panel.locator(".picture").nth(0), panel.get_by_role("group", name="Stack", exact=True)
             assert stream.locator(".culprit").count() == 8  # the address, among the bytes that came with it
             assert stream.locator(".tagged").count() > 100

@@ -9,6 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from eudaemon.protocols.mysql.server import server_of
+from eudaemon.world.host import Host
+from eudaemon.world.seed import Seed
 from payload.servers import content, tool
 from sensor.harness import Running, events, running
 
@@ -83,6 +88,39 @@ async def test_mysql_with_mariadbs_client_and_pymysql(tmp_path: Path) -> None:
     assert kept(tmp_path, "/usr/lib/mysql/plugin/udf.so") == LIBRARY
     assert [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")][:2] == [
         ("root", "", True), ("root", "123456", True)]  # fmt: skip
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+@pytest.mark.parametrize("series", ["5.7", "8.0"])
+async def test_mysql_with_oracles_connector(series: str, tmp_path: Path) -> None:
+    """Statements that are prepared, with a library as a value; in TLS, where the server offers it."""
+
+    def python(net: Running) -> list[Any]:
+        from mysql import connector
+
+        where = {"host": "127.0.0.1", "port": net.port, "user": "root", "password": "123456", "use_pure": True}
+        with connector.connect(**where) as link, link.cursor(prepared=True) as cursor:
+            cursor.execute("create database work")
+            cursor.execute("create table work.t (id int, name text, piece longblob, price double)")
+            cursor.execute("insert into work.t values (?, ?, ?, ?)", (1, "it's", LIBRARY, 1.5))
+            cursor.execute("insert into work.t values (?, ?, ?, ?)", (-2, None, None, 0.25))
+            cursor.execute("select id, name, length(piece), price from work.t where id < ? order by id", (9,))
+            rows = cursor.fetchall()
+            cursor.execute("select piece from work.t where id = ? into dumpfile '/tmp/x.so'", (1,))
+            cursor.execute("show databases")
+            return [*rows, len(cursor.fetchall()) > 4]
+
+    def fits(host: Host) -> bool:
+        return server_of(host).series == series
+
+    seed = next(seed for seed in (bytes((n,)) * 32 for n in range(256)) if fits(Host.from_seed(Seed(seed))))
+    async with running(tmp_path, "mysql", seed=seed) as net:
+        rows = await in_thread(functools.partial(python, net))
+    assert rows == [(-2, None, None, 0.25), (1, "it's", len(LIBRARY), 1.5), True]
+    assert kept(tmp_path, "/tmp/x.so") == LIBRARY
+    entered = [fact.line for fact in facts(tmp_path, "command.entered")]
+    assert "select piece from work.t where id = 1 into dumpfile '/tmp/x.so'" in entered
+    assert len(events(tmp_path, "tls.accepted")) == 1
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 

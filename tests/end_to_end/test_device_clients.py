@@ -12,8 +12,9 @@ import pytest
 from eudaemon.protocols import sip
 from eudaemon.protocols.rtsp import MAKES
 from eudaemon.protocols.sip import is_extension
-from eudaemon.protocols.vnc.des import encrypt, vnc_key
+from eudaemon.protocols.vnc.des import vnc_key
 from eudaemon.protocols.vnc.room import password_of
+from eudaemon.wire.des import encrypt
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 from payload.servers import tool

@@ -49,7 +49,13 @@ async def test_curl(mode: tuple[str, ...], tmp_path: Path) -> None:
             tool("curl", "curl"), "-sS", *mode, "--max-time", "15", f"{where}/etc/passwd", "-Q", "PWD"
         )
         assert (code, out[:5]) == (0, b"root:")
-    assert kept(tmp_path) == [whole(size) for size in (FEW if mode else SIZES)]
+        # Another connection, and what the one before it left: of what is large, its size.
+        (tmp_path / "up").write_bytes(content(65_536))
+        for command in (("-T", str(tmp_path / "up"), f"{where}/left"), (f"{where}/left",)):
+            code, out = await run(tool("curl", "curl"), "-sS", *mode, "--max-time", "15", *command)
+            assert code == 0, out
+        assert out == content(65_536)
+    assert kept(tmp_path) == [whole(size) for size in (*(FEW if mode else SIZES), 65_536)]
     assert bool(events(tmp_path, "tls.accepted")) == ("--ssl-reqd" in mode)
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 

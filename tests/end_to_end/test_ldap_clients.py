@@ -101,3 +101,42 @@ async def test_it_answers_as_openldap_does(tmp_path: Path) -> None:
     (found,) = (event.fact for event in events(tmp_path, "exploit.recognised"))
     assert found.command == "ldap://127.0.0.1/x"  # type: ignore[attr-defined]
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+async def test_starttls_and_datagrams(tmp_path: Path) -> None:
+    """`ldapsearch -ZZ` insists on TLS; nmap asks for the root over UDP, and is told that the answer is too large."""
+    ldapsearch, nmap = tool("ldapsearch", "ldap-utils"), tool("nmap", "nmap")
+
+    async def said(*command: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            env={"LDAPTLS_REQCERT": "never", "PATH": "/usr/sbin:/usr/bin:/bin"},
+        )  # fmt: skip
+        return (await process.communicate())[0].decode()
+
+    async with running(tmp_path, "ldap") as net:
+        where = ("-x", "-LLL", "-H", f"ldap://127.0.0.1:{net.port}", "-D", "cn=admin", "-w", "geheim")
+        assert "Invalid credentials (49)" in await said(ldapsearch, "-ZZ", *where)
+        root = await said(ldapsearch, "-ZZ", *where[:4], "-s", "base", "-b", "", "+")
+    assert "supportedExtension: 1.3.6.1.4.1.1466.20037" in root
+    assert len(events(tmp_path, "tls.accepted")) == 2
+    (tmp_path / "udp").mkdir()
+    async with running(tmp_path / "udp", "ldap", transport="udp", limits_udp_idle_s_max=0.5) as net:
+        await said(
+            nmap,
+            "-n",
+            "-Pn",
+            "-T5",
+            "--max-retries",
+            "0",
+            "-sU",
+            "-p",
+            str(net.port),
+            "--script",
+            "+ldap-rootdse",
+            "127.0.0.1",
+        )
+        closed = await net.until("session.closed")
+    assert all(event.fact.bytes_out <= event.fact.bytes_in for event in closed)  # type: ignore[attr-defined]
+    assert [event.fact.name for event in events(tmp_path / "udp", "exploit.recognised")] == ["cldap-amplification"]  # type: ignore[attr-defined]
+    assert not [e for home in (tmp_path, tmp_path / "udp") for e in events(home, "sensor.faulted")]

@@ -415,6 +415,30 @@ def test_credentials_and_commands_are_ranked(desk: Watched) -> None:
     expect(page.locator("tbody tr").first).to_contain_text("sample")
 
 
+def test_who_only_spoke_is_told_from_who_only_connected(desk: Watched, running: Running) -> None:
+    for address, recording in (("198.51.100.71", ""), ("198.51.100.72", "ab" * 32)):
+        closed = facts.SessionClosed("ntp", "idle", 30.0, 48, 48, recording)
+        running.happen(time.time(), [facts.SessionOpened("udp", "ntp"), closed], attacker=address)
+    rows = desk.open("/sessions?span=24h&network=198.51.100.71").locator("tbody tr")
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text("only connected")
+    expect(desk.open("/sessions?span=24h&network=198.51.100.72").locator("tbody tr").first).to_contain_text(
+        "spoke, did nothing"
+    )
+
+
+def test_a_password_that_no_answer_to_a_challenge_told_is_not_called_empty(desk: Watched, running: Running) -> None:
+    answered = facts.ChallengeAnswered("challenged", "rtsp", "$response$")
+    session = running.happen(time.time(), [facts.SessionOpened("tcp", "rtsp"), answered,
+                                           facts.LoginTried("challenged", "", False),
+                                           facts.SessionClosed("rtsp", "peer", 1.0, 10, 10)])  # fmt: skip
+    page = desk.open("/credentials?span=7d&contains=challenged")
+    expect(page.locator("tbody tr").first).to_contain_text("challenged / (empty or unknown)")
+    page = desk.open(f"/sessions/{session}")
+    expect(page.locator(".replay-panel")).to_contain_text("No recording was kept")
+    expect(page.locator(".replay-panel")).to_contain_text("SSH without a shell")
+
+
 def test_a_sample_shows_its_bytes_its_texts_and_what_brought_it(desk: Watched) -> None:
     page = desk.open("/samples?span=7d&order=count")
     expect(page.locator("tbody tr").first).to_contain_text("ELF 32-bit")

@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import io
 import re
+import struct
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,14 @@ import pytest
 
 from eudaemon.protocols._windows import server_of
 from eudaemon.world.host import Host
+from eudaemon.world.personas import WINDOWS
 from eudaemon.world.seed import Seed
 from payload.servers import content, tool
 from sensor.harness import SEED, Running, events, running
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
+    from impacket import ntlm
     from impacket.dcerpc.v5 import epm, rpcrt, samr, scmr, transport, tsch
     from impacket.smb import SMB_DIALECT
     from impacket.smb3structs import SMB2_DIALECT_21
@@ -73,6 +77,42 @@ async def test_a_person_with_smbclient(options: tuple[str, ...], tmp_path: Path)
         assert (fact.sha256, fact.partial) == (hashlib.sha256(data).hexdigest(), False)  # type: ignore[attr-defined]
     (login,) = (event.fact for event in events(tmp_path, "login.tried"))
     assert (login.user, login.password, login.accepted) == (USER, PASSWORD, True)  # type: ignore[attr-defined]
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
+def told_by_impacket(port: int) -> tuple[int, set[str]]:
+    made = connected(port, None)
+    try:
+        return made.getDialect(), {share["shi1_netname"][:-1] for share in made.listShares()}
+    finally:
+        made.close()
+
+
+@pytest.mark.parametrize(
+    ("release", "newest", "dialect"),
+    [("Windows Server 2016 Standard", "SMB3_11", 0x0311), ("Windows Server 2012 R2 Standard", "SMB3_02", 0x0302)],
+)
+async def test_smb_3_of_a_windows_that_speaks_it(release: str, newest: str, dialect: int, tmp_path: Path) -> None:
+    """Both clients sign all that they say; smbclient goes if one answer is not, or the list of mechanisms."""
+    seed, server = next(
+        (seed, server)
+        for seed in (b"a server %d" % number for number in range(99))
+        if (server := server_of(Host.from_seed(Seed(seed), persona=WINDOWS))).machine.release.name == release
+    )
+    sent, got = tmp_path / "sent", tmp_path / "got"
+    sent.write_bytes(PROGRAM)
+    async with running(tmp_path, "smb", seed=seed, persona=WINDOWS) as net:
+        todo = ("ls", "cd Windows\\Temp", f"put {sent} x.exe", f"get x.exe {got}", "ls x*", "del x.exe")
+        said = await smbclient(net, "C$", "; ".join(todo), "-m", newest, "--client-protection=sign")
+        assert await in_thread(told_by_impacket, net.port) == (
+            dialect, {"ADMIN$", "C$", "IPC$", server.share})  # fmt: skip
+        for older in ("SMB3_00", "SMB2_10"):
+            assert "Windows" in await smbclient(net, "C$", "ls", "-m", older, "--option=client signing=required")
+    assert "NT_STATUS" not in said
+    assert re.search(r"x\.exe +A +1500002 ", said), said
+    assert got.read_bytes() == PROGRAM
+    (kept,) = (event.fact for event in events(tmp_path, "artefact.kept") if "x.exe" in event.fact.name)  # type: ignore[attr-defined]
+    assert kept.sha256 == hashlib.sha256(PROGRAM).hexdigest()  # type: ignore[attr-defined]
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
@@ -171,6 +211,42 @@ async def test_a_program_is_uploaded_and_started_as_a_service(dialect: Any, tmp_
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
+def like_remcom(port: int, dialect: Any) -> None:
+    """Psexec's terminal in one thread: who reads before there is something waits, in either dialect."""
+    own, typing, reading = (connected(port, dialect) for _ in range(3))
+    dce = pipe(own, port, "\\svcctl", scmr.MSRPC_UUID_SCMR)
+    manager = scmr.hROpenSCManagerW(dce)["lpScHandle"]
+    scmr.hRCreateServiceW(dce, manager, "x\0", "x\0", lpBinaryPathName="%systemroot%\\x.exe\0")
+    trees = [one.connectTree("IPC$") for one in (own, typing, reading)]
+    talk = own.openFile(trees[0], "\\RemCom_communicaton", 0x12019F)
+    own.writeNamedPipe(trees[0], talk, b"cmd".ljust(4096 + 260 + 4, b"\0") + struct.pack("<I260sI", 9, b"Qq", 0))
+    keys = typing.openFile(trees[1], "\\RemCom_stdinQq9", 0x6)
+    screen = reading.openFile(trees[2], "\\RemCom_stdoutQq9", 0x1)
+
+    def until(mark: bytes) -> bytes:
+        said = b""
+        while not said.endswith(mark):
+            said += reading.readFile(trees[2], screen, 0, 1024)
+        return said
+
+    until(b">")
+    with ThreadPoolExecutor(1) as beside:
+        later = beside.submit(until, b"System32>")  # which waits for what is typed below
+        typing.writeFile(trees[1], keys, b"whoami\r\n")
+        assert later.result() == b"whoami\r\nnt authority\\system\r\n\r\nC:\\Windows\\System32>"
+        ended = beside.submit(own.readNamedPipe, trees[0], talk, 8)
+        typing.writeFile(trees[1], keys, b"exit\r\n")
+        until(b"exit\r\n")
+        assert ended.result() == bytes(8)
+
+
+@pytest.mark.parametrize("dialect", [SMB_DIALECT, SMB2_DIALECT_21], ids=["smb1", "smb2"])
+async def test_who_reads_from_a_terminal_waits_for_what_comes(dialect: Any, tmp_path: Path) -> None:
+    async with running(tmp_path, "smb") as net:
+        await in_thread(like_remcom, net.port, dialect)
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
+
+
 def like_atexec(port: int) -> None:
     smb = connected(port, SMB2_DIALECT_21)
     dce = pipe(smb, port, "\\atsvc", tsch.MSRPC_UUID_TSCHS, seals=True)
@@ -224,6 +300,36 @@ async def test_a_response_is_evidence(tmp_path: Path) -> None:
     assert (login.user, login.password, login.accepted) == (USER, "", False)  # type: ignore[attr-defined]
     (given,) = (event.fact for event in events(tmp_path, "ntlm.response"))
     assert re.fullmatch(rf"{USER}::DOMAIN:[0-9a-f]{{16}}:[0-9a-f]{{32}}:0101[0-9a-f]+", given.response)  # type: ignore[attr-defined]
+
+
+def breaks(line: str, password: str) -> bool:
+    """Say whether a password fits a line of hashcat's mode 5500, as hashcat's module has it; the DES is impacket's."""
+    _, _, _, lm, nt, challenge = line.split(":")
+    answered = bytes.fromhex(challenge)
+    if len(lm) == 48 and lm.endswith("0" * 32):
+        answered = hashlib.md5(answered + bytes.fromhex(lm[:16])).digest()[:8]
+    return ntlm.ntlmssp_DES_encrypt(ntlm.compute_nthash(password), answered).hex() == nt
+
+
+@pytest.mark.parametrize(
+    ("options", "version"),
+    [
+        (("-m", "SMB2"), "NTLMv1-SSP"),
+        (("-m", "NT1", "--option=client min protocol=NT1", "--option=client use spnego=no"), "NTLMv1"),
+    ],
+    ids=["ssp", "bare"],
+)
+async def test_the_first_version_of_ntlm_is_read(options: tuple[str, ...], version: str, tmp_path: Path) -> None:
+    async with running(tmp_path, "smb") as net:
+        said = await smbclient(net, "C$", "ls", "--option=client ntlmv2 auth=no", *options)
+    assert "Windows" in said, said
+    (given,) = (event.fact for event in events(tmp_path, "ntlm.response"))
+    assert given.version == version  # type: ignore[attr-defined]
+    assert breaks(given.response, PASSWORD)  # type: ignore[attr-defined]
+    assert not breaks(given.response, "another")  # type: ignore[attr-defined]
+    (login,) = (event.fact for event in events(tmp_path, "login.tried"))
+    assert (login.user, login.password, login.accepted) == (USER, PASSWORD, True)  # type: ignore[attr-defined]
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
 def dumped(port: int) -> list[str]:

@@ -293,6 +293,16 @@ async def test_an_upload_that_is_run(tmp_path: Path) -> None:
             await there.run("ssh", *shared, "-O", "exit", "127.0.0.1")
 
 
+async def test_an_upload_that_is_run_by_another_connection(tmp_path: Path) -> None:
+    (tmp_path / "bot.sh").write_text("#!/bin/sh\necho it ran as $(id -u)\n")
+    async with place(tmp_path) as there:
+        assert await there.run("scp", *there.options(), f"{tmp_path}/bot.sh", "127.0.0.1:/tmp/") == (0, b"")
+        ran = await there.run(*there.ssh(), "chmod +x /tmp/bot.sh && /tmp/bot.sh && rm /tmp/bot.sh")
+        assert ran == (0, b"it ran as 0\n")
+        assert (await there.run(*there.ssh(), "/tmp/bot.sh"))[0] == 127
+    assert there.kept() == [("/tmp/bot.sh", 34, False)]
+
+
 async def test_paramiko(tmp_path: Path) -> None:
     async with place(tmp_path) as there:
         assert await asyncio.to_thread(_by_paramiko, there.sensor.port) == (b"mips\n", b"typed\r\n")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cli.test_attackers import meet
-from demo.test_victim import Served, needs_victim, run, served
+from demo.test_victim import URL, Served, needs_victim, run, served
 from eudaemon.demo import victim
 from eudaemon.possession.engine import BUILT, load_engine
 from eudaemon.possession.status import status_of
@@ -101,9 +101,9 @@ async def test_when(served: Served, tmp_path: Path, more: dict[str, object], is_
 async def test_after_an_alert_it_is_left_alone(served: Served, tmp_path: Path) -> None:
     watching = await Watching.begin(policy(tmp_path, served.port, pause_s=3600.0), tmp_path)
     try:
-        assert (await asyncio.to_thread(run, "attack", "--port", str(served.port))).returncode == 1
+        assert (await asyncio.to_thread(run, "attack", "--port", str(served.port), "--url", URL)).returncode == 1
         await watching.until("released")
-        assert (await asyncio.to_thread(run, "attack", "--port", str(served.port))).returncode == 0
+        assert (await asyncio.to_thread(run, "attack", "--port", str(served.port), "--url", URL)).returncode == 0
     finally:
         assert await watching.end() == 4
 

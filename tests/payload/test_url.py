@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from eudaemon.payload.fetch.agents import request
 from eudaemon.payload.url import URL_CHARS_MAX, Url, parse
+from eudaemon.protocols.ipp import message as ipp
 from eudaemon.world.seed import Seed
 
 
@@ -78,3 +79,11 @@ def test_tools_introduce_themselves_as_themselves() -> None:
     assert all(agent.startswith(b"curl/") for agent in agents)
     assert request("curl", url, Seed(b"x")) == request("curl", url, Seed(b"x"))
     assert b"User-Agent: Java/" in request("class loading", url, Seed(b"x"))
+
+
+def test_a_printer_is_asked_what_it_is() -> None:
+    url = parse("http://198.51.100.7:12345/printers/x")
+    head, _, body = request("cups-browsed", url, Seed(b"x")).partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /printers/x HTTP/1.1\r\nContent-Length: %d\r\n" % len(body))
+    asked = ipp.read(body)
+    assert (asked.operation, asked.text(b"printer-uri")) == (0x000B, b"ipp://198.51.100.7:12345/printers/x")

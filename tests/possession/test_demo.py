@@ -67,6 +67,9 @@ def test_the_attack_is_caught_and_visitors_are_served(victim: tuple[int, int]) -
         assert watch.first(PATIENCE_S) == "return"
         (report,) = watch.reports
         assert report.injected is not None
+        assert [area for area in report.maps if "w" in area.rights and "x" in area.rights and not area.path] == []
+        scanned = [frame for frame in report.frames if frame.how == "scan"]
+        assert all(frame.address % 0x1000 for frame in scanned)  # nothing calls from before a module's code
         assert WORD in report.injected.begin.data or report.injected.listing
         assert any(outcome.code[:16] in culprit.data for culprit in report.culprits)
         assert b"Thank you, Ada." in visit(port)
@@ -82,7 +85,10 @@ def test_as_commands(victim: tuple[int, int], tmp_path: Path) -> None:
         assert possessing.stdout
         assert "possessed" in possessing.stdout.readline()
         attacked = subprocess.run(
-            [*COMMAND, "demo", "attack", "--port", str(port)], capture_output=True, text=True, timeout=90
+            [*COMMAND, "demo", "attack", "--port", str(port), "--url", URL],
+            capture_output=True,
+            text=True,
+            timeout=90,
         )
         assert attacked.returncode == 1, attacked.stdout
         assert "did not run" in attacked.stdout

@@ -13,6 +13,7 @@ import pytest
 
 from eudaemon.evidence.model import Window
 from eudaemon.possession.forensics.elf import Elf, ElfError
+from eudaemon.possession.forensics.scene import joined
 from eudaemon.possession.forensics.unwind import NUMBERS, Place, call_stack
 from possession.ctl import Victims
 
@@ -97,3 +98,8 @@ def test_a_file_that_is_not_what_it_says_is_no_fault_of_ours(victims: Victims, p
         except ElfError:
             refused += 1
     assert 0 < refused < 400
+
+
+def test_spans_that_touch_are_one() -> None:
+    assert joined([(0x3000, 0x4000), (0x1000, 0x3000), (0x5000, 0x6000)]) == ((0x1000, 0x4000), (0x5000, 0x6000))
+    assert joined([]) == ()

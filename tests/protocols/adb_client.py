@@ -46,8 +46,10 @@ def sent_file(path: bytes, data: bytes, step: int = 65536) -> bytes:
 class Client:
     """One connection. `split`: everything is sent in pieces of so many bytes."""
 
-    def __init__(self, version: str = "6.0.1", *, split: int = 0, bytes_max: int = 32 << 20) -> None:
-        self.table = Table(Adb(visit(host=HOSTS[version], port=5555, purse=Purse(bytes_max)))).open()
+    def __init__(
+        self, version: str = "6.0.1", *, split: int = 0, bytes_max: int = 32 << 20, table: Table | None = None
+    ) -> None:  # fmt: skip
+        self.table = table or Table(Adb(visit(host=HOSTS[version], port=5555, purse=Purse(bytes_max)))).open()
         self.split = split
         self.opened = 0
         self.numbers: dict[int, int] = {}  # theirs by ours

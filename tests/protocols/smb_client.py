@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import struct
 
-from eudaemon.protocols._ntlm import nt_hash
+from eudaemon.protocols._ntlm_v1 import nt_hash
 from eudaemon.protocols.smb.doublepulsar import key_of, xored
 from eudaemon.testing.script import Table
 
@@ -223,6 +223,56 @@ class Client2:
         body = struct.pack("<HHI16sIIIIIIII", 57, 0, 0x0011_C017, file, 120, len(pdu), 0, 0, 0, 65_536, 1, 0)
         status, answer = self.ask(0x0B, body + pdu)
         return status, answer[48:]
+
+
+class Client1:
+    """Somebody at a room, over SMB 1 with extended security. Asks one thing at a time."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.uid = self.tree = 0
+
+    def ask(self, command: int, words: bytes, data: bytes) -> tuple[int, bytes]:
+        """Return the status of the answer, and what stands behind its head."""
+        said = self.table.say(smb1(command, words, data, tid=self.tree, uid=self.uid, flags2=0xC801))
+        (answer,) = unframed(said)
+        got, code, self.tree, self.uid, _, _ = head1(answer)
+        assert got == command
+        return code, answer[32:]
+
+    def enter(self, user: str, password: str) -> int:
+        """Log in; return the status."""
+        self.table.say(negotiate(0xC801))
+        code, token = 0, hello()
+        for _ in range(2):
+            words = struct.pack("<BBHHHHIHII", 0xFF, 0, 0, 61_440, 2, 1, 0, len(token), 0, 0x8000_00D4)
+            code, answer = self.ask(0x73, words, token + bytes(4))
+            token = proof(answer[answer.find(b"NTLMSSP\0") :][24:32], user, password) if b"NTLMSSP\0" in answer else b""
+        return code
+
+    def connect(self, path: str) -> int:
+        return self.ask(
+            0x75, struct.pack("<BBHHH", 0xFF, 0, 0, 0, 1), b"\0" + path.encode("utf-16-le") + b"\0\0?????\0"
+        )[0]
+
+    def create(self, name: str) -> int:
+        """Make a file to write to; return its number."""
+        wide = name.encode("utf-16-le")
+        words = struct.pack("<BBHBHIIIQIIIIIB", 0xFF, 0, 0, 0, len(wide), 0, 0, 0x0012_019F, 0, 0x80, 7, 5, 0x40, 2, 0)
+        code, answer = self.ask(0xA2, words, b"\0" + wide + b"\0\0")
+        assert code == 0
+        number: int = struct.unpack_from("<H", answer, 6)[0]
+        return number
+
+    def write(self, file: int, data: bytes, at: int) -> int:
+        where = 32 + 1 + 28 + 2 + 1
+        size = len(data)
+        words = struct.pack("<BBHHIIH", 0xFF, 0, 0, file, at & 0xFFFF_FFFF, 0, 0)
+        words += struct.pack("<HHHHI", 0, size >> 16, size & 0xFFFF, where, at >> 32)
+        return self.ask(0x2F, words, b"\0" + data)[0]
+
+    def close(self, file: int) -> int:
+        return self.ask(0x04, struct.pack("<HI", file, 0), b"")[0]
 
 
 # --- DCE/RPC ----------------------------------------------------------------------------------------

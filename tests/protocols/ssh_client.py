@@ -61,6 +61,11 @@ class Client:
         self._read = len(self.table.sent)
         self._open()
 
+    def forget(self) -> None:
+        """Forget what the room has said: who sends megabytes is told much."""
+        self.heard.clear()
+        self.table.sent, self._read = b"", 0
+
     def _open(self) -> None:
         while (payload := self.opener.next()) is not None:
             self.heard.append(payload)

@@ -12,13 +12,14 @@ from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, RpcBoun
 from eudaemon.protocols._base import Claim, Keep, Order, Saw, Send
 from eudaemon.protocols._dcerpc import Association, RpcHost, association, host, interfaces
 from eudaemon.protocols._dcerpc.ndr import STRING_CHARS_MAX, Reader, Writer
-from eudaemon.protocols._dcerpc.services import scheduler, service_control, spooler
+from eudaemon.protocols._dcerpc.services import registry, scheduler, service_control, spooler
 from eudaemon.protocols._ntlm import Identity
 from eudaemon.protocols._windows import server_of
 from eudaemon.protocols.epmap import Epmap
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
+from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
 from payload.servers import content
 from protocols.smb_client import BIND_ALIVE, NDR, bind, pdu, request, uuid
@@ -343,3 +344,57 @@ def test_a_task_is_a_command() -> None:
     old = Pipe("1ff70682-0a51-30e8-076d-740be8cee98b")
     assert isinstance(old.call(0, pointed("x") + bytes(12) + pointed("cmd /c z")), bytes)
     assert old.ran == ["cmd /c z"]
+
+
+WINREG = "338cd001-2244-31f1-aaaa-900038001003"
+HIVE = bytes(4) + struct.pack("<I", 0x0200_0000)
+
+
+def test_the_registry_is_for_who_administers() -> None:
+    assert Pipe(WINREG, administers=False).call(2, HIVE) == bytes(20) + struct.pack("<I", 5)
+
+
+def test_a_value_that_hides_a_program_is_kept() -> None:
+    pipe = Pipe(WINREG)
+    answer = pipe.call(2, HIVE)
+    assert isinstance(answer, bytes)
+    data = b"MZ" + bytes(registry.KEPT_BYTES_MIN - 2)
+    for given in (data[:-1], data):
+        name = struct.pack("<HH", 8, 8) + pointed("abc")
+        value = struct.pack("<II", 3, len(given)) + given + bytes(-len(given) % 4) + struct.pack("<I", len(given))
+        assert pipe.call(22, answer[:20] + name + value) == bytes(4)
+    (kept,) = pipe.kept
+    assert (kept.data, kept.name) == (data, "HKEY_LOCAL_MACHINE\\abc")
+
+
+def test_the_next_connection_finds_the_services_and_values_that_one_made() -> None:
+    memory = Memory()
+    first, second = (RpcHost(visit(host=HOST, memory=memory), server_of(HOST)) for _ in range(2))
+    first.make_service("Evil", "x.exe")
+    second.make_service("Other", "y.exe")
+    key = "HKEY_LOCAL_MACHINE\\SOFTWARE\\Évil"
+    assert first.write_value(key, "a", (1, b"b\0\0\0"))
+    assert first.write_value(key, "a", (3, b"c"))
+    assert first.write_value(key, "gone", (3, b"c"))
+    first.forget_value(key, "gone")
+    third = RpcHost(visit(host=HOST, memory=memory), server_of(HOST))
+    assert [(one.name, one.path) for one in third.services.values()] == [("Evil", "x.exe"), ("Other", "y.exe")]
+    assert third.registry.values(key) == {"a": (3, b"c")}
+    third.drop_service("EVIL")
+    assert list(RpcHost(visit(host=HOST, memory=memory), server_of(HOST)).services) == ["other"]
+    assert not RpcHost(visit(host=HOST), server_of(HOST)).services
+
+
+def test_the_registry_of_a_workstation_is_there_once_its_service_runs() -> None:
+    pipe = Pipe(SVCCTL)
+    host = pipe.host
+    assert host.is_running("RemoteRegistry") is host.windows.is_server
+    host.switched["RemoteRegistry"] = False
+    found = pipe.call(16, manager(pipe) + Writer().wide("remoteregistry").align().data + bytes(4))
+    assert isinstance(found, bytes)
+    service = found[:20]
+    for number, more, code in ((19, bytes(8), 0), (19, bytes(8), 1056), (1, b"\1\0\0\0", 0), (1, b"\1\0\0\0", 1062)):
+        answer = pipe.call(number, service + more)
+        assert isinstance(answer, bytes)
+        assert int.from_bytes(answer[-4:], "little") == code
+        assert host.is_running("RemoteRegistry") is (number == 19)

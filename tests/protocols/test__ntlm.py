@@ -9,7 +9,9 @@ import pytest
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
 from eudaemon.protocols._base import Saw
-from eudaemon.protocols._ntlm import TOKEN_BYTES_MAX, Answer, Authentication, Rc4, Seal, nt_hash, offer
+from eudaemon.protocols._ntlm import TOKEN_BYTES_MAX, Answer, Authentication, Rc4, Seal
+from eudaemon.protocols._ntlm_v1 import challenge_of, kind_of, lm_hash, nt_hash, response, session_key
+from eudaemon.protocols._spnego import complete, mechanisms_in, offer, wants_check
 from eudaemon.protocols._windows import PASSWORDS, server_of
 from eudaemon.testing.script import visit
 from eudaemon.wire import PeerError
@@ -54,6 +56,46 @@ def test_the_worked_example_of_the_second_version() -> None:
     assert Rc4(b"Key").under(b"Plaintext").hex() == "bbf316e8d940af0ad3"
 
 
+CHALLENGE = bytes.fromhex("0123456789abcdef")
+
+
+def test_the_worked_examples_of_the_first_version() -> None:
+    """MS-NLMP 4.2.2 and 4.2.3: user `User`, password `Password`, the client's challenge eight times aa."""
+    assert lm_hash("Password").hex() == "e52cac67419a9a224a3b108f3fa6cb6d"
+    lm = response(lm_hash("Password"), CHALLENGE)
+    assert lm.hex() == "98def7b87f88aa5dafe2df779688a172def11c7d5ccdef13"
+    nt = response(nt_hash("Password"), CHALLENGE)
+    assert nt.hex() == "67c43011f30298a2ad35ece64f16331c44bdbed927841f94"
+    assert session_key("NTLMv1", "Password", CHALLENGE, lm, 0) == bytes.fromhex("d87262b0cde4b1cb7499becccdf10784")
+    assert (kind_of(lm, nt), kind_of(lm, b""), kind_of(b"", b"")) == ("NTLMv1", "LM", "")
+    extended = b"\xaa" * 8 + bytes(16)
+    assert kind_of(extended, nt) == "NTLMv1-SSP"
+    nt = response(nt_hash("Password"), challenge_of("NTLMv1-SSP", CHALLENGE, extended))
+    assert nt.hex() == "7537f803ae367128ca458204bde7caf81e97ed2683267232"
+    key = session_key("NTLMv1-SSP", "Password", CHALLENGE, extended, 0x8_0000)
+    assert key == bytes.fromhex("eb93429a8bd952f8b89c55b87f475edc")
+    assert session_key("LM", "Password", CHALLENGE, lm, 0) is None
+
+
+@pytest.mark.parametrize("kind", ["LM", "NTLMv1", "NTLMv1-SSP"])
+def test_the_first_versions_are_read_as_well(kind: str) -> None:
+    given = visit()
+    for password, found in (("1qaz2wsx", "1qaz2wsx"), ("not in any list", "")):
+        made = Authentication(given, server_of(given.host))
+        lm, nt = response(lm_hash(password), made.challenge), response(nt_hash(password), made.challenge)
+        if kind == "LM":
+            nt = b""
+        elif kind == "NTLMv1-SSP":
+            lm = b"abcdefgh" + bytes(16)
+            nt = response(nt_hash(password), challenge_of(kind, made.challenge, lm))
+        facts = [order.fact for order in made.raw("Administrator", "LAB", lm, nt) if isinstance(order, Saw)]
+        text = f"Administrator::LAB:{lm.hex()}:{nt.hex()}:{made.challenge.hex()}"
+        assert facts == [
+            NtlmResponseGiven("Administrator", "LAB", "", text, kind),
+            LoginTried("Administrator", found, accepted=bool(found)),
+        ]
+
+
 def test_a_password_of_the_list_is_found_and_any_other_is_evidence() -> None:
     given = visit()
     server = server_of(given.host)
@@ -64,10 +106,11 @@ def test_a_password_of_the_list_is_found_and_any_other_is_evidence() -> None:
         assert challenge.identity is None
         assert challenge.token[24:32] == made.challenge
         answer, facts = dialogue(proof(made.challenge, "Administrator", password), made)
-        response, login = facts
-        assert isinstance(response, NtlmResponseGiven)
-        assert (response.user, response.domain, response.workstation) == ("Administrator", "LAB", "BOX")
-        user, empty, domain, challenged, proven, blob = response.response.split(":")
+        given_by, login = facts
+        assert isinstance(given_by, NtlmResponseGiven)
+        assert (given_by.user, given_by.domain, given_by.workstation) == ("Administrator", "LAB", "BOX")
+        assert given_by.version == "NTLMv2"
+        user, empty, domain, challenged, proven, blob = given_by.response.split(":")
         assert (user, empty, domain, challenged) == ("Administrator", "", "LAB", made.challenge.hex())
         key = hmac.digest(nt_hash(password), "ADMINISTRATORLAB".encode("utf-16-le"), "md5")  # as hashcat checks it
         assert hmac.digest(key, made.challenge + bytes.fromhex(blob), "md5").hex() == proven
@@ -122,6 +165,16 @@ def test_tokens_in_spnego_are_answered_in_spnego() -> None:
     answer, _ = dialogue(b"\x60\x10 kerberos, please")
     assert answer.token[:1] == b"\xa1"
     assert b"NTLMSSP" not in answer.token
+
+
+def test_what_is_no_token_of_spnego_has_no_list_and_wants_no_check() -> None:
+    assert mechanisms_in(offer()) == bytes.fromhex("300c060a2b06010401823702020a")
+    assert wants_check(complete(bytes(16)))
+    assert not wants_check(complete(b""))
+    for end in range(len(offer())):
+        assert mechanisms_in(offer()[:end]) == b""
+    for end in range(len(complete(bytes(16)))):
+        assert not wants_check(complete(bytes(16))[:end])
 
 
 @pytest.mark.parametrize(

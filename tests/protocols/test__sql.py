@@ -7,11 +7,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eudaemon.protocols import load
-from eudaemon.protocols._sql import BINARY, MYSQL, NAME, POSTGRES, TEXT, TSQL, VARIABLE, WORD, Dialect, SqlError, tokens
-from eudaemon.protocols._sql_functions import FUNCTIONS
-from eudaemon.protocols._sql_values import like, matches
+from eudaemon.protocols._sql.functions import FUNCTIONS
+from eudaemon.protocols._sql.tables import drawn
+from eudaemon.protocols._sql.tokens import (
+    BINARY,
+    MYSQL,
+    NAME,
+    POSTGRES,
+    TEXT,
+    TSQL,
+    VARIABLE,
+    WORD,
+    Dialect,
+    SqlError,
+    tokens,
+)
+from eudaemon.protocols._sql.values import like, matches
 from eudaemon.protocols.mssql.procedures import PROCEDURES
 from eudaemon.protocols.mssql.session import _OWN_FUNCTIONS as TSQL_FUNCTIONS
+from eudaemon.protocols.mysql.server import server_of
 from eudaemon.protocols.mysql.session import _OWN_FUNCTIONS as MYSQL_FUNCTIONS
 from eudaemon.protocols.postgres.functions import OWN_FUNCTIONS as POSTGRES_FUNCTIONS
 from eudaemon.testing.script import Table, visit
@@ -86,12 +100,17 @@ WORDS = st.lists(st.sampled_from(
     b"select insert into update delete from create drop alter table set exec declare if else begin end while "
     b"break copy do load truncate show use values ( ) , ; * = @a t a 'x' 0x4d 1 union join on left where group "
     b"by order limit as out int function returns soname assembly procedure external name to program with "
-    b"database print waitfor delay".split()),
+    b"database print waitfor delay recursive all cursor for open fetch next close deallocate prepare execute using "
+    b"$1 ? limit".split()),
     max_size=14).map(b" ".join)  # fmt: skip
 STATEMENTS = (
     EXPRESSIONS.map(lambda tree: b"select " + tree)
     | st.builds(lambda tree, more: b"select %s from t where %s order by %s limit 2" % (tree, more, tree), EXPRESSIONS,
     EXPRESSIONS)
+    | st.builds(lambda tree, more: b"with recursive r(a) as (select %s union all select %s from r) select * from r" % (
+        tree, more), EXPRESSIONS, EXPRESSIONS)
+    | EXPRESSIONS.map(lambda tree: b"prepare p from 'select ?'; prepare p as select $1; execute p(%s)" % tree)
+    | EXPRESSIONS.map(lambda tree: b"declare c cursor for select %s open c fetch next from c close c" % tree)
     | EXPRESSIONS.map(lambda tree: b"insert into t values (" + tree + b", 1)")
     | EXPRESSIONS.map(lambda tree: b"update t set a = " + tree)
     | EXPRESSIONS.map(lambda tree: b"declare @a int set @a = " + tree)
@@ -115,3 +134,18 @@ def test_whatever_is_put_together_is_no_fault_of_ours(statements: list[bytes]) -
             table.wait(40)
         table.end()
         table.room.visit.purse.close()
+
+
+@pytest.mark.parametrize("what", ["drop", "truncate", "delete", "drop database"])
+def test_what_one_session_empties_is_there_for_the_next(what: str) -> None:
+    """The host's rows are shared by all sessions, and what one attacker held to ransom the next would find gone."""
+    host = Host.from_seed(Seed(b"emptied"))
+    database, tables = next((name, tables) for name, tables in drawn(server_of(host).host).items() if tables)
+    name, rows = next((name, len(table.rows)) for name, table in tables.items() if table.rows)
+    client = mysql_client.Client(Table(load("mysql")(visit(host=host))).open())
+    place = b"%s.%s" % (database, name)
+    asked = {"drop": b"drop table " + place, "truncate": b"truncate table " + place, "delete": b"delete from " + place,
+             "drop database": b"drop database " + database}[what]  # fmt: skip
+    assert mysql_client.payloads(client.do(asked))[0][:1] == b"\0"
+    other = mysql_client.Client(Table(load("mysql")(visit(host=host))).open())
+    assert other.rows(b"select count(*) from " + place) == [[b"%d" % rows]]

@@ -125,10 +125,10 @@ def test_a_payload_is_kept_up_to_its_limit(past: int) -> None:
     size = PAYLOAD_BYTES_MAX + past
     for start in range(0, size, 65536):
         talk.say(b"\xde" * min(65536, size - start))
-    assert len(talk.kept) == (past >= 0), "kept as soon as it is full"
-    assert talk.room.visit.purse.bytes_taken == (size if past < 0 else 0)
+    assert len(talk.kept) == (past > 0), "kept as soon as it is a part"
+    assert talk.room.visit.purse.bytes_taken == (0 if past > 0 else size)
     talk.end()
-    assert [len(keep.data) for keep in talk.kept] == [min(size, PAYLOAD_BYTES_MAX)]
+    assert [(len(keep.data), keep.partial) for keep in talk.kept] == [(min(size, PAYLOAD_BYTES_MAX), past > 0)]
     assert talk.room.visit.purse.bytes_taken == 0
 
 

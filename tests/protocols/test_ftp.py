@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from eudaemon.events import Endpoint
 from eudaemon.events.catalogue import ExploitRecognised, FileRequested, LoginTried
 from eudaemon.protocols._base import CallSide, Claim
 from eudaemon.protocols.ftp import Ftp, products, room, transfer
 from eudaemon.testing.script import SIDE_PORT, Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
+from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
 from payload.servers import SIZES, content
 
@@ -227,3 +232,39 @@ def test_claims() -> None:
     assert Ftp.claim(b"AUTH TLS\r\n") is Claim.YES
     assert Ftp.claim(b"USER a") is Ftp.claim(b"US") is Claim.UNSURE
     assert Ftp.claim(b"GET / HTTP/1.1") is Claim.NO
+
+
+def test_the_next_connection_finds_what_one_left() -> None:
+    """Uploaded, renamed, and a folder made: for the same address, and not for others."""
+    memory = Memory()
+
+    def connected(**more: Any) -> Table:
+        given = replace(visit(host=VSFTPD, port=21, memory=memory), **more)
+        table = Table(Ftp(given)).open()
+        table.say(b"USER anonymous\r\nPASS x\r\n")
+        return table
+
+    first = connected()
+    first.say(b"MKD /tmp/d\r\nPASV\r\nSTOR /tmp/d/a\r\n")
+    first.join_side()
+    first.say_side(b"abcd")
+    first.end_side()
+    second = connected()  # while the first is still there
+    assert b"213 4\r\n" in second.say(b"SIZE /tmp/d/a\r\n")
+    second.say(b"RNFR /tmp/d/a\r\nRNTO /tmp/b\r\n")
+    third = connected()
+    assert third.say(b"SIZE /tmp/d/a\r\n").startswith(b"550")
+    assert third.say(b"SIZE /tmp/b\r\n") == b"213 4\r\n"
+    other = connected(attacker=Endpoint("198.51.100.8", 1))
+    assert other.say(b"SIZE /tmp/b\r\n").startswith(b"550")
+
+
+def test_what_broke_off_is_there_as_far_as_it_came() -> None:
+    memory = Memory()
+    first = Table(Ftp(visit(host=VSFTPD, port=21, memory=memory))).open()
+    first.say(b"USER anonymous\r\nPASS x\r\nPASV\r\nSTOR /tmp/a\r\n")
+    first.join_side()
+    first.say_side(b"abc")
+    first.end()
+    second = Table(Ftp(visit(host=VSFTPD, port=21, memory=memory))).open()
+    assert second.say(b"USER anonymous\r\nPASS x\r\nSIZE /tmp/a\r\n").endswith(b"213 3\r\n")

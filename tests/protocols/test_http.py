@@ -164,6 +164,7 @@ def test_form_logins() -> None:
         (b"Content-Type: application/json", b'{"username": "admin", "password": "admin"}'),
         (b"A: b", b"Frm_Username=admin&Frm_Password=admin"),
         (b"A: b", b"login_name=admin&login_pwd=admin&x=y"),
+        (b"A: b", b"ajax=1&username=admin&realm=&credential=admin"),  # FortiOS' SSL-VPN
     ],
 )
 def test_logins_of_other_products(head: bytes, body: bytes) -> None:
@@ -364,6 +365,8 @@ def test_tags_are_looked_at_up_to_a_limit(past: int) -> None:
 
 def test_json_that_nests_without_end_is_no_json() -> None:
     assert Look(Request("POST", b"/", (1, 1), ()), b"[" * 60_000).json is None
+    for encoding in ("utf-16", "utf-16-be", "utf-32", "utf-32-be"):  # a confined sensor may be unable to load it
+        assert Look(Request("POST", b"/", (1, 1), ()), '{"a": 1}'.encode(encoding)).json is None
 
 
 def test_lookups_nest_up_to_a_limit() -> None:
@@ -381,10 +384,11 @@ def test_urls_up_to_a_limit() -> None:
 @pytest.mark.parametrize("past", [0, 1])
 def test_a_command_has_a_length_and_lines(past: int) -> None:
     talk = table()
-    line = b"echo ".ljust(room.COMMAND_BYTES_MAX + past, b"a")
-    talk.say(b"GET /shell?%b HTTP/1.1\r\n\r\n" % line)
-    assert talk.sent.count(b"a" * (room.COMMAND_BYTES_MAX - 5)) == 1
-    assert b"a" * (room.COMMAND_BYTES_MAX - 4) not in talk.sent
+    line = b"echo ".ljust(room.COMMAND_BYTES_MAX - 7 + past, b"a") + b">/tmp/f"
+    body = b"XWebPageName=diag&diag_action=ping&wan_conlist=0&dest_host=`%b`&ipv=0" % line
+    talk.say(b"POST /GponForm/diag_Form?images/ HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    talk.end()
+    assert [keep.name for keep in talk.kept] == ["/tmp/" if past else "/tmp/f"][past:]
     talk = table()
     talk.say(b"GET /shell?%b HTTP/1.1\r\n\r\n" % b"%0a".join([b"id"] * (room.COMMAND_LINES_MAX + past)))
     assert len(facts(talk, CommandEntered)) == room.COMMAND_LINES_MAX

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from eudaemon.events.catalogue import CommandEntered, LoginTried
+from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim
 from eudaemon.protocols.ldap import Ldap
 from eudaemon.protocols.ldap.directory import directory_of
 from eudaemon.protocols.ldap.filters import DEPTH_MAX, ITEMS_MAX, Filter
-from eudaemon.protocols.ldap.room import ATTRIBUTES_MAX, MESSAGE_BYTES_MAX, MESSAGES_MAX
+from eudaemon.protocols.ldap.room import ATTRIBUTES_MAX, DATAGRAMS_MAX, MESSAGE_BYTES_MAX, MESSAGES_MAX
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import PeerError, ber
 from eudaemon.world.host import Host
@@ -211,3 +211,87 @@ def test_whose_first_bytes_they_are() -> None:
             assert Ldap.claim(data[:end]) is not Claim.NO
     assert Ldap.claim(b"0 is a digit") is Claim.NO
     assert Ldap.claim(b"GET / HTTP/1.0\r\n") is Claim.NO
+
+
+# --- StartTLS -------------------------------------------------------------------------------------------
+
+
+def extended(name: bytes, number: int = 1) -> bytes:
+    return message(0x77, ber.encoded(0x80, name), number=number)
+
+
+START_TLS = b"1.3.6.1.4.1.1466.20037"
+
+
+@pytest.mark.parametrize("split", [0, 1])
+def test_tls_begins_behind_the_answer(split: int) -> None:
+    table = Table(Ldap(visit(host=HOST, can_tls=True))).open()
+    assert START_TLS in table.say(search("", scope=0, names=(b"+",)))
+    assert result(table.say(extended(START_TLS), split)) == (0x78, 0, b"")
+    assert table.secured
+    assert result(table.say(extended(START_TLS), split)) == (0x78, 1, b"TLS already started")
+    assert result(table.say(bind(), split))[:2] == (0x61, 0)
+
+
+def test_what_came_in_plain_behind_the_request_is_forgotten() -> None:
+    table = Table(Ldap(visit(host=HOST, can_tls=True))).open()
+    assert len(answers(table.say(extended(START_TLS) + bind(DIRECTORY.admin, b"x") + bind()[:5]))) == 1
+    assert not [fact for fact in table.facts if isinstance(fact, LoginTried)]
+    assert result(table.say(bind()))[:2] == (0x61, 0)
+
+
+def test_a_sensor_without_tls_says_so() -> None:
+    assert START_TLS not in talk().say(search("", scope=0, names=(b"+",)))
+    assert result(talk().say(extended(START_TLS))) == (0x78, 2, b"unsupported extended operation")
+
+
+# --- datagrams ------------------------------------------------------------------------------------------
+
+
+def datagrams() -> Table:
+    return Table(Ldap(visit(host=HOST, transport="udp", port=389))).open()
+
+
+def flooding() -> bytes:
+    return search("", scope=0)
+
+
+def test_no_datagram_is_answered_with_a_larger_one() -> None:
+    table = datagrams()
+    answer = table.say(flooding())
+    assert (result(answer), len(answer) <= len(flooding())) == ((0x65, 70, b""), True)
+    assert (
+        ExploitRecognised("cldap-amplification", "", 'search base="" scope=base filter=(objectClass=*)') in table.facts
+    )
+    domain = ber.encoded(0xA3, octets(b"DnsDomain"), octets(b"example.net"))
+    ping = search("", scope=0, filter_=ber.encoded(0xA0, domain), names=(b"Netlogon",))
+    assert result(table.say(ping)) == (0x65, 0, b""), "no domain controller"
+    assert len([fact for fact in table.facts if isinstance(fact, ExploitRecognised)]) == 1
+
+
+def test_a_datagram_that_fits_its_answer_gets_it() -> None:
+    table = datagrams()
+    padded = search("", scope=0, names=(b"supportedLDAPVersion", b"x" * 80))
+    (kind, entry), (_, done) = answers(table.say(padded))
+    assert (kind, done[2:3]) == (0x64, b"\0")
+    assert octets("supportedLDAPVersion") + ber.encoded(ber.SET, octets("3")) in entry
+    ((_, content),) = ber.elements(flooding())
+    old = ber.encoded(ber.SEQUENCE, ber.number(9), octets("cn=me"), content[3:])
+    assert result(table.say(old))[:2] == (0x65, 70), "version 2 says who asks"
+
+
+def test_datagrams_stand_each_for_itself() -> None:
+    table = datagrams()
+    whole = search("", scope=0)
+    assert table.say(whole[:20]) == b""
+    assert table.say(whole[20:]) == b""
+    assert table.fault == "no LDAP message"
+    table = datagrams()
+    for _ in range(DATAGRAMS_MAX):
+        assert table.say(message(0x42)) == b"", "nothing is hung up"
+        assert table.say(whole[:9]) == b""
+    assert table.say(whole) == b""
+    table = datagrams()
+    for _ in range(DATAGRAMS_MAX):
+        assert table.say(whole)
+    assert table.say(whole) == b""

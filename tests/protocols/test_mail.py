@@ -11,6 +11,7 @@ import pytest
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried, MailReceived
 from eudaemon.protocols import _mailbox, _sasl
 from eudaemon.protocols._base import Claim, Visit
+from eudaemon.protocols._mail import LOGINS_MAX
 from eudaemon.protocols.imap import Imap
 from eudaemon.protocols.imap import room as imap_room
 from eudaemon.protocols.pop3 import Pop3
@@ -219,7 +220,7 @@ def test_limits_of_a_mail_server(monkeypatch: pytest.MonkeyPatch) -> None:
     table = Table(Smtp(at(POSTFIX))).open()
     table.say(b"HELO a\r\nMAIL FROM:<a>\r\n" + b"RCPT TO:<b>\r\n" * smtp_room.RECIPIENTS_MAX)
     assert table.say(b"RCPT TO:<b>\r\n") == b"452 4.5.3 Error: too many recipients\r\n"
-    for _ in range(smtp_room.LOGINS_MAX):
+    for _ in range(LOGINS_MAX):
         table.say(b"AUTH PLAIN AGEAYg==\r\n")
     assert not table.fault
     table.say(b"AUTH PLAIN AGEAYg==\r\n")
@@ -351,7 +352,7 @@ def test_limits_of_mailboxes() -> None:
     assert "literal" in table.fault
     for room, line in ((Pop3, b"USER a\r\nPASS b\r\n"), (Imap, b"1 LOGIN a b\r\n")):
         table = Table(room(at(OWNER))).open()
-        table.say(line * imap_room.LOGINS_MAX)
+        table.say(line * LOGINS_MAX)
         assert not table.fault
         table.say(line)
         assert "logins" in table.fault

@@ -23,8 +23,7 @@ from eudaemon.protocols.mongodb.bson import (
 from eudaemon.protocols.mongodb.collections import COLLECTIONS_MAX, DOCUMENTS_MAX
 from eudaemon.protocols.mongodb.commands import CURSORS_MAX
 from eudaemon.protocols.mongodb.messages import MESSAGE_BYTES_MAX
-from eudaemon.protocols.mongodb.room import MESSAGES_MAX
-from eudaemon.protocols.mongodb.server import server_of
+from eudaemon.protocols.mongodb.server import STARTS_MAX, server_of
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import PeerError, Purse
 from eudaemon.world.host import Host
@@ -56,6 +55,10 @@ def test_what_clients_ask_first(split: int) -> None:
     assert (hello["ismaster"], hello["ok"], hello["maxBsonObjectSize"]) == (True, 1.0, 16_777_216)
     (hello,) = answers(c.table.say(msg({"hello": 1}), split))
     assert hello["isWritablePrimary"]
+    assert not [fact for fact in c.table.facts if isinstance(fact, CommandEntered)]
+    who = {"driver": {"name": "PyMongo", "version": "4.6"}}
+    (hello,) = answers(c.table.say(msg({"hello": 1, "client": who}), split))
+    assert CommandEntered("admin: {hello: 1, client: {driver: {name: 'PyMongo', version: '4.6'}}}") in c.table.facts
     assert hello["maxWireVersion"] == server_of(HOST).wire
     (build,) = answers(c.table.say(msg({"buildInfo": 1}), split))
     assert build["version"] == server_of(HOST).version == ".".join(map(str, build["versionArray"][:3]))
@@ -67,6 +70,11 @@ def test_what_clients_ask_first(split: int) -> None:
         "code": 59,
         "codeName": "CommandNotFound",
     }
+    for asked in ({"getParameter": 1, "featureCompatibilityVersion": 1}, {"getParameter": "*"}):
+        (answer,) = c.send(msg(asked))
+        assert answer["featureCompatibilityVersion"] == {"version": server_of(HOST).version[:3]}
+    (answer,) = c.send(msg({"getParameter": "foo"}))  # mongosh's question
+    assert (answer["ok"], answer["errmsg"], answer["code"]) == (0.0, "no option found to get", 72)
     assert "Access control is not enabled" in c.do("getLog", "startupWarnings")["log"][0]
     assert c.send(msg({"ping": 1}, flags=2)) == [], "nothing is said to who wants no answer"
     assert CommandEntered("admin: {buildInfo: 1}") in c.table.facts
@@ -87,6 +95,23 @@ def test_what_is_there_is_drawn_and_stays() -> None:
     assert one == found[3]
     servers = [server_of(Host.from_seed(Seed(b"%d" % number))) for number in range(24)]
     assert len({server.version for server in servers}) > 4
+
+
+def test_the_log_of_its_starts() -> None:
+    c = client()
+    found = c.documents("startup_log", "local")
+    assert 1 <= len(found) <= STARTS_MAX
+    last, status = found[-1], c.do("serverStatus")
+    age_ms = status["localTime"].ms - last["startTime"].ms
+    assert 0 <= age_ms - status["uptimeMillis"] < 2000, "the last one is that of which the uptime is counted"
+    assert last["_id"].startswith(status["host"] + "-")
+    assert last["buildinfo"]["version"] == status["version"]
+    assert last["cmdLine"] == c.do("getCmdLineOpts")["parsed"]
+    times = [one["startTime"].ms for one in found]
+    assert times == sorted(set(times))
+    assert times[0] > HOST.built_s * 1000
+    lengths = {len(HOST.starts_s(c.table.at_s + days * 86_400, STARTS_MAX)) for days in range(0, 4000, 100)}
+    assert max(lengths) == STARTS_MAX, "of a host that was built long ago"
 
 
 def test_ransom_is_stated_its_note_kept_and_there_for_who_looks_again() -> None:
@@ -245,10 +270,10 @@ def test_limits() -> None:
     assert [bool(cursor) for cursor in cursors] == [True] * CURSORS_MAX + [False]
     assert c.do("getMore", Long(99), "d", collection="t")["codeName"] == "CursorNotFound"
     c = client()
-    c.table.say(msg({"ping": 1}, flags=2) * MESSAGES_MAX)
+    c.table.say(msg({"ping": 1}, flags=2) * MongoDb.messages_max)
     assert not c.table.fault
     c.table.say(msg({"ping": 1}, flags=2))
-    assert c.table.fault == f"more than {MESSAGES_MAX} messages in one session"
+    assert c.table.fault == f"more than {MongoDb.messages_max} messages in one session"
     c = client(bytes_max=8700)
     assert c.do("insert", "t", "d", documents=[{"a": "x" * 4000}])["ok"] == 1.0
     assert c.do("insert", "t", "d", documents=[{"a": "x" * 4000}])["codeName"] == "OutOfDiskSpace"

@@ -9,11 +9,13 @@ import pytest
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim, HalfClosed
+from eudaemon.protocols._database import WAITING_BYTES_MAX
 from eudaemon.protocols._work import TURN_COMMANDS_MAX
 from eudaemon.protocols.mssql import MsSql
 from eudaemon.protocols.mssql.automation import OBJECTS_MAX
-from eudaemon.protocols.mssql.batch import NESTING_MAX, STATEMENTS_MAX
-from eudaemon.protocols.mssql.room import MESSAGES_MAX, WAITING_BYTES_MAX
+from eudaemon.protocols.mssql.batch import NESTING_MAX
+from eudaemon.protocols.mssql.flow import STATEMENTS_MAX
+from eudaemon.protocols.mssql.room import BATCH_BYTES_MAX
 from eudaemon.protocols.mssql.server import server_of
 from eudaemon.protocols.mssql.session import VARIABLES_MAX
 from eudaemon.protocols.mssql.tds import MESSAGE_BYTES_MAX
@@ -219,6 +221,26 @@ def test_jobs_and_logins() -> None:
     assert "vice" in c.do(b"select name from master..syslogins where name like 'v%'")
 
 
+# What such servers say in public: year, the Windows they are on, and what they take it for.
+ON = {
+    (2008, "Windows 7 Professional"): "Windows NT 6.1 <X64> (Build 7601: Service Pack 1)",
+    (2008, "Windows Server 2012 R2 Standard"): "Windows NT 6.2 <X64> (Build 9200: )",
+    (2008, "Windows 10 Pro"): "Windows NT 6.2 <X64> (Build 9200: )",
+    (2012, "Windows Server 2012 R2 Standard"): "Windows NT 6.3 <X64> (Build 9600: )",
+    (2014, "Windows Server 2016 Standard"): "Windows NT 6.3 <X64> (Build 14393: )",
+    (2014, "Windows 10 Pro"): "Windows NT 6.3 <X64> (Build 19045: )",
+    (2016, "Windows Server 2016 Standard"): "Windows Server 2016 Standard 10.0 <X64> (Build 14393: )",
+}
+
+
+def test_an_old_server_does_not_know_the_newer_windows_that_it_is_on() -> None:
+    servers = [server_of(Host.from_seed(Seed(f"windows {number}".encode()))) for number in range(200)]
+    said = {
+        (int(one.title[:4]), one.windows.release.name): one.banner.decode().split(" on ")[-1].strip() for one in servers
+    }
+    assert {key: said[key] for key in ON} == ON
+
+
 def test_what_is_said_of_itself() -> None:
     c = client()
     answer = c.do(b"select @@version, @@servername, serverproperty('ProductVersion'), is_srvrolemember('sysadmin')")
@@ -250,6 +272,19 @@ def test_older_clients() -> None:
     assert b"Hi\0".hex() not in table.sent.hex()
     answer = body_of(table.say(batch(b"select 1 as a", headers=b"")))
     assert answer.startswith(b"\x81\1\0" + struct.pack("<HH", 0, 9) + b"\x26\x08\1a\0\xd1\x08\1" + bytes(7) + b"\xfd")
+
+
+def test_what_a_batch_may_tell() -> None:
+    """A loop of selects, each of which may give 200 KiB."""
+    c = client()
+    loop = (b"declare @i int set @i = 0 while @i < %d begin select replicate('x', 4000), replicate('x', 4000) "
+            b"set @i = @i + 1 end")  # fmt: skip
+    for turns in (60, BATCH_BYTES_MAX // 8000):
+        before = len(c.table.sent)
+        c.send(batch(loop % turns))
+        told = len(c.table.sent) - before
+        assert told == pytest.approx(min(turns * 16_000, BATCH_BYTES_MAX), rel=0.03), turns
+    assert "after" in c.do(b"select 'after'")
 
 
 def test_limits() -> None:
@@ -288,10 +323,10 @@ def test_limits() -> None:
         c.do(b"--" + b"a" * (MESSAGE_BYTES_MAX - 2 + past))
         assert bool(c.table.fault) == bool(past)
     c = client()
-    c.table.say(packets(6, b"") * (MESSAGES_MAX - 2))
+    c.table.say(packets(6, b"") * (MsSql.messages_max - 2))
     assert not c.table.fault
     c.table.say(packets(6, b""))
-    assert c.table.fault == f"more than {MESSAGES_MAX} messages in one session"
+    assert c.table.fault == f"more than {MsSql.messages_max} messages in one session"
     for data in (b"\x01\x01\0\x07\0\0\0\0", packets(1, b""), b"\x10\x01\0\x08\0\0\0\0"):
         table = talk()
         table.say(data)

@@ -12,16 +12,17 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim, HalfClosed
+from eudaemon.protocols._database import WAITING_BYTES_MAX
 from eudaemon.protocols._remembered import ENTRIES_MAX
-from eudaemon.protocols._sql import TOKENS_MAX
-from eudaemon.protocols._sql_expressions import DEPTH_MAX
-from eudaemon.protocols._sql_tables import ROWS_MAX, TABLES_MAX
+from eudaemon.protocols._sql.expressions import DEPTH_MAX
+from eudaemon.protocols._sql.session import FUNCTIONS_MAX
+from eudaemon.protocols._sql.tables import ROWS_MAX, TABLES_MAX
+from eudaemon.protocols._sql.tokens import TOKENS_MAX
 from eudaemon.protocols.mysql import MySql
+from eudaemon.protocols.mysql.dialogue import STATEMENTS_MAX
 from eudaemon.protocols.mysql.packets import PACKET_BYTES_MAX, packets
-from eudaemon.protocols.mysql.room import COMMANDS_MAX, STATEMENTS_MAX, WAITING_MAX
 from eudaemon.protocols.mysql.secrets import caching_proof
 from eudaemon.protocols.mysql.server import server_of
-from eudaemon.protocols.mysql.session import FUNCTIONS_MAX
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
@@ -351,16 +352,16 @@ def test_limits_of_what_is_held() -> None:
     assert len(c.rows(b"select * from mysql.func")) == FUNCTIONS_MAX
     c.do(b"select sys_x('sleep')")
     c.do(b"select sleep(9)")
-    for number in range(WAITING_MAX + 1):
-        assert not c.table.fault, number
-        c.table.say(query(b"select 1"))
-    assert c.table.fault == "too many commands while one is carried out"
+    whole = query(b"select 1".ljust(WAITING_BYTES_MAX - 5))
+    c.table.say(whole)
+    assert not c.table.fault
+    c.table.say(query(b"select 1"))
+    assert c.table.fault == "too much while a command is carried out"
     c = client()
-    for _ in range(COMMANDS_MAX):
-        c.table.say(command(b"\x0e"))
+    c.table.say(command(b"\x0e") * (MySql.messages_max - 1))
     assert not c.table.fault
     c.table.say(command(b"\x0e"))
-    assert c.table.fault == f"more than {COMMANDS_MAX} commands in one session"
+    assert c.table.fault == f"more than {MySql.messages_max} messages in one session"
 
 
 def test_a_poor_purse() -> None:

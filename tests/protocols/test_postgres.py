@@ -9,12 +9,12 @@ import pytest
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Claim, HalfClosed
+from eudaemon.protocols._database import WAITING_BYTES_MAX
+from eudaemon.protocols._sql.session import FUNCTIONS_MAX
 from eudaemon.protocols.postgres import Postgres
 from eudaemon.protocols.postgres.dialogue import COPIED_BYTES_MAX, PREPARED_MAX, STATEMENTS_MAX
 from eudaemon.protocols.postgres.messages import BYTEA, MESSAGE_BYTES_MAX, STARTUP_BYTES_MAX
-from eudaemon.protocols.postgres.room import MESSAGES_MAX, WAITING_BYTES_MAX
 from eudaemon.protocols.postgres.server import server_of
-from eudaemon.protocols.postgres.session import FUNCTIONS_MAX
 from eudaemon.testing.script import Table, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
@@ -293,10 +293,10 @@ def test_limits() -> None:
         c.send(message(b"d", bytes(past)))
         assert bool(c.table.fault) == bool(past)
     c = client()
-    for _ in range(MESSAGES_MAX // 1000):
+    for _ in range(Postgres.messages_max // 1000):
         assert not c.table.fault
         c.table.say(message(b"S") * 1000)
-    assert c.table.fault == f"more than {MESSAGES_MAX} messages in one session"
+    assert c.table.fault == f"more than {Postgres.messages_max} messages in one session"
     c = client(bytes_max=30_000)
     c.do(b"create table t(a text)")
     assert c.error(b"insert into t values (repeat('a', 40000))")[0] == b"53100"

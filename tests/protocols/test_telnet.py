@@ -13,6 +13,7 @@ from eudaemon.protocols.telnet.room import TRIES_MAX
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.wire import Purse
 from eudaemon.world.host import Host
+from eudaemon.world.memory import Memory
 from eudaemon.world.seed import Seed
 from eudaemon.world.shell.limits import LINE_BYTES_MAX
 
@@ -564,3 +565,19 @@ def test_an_editor_is_left_as_it_is_left() -> None:
     assert not table.sent.endswith(HOST.prompt)
     assert not table.say(b"ls\r\n").endswith(HOST.prompt)
     assert table.say(b"\x1b:q!\r\n").endswith(HOST.prompt)
+
+
+def test_the_next_connection_finds_what_one_left() -> None:
+    memory = Memory()
+
+    def connected() -> Table:
+        table = Table(Telnet(visit(host=HOST, memory=memory))).open()
+        table.say(b"root\r\nxc3511\r\n")
+        return table
+
+    first = connected()
+    first.say(b"echo left > /tmp/a; mkdir /tmp/d; rm -f /etc/passwd\r\n")
+    first.end()
+    second = connected()
+    assert b"\r\nleft\r\n" in second.say(b"cat /tmp/a\r\n")
+    assert second.say(b"ls -d /tmp/d\r\n").startswith(b"ls -d /tmp/d\r\n/tmp/d\r\n")

@@ -22,24 +22,36 @@ from protocols.smb_client import hello
 from protocols.test_every_room import OPENINGS
 from protocols.test_ldap import bind, search
 from protocols.test_ntp import QUESTION
+from protocols.test_s7 import CONNECT, LIST
 
 SENSORS = 8
 # What is asked besides the opening, of rooms whose opening is answered with the protocol's own words alone.
 ASKED = {
+    "elasticsearch": (b"GET /_nodes HTTP/1.1\r\nHost: a\r\n\r\n",),
+    "git": (b"0018git-upload-pack /app\0",),
+    "ipp": (b"POST / HTTP/1.1\r\nContent-Type: application/ipp\r\nContent-Length: 9\r\n\r\n\1\1\0\x0b\0\0\0\1\3",),
     "sh": (b"cat /etc/shadow /proc/cpuinfo /proc/version; uname -a; hostname\n",),
     "jenkins": (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",),
     "ldap": (bind(), search("", 0, names=(b"+",))),
     "memcached": (b"stats\r\n",),
+    "modbus": (b"\0\1\0\0\0\2\1\x11", b"\0\1\0\0\0\6\1\3\0\0\0\x40"),
+    "netbios": (b"\0\7\0\0\0\1\0\0\0\0\0\0\x20CK" + b"A" * 30 + b"\0\0\x21\0\1",) * 4,
     "ntp": (QUESTION,),
+    "pptp": (b"\0\x9c\0\1\x1a\x2b\x3c\x4d\0\1\0\0" + bytes(144),),
+    "proxy": (b"GET / HTTP/1.0\r\n\r\n",),
     "redis": (b"INFO\r\n",),
+    "s7": (CONNECT, bytes.fromhex(LIST.format(0x1C))),
+    "snmp": (b"\x30\x25\2\1\1\4\6public\xa5\x18\2\1\1\2\1\0\2\1\x7f\x30\x0d\x30\x0b\6\7\x2b\6\1\2\1\1\1\5\0",),
+    "socks": (b"\5\2\0\2", b"\1\4root\4root"),
     "tftp": (b"\0\1/etc/hostname\0octet\0",),
     "rdp": (rdp_client.request(b"mstshash=x"), ts_request(6, token=hello())),
     "docker": (b"GET /info HTTP/1.1\r\nHost: a\r\n\r\n",),
 }
-UDP = ("ntp", "tftp")
+UDP = ("netbios", "ntp", "tftp")
 # Rooms that answer alike everywhere, and why.
 CONSTANT = {
     "catchall": "it says nothing of its own",
+    "smartinstall": "it says that it is there, and no more",
 }
 # What is drawn for each installation, and for each session, as it stands in an answer.
 HOSTS_OWN = {

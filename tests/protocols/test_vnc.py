@@ -14,6 +14,7 @@ from eudaemon.protocols.vnc.room import CLIPBOARD_BYTES_MAX, ENCODINGS_MAX, MESS
 from eudaemon.protocols.vnc.screen import TEXT_CHARS_MAX, Screen, text
 from eudaemon.testing.script import START_S, Table, visit
 from eudaemon.wire import Purse
+from eudaemon.wire.des import encrypt
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
@@ -110,7 +111,7 @@ def test_the_cipher() -> None:
     """The classic example of FIPS 46-3, VNC's reversed key, and John's own challenge and response (vnc_fmt_plug.c)."""
     challenge = bytes.fromhex("84076F040550EEA9341967633B5F3855")
     assert des.answer(b"pass1234", challenge).hex().upper() == "DD96D21781A70DA49443279975404DD0"
-    assert des.encrypt(bytes.fromhex("133457799BBCDFF1"), bytes.fromhex("0123456789ABCDEF")).hex() == "85e813540f0ab405"
+    assert encrypt(bytes.fromhex("133457799BBCDFF1"), bytes.fromhex("0123456789ABCDEF")).hex() == "85e813540f0ab405"
     assert des.vnc_key(b"password1") == des.vnc_key(b"password") == bytes.fromhex("0e86ceceeef64e26")
 
 

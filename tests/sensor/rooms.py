@@ -12,6 +12,7 @@ from eudaemon.protocols._base import (
     CallSide,
     CloseSide,
     Ended,
+    EndTls,
     Fetch,
     HalfClosed,
     HangUp,
@@ -124,8 +125,28 @@ class Deaf(Room):
         yield from ()
 
 
+class Framed:
+    """An envelope: a byte that says how much is in it."""
+
+    def __init__(self) -> None:
+        self._left = 0
+
+    def opened(self, data: bytes) -> tuple[bytes, bytes]:
+        if not self._left:
+            self._left, data = data[0], data[1:]
+        inside = data[: self._left]
+        self._left -= len(inside)
+        return inside, data[len(inside) :]
+
+    def sealed(self, data: bytes) -> bytes:
+        return b"".join(bytes((len(data[at : at + 255]),)) + data[at : at + 255] for at in range(0, len(data), 255))
+
+
 class Turner(Room):
-    """Says back what it hears; begins TLS after `tls?`, which it answers, and right behind `tls!`."""
+    """Says back what it hears; begins TLS after `tls?`, which it answers, right behind `tls!`, in frames after `tls+`.
+
+    `bare` ends it.
+    """
 
     name: ClassVar[str] = "turner"
 
@@ -136,6 +157,12 @@ class Turner(Room):
                 yield StartTls()
             case Received(_, data) if data.startswith(b"tls!"):
                 yield StartTls(data[4:])
+            case Received(_, b"tls+"):
+                yield Send(b"+")
+                yield StartTls(envelope=Framed())
+            case Received(_, b"bare"):
+                yield EndTls()
+                yield Send(b"bare")
             case Received(_, data):
                 yield Send(data)
             case Secured():

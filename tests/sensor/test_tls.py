@@ -15,7 +15,8 @@ from eudaemon.sensor import clienthello
 from eudaemon.sensor.certificate import kept, pem
 from eudaemon.wire.conversation import decode
 from eudaemon.world.seed import Seed
-from sensor.harness import SEED, blobs, events, free_port, running
+from sensor.harness import SEED, Running, blobs, events, free_port, running
+from sensor.rooms import Framed
 
 
 def need(program: str) -> str:
@@ -133,6 +134,59 @@ async def test_a_client_that_waits_for_no_answer_before_its_tls(tmp_path: Path) 
         inside.write(await reader.readexactly(5 + 7 + 17))
         assert client.read(10) == b"secured"
         writer.close()
+
+
+async def framed(sensor: Running, step: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLObject:
+    """Speak TLS whose handshake is in frames, in pieces of `step` bytes, and then plain again."""
+    inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client, frames = context.wrap_bio(inside, outside, session=session), Framed()
+    reader, writer = await sensor.connect()
+
+    async def say(data: bytes) -> None:
+        for at in range(0, len(data), step):
+            writer.write(data[at : at + step])
+            await writer.drain()
+
+    async def hear(count: int) -> bytes:
+        heard = b""
+        while len(heard) < count:
+            try:
+                heard += client.read(count - len(heard))
+            except ssl.SSLWantReadError:
+                inside.write(await reader.read(65_536))
+        return heard
+
+    writer.write(b"tls+")
+    assert await reader.readexactly(1) == b"+"
+    while True:
+        try:
+            client.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            await say(frames.sealed(outside.read()))
+            inside.write(await reader.readexactly((await reader.readexactly(1))[0]))
+    last = frames.sealed(outside.read())
+    client.write(b"bye")
+    await say(last + outside.read())  # of a session that is resumed, the client has the last word, and goes on bare
+    assert await hear(10) == b"securedbye"
+    client.write(b"bare")
+    await say(outside.read())
+    assert await reader.readexactly(4) == b"bare"
+    await say(b"plain")
+    assert (await reader.readexactly(5)).startswith(b"plain"[:step])
+    writer.close()
+    return client
+
+
+@pytest.mark.parametrize("step", [1, 65_536])
+async def test_a_handshake_in_frames_then_tls_then_plain_again(step: int, tmp_path: Path) -> None:
+    async with running(tmp_path, "turner") as sensor:
+        context = lenient()
+        first = await framed(sensor, step, context, None)
+        again = await framed(sensor, step, context, first.session)
+    assert again.session_reused
+    assert [event.fact.version for event in events(tmp_path, "tls.accepted")] == ["TLSv1.2"] * 2  # type: ignore[attr-defined]
+    assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
 @pytest.mark.parametrize("said", [b"tls!no TLS at all", b"tls?"])

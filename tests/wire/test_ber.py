@@ -44,3 +44,18 @@ def test_elements_up_to_a_limit() -> None:
     for wrong in (b"", bytes(9)):
         with pytest.raises(PeerError):
             ber.integer(wrong)
+
+
+@given(st.tuples(st.integers(0, 1), st.integers(0, 39)), st.lists(st.integers(0, 2**32 - 1), max_size=ber.ARCS_MAX - 2))
+def test_object_identifiers(first: tuple[int, int], more: list[int]) -> None:
+    arcs = (*first, *more)
+    ((tag, content),) = ber.elements(ber.named(arcs))
+    assert (tag, ber.object_identifier(content)) == (ber.OBJECT, arcs)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x2b\x86", b"\x2b\x90\x80\x80\x80\0", bytes(ber.ARCS_MAX), b"\x2b" + b"\x80" * 640 + b"\1"]
+)
+def test_object_identifiers_that_are_none(content: bytes) -> None:
+    with pytest.raises(PeerError):
+        ber.object_identifier(content)

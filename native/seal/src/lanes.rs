@@ -42,21 +42,27 @@ pub fn before(lower: &mut Lower<'_>, step: &Step) -> bool {
         return true;
     }
     let element = instruction.memory_size().element_size() as u32;
-    let is_union = match rule {
-        Vector::Each if shape.to_mask => false,
-        Vector::Bytes => true,
-        Vector::Each | Vector::Carry => element == 1,
-        _ => false,
+    let how = match rule {
+        Vector::Each if shape.to_mask => How::Compared { element },
+        Vector::Mask(1) => How::Compared { element: 1 },
+        Vector::Bytes => How::United,
+        Vector::Each | Vector::Carry if element == 1 => How::United,
+        _ => return false,
     };
-    let element = if matches!(rule, Vector::Mask(1)) { 1 } else { element };
-    let is_comparison = shape.to_mask && matches!(rule, Vector::Each) || matches!(rule, Vector::Mask(1));
-    if !(is_union && shape.can_unite() || is_comparison && shape.can_compare(element)) {
+    if !shape.can_be(how) {
         return false;
     }
-    lower.with_flags_of_its_own(step.live != 0, pc, |lower| {
-        if is_union { shape.union(lower, pc) } else { shape.compare(lower, element, pc) }
+    lower.with_flags_of_its_own(step.live != 0, pc, |lower| match how {
+        How::United => shape.unite(lower, pc),
+        How::Compared { element } => shape.compare(lower, element, pc),
     });
     true
+}
+
+#[derive(Clone, Copy)]
+enum How {
+    United,                    // byte by byte
+    Compared { element: u32 }, // a bit for each element of so many bytes
 }
 
 // The rule, and whether the same register twice makes a constant.
@@ -195,12 +201,18 @@ impl Shape {
         Some(parts)
     }
 
-    fn can_unite(&self) -> bool {
-        self.bytes.is_multiple_of(WORD_BYTES)
+    fn can_be(&self, how: How) -> bool {
+        match how {
+            How::United => self.bytes.is_multiple_of(WORD_BYTES),
+            How::Compared { element } => {
+                let names_rcx = self.sorted().is_some_and(|(one, _)| track::names_rcx(&one));
+                matches!(element, 1 | 2 | 4 | 8) && !(names_rcx && element != 1)
+            }
+        }
     }
 
     // Each byte has both inputs' tags.
-    fn union(&self, lower: &mut Lower<'_>, pc: GuestPc) {
+    fn unite(&self, lower: &mut Lower<'_>, pc: GuestPc) {
         let Some((one, other)) = self.sorted() else { return };
         for at in (0..self.bytes).step_by(WORD_BYTES as usize) {
             load(lower, &one, other.as_ref(), at, pc);
@@ -210,11 +222,6 @@ impl Shape {
         if self.cleared != 0 {
             track::write_move(lower, &self.part(self.bytes, None, self.cleared), pc);
         }
-    }
-
-    fn can_compare(&self, element: u32) -> bool {
-        let names_rcx = self.sorted().is_some_and(|(one, _)| track::names_rcx(&one));
-        matches!(element, 1 | 2 | 4 | 8) && !(names_rcx && element != 1)
     }
 
     // A byte of what is written has the tags of eight elements.

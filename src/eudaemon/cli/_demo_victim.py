@@ -18,6 +18,7 @@ NAME = "/demo.elf"
 DOWNLOADS_MAX = 8  # at most so many are answered while the attack lasts
 PAUSE_S = 0.5  # between a look at the victim and the attack: on the loopback there is no round trip to use
 TRY_S = 5.0  # a peer that connects and says nothing
+FETCH_S = 10.0  # so long the file of an attack that was stopped is served: a sensor fetches it after the alert
 
 
 def victim(arguments: argparse.Namespace) -> int:
@@ -51,12 +52,23 @@ def hijack(arguments: argparse.Namespace) -> int:
         except (VictimError, OSError) as error:
             print(f"eudaemon: {error}; is the victim running? `eudaemon demo victim` starts it")
             return FAILED
-    if not outcome.has_run:
-        print("  the code did not run: the victim's process was stopped before it")
-        return FOUND
-    downloaded = ", and has downloaded its file" if asked else ""
+        if not outcome.has_run:
+            print("  the code did not run: the victim's process was stopped before it")
+            if not arguments.url:
+                _await_sensor(asked)
+            return FOUND
+    downloaded = ", and has downloaded its file" if asked.is_set() else ""
     print(f"  the code has run ({len(outcome.code)} bytes){downloaded}: nothing protects this victim")
     return DONE
+
+
+def _await_sensor(asked: threading.Event) -> None:
+    """Keep serving the file for a while."""
+    print(f"  its file is here for {FETCH_S:g} s, for a sensor that may download from the loopback …", flush=True)
+    if asked.wait(FETCH_S):
+        print("  it was fetched")
+    else:
+        print("  nobody fetched it; with the settings of docs/how-to/lab.md a sensor does")
 
 
 def _is_loopback(host: str) -> bool:
@@ -70,20 +82,24 @@ def _is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def _serving(url: str) -> Iterator[tuple[str, list[str]]]:
-    """Serve the harmless file, unless another one is named; yield its URL, and the paths that were asked for."""
-    asked: list[str] = []
+def _serving(url: str) -> Iterator[tuple[str, threading.Event]]:
+    """Serve the harmless file, unless another one is named; yield its URL, and what is set when it is asked for."""
+    asked = threading.Event()
     if url:
         yield url, asked
         return
+
+    places = iter(range(DOWNLOADS_MAX))
 
     class Handler(BaseHTTPRequestHandler):
         timeout = TRY_S
 
         def do_GET(self) -> None:
-            asked.append(self.path)
             data = harmless()
-            self.send_response(200 if self.path == NAME and len(asked) <= DOWNLOADS_MAX else 404)
+            is_given = self.path == NAME and next(places, None) is not None
+            if is_given:
+                asked.set()
+            self.send_response(200 if is_given else 404)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)

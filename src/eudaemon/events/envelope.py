@@ -37,7 +37,7 @@ class Event:
 
 def rfc3339(at_s: float) -> str:
     """Return seconds since the epoch as RFC 3339 text in UTC with microseconds: `2026-11-24T01:53:27.123456Z`."""
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 class IdSource:

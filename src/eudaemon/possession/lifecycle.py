@@ -110,7 +110,7 @@ class Possession:
         with opened(self.pid, self._engine, self._kernel) as target:
             target.tidy()
             if target.mailbox() is None:
-                raise Refused(f"process {self.pid} is not possessed", f"possess it: eudaemon possess {self.pid}")
+                raise Refused(f"process {self.pid} is not possessed", "`eudaemon status` says which are")
 
     def _release(self) -> None:
         with opened(self.pid, self._engine, self._kernel) as target:

@@ -26,6 +26,7 @@ from eudaemon.possession.ptrace import Kernel
 from eudaemon.possession.taint import Files, Taint, verdict_constant, write_files
 
 POLL_S = 0.005  # between two looks at the mailboxes
+CHILD_LOOKS_MAX = 10  # at a child in which nothing of ours is found: it may have been about to come, or to go
 CHILDREN_S = 0.02  # ... at the children of those that are known
 CHILDREN_BYTES_MAX = 65536
 FAMILY_S = 0.5  # ... at all processes, for children whose parent has ended; and at the files that are sources
@@ -57,10 +58,10 @@ class Listener:
         self._abi = abi
         self._members: dict[int, _Member] = {}
         self._seen: dict[tuple[int, int, int], None] = {}
-        self._others: set[int] = set()  # processes that are none of the family
+        self._others: dict[int, int] = {}  # processes that are none of the family, and how often they were looked at
         self._join(pid)
         if pid not in self._members:
-            raise PossessionError(f"process {pid} is not possessed", f"possess it: eudaemon possess {pid}")
+            raise PossessionError(f"process {pid} is not possessed", "`eudaemon status` says which are")
         self.policy = policy or Taint.in_mailbox(self._members[pid].mailbox)
         self._verdict = abi[verdict_constant(self.policy.on_alert)]
         self._files = Files(self.policy.globs)
@@ -131,7 +132,8 @@ class Listener:
         in_time = False
         try:
             scene = take(member.pid, member.mailbox, _timed(alert))
-        except (PossessionError, OSError):
+        except (PossessionError, OSError) as error:
+            self.remarks.append(f"process {member.pid}: an alert could not be looked into: {error}")
             return None
         finally:  # whatever it looked like: nobody is left standing
             with suppress(PossessionError):
@@ -158,8 +160,9 @@ class Listener:
     def _look_at_new(self) -> None:
         """Look at the processes that have come since the last time: one of ours may have forked it and ended."""
         there = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
-        self._others &= there  # a number that is free may be one of ours next time
-        for pid in there - self._others:
+        # A number that is free may be one of ours next time.
+        self._others = {pid: looks for pid, looks in self._others.items() if pid in there}
+        for pid in there - self._others.keys():
             self._join(pid)
 
     def _renew_files(self, member: _Member) -> None:
@@ -174,9 +177,10 @@ class Listener:
 
     def _join(self, pid: int, *, is_child: bool = False) -> None:
         """Listen to a process, if it is the one or of its family."""
-        if pid in self._members or pid in self._others:
+        looks = self._others.get(pid, 0)
+        if pid in self._members or looks >= (CHILD_LOOKS_MAX if is_child else 1):
             return
-        self._others.add(pid)  # looked at once
+        self._others[pid] = looks + 1
         memory: Memory | None = None
         try:
             areas = list(candidates(read_maps(pid)))
@@ -186,7 +190,7 @@ class Listener:
             address = find_mailbox(areas, memory, self._abi)
             mailbox = None if address is None else Mailbox(memory, self._abi, address)
             if mailbox is not None and (pid == self.pid or self._is_kin(mailbox, is_child=is_child)):
-                self._others.discard(pid)
+                del self._others[pid]
                 self._members[pid] = _Member(pid, memory, mailbox)
                 memory = None
         except PermissionError:

@@ -22,6 +22,7 @@ from eudaemon.possession.maps import LOW_END, gaps, read_maps
 KERNEL_MIN = (5, 9)  # the first with FSGSBASE, so that gs can be set from user mode
 LOW_BYTES_MIN = 128 * 1024 * 1024
 ROOT = "run as root (`sudo eudaemon …`), or give Python the capability: setcap cap_sys_ptrace+ep PYTHON"
+BARE_ROOT = "this root lacks the right to: run outside of the container, or with CAP_SYS_PTRACE"
 _CAP_SYS_PTRACE, _CAP_SYS_ADMIN = 19, 21
 _PF_KTHREAD = 0x0020_0000
 
@@ -215,7 +216,7 @@ def _memory(door: Door) -> Iterator[Reason]:
     try:
         areas = read_maps(door.pid)
     except PermissionError:
-        yield f"process {door.pid} may not be looked into", ROOT
+        yield f"process {door.pid} may not be looked into", ROOT if os.geteuid() else BARE_ROOT
         return
     room = max((end - begin for begin, end in gaps(areas, 0x1_0000, LOW_END)), default=0)
     if room < LOW_BYTES_MIN:

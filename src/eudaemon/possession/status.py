@@ -14,7 +14,7 @@ from eudaemon.possession.maps import Area, read_maps
 from eudaemon.possession.memory import Memory
 from eudaemon.possession.plant import inner_pid
 from eudaemon.possession.ptrace import Kernel
-from eudaemon.possession.refuse import Door
+from eudaemon.possession.refuse import BARE_ROOT, Door
 from eudaemon.possession.tags import doubled_bytes
 
 COUNTERS = (
@@ -61,7 +61,7 @@ def rights() -> str:
     """Return how one comes to see more."""
     if os.geteuid():
         return "run as root: sudo eudaemon …"
-    return "this root lacks the right to: run outside of the container, or with CAP_SYS_PTRACE"
+    return BARE_ROOT
 
 
 def status_of(pid: int, abi: Abi) -> Status | None:

@@ -41,7 +41,7 @@ from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Files
 from eudaemon.world.outside import Download
 
-COMMAND_BYTES_MAX = 8192
+COMMAND_BYTES_MAX = 64 * 1024
 # A client that has read the head of an answer to `Upgrade` may look for the stream behind its own buffer: what came in
 # the same packet would be lost to it, as it is with Docker's Python client.
 UPGRADE_S = 0.05
@@ -130,7 +130,7 @@ class ApiRoom(Room):
                 yield from self._no_more(at_s)
                 yield from self._leave()
             case Ended(at_s):
-                yield from self._no_more(at_s)
+                yield from self._no_more(at_s, cut=True)
                 self._reader.close()
                 for visit, files in self.files_of.values():
                     yield from left_in(files, visit)
@@ -232,11 +232,12 @@ class ApiRoom(Room):
         elif self._stream is not None:
             yield from self._of_stream(self._stream, self._stream.told(occasion))
 
-    def _no_more(self, at_s: float) -> Iterator[Order]:
-        """The peer will send nothing more: what came is all there is."""
+    def _no_more(self, at_s: float, *, cut: bool = False) -> Iterator[Order]:
+        """The peer will send nothing more: what came is all there is, or with `cut` all there will be."""
         if self._stream is not None:
             yield from self._begin(self._stream, at_s)
-            yield from self._of_stream(self._stream, self._stream.closed(at_s))
+            ends = self._stream.cut if cut else self._stream.closed
+            yield from self._of_stream(self._stream, ends(at_s))
         elif not self._holding and not self._over and (request := self._reader.cut_short()) is not None:
             yield from self._one(request, at_s)
 
@@ -341,7 +342,7 @@ def compact(value: Any) -> bytes:
 def body_of(request: Request) -> dict[str, Any]:
     """Return a request's body as a JSON object, empty if it is none."""
     try:
-        found = json.loads(request.body)
+        found = json.loads(request.body.decode("utf-8", "surrogatepass"))  # RFC 8259 §8.1: nothing else is JSON
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 from eudaemon.events import Endpoint, Fact
 from eudaemon.wire import Purse
@@ -128,6 +128,19 @@ Occasion: TypeAlias = Opened | Received | HalfClosed | Woken | Answered | Draine
 # --- orders: what a room wants done --------------------------------------------------------------
 
 
+class Envelope(Protocol):
+    """The packets of its own in which a protocol carries TLS's handshake."""
+
+    def opened(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take bytes of the peer's; return what the packet at hand has of them, and what stands behind that packet.
+
+        Raises `PeerError` for what is no packet of a handshake.
+        """
+
+    def sealed(self, data: bytes) -> bytes:
+        """Return our part of a handshake in packets."""
+
+
 @dataclass(frozen=True, slots=True)
 class Send:
     """Send these bytes: for UDP exactly one datagram, and never more bytes than the peer has sent."""
@@ -195,15 +208,31 @@ class TellDrained:
 
 
 @dataclass(frozen=True, slots=True)
+class StillThere:
+    """The peer has said something that belongs to this session on another connection: it is not idle."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartTls:
     """Begin TLS on this connection, behind what was sent so far; the room is told `Secured` when that is done.
 
     Only where `Visit.can_tls` says so, and once. Until `Secured` the room sends nothing. `first` is what came behind
     the request for TLS and belongs to it, with clients that wait for no answer. What came in plain behind a request
-    that has an answer is forgotten by the room: somebody else may have put it there (CVE-2011-0411).
+    that has an answer is forgotten by the room: somebody else may have put it there (CVE-2011-0411). With `envelope`
+    the handshake comes and goes in it, and no more than that; it is TLS 1.2 at most, for clients do not agree whether
+    the last word of 1.3's handshake, which is theirs, belongs in it.
     """
 
     first: bytes = b""
+    envelope: Envelope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndTls:
+    """End the TLS that was begun, without a goodbye: what is said from now on, on either side, is plain.
+
+    Some protocols encipher a login and nothing else. What the peer has sent in plain before it was answered is lost.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +277,11 @@ class Record:
     data: bytes
 
 
+TlsOrder: TypeAlias = StartTls | EndTls
 SideOrder: TypeAlias = AwaitSide | CallSide | SendSide | CloseSide
-Order: TypeAlias = Send | HangUp | Saw | Keep | LookInto | Fetch | WakeAt | TellDrained | StartTls | SideOrder | Record
+Order: TypeAlias = (
+    Send | HangUp | Saw | Keep | LookInto | Fetch | WakeAt | TellDrained | StillThere | TlsOrder | SideOrder | Record
+)
 
 # --- the room ------------------------------------------------------------------------------------
 

@@ -50,6 +50,13 @@ class CommandPrompt(ShellDialogue):
         """What cmd.exe says before its first prompt."""
         return self.machine.greeting.encode("latin-1")
 
+    @property
+    def reads(self) -> bool:
+        """Whether a program that reads what is typed was started, and not left."""
+        from eudaemon.world.windows.engine import CommandShell
+
+        return isinstance(self._shell, CommandShell) and self._shell.mode is not None
+
     def _make(self) -> Interpreter:
         from eudaemon.world.windows.engine import CommandShell
 

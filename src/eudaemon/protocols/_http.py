@@ -22,6 +22,7 @@ from eudaemon.wire import PeerError, Purse
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")  # RFC 9110 5.6.2
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_SCHEME_BYTES_MAX = 8
 METHOD_BYTES_MAX = 24  # `VERSION-CONTROL` (RFC 3253) has 15
 METHODS = (
     b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"DELETE", b"CONNECT", b"TRACE", b"PATCH",  # RFC 9110, 5789
@@ -315,7 +316,9 @@ def looks_like_http(first: bytes) -> bool | None:
         return None if any(known.startswith(method) for known in METHODS) else False
     if method not in METHODS:
         return False
-    return None if not target else target[:1] in b"/*" or b":" in target or method == b"CONNECT"
+    if not target or (target.isalpha() and len(target) < _SCHEME_BYTES_MAX and method != b"CONNECT"):
+        return None  # the beginning of `http://`, perhaps
+    return target[:1] in b"/*" or b":" in target or method == b"CONNECT"
 
 
 def _request_line(line: bytes) -> tuple[str, bytes, tuple[int, int]]:

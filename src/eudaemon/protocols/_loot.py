@@ -33,7 +33,7 @@ URLS_MAX = 4  # of one request
 _LOGGED_BYTES_MAX = 64 * 1024
 _MAY_LOOK_UP = re.compile(rb"(?:\$|%24|\\u0024)(?:\{|%7b|\\u007b)", re.IGNORECASE)
 _CALLS_MAX = 16  # of Java methods looked at
-_CALL_BYTES_MAX = 8192
+_CALL_BYTES_MAX = 64 * 1024
 _SUBSTITUTIONS = (re.compile(rb"`([^`]+)`"), re.compile(rb"\$\(((?:[^()]|\([^()]*\))+)\)"))
 _SEPARATOR = re.compile(rb"\|\||&&|[;|&\n]")
 _QUOTE = re.compile(rb"[\"']")
@@ -49,6 +49,8 @@ _NODE_CALL = re.compile(rb"\b(?:exec|spawn)(?:File)?(?:Sync)?\s*\(")
 _PYTHON_CALL = re.compile(
     rb"\b(?:system|popen|Popen|run|call|check_call|check_output|getoutput|getstatusoutput)\b\W{0,8}\("
 )
+_FREEMARKER_CALL = re.compile(rb"\?new\(\s*\)\s*\(")
+_REFERENCE = re.compile(rb"\bURI\s*=\s*[\"']([^\"']{1,4096})[\"']")
 _SESSION_FILE = re.compile(rb"\bSESSID=[^;]{0,64}\.\./")
 _GROOVY_CALL = re.compile(rb"[\"'\])]\s*\.\s*execute\s*\(")
 _JNDI_COMMAND = re.compile(r"/Base64/([A-Za-z0-9+/=_%-]{8,})", re.IGNORECASE)
@@ -190,6 +192,39 @@ def of_a_session(value: bytes) -> Loot | None:
     return injected(value) if _SESSION_FILE.search(value) else None
 
 
+def noted(value: bytes) -> Loot | None:
+    """The request itself is the attack; the value carries nothing that would run."""
+    return Loot() if value else None
+
+
+def valueless(value: bytes) -> Loot | None:
+    """The value is a form whose field has no value, where the product reads on behind it."""
+    return Loot() if value.strip() and b"=" not in value else None
+
+
+def climbing(value: bytes) -> Loot | None:
+    """The value is a path out of where it should stay."""
+    return Loot() if b"../" in value else None
+
+
+def in_reference(value: bytes) -> Loot | None:
+    """The value is XML, and the command injected into an address that it refers to."""
+    found = _REFERENCE.search(value)
+    return injected(decode.percent(decode.html_entities(found[1]))) if found else None
+
+
+def freemarker(value: bytes) -> Loot | None:
+    """The value is a FreeMarker template: `…utility.Execute"?new()("…")`, or has such an object's `exec` called."""
+    if b"freemarker.template.utility.Execute" not in value:
+        return None
+    return _called(_FREEMARKER_CALL, value) or java(value)
+
+
+def ognl(value: bytes) -> Loot | None:
+    """The value is an expression of OGNL, where others are texts."""
+    return freemarker(value) or java(value) if value.lstrip().startswith((b"%{", b"${")) else None
+
+
 def _called(call: re.Pattern[bytes], value: bytes) -> Loot | None:
     for found in islice(call.finditer(value), _CALLS_MAX):
         command = _command_line(_arguments(value, found.end(), found.end() + _CALL_BYTES_MAX))
@@ -202,7 +237,7 @@ def xml_strings(value: bytes) -> Loot | None:
     """The value is a `ProcessBuilder` in XML: its words stand in `<string>` elements (XMLDecoder), or in Spring's
     `<value>` elements.
     """
-    if b"ProcessBuilder" not in value and b"Runtime" not in value:
+    if not value.lstrip().startswith(b"<") or (b"ProcessBuilder" not in value and b"Runtime" not in value):
         return None
     for tag in (b"string", b"value"):
         elements = (part.partition(b"</%s>" % tag) for part in value.split(b"<%s>" % tag)[1:])

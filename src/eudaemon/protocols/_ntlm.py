@@ -1,10 +1,11 @@
-"""NTLMSSP, which Windows' services log people in with (MS-NLMP), bare or in SPNEGO (RFC 4178, MS-SPNG).
+"""NTLMSSP, which Windows' services log people in with (MS-NLMP), bare or in SPNEGO (`_spnego`).
 
     NEGOTIATE --> CHALLENGE --> AUTHENTICATE --> in or not
 
 Whoever answers the challenge proves that it knows a password, and does not say it. The passwords of the lists that
 worms use are tried against the answer; a password that is found decides who gets in. Any other is refused, unless the
-address has tried very many. What was answered is evidence in either case, in the form in which hashcat takes it.
+address has tried very many. What was answered is evidence in either case, in the form in which hashcat takes it. The
+answers of before the second version are `_ntlm_v1`'s.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from itertools import chain
 from typing import TypeAlias
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
+from eudaemon.protocols import _ntlm_v1, _spnego
 from eudaemon.protocols._base import Order, Saw, Visit
+from eudaemon.protocols._ntlm_v1 import RESPONSE_BYTES, nt_hash
 from eudaemon.protocols._windows import PASSWORDS, FileServer
 from eudaemon.wire import PeerError, clipped
-from eudaemon.wire.md4 import md4
 
 _Keyed: TypeAlias = "tuple[hashlib._Hash, hashlib._Hash]"
 TOKEN_BYTES_MAX = 16 * 1024
@@ -33,12 +35,8 @@ _ALWAYS_SIGN, _SERVER, _EXTENDED, _TARGET_INFO, _VERSION = 0x8000, 0x2_0000, 0x8
 _128, _KEY_EXCHANGE, _56 = 0x2000_0000, 0x4000_0000, 0x8000_0000
 _MIRRORED = _SIGN | _SEAL | _ALWAYS_SIGN | _EXTENDED | _128 | _KEY_EXCHANGE | _56
 _TRIED = "passwords tried"  # in the memory of addresses
-_V1_BYTES = 24  # of the first version's response; the second's is longer
+_V2 = "NTLMv2"
 _PROOF_BYTES = 16
-_OID_SPNEGO = bytes.fromhex("06062b0601050502")
-_OID_NTLMSSP = bytes.fromhex("060a2b06010401823702020a")
-# What NegTokenInit2 says for who gives no hints (MS-SPNG 2.2.1).
-_NO_HINTS = b"not_defined_in_RFC4178@please_ignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,11 @@ class Identity:
         """Whether the session is nobody's, so that nothing in it can be signed."""
         return self.key is None
 
+    @property
+    def seals(self) -> bool:
+        """Whether messages can be signed and sealed as `Seal` does it."""
+        return self.key is not None and bool(self.flags & _EXTENDED)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -72,12 +75,13 @@ class Answer:
 class Authentication:
     """One dialogue. `is_wrapped` tokens are in SPNEGO."""
 
-    __slots__ = ("_challenge", "_visit", "_windows")
+    __slots__ = ("_challenge", "_mechanisms", "_visit", "_windows")
 
     def __init__(self, visit: Visit, windows: FileServer, number: int = 0) -> None:
         self._visit = visit
         self._windows = windows
         self._challenge = visit.seed.bytes(f"ntlm challenge {number}", 8)
+        self._mechanisms = b""  # those that the client offered, as it listed them
 
     @property
     def challenge(self) -> bytes:
@@ -91,17 +95,25 @@ class Authentication:
         at = given.find(SIGNATURE)
         if at < 0:
             if given[:1] in (b"\x60", b"\xa1"):  # another mechanism first: it is told which one we want
-                return Answer(_incomplete(b""))
+                self._mechanisms = _spnego.mechanisms_in(given)
+                return Answer(_spnego.incomplete(b""))
             raise PeerError("a token that is not of NTLM")
         token, is_wrapped = given[at:], at > 0
         kind = _u32(token, 8)
         if kind == 1:
             challenge = self._challenge_token(_u32(token, 12), at_s)
-            return Answer(_incomplete(challenge) if is_wrapped else challenge)
+            self._mechanisms = self._mechanisms or _spnego.mechanisms_in(given)
+            return Answer(_spnego.incomplete(challenge) if is_wrapped else challenge)
         if kind != 3:
             raise PeerError(f"a token of NTLM of kind {kind}")
         identity = yield from self._authenticate(token)
-        return Answer(_COMPLETE if is_wrapped else b"", identity)
+        return Answer(_spnego.complete(self._check(given, identity)) if is_wrapped else b"", identity)
+
+    def _check(self, given: bytes, identity: Identity) -> bytes:
+        """Return our signature over the client's list of mechanisms, if it has given its own."""
+        if identity.key is None or not identity.seals or not _spnego.wants_check(given):
+            return b""
+        return Seal(identity.key, identity.flags, "server-to-client").signature(self._mechanisms)
 
     def raw(self, user: str, domain: str, lm: bytes, nt: bytes) -> Generator[Order, None, Identity]:
         """Take the responses as SMB 1 carries them without a token; yield what was seen, return who it is."""
@@ -120,7 +132,7 @@ class Authentication:
         answered |= _UNICODE if wide else _OEM
         head = SIGNATURE + struct.pack("<IHHII", 2, len(target), len(target), 56, answered) + self._challenge
         head += bytes(8) + struct.pack("<HHI", len(info), len(info), 56 + len(target))
-        return head + struct.pack("<BBHxxxB", 6, 1, windows.build, 15) + target + info
+        return head + struct.pack("<BBHxxxB", *windows.version, windows.build, 15) + target + info
 
     def _authenticate(self, token: bytes) -> Generator[Order, None, Identity]:
         lm, nt, domain, user, workstation, session_key = (_field(token, 12 + 8 * number) for number in range(6))
@@ -131,16 +143,14 @@ class Authentication:
     def _judge(
         self, user: str, domain: str, workstation: str, lm: bytes, nt: bytes, session_key: bytes, flags: int
     ) -> Generator[Order, None, Identity]:
-        if not user and len(nt) < _V1_BYTES:
+        kind = _V2 if len(nt) > RESPONSE_BYTES else _ntlm_v1.kind_of(lm, nt)
+        if not user and not kind:
             yield Saw(NtlmResponseGiven("", domain, workstation))
             return Identity(accepted=True)
-        yield Saw(NtlmResponseGiven(user, domain, workstation, self._evidence(user, domain, lm, nt)))
-        password, base = self._found(user, domain, nt)
+        yield Saw(NtlmResponseGiven(user, domain, workstation, self._evidence(kind, user, domain, lm, nt), kind))
+        password, base = self._found(kind, user, domain, lm, nt, flags)
         is_guest = user.lower() == "guest"
-        if password is not None:
-            accepted = self._windows.accepts(user, password)
-        else:  # of the first version's answers none can be read; a guest needs no password
-            accepted = (is_guest and len(nt) == _V1_BYTES) or self._gives_in(user)
+        accepted = self._windows.accepts(user, password) if password is not None else self._gives_in(user)
         yield Saw(LoginTried(user, password or "", accepted))
         key = None
         if accepted and base is not None and not is_guest:
@@ -156,54 +166,37 @@ class Authentication:
         memory.remember(_TRIED, address, min(tried, 0xFFFF).to_bytes(2, "big"))
         return tried > self._windows.gives_in_after
 
-    def _evidence(self, user: str, domain: str, lm: bytes, nt: bytes) -> str:
-        if not nt:
-            return ""
-        if len(nt) > _V1_BYTES:
+    def _evidence(self, kind: str, user: str, domain: str, lm: bytes, nt: bytes) -> str:
+        challenge = self._challenge.hex()
+        if kind == _V2:
             proof, rest = nt[:_PROOF_BYTES].hex(), nt[_PROOF_BYTES:].hex()
-            return clipped(f"{user}::{domain}:{self._challenge.hex()}:{proof}:{rest}", 4096)
-        return f"{user}::{domain}:{lm[:24].hex()}:{nt.hex()}:{self._challenge.hex()}"
+            return clipped(f"{user}::{domain}:{challenge}:{proof}:{rest}", 4096)
+        return f"{user}::{domain}:{lm[:RESPONSE_BYTES].hex()}:{nt.hex()}:{challenge}" if kind else ""
 
-    def _found(self, user: str, domain: str, nt: bytes) -> tuple[str | None, bytes | None]:
+    def _found(
+        self, kind: str, user: str, domain: str, lm: bytes, nt: bytes, flags: int
+    ) -> tuple[str | None, bytes | None]:
         """Return the password that was answered with, and the key that follows from it, or nothing."""
-        if not nt:
+        if not kind:
             return "", None
-        if len(nt) <= _V1_BYTES:
-            return None, None
+        of_user = (user, user.lower(), user.lower() + "123", user + "@123")
+        if kind != _V2:
+            password = _ntlm_v1.found(kind, self._challenge, lm, nt, of_user, ("", *PASSWORDS))
+            if password is None:
+                return None, None
+            return password, _ntlm_v1.session_key(kind, password, self._challenge, lm, flags)
         given, rest = nt[:_PROOF_BYTES], self._challenge + nt[_PROOF_BYTES:]
         name = (user.upper() + domain).encode("utf-16-le", "surrogatepass")
-        of_user = (user, user.lower(), user.lower() + "123", user + "@123")
         for password, kept in chain(_known(), ((password, _keyed(nt_hash(password))) for password in of_user)):
-            key = _keyed(_under(kept, name))
-            if _under(key, rest) == given:
-                return password, _under(key, given)
+            key = _under(kept, name)
+            if _under_once(key, rest) == given:
+                return password, _under_once(key, given)
         return None, None
-
-
-def offer() -> bytes:
-    """Return what a server says first of how it wants to be talked to: NTLM in SPNEGO."""
-    hints = _tlv(0xA3, _tlv(0x30, _tlv(0xA0, _tlv(0x1B, _NO_HINTS))))
-    init = _tlv(0xA0, _tlv(0x30, _tlv(0xA0, _tlv(0x30, _OID_NTLMSSP)) + hints))
-    return _tlv(0x60, _OID_SPNEGO + init)
 
 
 def filetime(at_s: float) -> bytes:
     """Return a time as Windows counts it: 100 ns since 1601."""
     return int((at_s + 11_644_473_600) * 10_000_000).to_bytes(8, "little")
-
-
-def _incomplete(token: bytes) -> bytes:
-    body = _tlv(0xA0, _tlv(0x0A, b"\x01")) + _tlv(0xA1, _OID_NTLMSSP)
-    return _tlv(0xA1, _tlv(0x30, body + (_tlv(0xA2, _tlv(0x04, token)) if token else b"")))
-
-
-_COMPLETE = bytes.fromhex("a1073005a0030a0100")
-
-
-def _tlv(tag: int, value: bytes) -> bytes:
-    size = len(value)
-    length = bytes((size,)) if size < 128 else b"\x81" + bytes((size,)) if size < 256 else b"\x82" + size.to_bytes(2)
-    return bytes((tag,)) + length + value
 
 
 def _u32(token: bytes, at: int) -> int:
@@ -236,7 +229,7 @@ def _known() -> tuple[tuple[str, _Keyed], ...]:
 
 def _keyed(key: bytes) -> _Keyed:
     """Return a key of 16 bytes for HMAC-MD5 (RFC 2104), half of its work done; `hmac` takes three times as long."""
-    inner, outer = (hashlib.md5(key.ljust(64, b"\0").translate(pad), usedforsecurity=False) for pad in _PADS)
+    inner, outer = (hashlib.md5(key.ljust(64, b"\0").translate(pad), usedforsecurity=False) for pad in (_INNER, _OUTER))
     return inner, outer
 
 
@@ -248,12 +241,13 @@ def _under(key: _Keyed, message: bytes) -> bytes:
     return outer.digest()
 
 
-_PADS = tuple(bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+def _under_once(key: bytes, message: bytes) -> bytes:
+    """Return the same for a key that is used once or twice, and has 16 bytes."""
+    padded = key.ljust(64, b"\0")
+    return _md5(padded.translate(_OUTER) + _md5(padded.translate(_INNER) + message))
 
 
-def nt_hash(password: str) -> bytes:
-    """Return MD4 of a password in UTF-16: what Windows keeps of it."""
-    return md4(password.encode("utf-16-le", "surrogatepass"))
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 
 
 class Rc4:
@@ -307,8 +301,3 @@ class Seal:
 
 def _md5(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
-
-
-def signature_of(key: bytes, message: bytes) -> bytes:
-    """Return what an SMB 2 message is signed with (MS-SMB2 3.1.4.1); its own signature must be zero."""
-    return hmac.digest(key, message, "sha256")[:16]

@@ -22,8 +22,9 @@ from eudaemon.world.host import Host
 COMMAND_LINES_MAX = 64
 _COMMAND_CHARS_MAX = 2048  # that a fact bears
 REASONS = {
-    200: "OK", 202: "Accepted", 204: "No Content", 301: "Moved Permanently", 302: "Found", 400: "Bad Request",
-    401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 301: "Moved Permanently", 302: "Found",
+    400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+    407: "Proxy Authentication Required",
     411: "Length Required", 412: "Precondition Failed", 413: "Request Entity Too Large", 414: "Request-URI Too Long",
     431: "Request Header Fields Too Large", 500: "Internal Server Error", 501: "Not Implemented",
     503: "Service Unavailable", 505: "HTTP Version Not Supported",
@@ -36,7 +37,8 @@ class PageRoom(ApiRoom):
     needs_host: ClassVar[bool] = False  # bots leave it out, and devices do not care
     version: ClassVar[str] = "HTTP/1.1"
     keeps_alive: ClassVar[bool] = True
-    order: ClassVar[tuple[str, ...]]  # of its headers; `*` is where those of this one answer go
+    # Of its headers; `*` is where those of this one answer go, and one with its value stands in all answers.
+    order: ClassVar[tuple[str, ...]]
     error: ClassVar[str] = "<html><head><title>{status} {reason}</title></head><body>{status} {reason}</body></html>\n"
     error_type: ClassVar[str] = "text/html"
 
@@ -104,6 +106,8 @@ class PageRoom(ApiRoom):
         for name in self.order:
             if name == "*":
                 lines += [f"{key}: {value}" for key, value in extra]
+            elif ":" in name:
+                lines.append(name)
             elif known[name]:
                 lines.append(f"{name}: {known[name]}")
         return "\r\n".join((*lines, "", "")).encode("latin-1", "replace")

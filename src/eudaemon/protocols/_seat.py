@@ -20,14 +20,22 @@ WAITING_BYTES_MAX = 256 * 1024  # typed while a download is awaited or a command
 class Seat:
     """One terminal, from the first prompt on. `over` is true once the shell was left."""
 
-    __slots__ = ("_purse", "_shell", "_terminal", "_waiting", "over")
+    __slots__ = ("_shell", "_terminal", "_waiting", "over")
 
     def __init__(self, visit: Visit, user: str, terminal: Terminal, files: Files | None = None) -> None:
-        self._purse = visit.purse
         self._shell = TerminalShell(visit, user, files=files)
         self._terminal = terminal
         self._waiting = b""
         self.over = False
+
+    @property
+    def files(self) -> Files | None:
+        """The files that the shell has; None while it has none yet."""
+        return self._shell.files
+
+    @files.setter
+    def files(self, files: Files) -> None:
+        self._shell.files = files
 
     @property
     def busy(self) -> bool:
@@ -92,13 +100,13 @@ class Seat:
     def _wait(self, text: bytes) -> None:
         if len(self._waiting) + len(text) > WAITING_BYTES_MAX:
             raise PeerError(f"over {WAITING_BYTES_MAX} bytes typed while a command runs")
-        if not self._purse.take(len(text)):
+        if not self._shell.visit.purse.take(len(text)):
             raise PeerError("the session holds too many bytes")
         self._waiting += text
 
     def _forget_waiting(self) -> bytes:
         waiting, self._waiting = self._waiting, b""
-        self._purse.give_back(len(waiting))
+        self._shell.visit.purse.give_back(len(waiting))
         return waiting
 
 

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from eudaemon.protocols._base import Answered, HangUp, Order, Send, Visit, Woken
+from eudaemon.protocols._base import Answered, HangUp, Keep, Order, Send, Visit, Woken
 from eudaemon.protocols._seat import Seat
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols._terminal import Terminal
 from eudaemon.wire import LineReader, PeerError
 from eudaemon.world.files import Files
 from eudaemon.world.shell.limits import LINE_BYTES_MAX
+from eudaemon.world.shell.survey import reads_input
 
 GIVEN_BYTES_MAX = 16 * 1024 * 1024  # what one command gets as its standard input
-# Commands that are told the rest through standard input: `adb exec-in`, `adb install`, `cat > file`.
-_WAITS = re.compile(rb"\s*(?:cat\s*-?\s*>|dd\s+(?:bs=\w+\s+)?of=|tee\s|tar\s+-?x\w*f?\s+-)")
+# A command that is told how much it is to read: `adb install`.
 _WAITS_FOR = re.compile(rb"\s*(?:pm|cmd\s+'?package'?)\s+'?install(?:-write)?'?\s.*-S'?\s+'?(\d{1,9})", re.DOTALL)
 
 
@@ -44,6 +45,10 @@ class Service:
     def closed(self, at_s: float) -> Iterator[Order]:  # noqa: ARG002
         """The other side says nothing more."""
         yield from ()
+
+    def cut(self, at_s: float) -> Iterator[Order]:
+        """The session is over before the other side said that this is all."""
+        yield from self.closed(at_s)
 
 
 class Said(Service):
@@ -75,15 +80,15 @@ class _CommandShell(ShellDialogue):
 
 
 class Command(Service):
-    """One command. It runs at once, or when what it reads is there."""
+    """One command. It runs at once, or when what it reads is there. `stdin` is whether it is given anything."""
 
-    def __init__(self, visit: Visit, files: Files, line: bytes, *, terminal: bool) -> None:
+    def __init__(self, visit: Visit, files: Files, line: bytes, *, terminal: bool, stdin: bool = True) -> None:
         self._shell = _CommandShell(visit, files, terminal=terminal)
         self._purse = visit.purse
         self._line = line
         self._given = bytearray()
         counted = _WAITS_FOR.match(line)
-        self._wants = int(counted[1]) if counted else None if _WAITS.match(line) else 0  # None: all that comes
+        self._wants = int(counted[1]) if counted else None if stdin and reads_input(line) else 0  # None: all that comes
         self._ran = False
 
     @property
@@ -117,6 +122,13 @@ class Command(Service):
         """See `Service`."""
         if not self._ran:
             yield from self._run(at_s)
+
+    def cut(self, at_s: float) -> Iterator[Order]:
+        """See `Service`: what is made of a part is one."""
+        if self._ran or not self._given:
+            return
+        for order in (*self._run(at_s), *self._shell.ended()):
+            yield replace(order, partial=True) if isinstance(order, Keep) else order
 
     def _run(self, at_s: float) -> Iterator[Order]:
         self._ran = True

@@ -163,14 +163,14 @@ class ShellDialogue:
         if self._shell is not None:
             self._shell.interrupt()
 
-    def ended(self) -> Iterator[Order]:
-        """The session is over: keep what was written and not kept."""
+    def ended(self, *, keeps: bool = True) -> Iterator[Order]:
+        """The session is over: keep what was written and not kept, if nobody else does it later."""
         self._running = None
         if self._line is not None:
             yield self._entered()
-        if self._shell is not None:
+        if self._shell is not None and keeps:
             for kept in self._shell.finish():
-                yield Keep(kept.data, kept.origin, kept.path)
+                yield Keep(kept.data, kept.origin, kept.path, kept.partial)
 
     def release(self) -> None:
         """Forget what was printed, and give its bytes back."""

@@ -15,7 +15,7 @@ from eudaemon.wire import decode, printable
 
 BODY_BYTES_MAX = 64 * 1024  # that are looked at
 ARGUMENTS_MAX = 64
-_ELEMENT = re.compile(rb"<([A-Za-z][\w.-]{0,63})(?:\s[^<>]*)?>([^<]{0,8192})</")
+_ELEMENT = re.compile(rb"<([A-Za-z][\w.-]{0,63})(?:\s[^<>]*)?>([^<]{0,65536})</")
 _ACTION = re.compile(rb"<(?:u|m|\w{1,16}):(\w{1,64})[\s>]")
 _HEADER = re.compile(rb"[\"']?([\w:.-]{0,200})#([A-Za-z_]\w{0,63})")
 _ENVELOPE = (

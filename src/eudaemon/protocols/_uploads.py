@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eudaemon.protocols._base import Keep
+from eudaemon.protocols._base import Keep, Visit
 from eudaemon.wire import printable
-from eudaemon.world.files import FileError, Files, Fixed, Node, Written
+from eudaemon.world.files import Directory, FileError, Files, Fixed, Node, Written
 
 PATH_CHARS_MAX = 1024
+
+
+def files_of(visit: Visit, disk: str, root: Directory, writable: frozenset[bytes]) -> Files:
+    """Return a session's view of a pretended disk, with what its address has left there. `disk` tells it from others.
+
+    Call `Files.leave` when something is whole, and when the session is over.
+    """
+    return Files(root, writable, visit.purse, visit.memory.left.shelf(disk, visit.attacker.ip))
 
 
 def open_to_write(files: Files, path: bytes, at_s: float, mode: int, *, empty: bool) -> Iterator[Keep]:

@@ -62,6 +62,13 @@ class MessageReader:
         self._account()
         return found
 
+    def cut_short(self) -> bytes:
+        """Return what came of a message that is not whole."""
+        buffer = self._buffer
+        at = {126: 4, 127: 10}.get(buffer[1] & 0x7F, 2) if len(buffer) > 1 else 0
+        mask, masked = buffer[at : at + 4], buffer[at + 4 :]
+        return bytes(self._parts) + bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
+
     def _frame(self) -> tuple[bool, int, bytes] | None:
         buffer = self._buffer
         if len(buffer) < 2:

@@ -1,7 +1,8 @@
 """The pretended Windows as its network services know it: what it calls itself, what it shares, and who gets in.
 
-It is the Windows of all rooms if that is one for which the worms of 2017 and after are made (7 or Server 2008 R2, which
-speak SMB 1 and 2.1, never mended); else an older one stands beside it, behind the same address.
+It is the Windows of all rooms if the device is a Windows server (2008 R2 to 2016, all with SMB 1 and never mended), or
+if it is one for which the worms of 2017 and after are made (7 or Server 2008 R2); else an older one stands beside it,
+behind the same address.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from eudaemon.world.seed import Seed
 from eudaemon.world.windows.machine import Windows, windows_of
 
 DRIVE = b"/C"  # where the disk stands in the file tree
-_VERSION = "6.1.7601"
+_OLD = "6.1"  # Windows 7 and Server 2008 R2
 # Folders that are there, one of which everybody may use: the share's name, and where it is.
 _SHARES = (
     ("Users", "Users"), ("Public", "Users/Public"), ("Documents", "Users/Public/Documents"),
@@ -79,7 +80,23 @@ class FileServer:
     @property
     def lan_manager(self) -> str:
         """What SMB 1 tells as its LAN manager."""
-        return f"{self.machine.release.name} 6.1"
+        return f"{self.machine.release.name} {_OLD if self.is_old else '6.3'}"
+
+    @property
+    def kernel(self) -> str:
+        """The version of its kernel: `6.1`."""
+        return ".".join(self.machine.release.version.split(".")[:2])
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The same as two numbers."""
+        major, minor = self.kernel.split(".")
+        return int(major), int(minor)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is one for which the worms of 2017 are made."""
+        return self.kernel == _OLD
 
     @property
     def build(self) -> int:
@@ -111,12 +128,14 @@ class FileServer:
 def server_of(host: Host) -> FileServer:
     """Return the Windows that stands behind the same address as this host, and has not been mended."""
     seed = host.seed.child("file server")
-    return FileServer(next(machine for machine in _machines(host, seed) if machine.version == _VERSION), seed)
+    for machine in _machines(host, seed):
+        server = FileServer(machine, seed)
+        if server.is_old or host.persona.name == WINDOWS:
+            return server
+    raise RuntimeError("there is always another")
 
 
 def _machines(host: Host, seed: Seed) -> Iterator[Windows]:
     yield windows_of(host)
-    is_host = host.persona.name == WINDOWS  # then it bears one name at every door
     for number in count():
-        name = host.name if is_host else ""
-        yield Windows(seed.child(f"older {number}"), name=name, downloads=host.downloads, server=is_host)
+        yield Windows(seed.child(f"older {number}"), downloads=host.downloads)

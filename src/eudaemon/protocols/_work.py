@@ -7,15 +7,15 @@ A command that downloads or sleeps holds the work up, and whatever was begun aft
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from eudaemon.protocols._base import Answered, Fetch, Order, WakeAt, Woken
+from eudaemon.wire import PeerError
 
 COMMAND_BYTES_MAX = 64 * 1024
-COMMANDS_MAX = 1000  # of one session
+COMMANDS_MAX = 10_000  # of one session
 TURN_COMMANDS_MAX = 4  # after so many commands that waited for nothing the other sessions have their turn
 
 
@@ -72,7 +72,7 @@ class Worker:
         self._running = False
         self._resting = False
         self._printed = b""  # by the last command before a rest
-        self._asked: deque[bool] = deque()  # for each download, whether the shell asked for it
+        self._asked: list[bool] = []  # for each download that is waited for, whether the shell asked for it
         self._commands = 0
 
     @property
@@ -92,7 +92,7 @@ class Worker:
 
     def go_on(self, occasion: Answered | Woken) -> Iterator[Order]:
         """Go on with what was waited for."""
-        if isinstance(occasion, Answered) and not (self._asked and self._asked.popleft()):
+        if isinstance(occasion, Answered) and not (self._asked and self._asked.pop(0)):
             return
         if self._resting and isinstance(occasion, Woken):
             self._resting = False
@@ -120,8 +120,7 @@ class Worker:
                 continue
             self._commands += 1
             if self._commands > COMMANDS_MAX:
-                answer = b""
-                continue
+                raise PeerError(f"more than {COMMANDS_MAX} commands in one session")
             if isinstance(wants, Rest):
                 self._resting = True
                 yield WakeAt(at_s + wants.seconds)

@@ -44,7 +44,7 @@ FRAME_BYTES_MAX = 1024 * 1024
 FRAMES_MAX = 5000  # of one session
 FETCHES_MAX = 8  # of one session
 COMMAND_LINES_MAX = 64
-COMMAND_BYTES_MAX = 8192
+COMMAND_BYTES_MAX = 64 * 1024
 _INFO, _CONNECTION, _KEEP_ALIVE, _SHUTDOWN, _RESPONSE, _EXCEPTION = 1, 3, 10, 11, 30, 31  # CommandTypes.java
 _NAMES = {2: "BrokerInfo", 4: "SessionInfo", 5: "ConsumerInfo", 6: "ProducerInfo", 7: "TransactionInfo",
           8: "DestinationInfo", 9: "RemoveSubscriptionInfo", 12: "RemoveInfo", 22: "MessageAck",

@@ -32,7 +32,7 @@ from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols._signatures import HEAD_BYTES, looks_like
 from eudaemon.wire import LineReader, PeerError, printable
 
-PAYLOAD_BYTES_MAX = 4 * 1024 * 1024
+PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 LINE_BYTES_MAX = 8192  # of what goes to the shell
 PAUSE_S = 0.3  # in which nothing comes: then what came may be whole
 SILENCE_S_MAX = 2.0  # then the first bytes are all the first bytes there will be
@@ -100,8 +100,6 @@ class CatchAll(Room):
             yield WakeAt(at_s + SILENCE_S_MAX)
         elif self._guess != "shell" and self._looks < LOOKS_MAX:
             yield WakeAt(at_s + PAUSE_S)
-        if len(self._payload) == PAYLOAD_BYTES_MAX:
-            yield from self._keep()
 
     def _look_into(self) -> Iterator[Order]:
         if self._payload and self._guess != "shell" and self._looks < LOOKS_MAX:
@@ -144,19 +142,21 @@ class CatchAll(Room):
                 yield from self._command(line, at_s)
 
     def _take(self, data: bytes) -> Iterator[Order]:
-        """Hold what still fits."""
+        """Hold what still fits; of what does not, what came so far is a part."""
         if self._kept:
             return
         part = data[: PAYLOAD_BYTES_MAX - len(self._payload)]
         if not self.visit.purse.take(len(part)):
-            yield from self._keep()
+            yield from self._keep(partial=True)
             raise PeerError("more bytes held than this session may")
         self._payload += part
+        if len(part) < len(data):
+            yield from self._keep(partial=True)
 
-    def _keep(self) -> Iterator[Order]:
+    def _keep(self, *, partial: bool = False) -> Iterator[Order]:
         payload, self._payload, self._kept = bytes(self._payload), bytearray(), True
         if payload:
-            yield Keep(payload, "payload")
+            yield Keep(payload, "payload", partial=partial)
             self.visit.purse.give_back(len(payload))
 
     def _finish(self, at_s: float) -> Iterator[Order]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from eudaemon.protocols._base import Claim, Ended, HalfClosed, HangUp, Occasion, Order, Received, Room, Visit
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._dcerpc import Association, RpcHost
 from eudaemon.protocols._windows import server_of
 
@@ -44,5 +45,6 @@ class Epmap(Room):
             case HalfClosed():
                 yield HangUp()
             case Ended():
+                yield from broken_off(self._association.held, "call")
                 self._association.forget()
                 yield from self._host.ended()

@@ -7,19 +7,18 @@ Owns logins and a mailbox that is empty or drawn. Deletes nothing: what is marke
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols import _sasl
 from eudaemon.protocols._base import Claim, HalfClosed, Occasion, Opened, Order, Received, Saw, Secured, Send, Visit
-from eudaemon.protocols._lines import LineRoom
+from eudaemon.protocols._mail import MailRoom
 from eudaemon.protocols._mailbox import Message, mailbox
-from eudaemon.wire import PeerError, printable
+from eudaemon.wire import printable
 from eudaemon.world.host import Host
 
-LOGINS_MAX = 20  # tried in one session
 # What a server greets with, and what it says of a login that fails. All of them are known to nmap by name.
 _PRODUCTS = (
     (b"Dovecot ready.", b"[AUTH] Authentication failed."),
@@ -37,21 +36,19 @@ class Stage(Enum):
     IN = "logged in"
 
 
-class Pop3(LineRoom):
+class Pop3(MailRoom):
     """One client's connection."""
 
     name: ClassVar[str] = "pop3"
     speaks_first: ClassVar[bool] = True
     line_bytes_max: ClassVar[int] = 4096
 
-    __slots__ = ("_deleted", "_login", "_logins", "_messages", "_stage", "_user")
+    __slots__ = ("_deleted", "_messages", "_stage", "_user")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
         self._stage = Stage.GREETED
         self._user = b""
-        self._logins = 0
-        self._login: Generator[bytes, bytes, _sasl.Credentials] | None = None
         self._messages: tuple[Message, ...] = ()
         self._deleted: set[int] = set()
 
@@ -77,8 +74,8 @@ class Pop3(LineRoom):
 
     def line(self, line: bytes, at_s: float) -> Iterator[Order]:
         """See `LineRoom`."""
-        if self._login is not None:
-            yield from self._go_on(line, at_s)
+        if self.logging_in:
+            yield from self.go_on(line, at_s)
             return
         verb, _, rest = line.partition(b" ")
         verb = verb.upper()
@@ -102,7 +99,7 @@ class Pop3(LineRoom):
         yield Send(b"+OK\r\n")
 
     def _pass(self, rest: bytes, at_s: float) -> Iterator[Order]:
-        yield from self._judge(_sasl.Credentials(self._user, rest), at_s)
+        yield from self.judge(_sasl.Credentials(self._user, rest), at_s)
 
     def _authenticate(self, rest: bytes, at_s: float) -> Iterator[Order]:
         mechanism, _, initial = rest.partition(b" ")
@@ -111,40 +108,22 @@ class Pop3(LineRoom):
         elif mechanism.upper() not in _sasl.MECHANISMS:
             yield Send(b"-ERR Unsupported authentication mechanism.\r\n")
         else:
-            challenge = _sasl.challenge_of(self.visit, at_s)
-            self._login = _sasl.exchange(mechanism.upper(), initial or None, challenge)
-            yield from self._go_on(None, at_s)
+            yield from self.begin_login(mechanism.upper(), initial or None, at_s)
 
-    def _go_on(self, line: bytes | None, at_s: float) -> Iterator[Order]:
-        login = self._login
-        if login is None:
-            return
-        try:
-            if line == b"*":
-                raise ValueError("cancelled")
-            asked = next(login) if line is None else login.send(line)
-        except StopIteration as done:
-            self._login = None
-            yield from self._judge(done.value, at_s)
-        except ValueError:
-            self._login = None
-            yield Send(b"-ERR Invalid base64 data in continued response\r\n")
-        else:
-            yield Send(b"+ %s\r\n" % asked)
+    def broken_off(self, *, by_peer: bool) -> Iterator[Order]:  # noqa: ARG002
+        """See `MailRoom`."""
+        yield Send(b"-ERR Invalid base64 data in continued response\r\n")
 
-    def _judge(self, given: _sasl.Credentials, at_s: float) -> Iterator[Order]:
-        fact = _sasl.judged(self.visit.host, given)
-        yield Saw(fact)
-        self._logins += 1
-        if self._logins > LOGINS_MAX:
-            raise PeerError(f"more than {LOGINS_MAX} logins tried")
-        if fact.accepted:
-            self._stage = Stage.IN
-            self._messages = mailbox(self.visit.host, given.user, at_s)
-            yield Send(b"+OK Logged in.\r\n")
-        else:
-            self._stage = Stage.GREETED
-            yield Send(b"-ERR %s\r\n" % _product(self.visit.host)[1])
+    def let_in(self, given: _sasl.Credentials, at_s: float) -> Iterator[Order]:
+        """See `MailRoom`."""
+        self._stage = Stage.IN
+        self._messages = mailbox(self.visit.host, given.user, at_s)
+        yield Send(b"+OK Logged in.\r\n")
+
+    def kept_out(self) -> Iterator[Order]:
+        """See `MailRoom`."""
+        self._stage = Stage.GREETED
+        yield Send(b"-ERR %s\r\n" % _product(self.visit.host)[1])
 
     def _tls(self, rest: bytes, at_s: float) -> Iterator[Order]:  # noqa: ARG002
         if self.may_start_tls:

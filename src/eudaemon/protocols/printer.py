@@ -27,6 +27,7 @@ from eudaemon.protocols._base import (
     Send,
     Visit,
 )  # fmt: skip
+from eudaemon.protocols._printers import model_of
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Directory, FileError, Files, Fixed, Written, content_size
 from eudaemon.world.host import Host
@@ -37,11 +38,6 @@ LINES_MAX = 2000  # of one session
 JOB_BYTES_MAX = 16 * 1024 * 1024
 JOBS_MAX = 32  # of one session that are kept
 UPLOAD_BYTES_MAX = 256 * 1024  # of a file that is asked for at a time
-_MODELS = (
-    "HP LaserJet 4250", "hp LaserJet 4200", "HP LaserJet P3005", "HP LaserJet P3010 Series", "HP LaserJet P4014",
-    "HP LaserJet 600 M601", "HP LaserJet M4345 MFP", "HP Color LaserJet 4700", "HP Color LaserJet CP3525",
-    "HP Color LaserJet CM3530 MFP", "hp LaserJet 9050", "HP LaserJet 2420",
-)  # fmt: skip
 _DISK = b"/tmp/.disk"
 _FOLDERS = (b"PJL", b"PostScript", b"saveDevice", b"saveDevice/SavedJobs", b"webServer", b"webServer/home")
 _OPTION = re.compile(rb'([A-Z]{1,32})\s{0,8}[=:]\s{0,8}(?:"([^"]*)"|(\S+))', re.IGNORECASE)
@@ -54,7 +50,8 @@ class Printer(Room):
 
     name: ClassVar[str] = "printer"
 
-    __slots__ = ("_buffer", "_display", "_files", "_held", "_in_job", "_job", "_jobs", "_lines", "_taking", "_title")
+    __slots__ = ("_buffer", "_display", "_files", "_held", "_in_job", "_job", "_jobs", "_lines", "_spoke",
+                 "_taking", "_title")  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -63,6 +60,7 @@ class Printer(Room):
         self._job = bytearray()
         self._jobs = 0
         self._lines = 0
+        self._spoke = False  # whether there was any PJL: blanks before it or behind it are nobody's
         self._in_job = False
         self._taking: tuple[bytes, int, bool] | None = None  # a file that comes: name, size, whether it is added to one
         self._title = ""
@@ -93,7 +91,7 @@ class Printer(Room):
     @property
     def model(self) -> bytes:
         """What the printer calls itself."""
-        return self.visit.host.seed.child("printer").choice("model", _MODELS).encode()
+        return model_of(self.visit.host).encode()
 
     # --- reading -------------------------------------------------------------------------------------
 
@@ -112,10 +110,17 @@ class Printer(Room):
                 break
 
     def _line(self, at_s: float) -> Iterator[Order]:
-        if self._buffer.startswith(UEL):
+        blanks = len(self._buffer) - len(self._buffer.lstrip(b"\r\n\0"))
+        head = bytes(self._buffer[blanks : blanks + len(UEL)])
+        may_be_pjl = UEL.startswith(head) or b"@PJL".startswith(head[:4].upper())
+        if blanks and (self._spoke or head == UEL or head[:4].upper() == b"@PJL"):
+            del self._buffer[:blanks]
+        elif blanks and (not may_be_pjl or blanks > LINE_BYTES_MAX):
+            self._in_job = True
+            yield from self._more_of_the_job()
+        elif head == UEL:
+            self._spoke = True
             del self._buffer[: len(UEL)]
-        elif self._buffer[0] in b"\r\n\0":
-            del self._buffer[: len(self._buffer) - len(self._buffer.lstrip(b"\r\n\0"))]
         elif self._buffer[:4].upper() == b"@PJL":
             end = self._buffer.find(b"\n", 0, LINE_BYTES_MAX + 1)
             if end < 0 and len(self._buffer) > LINE_BYTES_MAX:
@@ -123,8 +128,9 @@ class Printer(Room):
             if end >= 0:
                 line = bytes(self._buffer[:end]).strip()
                 del self._buffer[: end + 1]
+                self._spoke = True
                 yield from self._command(line, at_s)
-        elif not (UEL.startswith(self._buffer[: len(UEL)]) or b"@PJL".startswith(self._buffer[:4].upper())):
+        elif not may_be_pjl:
             self._in_job = True
             yield from self._more_of_the_job()
 

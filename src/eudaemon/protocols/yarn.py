@@ -31,7 +31,7 @@ _JETTY = (("2.6.0", "6.1.26"), ("2.7.3", "6.1.26"), ("2.7.7", "6.1.26"), ("2.8.5
           ("3.0.3", "9.3.19.v20170502"), ("3.1.1", "9.3.19.v20170502"), ("3.1.4", "9.4.20.v20190813"),
           ("3.2.1", "9.3.24.v20180605"), ("3.2.2", "9.4.20.v20190813"))  # fmt: skip
 _APP = re.compile(rb"/ws/v1/cluster/apps/(application_\d{1,16}_\d{1,8})(/state)?")
-_COMMAND = re.compile(rb"<command>([^<]{1,8192})</command>")
+_COMMAND = re.compile(rb"<command>([^<]{1,65536})</command>")
 _JSON = "application/json"
 
 

@@ -88,7 +88,9 @@ class Outside(Protocol):
 class TlsLayer(Protocol):
     """TLS between a channel and a room: bytes in, bytes out."""
 
-    accepted: TlsAccepted | None
+    @property
+    def accepted(self) -> TlsAccepted | None:
+        """What the peer is in it, once the handshake is done."""
 
     def received(self, data: bytes) -> tuple[bytes, bytes]:
         """Take the peer's bytes; return what they mean and what is to be sent. Raises `PeerError`."""

@@ -1,9 +1,10 @@
 """The one connection driver of all rooms: what its sessions share, and what becomes of whatever goes wrong in one.
 
-    channel (tcp, udp) --> Session.received --> [TLS] --> Room.tell --> orders --> Session --> channel, spool, fetching
+    channel (tcp, udp) --> Session --> [TLS] --> Room.tell --> orders --> Session --> line --> channel
+                                                                                  --> spool, fetching
 
 Here, and nowhere else, everything is caught: the peer's fault becomes `PeerFaulted`, ours becomes `SensorFaulted` with
-a traceback in the log; either ends that one session, and the others go on. The way of the bytes is in `session`.
+a traceback in the log; either ends that one session, and the others go on. Bytes go their way in `session` and `line`.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Driver:
         self.sides: Sides
         self.shells: Shells
         self.ports: frozenset[int] = frozenset()  # TCP ports that we listen on
-        self.new_tls: Callable[[], TlsLayer | None]  # None while there is no certificate
+        self.new_tls: Callable[[bool], TlsLayer | None]  # of 1.2 at most or any; None while there is no certificate
         self.sessions: set[Session] = set()
         self.sessions_total = 0
         self.events_total = 0

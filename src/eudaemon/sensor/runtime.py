@@ -75,7 +75,7 @@ class Sensor:
         self._started_s = time.time()
         self._began_s = time.monotonic()
         self._driver: Driver | None = None
-        self._tls_context: ssl.SSLContext | None = None
+        self._tls_contexts: dict[bool, ssl.SSLContext] = {}  # by whether they end with TLS 1.2
 
     # --- starting -----------------------------------------------------------------------------------
 
@@ -177,15 +177,15 @@ class Sensor:
 
         return Uplink(self.settings, driver.spool, driver.artefacts, self.health, fetching.learned)
 
-    def _new_tls(self) -> TlsLayer | None:
+    def _new_tls(self, old: bool) -> TlsLayer | None:
         from eudaemon.sensor.tls import Tls, server_context
 
-        if self._tls_context is None:
+        if old not in self._tls_contexts:
             path = self._certificate()
             if path is None:
                 return None
-            self._tls_context = server_context(path)
-        return Tls(self._tls_context)
+            self._tls_contexts[old] = server_context(path, old=old)
+        return Tls(self._tls_contexts[old])
 
     def _certificate(self) -> Path | None:
         """Return the file with the device's certificate, made if it is not there; None while it cannot be made."""

@@ -1,7 +1,7 @@
-"""One session: between the channel to a peer and the room that answers it.
+"""One session: between the line to a peer and the room that answers it.
 
-It counts and records what goes either way, puts TLS on where the peer begins with it, carries out the room's orders,
-and ends once, for the first reason that comes. Whatever a peer or a room can get wrong happens in `Driver.attempt`.
+It finds out whether the peer begins with TLS, tells the room what happens, carries out its orders, and ends once, for
+the first reason that comes. Whatever a peer or a room can get wrong happens in `Driver.attempt`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from eudaemon.protocols._base import (
     CallSide,
     Drained,
     Ended,
+    EndTls,
     Fetch,
     HalfClosed,
     HangUp,
@@ -35,18 +36,19 @@ from eudaemon.protocols._base import (
     SideClosed,
     SideOrder,
     SideTold,
-    StartTls,
+    StillThere,
     TellDrained,
+    TlsOrder,
     Visit,
     WakeAt,
     Woken,
 )  # fmt: skip
 from eudaemon.protocols._front import Front
 from eudaemon.sensor.contract import Channel, Service, TlsLayer
+from eudaemon.sensor.line import Line
 from eudaemon.sensor.overhearing import lookups_in
-from eudaemon.sensor.recorder import Recorder
-from eudaemon.wire import PeerError, Purse
-from eudaemon.wire.conversation import ATTACKER, HOST
+from eudaemon.wire import PeerError
+from eudaemon.wire.conversation import ATTACKER
 from eudaemon.world.outside import Download, Downloaded
 
 if TYPE_CHECKING:
@@ -55,7 +57,6 @@ if TYPE_CHECKING:
 
 LOOKUPS_MAX = 8  # that one session has a logger make; then its facts are looked at no more
 FETCHES_MAX = 32  # of one session that have no answer yet
-TLS_HELD_BYTES = 48 * 1024  # what TLS takes for a session, about: OpenSSL's state and its two buffers
 NEVER_S = float("inf")
 # IANA: where the service begins with TLS, and is never the first to speak. SMTP, FTP, telnet, IMAP, POP3.
 TLS_PORTS = frozenset((465, 990, 992, 993, 995))
@@ -65,10 +66,9 @@ class Session:
     """One conversation. Small, for thousands are held: what is rarely needed is made when it is."""
 
     __slots__ = (
-        "_answers", "_began_s", "_bytes_in", "_bytes_out", "_channel", "_driver", "_faulted", "_heard_s", "_held",
-        "_leaving", "_lookups", "_opened_s", "_over", "_peer_left", "_purse", "_recorder", "_room", "_service", "_side",
-        "_tls", "_tls_first", "_transport", "_unsent_taken", "_waits", "_wake_s", "_wants_drained", "attacker", "id",
-        "local", "tick",
+        "_answers", "_began_s", "_driver", "_faulted", "_heard_s", "_held", "_leaving", "_line", "_lookups", "_over",
+        "_peer_left", "_room", "_service", "_tls_first", "_transport", "_waits", "_wake_s", "_wants_drained",
+        "attacker", "id", "local", "tick",
     )  # fmt: skip
 
     def __init__(
@@ -76,26 +76,20 @@ class Session:
     ) -> None:
         self._driver = driver
         self._service = service
-        self._channel = channel
         self._transport = transport
-        self._opened_s = driver.clock()
         self._began_s = self._heard_s = driver.ticks()
         self._wake_s = NEVER_S
-        self._bytes_in = self._bytes_out = 0
-        self._recorder = Recorder(driver.artefacts, driver.purse, driver.settings.capture.conversation_bytes_max)
-        self._purse = Purse(driver.limits.session_held_bytes_max, driver.purse)
-        self._unsent_taken = self._lookups = 0
+        self._line = Line(driver, channel, transport)
+        self._lookups = 0
         self._answers: deque[list[Downloaded]] | None = None
         self._held = b""  # the start of what may become a ClientHello
-        self._side: Side | None = None
-        self._tls: TlsLayer | None = None
         self._tls_first: bytes | None = None  # of TLS that a room has begun, not None until that was carried through
         self._over = self._leaving = self._faulted = self._peer_left = False
         self._wants_drained = False  # whether the room waits for `Drained`
         self._waits = False  # whether the room has not been entered, because TLS may come
         self.attacker = attacker
         self.local = local
-        self.id = driver.ids.new(self._opened_s)
+        self.id = driver.ids.new(driver.clock())
         self.tick = 0
         self._room: Room | None = None
 
@@ -133,7 +127,7 @@ class Session:
 
     def greet(self) -> None:
         """Whoever wants TLS would have begun by now: enter the room, if that is still to be done."""
-        if self._waits and not self._over and self._tls is None:
+        if self._waits and not self._over and self._line.tls is None:
             self._enter_room(tls=False)
             self._hear_held()
 
@@ -142,12 +136,11 @@ class Session:
         if self._over:
             return
         self._heard_s = self._driver.ticks()
-        self._bytes_in += len(data)
-        if self._bytes_in > self._driver.limits.received_bytes_max:
+        if not self._line.brought(len(data)):
             self.end("bytes")
-        elif self._tls is not None:
-            self._driver.attempt(self, self._through_tls, self._tls, data)
-        elif not self._bytes_out and self._may_be_tls(data):
+        elif self._line.tls is not None:
+            self._driver.attempt(self, self._through_tls, self._line.tls, data)
+        elif not self._line.bytes_out and self._may_be_tls(data):
             self._held += data
             self._peek()
         else:
@@ -171,13 +164,13 @@ class Session:
 
     def drained(self) -> None:
         """The channel has less unsent than before."""
-        self._account_for_unsent()
+        self._line.account_for_unsent()
         self._tell_drained()
 
     def released(self) -> None:
         """The channel is closed: nothing is held for this peer any more."""
         self.end("reset")
-        self._purse.close()
+        self._line.purse.close()
 
     def due(self, now_s: float) -> None:
         """A deadline may have come; see `Wheel`."""
@@ -201,7 +194,7 @@ class Session:
             self._service = service
             self._tell(Ended(self._driver.clock()))
         if not self._over:
-            self._enter_room(tls=self._tls is not None)
+            self._enter_room(tls=self._line.tls is not None)
         return not self._over
 
     def end(self, reason: str) -> None:
@@ -214,33 +207,23 @@ class Session:
 
     def _finish(self, reason: str) -> None:
         self._over = True
-        driver = self._driver
+        driver, line = self._driver, self._line
         self._tell(Ended(driver.clock()))
-        if not self._bytes_in:
-            self._recorder.forget()
-        conversation = self._recorder.finish(driver.spool)
+        conversation = line.conversation()
         duration_s = round(max(0.0, driver.ticks() - self._began_s), 3)
-        driver.state(SessionClosed(self.room, reason, duration_s, self._bytes_in, self._bytes_out, conversation), self)
+        driver.state(SessionClosed(self.room, reason, duration_s, line.bytes_in, line.bytes_out, conversation), self)
         driver.wheel.drop(self)
         driver.sessions.discard(self)
         self._room = None
-        if (side := self._without_side()) is not None:
-            side.close(at_once=reason in ("reset", "our fault", "bytes"))
-        if self._tls is not None and reason not in ("reset", "our fault"):
-            self._channel.send(self._tls.closing())
-        self._tls = None
-        if reason in ("reset", "our fault", "bytes"):
-            self._channel.abort()
-        else:
-            self._channel.close()
+        line.close(at_once=reason in ("reset", "our fault", "bytes"), says_so=reason not in ("reset", "our fault"))
 
     # --- what the room says -------------------------------------------------------------------------
 
     def _enter_room(self, *, tls: bool) -> None:
         driver = self._driver
         visit = Visit(
-            driver.host, self.attacker, self.local, self._transport, self._purse, driver.seed.child(self.id), tls,
-            driver.memory, can_tls=self._tls is None and self._transport == "tcp" and driver.settings.tls,
+            driver.host, self.attacker, self.local, self._transport, self._line.purse, driver.seed.child(self.id), tls,
+            driver.memory, can_tls=self._line.tls is None and self._transport == "tcp" and driver.settings.tls,
         )  # fmt: skip
         self._wake_s = NEVER_S
         self._waits = False
@@ -257,21 +240,21 @@ class Session:
         self._driver.attempt(self, self._do_as_told, self._room, occasion)
         if self._leaving:
             self.end("peer" if self._peer_left else "room")
-        elif self._tls_first and self._tls is not None:
+        elif self._tls_first and self._line.tls is not None:
             first, self._tls_first = self._tls_first, b""
-            self._driver.attempt(self, self._through_tls, self._tls, first)
+            self._driver.attempt(self, self._through_tls, self._line.tls, first)
         elif self._wants_drained and not isinstance(occasion, Drained):
             self._tell_drained()
 
     def _tell_drained(self) -> None:
-        while self._wants_drained and not self._unsent_bytes() and not self._over:
+        while self._wants_drained and not self._line.unsent_bytes and not self._over:
             self._wants_drained = False
             self._tell(Drained(self._driver.clock()))
 
     def _do_as_told(self, room: Room, occasion: Occasion) -> None:
         is_ended = isinstance(occasion, Ended)
         for order in room.tell(occasion):
-            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained | StartTls | SideOrder)):
+            if not (is_ended and isinstance(order, Send | HangUp | WakeAt | TellDrained | TlsOrder | SideOrder)):
                 self._carry_out(order)
 
     def _carry_out(self, order: Order) -> None:
@@ -292,46 +275,22 @@ class Session:
             self._ask_outside(order)
         elif isinstance(order, TellDrained):
             self._wants_drained = True
-        elif isinstance(order, StartTls):
-            self._start_tls(order.first)
+        elif isinstance(order, TlsOrder):
+            self._order_tls(order)
         elif isinstance(order, SideOrder):
             self._order_side(order)
-        elif isinstance(order, Record):
-            self._recorder.note(order.side, self._ms(), order.data)
+        else:
+            self._carry_out_rare(order)
+
+    def _carry_out_rare(self, order: Order) -> None:
+        if isinstance(order, Record):
+            self._line.note(order.side, order.data)
+        elif isinstance(order, StillThere):
+            self._heard_s = self._driver.ticks()
 
     def _send(self, data: bytes) -> None:
-        if self._over or self._leaving or not data:
-            return
-        if self._transport == "udp" and self._bytes_out + len(data) > self._bytes_in:
-            return  # its address may be forged: whoever really lives there is never sent more than it seemed to send
-        if self._records():
-            self._recorder.note(HOST, self._ms(), data)
-        if self._tls is not None:
-            data = self._tls.wrap(data)
-        self._pass_on(data)
-
-    def _pass_on(self, data: bytes) -> None:
-        self._bytes_out += len(data)
-        self._channel.send(data)
-        self._check_unsent()
-
-    def _check_unsent(self) -> None:
-        if self._unsent_bytes() > self._driver.limits.unsent_bytes_max:
-            raise PeerError(f"does not read: {self._driver.limits.unsent_bytes_max} bytes unsent")
-        if not self._account_for_unsent():
-            raise PeerError("does not read: more bytes held than this session may")
-
-    def _unsent_bytes(self) -> int:
-        return self._channel.unsent_bytes + (self._side.unsent_bytes if self._side is not None else 0)
-
-    def _account_for_unsent(self) -> bool:
-        more = self._unsent_bytes() - self._unsent_taken
-        if more > 0 and not self._purse.take(more):
-            return False
-        if more < 0:
-            self._purse.give_back(-more)
-        self._unsent_taken += more
-        return True
+        if data and not self._over and not self._leaving:
+            self._line.send(data, recorded=self._records())
 
     def _keep(self, keep: Keep) -> None:
         driver = self._driver
@@ -390,52 +349,33 @@ class Session:
 
     def _order_side(self, order: SideOrder) -> None:
         if isinstance(order, SendSide):
-            if self._side is not None:
-                self._bytes_out += len(order.data)
-                self._side.send(order.data)
-                self._check_unsent()
+            self._line.send_side(order.data)
             return
-        if (side := self._without_side()) is not None:
+        if (side := self._line.without_side()) is not None:
             side.close()
         if isinstance(order, AwaitSide | CallSide):
-            if order.tls and not self._purse.take(TLS_HELD_BYTES):
-                raise PeerError("TLS: more bytes held than this session may")
-            self._side = self._driver.sides.new(self, tls=order.tls)
-            if isinstance(order, AwaitSide):
-                self._side.wait()
-            else:
-                self._side.call(order.port)
-
-    def _without_side(self) -> Side | None:
-        """Let go of the side connection, and of what it held; return it."""
-        side, self._side = self._side, None
-        if side is not None:
-            self._account_for_unsent()
-            if side.is_tls:
-                self._purse.give_back(TLS_HELD_BYTES)
-        return side
+            self._line.open_side(self, order)
 
     def side_brought(self, count: int) -> bool:
         """So many bytes came on the side connection. False if that are too many, and the end."""
         self._heard_s = self._driver.ticks()
-        self._bytes_in += count
-        if self._bytes_in > self._driver.limits.received_bytes_max:
+        if not self._line.brought(count):
             self.end("bytes")
         return not self._over
 
     def told_by_side(self, side: Side, occasion: SideTold) -> None:
         """Tell the room of its side connection, if it still is."""
-        if side is not self._side or self._over:
+        if side is not self._line.side or self._over:
             return
         if isinstance(occasion, SideClosed):
-            self._without_side()
+            self._line.without_side()
         self._heard_s = self._driver.ticks()
         self._tell(occasion)
         if self._peer_left and self._waits_for_nothing():
             self.end("peer")
 
     def _waits_for_nothing(self) -> bool:
-        return not self._answers and self._wake_s == NEVER_S and self._side is None
+        return not self._answers and self._wake_s == NEVER_S and self._line.side is None
 
     # --- bytes --------------------------------------------------------------------------------------
 
@@ -443,13 +383,13 @@ class Session:
         if self._waits:
             self._enter_room(tls=False)
         if self._records():
-            self._recorder.note(ATTACKER, self._ms(), data)
+            self._line.note(ATTACKER, data)
         self._tell(Received(self._driver.clock(), data))
 
     def _may_be_tls(self, data: bytes) -> bool:
         if not self._driver.settings.tls or self._transport != "tcp":
             return False
-        return bool(self._held) or (self._bytes_in == len(data) and data[:1] == b"\x16")
+        return bool(self._held) or (self._line.bytes_in == len(data) and data[:1] == b"\x16")
 
     def _peek(self) -> None:
         """Decide whether the first bytes are a ClientHello (RFC 8446, 5.1 and 4): type 22, version 3.x, message 1."""
@@ -461,26 +401,25 @@ class Session:
 
     def _begin_tls(self) -> None:
         data, self._held = self._held, b""
-        tls = self._put_on_tls()
+        tls = self._line.put_on_tls()
         if tls is None:
             self._hear(data)
         else:
             self._through_tls(tls, data)
 
-    def _start_tls(self, first: bytes) -> None:
-        """Begin TLS because the room says so; what has come of it already is looked at when the room has said all."""
-        if self._tls is not None:
-            raise RuntimeError("TLS is begun twice")
-        if self._put_on_tls() is None:
-            raise PeerError("TLS: there is no certificate")
-        self._tls_first = first
+    def _order_tls(self, order: TlsOrder) -> None:
+        """Begin or end TLS because the room says so.
 
-    def _put_on_tls(self) -> TlsLayer | None:
-        tls = self._driver.new_tls()
-        if tls is not None and not self._purse.take(TLS_HELD_BYTES):
-            raise PeerError("TLS: more bytes held than this session may")
-        self._tls = tls
-        return tls
+        What has come of it already is looked at when the room has said all.
+        """
+        if (self._line.tls is None) == isinstance(order, EndTls):
+            raise RuntimeError("TLS is begun twice, or ended before it was begun")
+        if isinstance(order, EndTls):
+            self._line.take_off_tls()
+            return
+        if self._line.put_on_tls(order.envelope) is None:
+            raise PeerError("TLS: there is no certificate")
+        self._tls_first = order.first
 
     def _hear_held(self) -> None:
         if self._held:
@@ -491,7 +430,7 @@ class Session:
         was_accepted = tls.accepted is not None
         plain, answer = tls.received(data)
         if answer:
-            self._pass_on(answer)
+            self._line.pass_on(answer)
         if not was_accepted and tls.accepted is not None:
             self._driver.state(tls.accepted, self)
             if self._tls_first is not None:
@@ -509,9 +448,6 @@ class Session:
             self._enter_room(tls=True)
 
     # --- time ---------------------------------------------------------------------------------------
-
-    def _ms(self) -> int:
-        return int((self._driver.ticks() - self._began_s) * 1000)
 
     def _look_again(self) -> None:
         if not self._over:

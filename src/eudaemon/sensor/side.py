@@ -77,7 +77,7 @@ class Side:
     def __init__(self, sides: Sides, session: Session, *, tls: bool) -> None:
         self._sides = sides
         self._session: Session | None = session
-        self._tls: TlsLayer | None = sides.driver.new_tls() if tls else None
+        self._tls: TlsLayer | None = sides.driver.new_tls(False) if tls else None
         self.is_tls = tls
         self._unwrapped = b""  # what is to be sent once TLS was agreed on
         self._closing = False  # whether to close then

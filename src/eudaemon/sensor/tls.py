@@ -13,12 +13,14 @@ from eudaemon.sensor.clienthello import ClientHello, HelloReader
 from eudaemon.wire.tls import Layer
 
 
-def server_context(certificate: Path) -> ssl.SSLContext:
-    """Return TLS as a device offers it: from TLS 1.0 on, and every cipher that OpenSSL still has."""
+def server_context(certificate: Path, *, old: bool = False) -> ssl.SSLContext:
+    """Return TLS as a device offers it: from TLS 1.0 on (`old`: to 1.2), and every cipher that OpenSSL still has."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    if old:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.options &= ~ssl.OP_NO_SSLv3
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0

@@ -30,6 +30,7 @@ from eudaemon.protocols._base import (
     CloseSide,
     Drained,
     Ended,
+    EndTls,
     Fetch,
     HangUp,
     Keep,
@@ -49,6 +50,7 @@ from eudaemon.protocols._base import (
     SideOpened,
     SideReceived,
     StartTls,
+    StillThere,
     TellDrained,
     Visit,
     WakeAt,
@@ -101,7 +103,9 @@ class Table:
     wake_at_s: float | None = None
     drains: bool = True  # whether the peer reads; else `Drained` is the test's to tell
     wants_drained: bool = False
+    still_there: int = 0  # how often the room said that its peer is, though it says nothing here
     secured: bool = False  # whether TLS was begun: at once, as soon as the room says so
+    ended_tls: bool = False  # whether it is plain again
     over: bool = False
     fault: str = ""
     side: AwaitSide | CallSide | None = None  # the side connection as ordered, None once closed
@@ -200,10 +204,16 @@ class Table:
         match order:
             case TellDrained():
                 self.wants_drained = True
+            case StillThere():
+                self.still_there += 1
             case StartTls(first):
                 if not self.room.visit.can_tls or self.secured:
                     raise RuntimeError("no TLS can be begun here")
                 self._tls_first = first
+            case EndTls():
+                if not self.secured:
+                    raise RuntimeError("no TLS to end")
+                self.ended_tls = True
             case AwaitSide() | CallSide():
                 self.side, self._side_awaited = order, False
             case SendSide(data):

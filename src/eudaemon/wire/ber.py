@@ -1,4 +1,5 @@
-"""The Basic Encoding Rules (X.690) as far as LDAP uses them (RFC 4511 section 5.1): one-byte tags, definite lengths.
+"""The Basic Encoding Rules (X.690) as far as LDAP (RFC 4511 section 5.1) and SNMP use them: one-byte tags, definite
+lengths.
 
     tag | length | content          length: one byte below 128, or 0x80 + count and then so many bytes
 
@@ -11,9 +12,11 @@ from collections.abc import Iterator
 
 from eudaemon.wire.faults import PeerError
 
-BOOLEAN, INTEGER, OCTETS, ENUMERATED, SEQUENCE, SET = 0x01, 0x02, 0x04, 0x0A, 0x30, 0x31
+BOOLEAN, INTEGER, OCTETS, NULL, OBJECT, ENUMERATED, SEQUENCE, SET = 0x01, 0x02, 0x04, 0x05, 0x06, 0x0A, 0x30, 0x31
 _LENGTH_BYTES_MAX = 4
 _INTEGER_BYTES_MAX = 8
+_OBJECT_BYTES_MAX = 640
+ARCS_MAX = 128  # of an object identifier, RFC 2578 section 3.5
 ELEMENTS_MAX = 4096  # side by side
 
 
@@ -68,3 +71,33 @@ def encoded(tag: int, *contents: bytes) -> bytes:
 def number(value: int, tag: int = INTEGER) -> bytes:
     """Return a number as an element."""
     return encoded(tag, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+
+
+def object_identifier(content: bytes) -> tuple[int, ...]:
+    """Return the numbers that an OBJECT IDENTIFIER holds: `(1, 3, 6, 1)`."""
+    if not content or len(content) > _OBJECT_BYTES_MAX or content[-1] & 0x80:
+        raise PeerError("BER: no object identifier")
+    arcs: list[int] = []
+    value = 0
+    for byte in content:
+        value = value << 7 | byte & 0x7F
+        if value > 0xFFFF_FFFF:
+            raise PeerError("BER: a number in an object identifier is over 32 bits")
+        if byte & 0x80:
+            continue
+        arcs += [value] if arcs else [min(value // 40, 2), value - 40 * min(value // 40, 2)]
+        value = 0
+    if len(arcs) > ARCS_MAX:
+        raise PeerError(f"BER: an object identifier of more than {ARCS_MAX} numbers")
+    return tuple(arcs)
+
+
+def named(arcs: tuple[int, ...]) -> bytes:
+    """Return an object identifier, of two numbers at least, as an element."""
+    content = bytearray()
+    for value in (arcs[0] * 40 + arcs[1], *arcs[2:]):
+        septets = [value & 0x7F]
+        while value := value >> 7:
+            septets.append(0x80 | value & 0x7F)
+        content += bytes(reversed(septets))
+    return encoded(OBJECT, bytes(content))

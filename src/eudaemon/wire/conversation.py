@@ -34,6 +34,8 @@ class Utterance:
 def encode(side: int, ms: int, data: bytes) -> bytes:
     """Return the records for one piece of any size."""
     ms = min(max(ms, 0), 0xFFFFFFFF)
+    if 0 < len(data) <= DATA_BYTES_MAX:  # nearly always
+        return _RECORD.pack(side, ms, len(data)) + data
     return b"".join(
         _RECORD.pack(side, ms, len(part)) + part
         for part in (data[i : i + DATA_BYTES_MAX] for i in range(0, len(data), DATA_BYTES_MAX))

@@ -10,9 +10,12 @@ Every byte that a session holds here comes out of its purse. A full purse is a f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from eudaemon.wire import Purse
+
+if TYPE_CHECKING:
+    from eudaemon.world.left import Shelf
 
 NAME_BYTES_MAX = 255
 PATH_BYTES_MAX = 1024
@@ -108,15 +111,22 @@ def content_size(node: Node, at_s: float) -> int:
 
 
 class Files:
-    """One session's view. `writable` are the mount points that are mounted rw; `files_max` bounds the table."""
+    """One session's view. `writable` are the mount points that are mounted rw.
 
-    __slots__ = ("_changed", "_purse", "_root", "_writable")
+    `shelf` is what other sessions of the same address left, and where this one leaves what it has changed: see `left`.
+    """
 
-    def __init__(self, root: Directory, writable: frozenset[bytes], purse: Purse) -> None:
+    __slots__ = ("_changed", "_purse", "_root", "_shelf", "_writable")
+
+    def __init__(
+        self, root: Directory, writable: frozenset[bytes], purse: Purse, shelf: Shelf | None = None
+    ) -> None:  # fmt: skip
+        self._shelf = shelf
         self._root = root
         self._writable = writable
         self._purse = purse
         self._changed: dict[bytes, Node | None] | None = None
+        self.take_up()
 
     # --- reading -----------------------------------------------------------------------------------
 
@@ -222,6 +232,38 @@ class Files:
         node = self._in_tree(path)
         if isinstance(node, Directory) and self._at(path) is node:
             yield from node.names
+
+    # --- from session to session -------------------------------------------------------------------
+
+    def take_up(self) -> None:
+        """See what other sessions of the address left; what this one has changed, or seen before, stays as it is."""
+        if self._shelf is not None:
+            for path in self._shelf.paths:
+                if self._changed is None or path not in self._changed:
+                    self._adopt(path, self._shelf.node(path))
+
+    def leave(self) -> None:
+        """Leave what this session changed for others of the address."""
+        shelf = self._shelf
+        if shelf is None:
+            return
+        self.take_up()
+        for path, node in (self._changed or {}).items():
+            shelf.put(path, node)
+
+    def _adopt(self, path: bytes, node: Node | None) -> None:
+        """Take over how a path was left; what this view does not let anybody change stays as it is."""
+        held = len(node.data) if isinstance(node, Written) else 0
+        if not self._purse.take(held):
+            return
+        try:
+            if node is not None:
+                self.place(path, node)
+            elif self._at(path) is not None:
+                self._may_change(path)
+                self._forget(path)
+        except FileError:
+            self._purse.give_back(held)
 
     # --- writing -----------------------------------------------------------------------------------
 
@@ -340,6 +382,8 @@ class Files:
         elif self._changed is not None:
             del self._changed[path]
             self._purse.give_back(NODE_BYTES + len(path))
+            if self._shelf is not None:
+                self._shelf.forget(path)
 
 
 # Mounted rw, and yet nobody can make a file there: what the kernel answers who tries.

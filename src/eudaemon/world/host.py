@@ -116,6 +116,12 @@ class Host:
         """Return the seconds since the pretended start."""
         return (at_s - self.booted_s) % self._period_s + 60.0
 
+    def starts_s(self, at_s: float, count: int) -> list[float]:
+        """Return when it was started the last times, the newest first: since it was built, and no more than `count`."""
+        newest_s = at_s - self.uptime_s(at_s)
+        times_s = [newest_s - number * self._period_s for number in range(count)]
+        return [time_s for time_s in times_s if time_s > self.built_s] or times_s[:1]
+
     def pid_at(self, at_s: float) -> int:
         """Return a process id that a shell started now would have; ids grow with the uptime."""
         return 400 + int(self.uptime_s(at_s) // 13) % 31_000

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from eudaemon.world.left import Left
+
 BYTES_MAX = 2 * 1024 * 1024  # of all addresses together
 ENTRY_BYTES_MAX = 64 * 1024  # of one service and one address
 _ENTRY_BYTES = 256  # what an entry costs besides
 
 
 class Memory:
-    """Bytes by service and address."""
+    """Bytes by service and address; `left` is what addresses left on disks."""
 
-    __slots__ = ("_entries", "bytes_held", "bytes_max")
+    __slots__ = ("_entries", "bytes_held", "bytes_max", "left")
 
     def __init__(self, bytes_max: int = BYTES_MAX) -> None:
         self.bytes_max = bytes_max
         self.bytes_held = 0
+        self.left = Left()
         self._entries: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
     def recall(self, service: str, address: str) -> bytes:

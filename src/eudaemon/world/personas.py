@@ -45,14 +45,15 @@ _RECORDER = ("/usr/bin/dvr_app", "/usr/bin/rtsp_server", "/usr/sbin/onvifd",
              "/usr/bin/cloud_client")  # fmt: skip
 
 _AT_ROUTERS = ("telnet tcp 23", "ssh tcp 22", "http tcp 80,8080", "telnet+tr069 tcp 7547", "upnp tcp 5431,52869",
-               "upnp udp 1900", "dns udp 53")  # fmt: skip
+               "upnp udp 1900", "dns udp 53", "snmp udp 161")  # fmt: skip
 _AT_RECORDERS = ("telnet tcp 23,2323", "http tcp 80,81,8000", "rtsp tcp 554", "catchall udp 9034")
-_AT_STORAGE = ("ssh tcp 22", "ftp tcp 21", "http tcp 80,5000", "smb tcp 139,445", "mysql tcp 3306")
+_AT_STORAGE = ("ssh tcp 22", "ftp tcp 21", "http tcp 80,5000", "smb tcp 139,445", "mysql tcp 3306", "ipp tcp 631",
+               "snmp udp 161")  # fmt: skip
 _AT_SERVERS = ("ssh tcp 22", "docker tcp 2375", "redis tcp 6379", "memcached tcp 11211", "memcached udp 11211",
                "mysql tcp 3306", "postgres tcp 5432", "mongodb tcp 27017", "kubelet tcp 10250",
-               "jenkins tcp 8080", "yarn tcp 8088", "activemq tcp 61616")  # fmt: skip
+               "jenkins tcp 8080", "yarn tcp 8088", "elasticsearch tcp 9200", "activemq tcp 61616")  # fmt: skip
 _AT_WINDOWS = ("epmap tcp 135", "smb tcp 139,445", "mssql tcp 1433", "rdp tcp 3389", "ftp tcp 21",
-               "catchall tcp 5985,47001", "catchall udp 137,1434")  # fmt: skip
+               "catchall tcp 5985,47001", "netbios udp 137,5355", "catchall udp 1434")  # fmt: skip
 _AT_BOXES = ("adb tcp 5555", "http tcp 8080")
 
 _MIPS_CPU = """system type\t\t: {system}

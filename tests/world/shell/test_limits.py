@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -159,15 +161,66 @@ def test_a_line() -> None:
 
 def test_what_a_line_continues() -> None:
     told = Told()
-    told.run("cat <<E")
-    for _ in range(limits.CONTINUATION_LINES_MAX - 1):
+    told.run("cat <<E | wc -l")
+    for _ in range(limits.CONTINUATION_LINES_MAX * 2):
         assert told.run("") == ""
-    assert told.run("E") == "\n" * (limits.CONTINUATION_LINES_MAX - 1)
-    told.run("cat <<E")
+    assert told.run("E").strip() == str(limits.CONTINUATION_LINES_MAX * 2), "the lines of a document are not counted"
+    told.run("(")
     for _ in range(limits.CONTINUATION_LINES_MAX):
         told.run("")
     with pytest.raises(PeerError, match="shell command over"):
         told.run("")
+
+
+def test_a_document() -> None:
+    for end in ("E", "xx"):
+        told = Told(bytes_max=40 << 20)
+        told.run("cat > /tmp/f <<'E'")
+        for _ in range(limits.DOCUMENT_BYTES_MAX // 65_536 - 1):
+            told.run(b"x" * 65_535)
+        told.run(b"x" * 65_534)  # the next may have one byte
+        with pytest.raises(PeerError, match="here-document over") if end == "xx" else nullcontext():
+            told.run(end)
+        assert [(kept.partial, len(kept.data) > limits.DOCUMENT_BYTES_MAX - 100) for kept in told.finish()] == [
+            (end == "xx", True)
+        ]
+
+
+def test_a_document_that_is_changed_on_its_way() -> None:
+    told = Told()
+    told.run("cat <<-E")
+    for _ in range(3):
+        told.run(b"x" * 20_000)
+    with pytest.raises(PeerError, match="shell line over"):
+        told.run(b"x" * 20_000)
+    for line, said in ((b"x", "x"), (b"$x", "")):
+        told = Told()
+        told.run("cat <<E | head -c 1")
+        for _ in range(4):
+            told.run(line * 10_000)
+        assert told.run("E").endswith(said or "out of memory\n")
+
+
+def test_a_command_with_large_documents() -> None:
+    names = [f"E{number}" for number in range(limits.LARGE_READ_AGAIN_MAX + 1)]
+    told = Told()
+    told.run("cat " + " ".join(f"<<{name}" for name in names))
+    for _ in range(2):
+        told.run(b"x" * 65_000)
+    for name in names[:-1]:
+        assert told.run(name) == ""
+    with pytest.raises(PeerError, match="goes on behind"):
+        told.run(names[-1])
+
+
+def test_the_end_of_a_document() -> None:
+    for text, printed_ in (("E E\n\tE\n EE\nE", "E E\n\tE\n EE\n"), ("E", ""), ("\nE", "\n")):
+        told = Told()
+        told.run("cat <<E")
+        assert "".join(map(told.run, text.split("\n"))) == printed_
+    told = Told()
+    told.run("cat <<-E; cat <<F")
+    assert "".join(map(told.run, ("\ta\tb", "\t\tE", "\tc", "F"))) == "a\tb\n\tc\n"
 
 
 def test_nesting() -> None:

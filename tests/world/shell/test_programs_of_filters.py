@@ -31,6 +31,7 @@ def quoted(program: str) -> str:
 @example(program="{$99999999 = 1; print NF}")
 @example(program='BEGIN {printf "%99999999s%*d", 1}')
 @example(program="BEGIN {x = 1e300 * 1e300; print x, -x, x - x, x % 2, int(x), substr(x, x, x - x); $x = 1}")
+@example(program='BEGIN {++ "a"}')
 def test_any_awk(program: str) -> None:
     Told().run("printf 'a 1 b\\n\\nab 2\\n' | awk " + quoted(program))
 

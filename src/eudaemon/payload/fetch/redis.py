@@ -64,20 +64,23 @@ async def _line(reader: asyncio.StreamReader, transfer: Transfer) -> bytes:
 
 
 async def _to_the_mark(reader: asyncio.StreamReader, transfer: Transfer, mark: bytes) -> None:
-    """Take what comes up to the mark, which itself is no part of it."""
+    """Take what comes up to the mark, which itself is no part of it; what may be its beginning is taken last."""
     if len(mark) != _MARK_BYTES:
         raise Failed("no mark for the end")
     held = b""
-    while data := await transfer.heard(reader.read(READ_BYTES)):
-        held += data
-        end = held.find(mark)
-        if end >= 0:
-            transfer.take(held[:end])
-            return
-        transfer.take(held[: 1 - _MARK_BYTES])
-        held = held[1 - _MARK_BYTES :]
-    transfer.take(held)
-    raise Failed("closed before the mark")
+    try:
+        while data := await transfer.heard(reader.read(READ_BYTES)):
+            held += data
+            end = held.find(mark)
+            if end >= 0:
+                held = held[:end]
+                return
+            sure, held = held[: 1 - _MARK_BYTES], held[1 - _MARK_BYTES :]
+            transfer.take(sure)
+        raise Failed("closed before the mark")
+    finally:
+        if held:
+            transfer.take(held)
 
 
 def _encoded(words: Sequence[bytes]) -> bytes:

@@ -81,13 +81,17 @@ async def _asked(target: Target, call: _Call, transfer: Transfer) -> bytes:
 
 
 async def _returned(reader: asyncio.StreamReader, transfer: Transfer) -> bytes:
-    """Read what comes until nothing more does, or what is looked for is there."""
+    """Read what comes until nothing more does, or what is looked for is there. What is broken off is taken as it is."""
     answer = await transfer.heard(reader.read(READ_BYTES))
     while not _tells_enough(answer):
         try:
             more = await transfer.heard(reader.read(READ_BYTES), SILENCE_S_MAX)
-        except (Failed, OSError):
-            break
+        except Failed:
+            break  # silence is how it ends
+        except OSError:
+            if answer[:1] == bytes((_RETURN,)):
+                transfer.take(answer[1:])
+            raise
         answer += more
         if len(answer) > ANSWER_BYTES_MAX:
             raise Failed(f"RMI: an answer over {ANSWER_BYTES_MAX} bytes")

@@ -72,7 +72,7 @@ def take(pid: int, mailbox: Mailbox, alert: RawAlert) -> Scene:
         alert=alert,
         process=_process(pid, mailbox, alert.tid),
         areas=areas,
-        own=tuple((mapped.address, mapped.address + mapped.size) for mapped in mailbox.mappings()),
+        own=joined((mapped.address, mapped.address + mapped.size) for mapped in mailbox.mappings()),
         streams=streams,
         kept=tuple(Kept(stream.label, *read_input(mailbox, stream)) for stream in streams if stream.label in wanted),
         transports={stream.label: _transport(kernel, pid, stream) for stream in streams if stream.label in wanted},
@@ -83,6 +83,16 @@ def take(pid: int, mailbox: Mailbox, alert: RawAlert) -> Scene:
         pointed=_pointed(mailbox, areas, alert),
         modules=_modules(pid, mailbox, areas),
     )
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return spans with those joined that touch: the kernel shows as one area what is mapped side by side."""
+    found: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if found and begin <= found[-1][1]:
+            begin, end = found[-1][0], max(end, found.pop()[1])
+        found.append((begin, end))
+    return tuple(found)
 
 
 def _window(mailbox: Mailbox, areas: Iterable[Area], begin: int, core: int, end: int) -> Window:

@@ -147,12 +147,12 @@ def _by_frame_pointer(values: dict[int, int], stack: Window) -> dict[int, int] |
 
 
 def _scanned(find: Finder, begin: int, stack: Window) -> Iterator[Frame]:
-    """Yield what on the stack may be a return address: it lies in code of a module."""
+    """Yield what on the stack may be a return address: a module's code lies before it, where the call would be."""
     first = max((begin & -_WORD) - stack.address, 0)
     raw = stack.data[first : first + SCANNED_BYTES_MAX]
     count = 0
     for (word,) in struct.iter_unpack("<Q", raw[: len(raw) & -_WORD]):
-        if word < PAGE or (place := find(word)) is None or place.elf is None:
+        if word < PAGE or (place := find(word - 1)) is None or place.elf is None:
             continue
         yield _frame(find, word, "scan", is_call=True)
         count += 1

@@ -75,6 +75,11 @@ class Association:
         if self.over:
             self.forget()
 
+    @property
+    def held(self) -> bytearray:
+        """What came of a call that is not whole."""
+        return self._call
+
     def forget(self) -> None:
         """Give back what is held."""
         self._host.visit.purse.give_back(len(self._buffer) + len(self._call))
@@ -115,7 +120,7 @@ class Association:
             identity = answer.identity
             if identity is not None and identity.accepted:
                 self._host.identity = identity
-                if identity.key is not None:
+                if identity.key is not None and identity.seals:
                     seals = (Seal(identity.key, identity.flags, f"{way}") for way in _WAYS)
                     self._seals = (next(seals), next(seals))
 

@@ -115,8 +115,10 @@ _ROWS: dict[str, tuple[str, str, str, str]] = {
     ),
     "338cd001-2244-31f1-aaaa-900038001003": (
         "winreg", "1.0", "winreg",
-        "2 OpenLocalMachine; 5 BaseRegCloseKey; 6 BaseRegCreateKey; 15 BaseRegOpenKey; 17 BaseRegQueryValue; "
-        "22 BaseRegSetValue",
+        "0 OpenClassesRoot; 1 OpenCurrentUser; 2 OpenLocalMachine; 4 OpenUsers; 5 BaseRegCloseKey; 6 BaseRegCreateKey; "
+        "7 BaseRegDeleteKey; 8 BaseRegDeleteValue; 9 BaseRegEnumKey; 10 BaseRegEnumValue; 11 BaseRegFlushKey; "
+        "15 BaseRegOpenKey; 16 BaseRegQueryInfoKey; 17 BaseRegQueryValue; 20 BaseRegSaveKey; 22 BaseRegSetValue; "
+        "26 BaseRegGetVersion; 31 BaseRegSaveKeyEx; 35 BaseRegDeleteKeyEx",
     ),
     "5a7b91f8-ff00-11d0-a9b2-00c04fb6e6fc": (
         "messenger", "1.0", "ntsvcs",

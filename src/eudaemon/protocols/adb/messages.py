@@ -50,6 +50,13 @@ class MessageReader:
             raise PeerError("the session holds too many bytes")
         self._buffer += data
 
+    def cut_short(self) -> Message | None:
+        """Return what came of a frame that is not whole, None if that is not even its head."""
+        if len(self._buffer) < HEADER.size:
+            return None
+        command, arg0, arg1, *_ = HEADER.unpack_from(self._buffer)
+        return Message(command, arg0, arg1, bytes(self._buffer[HEADER.size :]))
+
     def next(self) -> Message | None:
         """Return the next frame, None while it is not whole. Raises `PeerError` for what is none."""
         if len(self._buffer) < HEADER.size:

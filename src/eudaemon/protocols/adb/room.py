@@ -122,12 +122,20 @@ class Adb(Room):
                 self._leaving = True
                 yield from self._leave()
             case Ended(at_s):
+                yield from self._cut_short(at_s)
                 for stream in list(self._streams.values()):
-                    yield from self._close(stream, at_s)
+                    yield from self._close(stream, at_s, cut=True)
                 if self._files is not None and self._box is not None:
                     yield from left_in(self._files, replace(self.visit, host=self._box))
             case Opened():
                 return
+
+    def _cut_short(self, at_s: float) -> Iterator[Order]:
+        """Of a frame that is not whole, give its stream the part that came."""
+        message = self._reader.cut_short()
+        stream = self._stream(message) if message is not None and message.command == b"WRTE" else None
+        if message is not None and stream is not None and not stream.closing:
+            yield from self._of_service(stream, stream.service.received(message.payload, at_s), at_s)
 
     def _leave(self) -> Iterator[Order]:
         if self._leaving and not self._asked:
@@ -243,12 +251,13 @@ class Adb(Room):
         elif stream.closing:
             yield from self._close(stream, at_s)
 
-    def _close(self, stream: _Stream, at_s: float) -> Iterator[Order]:
+    def _close(self, stream: _Stream, at_s: float, *, cut: bool = False) -> Iterator[Order]:
         del self._streams[stream.ours]
         self.visit.purse.give_back(len(stream.unsent))
         stream.unsent = bytearray()
         if not stream.closing:
-            yield from self._of_service(stream, stream.service.closed(at_s), at_s)
+            ends = stream.service.cut if cut else stream.service.closed
+            yield from self._of_service(stream, ends(at_s), at_s)
         yield self._send(b"CLSE", stream.ours, stream.theirs)
 
     def _send(self, command: bytes, arg0: int, arg1: int, payload: bytes = b"") -> Send:

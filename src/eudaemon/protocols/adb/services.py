@@ -59,6 +59,10 @@ class Packets(Service):
         """See `Service`."""
         yield from self._wrapped(self._inner.closed(at_s))
 
+    def cut(self, at_s: float) -> Iterator[Order]:
+        """See `Service`."""
+        yield from self._wrapped(self._inner.cut(at_s))
+
     def _wrapped(self, orders: Iterator[Order]) -> Iterator[Order]:
         for order in orders:
             if isinstance(order, Send):

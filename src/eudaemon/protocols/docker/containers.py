@@ -16,9 +16,9 @@ IMAGES_MAX = 32
 FILES_MAX = 8  # that were copied into one container
 HEAD_BYTES = 256  # of each of them
 WORDS_MAX = 64  # of one command
-WORD_CHARS_MAX = 8192
+WORD_CHARS_MAX = 24 * 1024
 OUTPUT_CHARS_MAX = 1024  # what is remembered of what a container printed
-_COMMAND_CHARS_MAX = 4096  # what is remembered of its command
+_COMMAND_CHARS_MAX = 28 * 1024  # what is remembered of a command: two of them fit into what is of an address
 _SERVICE = "docker"
 SHELLS = frozenset(("sh", "bash", "ash", "/bin/sh", "/bin/bash", "/bin/ash"))
 
@@ -97,13 +97,14 @@ class Shelf:
             self.images = [*self.images, made][-IMAGES_MAX:]
 
     def keep(self, memory: Memory, address: str) -> None:
-        """Let it be remembered, as much of it as may be."""
+        """Let it be remembered, as much of it as may be: of what takes the most room the older half is forgotten."""
         small = asdict(self)
         for made in (*small["containers"], *small["executions"]):
             made["words"] = _clipped(made["words"])
+        small |= {kind: _newest(small[kind]) for kind in ("containers", "executions")}
         while not memory.remember(_SERVICE, address, json.dumps(small).encode()):
-            for rows in small.values():
-                del rows[: len(rows) // 2 + 1]
+            largest = max(small.values(), key=lambda rows: len(json.dumps(rows)))
+            del largest[: max(1, len(largest) // 2)]
 
     @classmethod
     def of(cls, memory: Memory, address: str) -> Shelf:
@@ -122,6 +123,17 @@ def words_of(value: Any) -> list[str]:
     if isinstance(value, list):
         return [word[:WORD_CHARS_MAX] for word in value[:WORDS_MAX] if isinstance(word, str)]
     return []
+
+
+def _newest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the newest, whose commands together are no longer than one may be."""
+    room, kept = _COMMAND_CHARS_MAX, []
+    for row in reversed(rows):
+        room -= sum(map(len, row["words"]))
+        if room < 0:
+            break
+        kept.append(row)
+    return kept[::-1]
 
 
 def _clipped(words: list[str]) -> list[str]:

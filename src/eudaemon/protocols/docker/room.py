@@ -157,7 +157,7 @@ class Docker(ApiRoom):
             return Person(self.inside, files)
         if is_shell and stdin:
             return Lines(self.inside, files)
-        return Command(self.inside, files, command_line(words), terminal=tty)
+        return Command(self.inside, files, command_line(words), terminal=tty, stdin=stdin)
 
     def upgraded(self, request: Request) -> Send:
         """Return the answer after which the connection is a stream."""

@@ -14,11 +14,11 @@ from eudaemon.protocols._base import Keep, Order, Saw, Send
 from eudaemon.protocols._http import Request
 from eudaemon.protocols._services import Said
 from eudaemon.protocols._shell import Captured
-from eudaemon.protocols._tar import Member, members
 from eudaemon.protocols.docker import spoken
 from eudaemon.protocols.docker.containers import SHELLS, Execution, Made, words_of
 from eudaemon.protocols.docker.daemon import normalised
 from eudaemon.wire import decode, printable
+from eudaemon.wire.tar import Member, members
 from eudaemon.world.files import Directory, content_size
 
 if TYPE_CHECKING:

@@ -50,6 +50,11 @@ SOAP = Answer(200, "text/xml", _ENVELOPE.format('<u:Response xmlns:u="urn:schema
 SOAP_FAULT = Answer(
     500, "text/xml", _ENVELOPE.format("<s:Fault><faultcode>s:Server</faultcode><faultstring>0</faultstring></s:Fault>")
 )
+JOB = Answer(200, "application/json", '{"job_id": "raysubmit_{id}", "submission_id": "raysubmit_{id}"}')
+TICKET = Answer(200, "text/xml", '<?xml version="1.0" encoding="UTF-8"?><AuthenticateResponse xmlns="http://citrix.com/'
+                'authentication/response/1"><Status>success</Status><Result>more-info</Result><InitialValue></InitialValue>'
+                "</AuthenticateResponse>")  # fmt: skip
+CREATED = Answer(201, "text/html", "")
 ACCEPTED = Answer(202, "application/json", "")
 REDIRECT = Answer(302, "text/html", "")
 ERROR_500 = Answer(500, "text/html", "<html><body><h1>500 Internal Server Error</h1></body></html>\n")

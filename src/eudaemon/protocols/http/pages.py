@@ -11,7 +11,7 @@ from eudaemon.protocols.http.places import Look, matches
 from eudaemon.wire import decode
 
 _USER_FIELDS = (b"user", b"usr", b"uname", b"login", b"log", b"account", b"name", b"email")
-_PASSWORD_FIELDS = (b"pass", b"pwd", b"psw", b"psd", b"pw", b"secret")
+_PASSWORD_FIELDS = (b"pass", b"pwd", b"psw", b"psd", b"pw", b"secret", b"credential")
 _ROOTS = (b"/", b"/index.html", b"/index.htm", b"/index.asp", b"/index.cgi", b"/cgi-bin/luci")
 
 

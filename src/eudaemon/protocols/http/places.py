@@ -71,7 +71,7 @@ class Look:
     def json(self) -> Any:
         """The body as JSON, None if it is none."""
         try:
-            return json.loads(self.text)
+            return json.loads(self.text.decode("utf-8", "surrogatepass"))  # RFC 8259 §8.1: nothing else is JSON
         except (ValueError, RecursionError):
             return None
 

@@ -33,19 +33,21 @@ from eudaemon.protocols._base import (
 )  # fmt: skip
 from eudaemon.protocols._http import BadRequestError, HttpLimits, Request, RequestReader, looks_like_http
 from eudaemon.protocols._loot import Loot
+from eudaemon.protocols._proxied import asked_of_proxy
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols.http.exploits import Exploit, recognised
 from eudaemon.protocols.http.pages import Reply, filled, login_of, page
 from eudaemon.protocols.http.persona import persona_of
-from eudaemon.protocols.http.places import Look
+from eudaemon.protocols.http.places import LOOKED_BYTES_MAX, Look
 from eudaemon.wire import PeerError, decode, printable
 from eudaemon.world.outside import Download
 
-COMMAND_BYTES_MAX = 8192
+COMMAND_BYTES_MAX = 32 * 1024
 COMMAND_LINES_MAX = 64
 OUTPUT_BYTES_MAX = 64 * 1024
 INFLATED_BYTES_MAX = 1024 * 1024
 OVERFLOW_BYTES_MAX = 4096  # of a body that is longer than it says
+CUT_BYTES_MIN = 512  # of a body that is broken off
 SILENCE_S_MAX = 8.0  # then what came of a body is all of it
 _CODINGS = (b"gzip", b"x-gzip", b"deflate")
 # A body that begins so is a payload whatever its type says: ELF, PE, zip, gzip, script, PHP, serialised Java.
@@ -176,6 +178,9 @@ class Http(Room):
                 body_bytes=len(request.body),
             )
         )
+        asked = asked_of_proxy(request)
+        if asked and asked.host != self.visit.local.ip:
+            yield Saw(asked)
         body = request.body
         if request.header(b"content-encoding").lower() in _CODINGS:
             body, whole = decode.inflated(request.body, INFLATED_BYTES_MAX)
@@ -204,7 +209,7 @@ class Http(Room):
         carried = command or loot.script or " ".join(loot.urls).encode()
         yield Saw(ExploitRecognised(exploit.name, exploit.reference, printable(carried, 2048)))
         if loot.script:
-            yield Keep(loot.script, "script", exploit.name)
+            yield Keep(loot.script, "script", exploit.name, look.request.cut)
         for url in loot.urls:
             self._asked_by_shell.append(False)
             yield Fetch(Download(url, "class loading" if url.startswith("http") else "jndi"))
@@ -264,10 +269,16 @@ class Http(Room):
 
 
 def _uploads(look: Look, script: bytes) -> Iterator[Order]:
-    """Keep what a request uploads: the files of a form, what is PUT, bodies that are payloads and no `script`."""
-    for part in look.parts:
-        if part.filename and part.content:
-            yield Keep(part.content, "upload", printable(part.filename, 256), look.request.cut)
+    """Keep what a request uploads: the files of a form, what is PUT, bodies that are payloads and no `script`.
+
+    Of a body that is longer than what is looked at, all is kept: what it is may only be seen in the rest. So it is of
+    one that is broken off, where that is more than a few words.
+    """
+    files = [(part.filename, part.content) for part in look.parts if part.filename and part.content]
+    for name, content in files:
+        yield Keep(content, "upload", printable(name, 256), look.request.cut)
     binary = look.request.header(b"content-type").lower().startswith(b"application/octet-stream")
-    if look.body.strip() != script and (look.request.method == "PUT" or binary or look.body.startswith(_PAYLOADS)):
+    is_upload = look.request.method == "PUT" or binary or look.body.startswith(_PAYLOADS)
+    is_more = len(look.body) > LOOKED_BYTES_MAX or (look.request.cut and len(look.body) >= CUT_BYTES_MIN)
+    if look.body.strip() != script and (is_upload or (is_more and not files)):
         yield Keep(look.body, "upload", printable(look.path, 256), look.request.cut)

@@ -25,14 +25,13 @@ from eudaemon.protocols._base import (
     Send,
     Visit,
 )  # fmt: skip
-from eudaemon.protocols._lines import LineRoom
+from eudaemon.protocols._mail import MailRoom
 from eudaemon.protocols._mailbox import Message, mailbox
 from eudaemon.protocols.imap.spoken import LITERAL, WORDS_MAX, chosen, items_of, quoted, shown, words_of
 from eudaemon.wire import PeerError, printable
 
 LITERAL_BYTES_MAX = 16 * 1024 * 1024
 LITERALS_MAX = 16  # of one command
-LOGINS_MAX = 20  # tried in one session
 APPENDED_MAX = 100  # messages that one session may leave to be kept
 _TAG_BYTES_MAX = 64
 _PRODUCTS = ("Dovecot ready.", "Dovecot (Ubuntu) ready.", "Courier-IMAP ready. Copyright "
@@ -48,14 +47,14 @@ class Stage(IntEnum):
     OPEN = 2
 
 
-class Imap(LineRoom):
+class Imap(MailRoom):
     """One client's connection."""
 
     name: ClassVar[str] = "imap"
     speaks_first: ClassVar[bool] = True
     line_bytes_max: ClassVar[int] = 8192
 
-    __slots__ = ("_appended", "_idles", "_literal", "_literals", "_login", "_logins", "_messages", "_stage", "_tag",
+    __slots__ = ("_appended", "_idles", "_literal", "_literals", "_messages", "_stage", "_tag",
                  "_user", "_wanted", "_words")  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -64,8 +63,7 @@ class Imap(LineRoom):
         self._words: list[bytes] = []  # of a command that a block goes on
         self._literal: bytearray | None = None  # the block
         self._wanted = 0  # how many bytes it is to have
-        self._literals = self._logins = self._appended = 0
-        self._login: Generator[bytes, bytes, _sasl.Credentials] | None = None
+        self._literals = self._appended = 0
         self._tag = b""
         self._idles = False
         self._user = b""
@@ -124,8 +122,8 @@ class Imap(LineRoom):
 
     def line(self, line: bytes, at_s: float) -> Iterator[Order]:
         """See `LineRoom`."""
-        if self._login is not None:
-            yield from self._go_on(line, at_s)
+        if self.logging_in:
+            yield from self.go_on(line, at_s)
         elif self._idles:
             self._idles = False
             yield self._done(b"OK Idle completed.") if line.upper() == b"DONE" else self._done(b"BAD Expected DONE.")
@@ -194,7 +192,7 @@ class Imap(LineRoom):
         if len(words) < 2:
             yield self._done(b"BAD Missing arguments.")
         else:
-            yield from self._judge(_sasl.Credentials(words[0], words[1]), at_s)
+            yield from self.judge(_sasl.Credentials(words[0], words[1]), at_s)
 
     def authenticate(self, words: list[bytes], at_s: float, by_uid: bool) -> Iterator[Order]:  # noqa: ARG002
         """AUTHENTICATE mechanism [answer]."""
@@ -202,39 +200,21 @@ class Imap(LineRoom):
         if mechanism not in _sasl.MECHANISMS:
             yield self._done(b"NO [CANNOT] Unsupported authentication mechanism.")
             return
-        challenge = _sasl.challenge_of(self.visit, at_s)
-        self._login = _sasl.exchange(mechanism, words[1] if len(words) > 1 else None, challenge)
-        yield from self._go_on(None, at_s)
+        yield from self.begin_login(mechanism, words[1] if len(words) > 1 else None, at_s)
 
-    def _go_on(self, line: bytes | None, at_s: float) -> Iterator[Order]:
-        login = self._login
-        if login is None:
-            return
-        try:
-            if line == b"*":
-                raise ValueError("cancelled")
-            asked = next(login) if line is None else login.send(line)
-        except StopIteration as done:
-            self._login = None
-            yield from self._judge(done.value, at_s)
-        except ValueError:
-            self._login = None
-            yield self._done(b"BAD Invalid base64 data in continued response")
-        else:
-            yield Send(b"+ %s\r\n" % asked)
+    def broken_off(self, *, by_peer: bool) -> Iterator[Order]:  # noqa: ARG002
+        """See `MailRoom`."""
+        yield self._done(b"BAD Invalid base64 data in continued response")
 
-    def _judge(self, given: _sasl.Credentials, at_s: float) -> Iterator[Order]:
-        fact = _sasl.judged(self.visit.host, given)
-        yield Saw(fact)
-        self._logins += 1
-        if self._logins > LOGINS_MAX:
-            raise PeerError(f"more than {LOGINS_MAX} logins tried")
-        if fact.accepted:
-            self._stage, self._user = Stage.IN, given.user
-            self._messages = mailbox(self.visit.host, given.user, at_s)
-            yield self._done(f"OK [CAPABILITY {self._capabilities()}] Logged in".encode())
-        else:
-            yield self._done(b"NO [AUTHENTICATIONFAILED] Authentication failed.")
+    def let_in(self, given: _sasl.Credentials, at_s: float) -> Iterator[Order]:
+        """See `MailRoom`."""
+        self._stage, self._user = Stage.IN, given.user
+        self._messages = mailbox(self.visit.host, given.user, at_s)
+        yield self._done(f"OK [CAPABILITY {self._capabilities()}] Logged in".encode())
+
+    def kept_out(self) -> Iterator[Order]:
+        """See `MailRoom`."""
+        yield self._done(b"NO [AUTHENTICATIONFAILED] Authentication failed.")
 
     def start(self, words: list[bytes], at_s: float, by_uid: bool) -> Iterator[Order]:  # noqa: ARG002
         """STARTTLS."""

@@ -125,15 +125,18 @@ class Jenkins(PageRoom):
             else:
                 yield from self.told_page(request, at_s, self.jenkins.console(printed.decode("utf-8", "replace")))
 
-        yield from self._groovy(script, "jenkins-script", "T1059.007", then, at_s)
+        partial = request.cut or len(request.body) > SCRIPT_BYTES_MAX
+        yield from self._groovy(script, "jenkins-script", "T1059.007", then, at_s, partial=partial)
 
-    def _groovy(self, script: bytes, name: str, reference: str, then: Shown, at_s: float) -> Iterator[Order]:
+    def _groovy(
+        self, script: bytes, name: str, reference: str, then: Shown, at_s: float, *, partial: bool = False
+    ) -> Iterator[Order]:  # fmt: skip
         """Keep a script, and have its command run, if it has one; then answer."""
         script = script[:SCRIPT_BYTES_MAX]
         found = loot.groovy(script)
         command = found.command if found else b""
         yield from self.attacked(name, reference, command or script)
-        yield Keep(script, "script", name)
+        yield Keep(script, "script", name, partial)
         if command:
             yield from self.obey(command, then, at_s, holds=True)
         else:
@@ -157,7 +160,7 @@ class Jenkins(PageRoom):
 
     def _made(self, request: Request, at_s: float) -> Iterator[Order]:
         """A job, as XML: its shell steps run when it is made, for few come back to build it."""
-        yield Keep(request.body, "script", "config.xml")
+        yield Keep(request.body, "script", "config.xml", request.cut)
 
         def then(_shell: Captured, at_s: float) -> Iterator[Order]:
             yield from self.told_page(request, at_s, b"")

@@ -50,6 +50,13 @@ class Channels(Service):
         """See `Service`."""
         yield from self._wrapped(self._inner.closed(at_s))
 
+    def cut(self, at_s: float) -> Iterator[Order]:
+        """See `Service`; of a message that is not whole the part that came counts."""
+        message = self._messages.cut_short()
+        if message[:1] == _STDIN and len(message) > 1:
+            yield from self._wrapped(self._inner.received(message[1:], at_s))
+        yield from self._wrapped(self._inner.cut(at_s))
+
     def _wrapped(self, orders: Iterator[Order]) -> Iterator[Order]:
         for order in orders:
             if isinstance(order, Send):

@@ -82,7 +82,7 @@ class Kubelet(ApiRoom):
         files = self.files_in(pod, at_s)
         if len(words) == 1 and words[0] in _SHELLS and (tty or stdin):
             return Person(self.inside, files) if tty else Lines(self.inside, files)
-        return Command(self.inside, files, command_line(words), terminal=tty)
+        return Command(self.inside, files, command_line(words), terminal=tty, stdin=stdin)
 
 
 def _lay(files: Files, folder: bytes, texts: dict[bytes, bytes], at_s: float) -> None:

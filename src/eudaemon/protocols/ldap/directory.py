@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -54,6 +54,12 @@ class Directory:
     entries: dict[str, Entry]
     root: Entry  # what the server says of itself
     schema: Entry
+
+    @property
+    def root_with_tls(self) -> Entry:
+        """What it says of itself where TLS can be asked for."""
+        extensions = (*self.root.operational["supportedExtension"], b"1.3.6.1.4.1.1466.20037")
+        return replace(self.root, operational={**self.root.operational, "supportedExtension": extensions})
 
     def parent_of(self, dn: str) -> str:
         """Return the name of the nearest entry above that is there, empty if none is."""

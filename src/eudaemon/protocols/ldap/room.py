@@ -1,7 +1,10 @@
-"""The dialogue: LDAP messages in, and results (RFC 4511). Nothing can be changed.
+"""The dialogue: LDAP messages in, and results (RFC 4511), over TCP, TLS and UDP. Nothing can be changed.
 
 Binding is tried and stated (`login.tried`), every other operation is a command. A directory that is asked anonymously
 shows all but the passwords' hashes; the administrator, whom a share of all passwords is good for, sees those too.
+
+Over UDP (CLDAP, RFC 1798) an address can be forged, and the search that floods others is a common one: what is larger
+than its question is refused as too large.
 """
 
 from __future__ import annotations
@@ -10,23 +13,38 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from eudaemon.events.catalogue import CommandEntered, LoginTried
-from eudaemon.protocols._base import Claim, HalfClosed, HangUp, Occasion, Order, Received, Room, Saw, Send, Visit
+from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried
+from eudaemon.protocols._base import (
+    Claim,
+    HalfClosed,
+    HangUp,
+    Occasion,
+    Order,
+    Received,
+    Room,
+    Saw,
+    Send,
+    StartTls,
+    Visit,
+)
 from eudaemon.protocols.ldap.directory import HIDDEN, Attributes, Directory, Entry, directory_of, normal
 from eudaemon.protocols.ldap.filters import Filter
+from eudaemon.protocols.ldap.messages import CONTROLS, PAGED, control, leaves, message, page_of, parts_of, result
 from eudaemon.wire import ByteReader, PeerError, ber, printable
 
 MESSAGE_BYTES_MAX = 262_143  # slapd.conf(5): sockbuf_max_incoming
 MESSAGES_MAX = 5000  # of one session
 ATTRIBUTES_MAX = 64  # that are asked for
+DATAGRAMS_MAX = 64  # of one peer that are looked at
 _LINE_CHARS_MAX = 4096
 _WEAK = (b"admin", b"password", b"secret", b"ldap", b"123456", b"changeme", b"welcome")
 _OTHERS_ONE_IN = 12  # of the other passwords, as at every door
-_SIMPLE, _SASL, _CONTROLS = 0x80, 0xA3, 0xA0
-_PAGED = b"1.2.840.113556.1.4.319"
+_SIMPLE, _SASL = 0x80, 0xA3
 _BASE, _ONE, _SUBTREE = 0, 1, 2
 _SUCCESS, _PROTOCOL_ERROR, _SIZE_LIMIT, _FALSE, _TRUE, _NO_METHOD, _STRONGER = 0, 2, 4, 5, 6, 7, 8
 _NO_ATTRIBUTE, _NO_OBJECT, _BAD_NAME, _BAD_LOGIN, _NO_ACCESS, _UNWILLING = 16, 32, 34, 49, 50, 53
+_OPERATIONS_ERROR, _TOO_LARGE = 1, 70
+_START_TLS = b"1.3.6.1.4.1.1466.20037"  # RFC 4511 section 4.14
 _WHO_AM_I = b"1.3.6.1.4.1.4203.1.11.3"  # RFC 4532
 _CHANGES = {0x66: ("modify", 0x67), 0x68: ("add", 0x69), 0x4A: ("delete", 0x6B), 0x6C: ("modrdn", 0x6D)}
 _OPERATIONS = frozenset((0x60, 0x42, 0x63, 0x6E, 0x50, 0x77, *_CHANGES))
@@ -49,7 +67,8 @@ class Ldap(Room):
 
     name: ClassVar[str] = "ldap"
 
-    __slots__ = ("_bound", "_held", "_messages", "_over", "_page", "_reader")
+    __slots__ = ("_begins_tls", "_bound", "_datagrams", "_held", "_messages", "_number", "_over", "_page", "_reader",
+                 "_secured")  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -59,6 +78,10 @@ class Ldap(Room):
         self._bound = ""  # as whom
         self._page: tuple[int, int] | None = None  # which the operation asks for: how many entries, after how many
         self._over = False
+        self._secured = visit.tls
+        self._begins_tls = False  # behind the message at hand
+        self._datagrams = 0
+        self._number = 0  # of the search at hand
 
     @classmethod
     def claim(cls, first: bytes) -> Claim:
@@ -78,16 +101,44 @@ class Ldap(Room):
         return directory_of(self.visit.host)
 
     @property
+    def _has_tls(self) -> bool:
+        return self.visit.can_tls or self._secured
+
+    @property
     def _hidden(self) -> frozenset[str]:
         return frozenset() if self._bound == normal(self.directory.admin.encode()) else HIDDEN
 
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""
         match occasion:
+            case Received(_, data) if self.visit.transport == "udp":
+                self._datagrams += 1
+                if self._datagrams <= DATAGRAMS_MAX:
+                    yield from self._datagram(data)
             case Received(_, data):
                 yield from self._received(data)
             case HalfClosed():
                 yield HangUp()
+
+    def _datagram(self, data: bytes) -> Iterator[Order]:
+        """Answer a datagram with one that is no larger, if at all."""
+        self._number, answer = 0, b""
+        for order in self._received(data):
+            if isinstance(order, Send):
+                answer += order.data
+            elif not isinstance(order, HangUp):
+                yield order
+        self._over = False
+        self._forget()
+        if len(answer) > len(data) and self._number:
+            answer = result(self._number, 0x65, _TOO_LARGE).data
+        if len(answer) <= len(data):
+            yield Send(answer)
+
+    def _forget(self) -> None:
+        self._reader.take_all()
+        self.visit.purse.give_back(self._held)
+        self._held = 0
 
     def _received(self, data: bytes) -> Iterator[Order]:
         at = 0
@@ -98,6 +149,11 @@ class Ldap(Room):
             while (message := self._message()) is not None:
                 yield from self._operation(message)
                 if self._over:
+                    return
+                if self._begins_tls:  # what came in plain behind it is forgotten
+                    self._begins_tls = False
+                    self._forget()
+                    yield StartTls()
                     return
         more = len(self._reader) - self._held
         if more > 0 and not self.visit.purse.take(more):
@@ -115,20 +171,22 @@ class Ldap(Room):
             return None
         if size > MESSAGE_BYTES_MAX:
             raise PeerError(f"a message over {MESSAGE_BYTES_MAX} bytes")
-        message = self._reader.take(size)
-        if message is not None:
+        whole = self._reader.take(size)
+        if whole is not None:
             self._messages += 1
             if self._messages > MESSAGES_MAX:
                 raise PeerError(f"more than {MESSAGES_MAX} messages in one session")
-        return message
+        return whole
 
     def _operation(self, message: bytes) -> Iterator[Order]:
         ((_, content),) = ber.elements(message)
         parts = list(ber.elements(content))
+        if self.visit.transport == "udp" and len(parts) > 2 and parts[1][0] == ber.OCTETS:
+            del parts[1]  # who asks, in version 2
         if len(parts) < 2 or parts[0][0] != ber.INTEGER:
             raise PeerError("no LDAP message")
         number, (kind, body) = ber.integer(parts[0][1]), parts[1]
-        self._page = _page_of(parts[2][1]) if len(parts) > 2 and parts[2][0] == _CONTROLS else None
+        self._page = page_of(parts[2][1]) if len(parts) > 2 and parts[2][0] == CONTROLS else None
         if kind in _CHANGES:
             yield from self._change(number, kind, body)
             return
@@ -141,7 +199,7 @@ class Ldap(Room):
 
     def bind(self, number: int, body: bytes) -> Iterator[Order]:
         """BindRequest."""
-        version, (_, dn), (method, content) = _parts(body, 3)
+        version, (_, dn), (method, content) = parts_of(body, 3)
         who = printable(dn, 512)
         code, said = _SUCCESS, ""
         if ber.integer(version[1]) != 3:
@@ -159,7 +217,7 @@ class Ldap(Room):
             code = _SUCCESS if self._lets_in(dn, content) else _BAD_LOGIN
             yield Saw(LoginTried(who, printable(content, 512), accepted=code == _SUCCESS))
         self._bound = normal(dn) if code == _SUCCESS else ""
-        yield _result(number, 0x61, code, said)
+        yield result(number, 0x61, code, said)
 
     def _lets_in(self, dn: bytes, password: bytes) -> bool:
         name = normal(dn)
@@ -188,7 +246,7 @@ class Ldap(Room):
 
     def search(self, number: int, body: bytes) -> Iterator[Order]:
         """SearchRequest."""
-        (_, base), scope, _, size, _, types, wanted, attributes = _parts(body, 8)
+        (_, base), scope, _, size, _, types, wanted, attributes = parts_of(body, 8)
         names = tuple(name.decode("latin-1") for _, name in ber.elements(attributes[1]))[:ATTRIBUTES_MAX]
         asked = _Search(
             normal(base), ber.integer(scope[1]), ber.integer(size[1]), types[1] not in (b"", b"\0"),
@@ -196,13 +254,16 @@ class Ldap(Room):
         )  # fmt: skip
         scopes = {_BASE: "base", _ONE: "one", _SUBTREE: "sub"}
         if asked.scope not in scopes:
-            yield _result(number, 0x65, _PROTOCOL_ERROR, "invalid scope")
+            yield result(number, 0x65, _PROTOCOL_ERROR, "invalid scope")
             return
         line = f'search base="{printable(base, 512)}" scope={scopes[asked.scope]} filter={asked.filter.written}'
         yield Saw(CommandEntered(printable(" ".join((line, *names)).encode(), _LINE_CHARS_MAX)))
+        self._number = number
+        if self.visit.transport == "udp" and asked.scope == _BASE and not asked.base and {*names} <= {"*", "+"}:
+            yield Saw(ExploitRecognised("cldap-amplification", "", line))
         found = self._found(asked)
         if found is None:
-            yield _result(number, 0x65, _NO_OBJECT, matched=self.directory.parent_of(asked.base))
+            yield result(number, 0x65, _NO_OBJECT, matched=self.directory.parent_of(asked.base))
             return
         meant = [entry for entry in found if asked.filter.matches(entry, self._hidden)]
         shown = meant[: asked.size_max] if asked.size_max > 0 else meant
@@ -212,17 +273,17 @@ class Ldap(Room):
             rest, shown = shown[before + count :], shown[before : before + count]
             cookie = (before + count).to_bytes(4, "big") if rest else b""
             value = ber.encoded(ber.SEQUENCE, ber.number(0), ber.encoded(ber.OCTETS, cookie))
-            more = ber.encoded(_CONTROLS, _control(_PAGED, value))
+            more = ber.encoded(CONTROLS, control(PAGED, value))
         for entry in shown:
-            yield Send(_message(number, 0x64, ber.encoded(ber.OCTETS, entry.dn.encode()), self._shown(entry, asked)))
+            yield Send(message(number, 0x64, ber.encoded(ber.OCTETS, entry.dn.encode()), self._shown(entry, asked)))
         is_cut = 0 < asked.size_max < len(meant)
-        yield _result(number, 0x65, _SIZE_LIMIT if is_cut else _SUCCESS, controls=more)
+        yield result(number, 0x65, _SIZE_LIMIT if is_cut else _SUCCESS, controls=more)
 
     def _found(self, asked: _Search) -> list[Entry] | None:
         """Return the entries in a search's scope, None if there is no entry at its base."""
         directory, base = self.directory, asked.base
         if asked.scope == _BASE and base in ("", "cn=subschema"):
-            return [directory.root if not base else directory.schema]
+            return [directory.schema if base else directory.root_with_tls if self._has_tls else directory.root]
         if base not in directory.entries:
             return None
         if asked.scope == _BASE:
@@ -253,19 +314,19 @@ class Ldap(Room):
 
     def compare(self, number: int, body: bytes) -> Iterator[Order]:
         """CompareRequest."""
-        (_, dn), (_, assertion) = _parts(body, 2)
-        (_, kind), (_, value) = _parts(assertion, 2)
+        (_, dn), (_, assertion) = parts_of(body, 2)
+        (_, kind), (_, value) = parts_of(assertion, 2)
         shown = f"compare {printable(dn, 512)} {printable(kind, 128)}={printable(value, 512)}"
         yield Saw(CommandEntered(shown))
         entry, name = self.directory.entries.get(normal(dn)), kind.decode("latin-1").lower()
         if entry is None:
-            yield _result(number, 0x6F, _NO_OBJECT, matched=self.directory.parent_of(normal(dn)))
+            yield result(number, 0x6F, _NO_OBJECT, matched=self.directory.parent_of(normal(dn)))
             return
         values = next((found for known, found in entry.attributes.items() if known.lower() == name), ())
         if not values or name in self._hidden:
-            yield _result(number, 0x6F, _NO_ATTRIBUTE)
+            yield result(number, 0x6F, _NO_ATTRIBUTE)
             return
-        yield _result(number, 0x6F, _TRUE if value.lower() in [one.lower() for one in values] else _FALSE)
+        yield result(number, 0x6F, _TRUE if value.lower() in [one.lower() for one in values] else _FALSE)
 
     # --- the others ----------------------------------------------------------------------------------
 
@@ -273,15 +334,15 @@ class Ldap(Room):
         """Nobody may change anything; what was to be changed is a command, cut at the limit."""
         verb, answer = _CHANGES[kind]
         parts = [body] if verb == "delete" else [value for _, value in ber.elements(body)]
-        more = " ".join(printable(value, 1024) for part in parts[1:] for value in _leaves(part))
+        more = " ".join(printable(value, 1024) for part in parts[1:] for value in leaves(part))
         line = f"{verb} {printable(parts[0] if parts else b'', 512)} {more}".strip()
         yield Saw(CommandEntered(printable(line.encode(), _LINE_CHARS_MAX)))
         if not self._bound:
-            yield _result(number, answer, _STRONGER, "modifications require authentication")
+            yield result(number, answer, _STRONGER, "modifications require authentication")
         elif self._hidden:
-            yield _result(number, answer, _NO_ACCESS, "no write access to entry")
+            yield result(number, answer, _NO_ACCESS, "no write access to entry")
         else:
-            yield _result(number, answer, _UNWILLING, "operation restricted")
+            yield result(number, answer, _UNWILLING, "operation restricted")
 
     def abandon(self, _number: int, _body: bytes) -> Iterator[Order]:
         """AbandonRequest: nothing takes so long."""
@@ -292,63 +353,23 @@ class Ldap(Room):
         parts = list(ber.elements(body))
         name = parts[0][1] if parts else b""
         yield Saw(CommandEntered(f"extended {printable(name, 128)}"))
-        if name == _WHO_AM_I:
+        if name == _START_TLS and self._has_tls:
+            yield from self._start_tls(number)
+        elif name == _WHO_AM_I:
             entry = self.directory.entries.get(self._bound)
             who = f"dn:{entry.dn}".encode() if entry else b""
-            yield _result(number, 0x78, _SUCCESS, more=ber.encoded(0x8B, who))
+            yield result(number, 0x78, _SUCCESS, more=ber.encoded(0x8B, who))
         else:
-            yield _result(number, 0x78, _PROTOCOL_ERROR, "unsupported extended operation")
+            yield result(number, 0x78, _PROTOCOL_ERROR, "unsupported extended operation")
+
+    def _start_tls(self, number: int) -> Iterator[Order]:
+        if self._secured:
+            yield result(number, 0x78, _OPERATIONS_ERROR, "TLS already started")
+        else:
+            yield result(number, 0x78, _SUCCESS)
+            self._secured = self._begins_tls = True
 
 
 STEPS: dict[int, Callable[[Ldap, int, bytes], Iterator[Order]]] = {
     0x60: Ldap.bind, 0x42: Ldap.unbind, 0x63: Ldap.search, 0x6E: Ldap.compare, 0x50: Ldap.abandon, 0x77: Ldap.extended,
 }  # fmt: skip
-
-
-def _parts(body: bytes, count: int) -> list[tuple[int, bytes]]:
-    parts = list(ber.elements(body))
-    if len(parts) < count:
-        raise PeerError("an LDAP operation without all of its parts")
-    return parts[:count]
-
-
-def _leaves(content: bytes, depth: int = 0) -> Iterator[bytes]:
-    """Yield the texts in nested elements; what is none of those is a text itself."""
-    try:
-        parts = list(ber.elements(content)) if depth < 6 else []
-    except PeerError:
-        parts = []
-    for tag, value in parts:
-        if tag in (ber.SEQUENCE, ber.SET):
-            yield from _leaves(value, depth + 1)
-        elif tag == ber.OCTETS:
-            yield value
-    if not parts and content:
-        yield content
-
-
-def _page_of(controls: bytes) -> tuple[int, int] | None:
-    """Return what a control for paged results asks for (RFC 2696): how many entries, after how many."""
-    for _, control in ber.elements(controls):
-        parts = list(ber.elements(control))
-        if parts and parts[0][1] == _PAGED and parts[-1][0] == ber.OCTETS and len(parts) > 1:
-            ((_, asked),) = list(ber.elements(parts[-1][1]))[:1] or ((0, b""),)
-            size, cookie = _parts(asked, 2)
-            return max(0, ber.integer(size[1])), int.from_bytes(cookie[1][:4], "big")
-    return None
-
-
-def _control(name: bytes, value: bytes) -> bytes:
-    return ber.encoded(ber.SEQUENCE, ber.encoded(ber.OCTETS, name), ber.encoded(ber.OCTETS, value))
-
-
-def _result(
-    number: int, kind: int, code: int, said: str = "", *, matched: str = "", more: bytes = b"", controls: bytes = b""
-) -> Send:
-    result = (ber.number(code, ber.ENUMERATED), ber.encoded(ber.OCTETS, matched.encode()),
-              ber.encoded(ber.OCTETS, said.encode()), more)  # fmt: skip
-    return Send(ber.encoded(ber.SEQUENCE, ber.number(number), ber.encoded(kind, *result), controls))
-
-
-def _message(number: int, kind: int, *parts: bytes) -> bytes:
-    return ber.encoded(ber.SEQUENCE, ber.number(number), ber.encoded(kind, *parts))

@@ -268,6 +268,11 @@ class Memcached(Room):
         if self._wanted is not None:
             words, size = self._wanted
             yield from self._keep(words[1], bytes(self._buffer[:size]), partial=True)
+        elif self._buffer[:1] == bytes((_REQUEST,)) and len(self._buffer) > BINARY.size:
+            _, code, key_size, extra_size, *_ = BINARY.unpack_from(self._buffer)
+            body = bytes(self._buffer[BINARY.size + extra_size :])
+            if _CODES.get(code) in ("set", "add", "replace"):
+                yield from self._keep(body[:key_size], body[key_size:], partial=True)
 
     def _count(self) -> None:
         self._requests += 1

@@ -33,12 +33,13 @@ class Collections:
 
     __slots__ = ("_costs", "_dropped", "_files", "_made", "_notes", "_visit", "databases")
 
-    def __init__(self, visit: Visit, server: Server) -> None:
+    def __init__(self, visit: Visit, server: Server, at_s: float) -> None:
         self._visit = visit
         self.databases = {
             name: {collection: list(documents) for collection, documents in collections.items()}
             for name, collections in server.databases.items()
         }
+        self.databases["local"]["startup_log"] = server.startup_log(at_s)
         self._costs: dict[int, int] = {}  # of the session's own documents, by identity
         self._made = 0
         self._files: set[bytes] = set()  # of GridFS, that are kept

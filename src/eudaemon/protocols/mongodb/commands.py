@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eudaemon.events.catalogue import ExploitRecognised, LoginTried
 from eudaemon.protocols._base import Keep, Order, Saw
+from eudaemon.protocols._ransom import is_note
 from eudaemon.protocols.mongodb.bson import Document, Long, Raw, shown
 from eudaemon.protocols.mongodb.collections import fits, updated
 from eudaemon.protocols.mongodb.server import error
@@ -25,11 +25,6 @@ FIRST_BATCH = 101
 ITERATIONS = 15_000
 _NOTE_CHARS_MAX = 4096
 _OK: Document = {"ok": 1.0}
-# What the notes of such ransoms say, and what they are called.
-_NOTE = re.compile(r"bitcoin|\bbtc\b|ransom|recover|restore your|your (?:data|db|database)|backed "
-                   r"up|pay(?:ment)?\b|\.onion|@\w+\.\w+|wallet",
-                   re.IGNORECASE)  # fmt: skip
-_NOTE_NAME = re.compile(r"read_?_?me|warning|recover|how_?to|hacked|ransom|contact|restore|pwned|delet", re.IGNORECASE)
 
 
 def _text(value: Any) -> str:
@@ -95,6 +90,9 @@ def _log(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG00
 
 def _parameter(room: MongoDb, database: str, body: Document) -> Answer:  # noqa: ARG001
     yield from ()
+    # Names stand beside the command, as in {getParameter: 1, featureCompatibilityVersion: 1}; '*' asks for all.
+    if body.get("getParameter") != "*" and "featureCompatibilityVersion" not in body:
+        return error(72, "InvalidOptions", "no option found to get")
     version = room.server.version[:3]
     return {"featureCompatibilityVersion": {"version": version}, "ok": 1.0}
 
@@ -231,7 +229,7 @@ def _insert(room: MongoDb, database: str, body: Document) -> Answer:
 
 def _is_note(database: str, name: str, document: Document) -> bool:
     texts = " ".join(value for value in document.values() if isinstance(value, str))
-    return bool(_NOTE.search(texts[:65_536])) or (bool(texts) and bool(_NOTE_NAME.search(f"{database} {name}"[:512])))
+    return is_note(f"{database} {name}", texts)
 
 
 def _note_of(document: Document) -> bytes:
@@ -442,7 +440,7 @@ COMMANDS: dict[str, Step] = {
     "startsession": _session, "currentop": _current, "top": _current,
     **dict.fromkeys(_SUCCEEDING.lower().split(), _fine),
 }  # fmt: skip
-# What every client sends without anybody having wished for it: no event of its own.
+# What every client sends without anybody having wished for it: no event of its own, unless it says which client it is.
 UNSTATED = frozenset(
     ("hello", "ismaster", "ping", "endsessions", "getmore", "saslstart", "saslcontinue", "killcursors")
 )

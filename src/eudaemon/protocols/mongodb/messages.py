@@ -50,6 +50,11 @@ class MessageReader:
         """What has come of a message that is not whole, at most sixteen bytes of it."""
         return bytes(self._body[: _HEAD.size])
 
+    @property
+    def held(self) -> bytearray:
+        """What came of a message that is not whole."""
+        return self._body
+
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Add bytes; return a whole message and what is left of the bytes. Raises `PeerError` past a limit."""
         at = 0

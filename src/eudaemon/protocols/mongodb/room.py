@@ -6,32 +6,17 @@ from collections.abc import Generator, Iterator
 from typing import Any, ClassVar
 
 from eudaemon.events.catalogue import CommandEntered
-from eudaemon.protocols._base import (
-    Answered,
-    Claim,
-    Ended,
-    HalfClosed,
-    HangUp,
-    Occasion,
-    Opened,
-    Order,
-    Received,
-    Room,
-    Saw,
-    Send,
-    Visit,
-    Woken,
-)  # fmt: skip
+from eudaemon.protocols._base import Claim, Keep, Order, Saw, Send, Visit
+from eudaemon.protocols._broken import broken_off
+from eudaemon.protocols._database import FACT_CHARS_MAX, DatabaseRoom
 from eudaemon.protocols.mongodb import messages as wire
 from eudaemon.protocols.mongodb.bson import Document, Long, encode, shown
 from eudaemon.protocols.mongodb.collections import Collections, FullError, fits
 from eudaemon.protocols.mongodb.commands import COMMANDS, CURSORS_MAX, FIRST_BATCH, UNSTATED
 from eudaemon.protocols.mongodb.server import Server, error, server_of
-from eudaemon.wire import PeerError, clipped
+from eudaemon.wire import clipped
 
-MESSAGES_MAX = 10_000  # of one session
 BATCH_BYTES_MAX = 128 * 1024  # of documents in one answer
-_FACT_CHARS_MAX = 4096
 _OVER_HTTP = (b"HTTP/1.0 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 85\r\n\r\n"
               b"It looks like you are trying to access MongoDB over HTTP on the native driver port.\r\n")  # fmt: skip
 _METHODS = (b"GET ", b"HEAD", b"POST", b"OPTI")
@@ -40,37 +25,32 @@ _BESIDE = {"insert": "documents", "update": "updates", "delete": "deletes"}
 _KINDS = frozenset((2001, 2002, 2004, 2005, 2006, 2007, 2012, 2013))
 
 
-class MongoDb(Room):
-    """One client's connection."""
+class MongoDb(DatabaseRoom[bytes]):
+    """One client's connection. A message that is empty is a request of HTTP's."""
 
     name: ClassVar[str] = "mongodb"
 
-    __slots__ = ("_collections", "_cursors", "_messages", "_number", "_over", "_reader", "_server", "at_s", "login")
+    __slots__ = ("_collections", "_cursors", "_number", "_reader", "at_s", "login")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
-        self._server: Server | None = None
         self._reader = wire.MessageReader(visit.purse)
         self._collections: Collections | None = None
         self._cursors: dict[int, list[Document]] = {}  # what is left of them
-        self._messages = 0
         self._number = visit.seed.number("message", 30_000)
-        self._over = False
         self.at_s = 0.0
         self.login: tuple[str, str, str, str] | None = None  # of SCRAM: mechanism, user, and what both sides said
 
     @property
     def server(self) -> Server:
         """Who answers."""
-        if self._server is None:
-            self._server = server_of(self.visit.host)
-        return self._server
+        return server_of(self.visit.host)
 
     @property
     def collections(self) -> Collections:
         """What is stored."""
         if self._collections is None:
-            self._collections = Collections(self.visit, self.server)
+            self._collections = Collections(self.visit, self.server, self.at_s)
         return self._collections
 
     @classmethod
@@ -80,38 +60,27 @@ class MongoDb(Room):
             return Claim.UNSURE if len(first) < 4 or int.from_bytes(first[:4], "little") < 1 << 16 else Claim.NO
         return Claim.YES if int.from_bytes(first[12:16], "little") in _KINDS else Claim.NO
 
-    def tell(self, occasion: Occasion) -> Iterator[Order]:
-        """Take one occasion and yield the orders that follow from it."""
-        match occasion:
-            case Received(at_s, data):
-                self.at_s = at_s
-                yield from self._received(data)
-            case HalfClosed():
-                self._over = True
-                yield HangUp()
-            case Ended():
-                if self._collections is not None:
-                    yield from self._collections.left()
-            case Opened() | Answered() | Woken():
-                return
+    def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
+        """See `DatabaseRoom`."""
+        return (b"", b"") if (self._reader.head + data[:4])[:4] in _METHODS else self._reader.feed(data)
 
-    def _received(self, data: bytes) -> Iterator[Order]:
-        while data and not self._over:
-            if (self._reader.head + data[:4])[:4] in _METHODS:
-                yield Send(_OVER_HTTP)
-                self._over = True
-                yield HangUp()
-                return
-            found = self._reader.feed(data)
-            if found is None:
-                return
-            whole, data = found
-            self._messages += 1
-            if self._messages > MESSAGES_MAX:
-                raise PeerError(f"more than {MESSAGES_MAX} messages in one session")
-            yield from self._message(wire.message_of(whole))
+    def left(self) -> Iterator[Keep]:
+        """See `DatabaseRoom`."""
+        if self._collections is not None:
+            yield from self._collections.left()
+        if not self.over:
+            yield from broken_off(self._reader.held, "message")
 
-    def _message(self, message: wire.Message) -> Iterator[Order]:
+    def message(self, message: bytes, at_s: float) -> Iterator[Order]:
+        """See `DatabaseRoom`."""
+        self.at_s = at_s
+        if message:
+            yield from self._asked(wire.message_of(message))
+        else:
+            yield Send(_OVER_HTTP)
+            yield from self.hang_up()
+
+    def _asked(self, message: wire.Message) -> Iterator[Order]:
         body = message.body
         if message.kind == wire.MSG or (message.kind == wire.QUERY and message.name.endswith(".$cmd")):
             if message.kind == wire.QUERY and isinstance(body.get("$query"), dict):
@@ -127,13 +96,13 @@ class MongoDb(Room):
         """Carry out a command. What no room is left for is told as an error."""
         name = next(iter(body), "")
         step = COMMANDS.get(name.lower())
-        if name.lower() not in UNSTATED:
+        if name.lower() not in UNSTATED or "client" in body:
             listed = {
                 key: value
                 for key, value in body.items()
                 if key not in ("$db", "lsid", "$readPreference", "$clusterTime")
             }
-            yield Saw(CommandEntered(clipped(f"{database}: {shown(listed, _FACT_CHARS_MAX)}", _FACT_CHARS_MAX)))
+            yield Saw(CommandEntered(clipped(f"{database}: {shown(listed, FACT_CHARS_MAX)}", FACT_CHARS_MAX)))
         if step is None:
             return error(59, "CommandNotFound", f"no such command: '{name[:64]}'")
         try:
@@ -147,9 +116,7 @@ class MongoDb(Room):
         if message.kind == wire.QUERY:
             query = message.body.get("$query", message.body)
             yield Saw(
-                CommandEntered(
-                    clipped(f"{database}: {{find: '{name[:128]}', filter: {shown(query)}}}", _FACT_CHARS_MAX)
-                )
+                CommandEntered(clipped(f"{database}: {{find: '{name[:128]}', filter: {shown(query)}}}", FACT_CHARS_MAX))
             )
             found = [
                 one for one in self.collections.find(database, name) if not isinstance(query, dict) or fits(one, query)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -22,6 +23,7 @@ VERSIONS = (
     ("6.0.2", 17, "OpenSSL 1.1.1f  31 Mar 2020", "ubuntu2004"),
     ("6.0.5", 17, "OpenSSL 3.0.2 15 Mar 2022", "ubuntu2204"),
 )  # fmt: skip
+STARTS_MAX = 8  # that are logged
 DOCUMENT_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -53,6 +55,21 @@ class Server:
                      **{column: cell for (column, _), cell in zip(drawn.columns, row, strict=True) if column != "id"}}
                     for at, row in enumerate(drawn.rows)
                 ]  # fmt: skip
+        return found
+
+    def startup_log(self, at_s: float) -> list[Document]:
+        """Return what `local.startup_log` has: each time that it was started, the oldest first."""
+        about = self.build_info()
+        del about["ok"]
+        found: list[Document] = []
+        for started_s in reversed(self.host.starts_s(at_s, STARTS_MAX)):
+            ms = int(started_s * 1000)
+            local = datetime.fromtimestamp(ms / 1000, UTC)
+            found.append({
+                "_id": f"{self.host.name}-{ms}", "hostname": self.host.name, "startTime": Date(ms // 1000 * 1000),
+                "startTimeLocal": f"{local:%a %b} {local.day:>2} {local:%H:%M:%S}.{ms % 1000:03}",
+                "cmdLine": {"net": {"bindIp": "*"}}, "pid": Long(1), "buildinfo": about,
+            })  # fmt: skip
         return found
 
     def _id(self, table: str, at: int) -> ObjectId:

@@ -8,7 +8,7 @@ from eudaemon.wire import PeerError
 
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 1, 2, 3, 4, 5, 6, 7
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT, AUTH = 8, 9, 10, 11, 12, 13, 14, 15
-PACKET_BYTES_MAX = 4 * 1024 * 1024  # of one packet; the protocol allows 256 MiB
+PACKET_BYTES_MAX = 16 * 1024 * 1024  # of one packet; the protocol allows 256 MiB
 PROPERTIES_MAX = 32  # of one packet
 SUBSCRIPTION_ID = 0x0B
 # MQTT 5.0 table 2-4: how the value of a property is written.

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered, LoginTried
 from eudaemon.protocols._base import (
     Claim,
+    Ended,
     Fetch,
     HalfClosed,
     HangUp,
@@ -113,6 +115,8 @@ class Mqtt(Room):
             case HalfClosed():
                 self._over = True
                 yield HangUp()
+            case Ended():
+                yield from self._broken_off()
 
     @property
     def home(self) -> Household:
@@ -157,6 +161,16 @@ class Mqtt(Room):
         del self._buffer[: at + 1 + size]
         return head, body
 
+    def _broken_off(self) -> Iterator[Order]:
+        """Keep what came of a message of which more was to come."""
+        if not self._level or len(self._buffer) < KEPT_BYTES_MIN or self._buffer[0] >> 4 != PUBLISH:
+            return
+        cursor = Cursor(bytes(self._buffer[1:]))
+        with suppress(PeerError):
+            cursor.variable()
+            topic, _, message = self._message(self._buffer[0] & 15, cursor)
+            yield from self._keep(printable(topic, _SHOWN_CHARS_MAX), message, partial=True)
+
     def _account(self) -> None:
         more = len(self._buffer) - self._held
         if more > 0 and not self.visit.purse.take(more):
@@ -188,24 +202,30 @@ class Mqtt(Room):
         yield Send(packet(CONNACK, b"\0\0" + properties))
 
     def _publish(self, flags: int, body: bytes, _at_s: float) -> Iterator[Order]:
-        cursor, quality = Cursor(body), flags >> 1 & 3
-        topic = cursor.text()
-        number = cursor.take(2) if quality else b""
-        if self._level == 5:
-            cursor.properties()
-        message = cursor.rest()
+        topic, number, message = self._message(flags, Cursor(body))
         shown = printable(topic, _SHOWN_CHARS_MAX)
         yield Saw(CommandEntered(clipped(f"PUBLISH {shown} {printable(message, _SHOWN_CHARS_MAX)}", 2048)))
-        if len(message) >= KEPT_BYTES_MIN and self._kept < KEPT_MAX:
-            self._kept += 1
-            yield Keep(message, "upload", shown)
+        yield from self._keep(shown, message)
         if _FIRMWARE.fullmatch(topic) and _URL.fullmatch(message):
             yield Fetch(Download(message.decode("ascii"), "mqtt"))
         if flags & 1:
             self._retain(topic, message)
-        if quality:
-            yield Send(packet(PUBACK if quality == 1 else PUBREC, number))
+        if number:
+            yield Send(packet(PUBACK if flags >> 1 & 3 == 1 else PUBREC, number))
         yield from self._deliver(topic, message, retained=False)
+
+    def _message(self, flags: int, cursor: Cursor) -> tuple[bytes, bytes, bytes]:
+        """Return a PUBLISH's topic, its number, empty without one, and what it says. Raises `PeerError`."""
+        topic = cursor.text()
+        number = cursor.take(2) if flags >> 1 & 3 else b""
+        if self._level == 5:
+            cursor.properties()
+        return topic, number, cursor.rest()
+
+    def _keep(self, shown: str, message: bytes, *, partial: bool = False) -> Iterator[Order]:
+        if len(message) >= KEPT_BYTES_MIN and self._kept < KEPT_MAX:
+            self._kept += 1
+            yield Keep(message, "upload", shown, partial)
 
     def _retain(self, topic: bytes, message: bytes) -> None:
         size = _ENTRY_BYTES + len(topic)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from eudaemon.protocols._sql import Binary
-from eudaemon.protocols._sql_values import Value, text, whole
+from eudaemon.protocols._sql.tokens import Binary
+from eudaemon.protocols._sql.values import Value, text, whole
 from eudaemon.protocols.mssql.tds import TDS_72
 
 ANSWER_BYTES_MAX = 200 * 1024  # of rows; what is beyond is not sent

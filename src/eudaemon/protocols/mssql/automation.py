@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Fetch, Keep, Saw
-from eudaemon.protocols._sql import Binary
-from eudaemon.protocols._sql_values import Value, text, whole
+from eudaemon.protocols._sql.tokens import Binary
+from eudaemon.protocols._sql.values import Value, text, whole
 from eudaemon.wire import printable
 from eudaemon.world.outside import Download
 

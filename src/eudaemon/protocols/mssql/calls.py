@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from eudaemon.protocols._sql import Binary
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.tokens import Binary
+from eudaemon.protocols._sql.values import Value
 from eudaemon.wire import PeerError
 
 PARAMETERS_MAX = 1024

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Saw
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._sql_values import Value, text, whole
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value, text, whole
 from eudaemon.protocols.mssql.answers import Said
 from eudaemon.protocols.mssql.server import CONFIGURATION, shown_option
 from eudaemon.protocols.mssql.session import MADE_MAX, Session

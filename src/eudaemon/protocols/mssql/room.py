@@ -5,27 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from eudaemon.events.catalogue import CommandEntered, LoginTried
-from eudaemon.protocols._base import (
-    Answered,
-    Claim,
-    Ended,
-    HalfClosed,
-    HangUp,
-    Occasion,
-    Opened,
-    Order,
-    Received,
-    Room,
-    Saw,
-    Send,
-    Visit,
-    Woken,
-)  # fmt: skip
+from eudaemon.protocols._base import Claim, EndTls, Keep, Order, Send, Visit
+from eudaemon.protocols._broken import broken_off
+from eudaemon.protocols._database import FACT_CHARS_MAX, DatabaseRoom, entered, tried
 from eudaemon.protocols._passwords import accepts
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._sql_values import text
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import text
 from eudaemon.protocols._work import Work
 from eudaemon.protocols.mssql import answers, tds
 from eudaemon.protocols.mssql.answers import Form, Said
@@ -35,41 +21,31 @@ from eudaemon.protocols.mssql.logins import Login, login7, old_login
 from eudaemon.protocols.mssql.procedures import Arguments, Outcome
 from eudaemon.protocols.mssql.server import ADMINISTRATORS, Server, said_of, server_of
 from eudaemon.protocols.mssql.session import Session
-from eudaemon.wire import PeerError, printable
+from eudaemon.wire import PeerError
 
-MESSAGES_MAX = 10_000  # of one session
-WAITING_BYTES_MAX = 1024 * 1024  # that wait while a batch is carried out
 PREPARED_MAX = 64
-_FACT_CHARS_MAX = 4096
+BATCH_BYTES_MAX = 1024 * 1024  # of one answer: what the statements give that come when it is as long is not told
 
 
-class MsSql(Room):
-    """One client's connection."""
+class MsSql(DatabaseRoom[tuple[int, bytes]]):
+    """One client's connection. A message is its type and its body."""
 
     name: ClassVar[str] = "mssql"
 
-    __slots__ = (
-        "_form", "_leaving", "_messages", "_over", "_prepared", "_reader", "_server", "_session", "_waiting",
-    )  # fmt: skip
+    __slots__ = ("_form", "_login_alone", "_prepared", "_reader", "_session")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
-        self._server: Server | None = None
         self._reader = tds.MessageReader(visit.purse)
         self._session: Session | None = None
         self._form = Form(tds.TDS_72, "")
-        self._waiting = b""
-        self._messages = 0
         self._prepared: list[bytes] = []
-        self._leaving = False
-        self._over = False
+        self._login_alone = False  # whether TLS ends behind the login
 
     @property
     def server(self) -> Server:
         """Who answers."""
-        if self._server is None:
-            self._server = server_of(self.visit.host)
-        return self._server
+        return server_of(self.visit.host)
 
     @classmethod
     def claim(cls, first: bytes) -> Claim:
@@ -78,53 +54,23 @@ class MsSql(Room):
             return Claim.NO
         return Claim.YES if len(first) >= 8 and first[:1] == b"\x12" and first[4:6] == b"\0\0" else Claim.UNSURE
 
-    def tell(self, occasion: Occasion) -> Iterator[Order]:
-        """Take one occasion and yield the orders that follow from it."""
-        match occasion:
-            case Received(at_s, data):
-                yield from self._received(data, at_s)
-            case Answered() | Woken():
-                if self._session is not None:
-                    yield from self._session.worker.go_on(occasion)
-                    yield from self._go_on(occasion.at_s)
-            case HalfClosed():
-                self._leaving = True
-                yield from self._leave()
-            case Ended():
-                if self._session is not None:
-                    yield from self._session.left()
-            case Opened():
-                return
+    def feed(self, data: bytes) -> tuple[tuple[int, bytes], bytes] | None:
+        """See `DatabaseRoom`."""
+        return self._reader.feed(data)
 
-    def _received(self, data: bytes, at_s: float) -> Iterator[Order]:
-        while data and not self._over:
-            if self._session is not None and self._session.worker.busy:
-                if len(self._waiting) + len(data) > WAITING_BYTES_MAX or not self.visit.purse.take(len(data)):
-                    raise PeerError("too much while a batch is carried out")
-                self._waiting += data
-                return
-            found = self._reader.feed(data)
-            if found is None:
-                return
-            kind, body, data = found
-            self._messages += 1
-            if self._messages > MESSAGES_MAX:
-                raise PeerError(f"more than {MESSAGES_MAX} messages in one session")
-            yield from self._message(kind, body, at_s)
+    def left(self) -> Iterator[Keep]:
+        """See `DatabaseRoom`."""
+        if self._session is not None:
+            yield from self._session.left()
+            yield from broken_off(self._reader.held, "batch")
 
-    def _go_on(self, at_s: float) -> Iterator[Order]:
-        if self._session is not None and not self._session.worker.busy and self._waiting:
-            waiting, self._waiting = self._waiting, b""
-            self.visit.purse.give_back(len(waiting))
-            yield from self._received(waiting, at_s)
-        yield from self._leave()
-
-    def _message(self, kind: int, body: bytes, at_s: float) -> Iterator[Order]:
-        session = self._session
+    def message(self, message: tuple[int, bytes], at_s: float) -> Iterator[Order]:
+        """See `DatabaseRoom`."""
+        (kind, body), session = message, self._session
         if kind == tds.ATTENTION:
             yield from self._say(self._form.done(answers.ATTENTION))
         elif kind == tds.PRELOGIN and session is None:
-            yield from self._say(tds.prelogin(body, self.server.version))
+            yield from self._begin(body)
         elif kind == tds.LOGIN7 and session is None:
             yield from self._login(login7(body), at_s)
         elif kind == tds.OLD_LOGIN and session is None:
@@ -141,6 +87,14 @@ class MsSql(Room):
         else:
             yield from self._say(self._form.done(answers.ERROR))
 
+    def _begin(self, body: bytes) -> Iterator[Order]:
+        """Answer a PRELOGIN. A client that is told of encryption begins it at once."""
+        encryption, begins = tds.agreed(body, can=self.may_start_tls, forces=self.server.forces_tls)
+        yield from self._say(tds.prelogin(body, self.server.version, encryption))
+        if begins:
+            self.start_tls(tds.Handshake())
+            self._login_alone = encryption == tds.OFF
+
     # --- the login -----------------------------------------------------------------------------------
 
     def _login(self, login: Login, at_s: float) -> Iterator[Order]:
@@ -153,7 +107,13 @@ class MsSql(Room):
         accepted = not login.is_windows and accepts(
             server.seed, ADMINISTRATORS, login.user.encode("utf-8", "replace"),
             login.password.encode("utf-8", "replace"))  # fmt: skip
-        yield Saw(LoginTried(printable(user.encode(), 256), printable(login.password.encode(), 256), accepted=accepted))
+        must_encipher = server.forces_tls and self.may_start_tls
+        yield tried(user.encode(), login.password.encode(), accepted=accepted and not must_encipher)
+        if must_encipher:  # whoever cannot is let go without a word
+            yield from self.hang_up()
+            return
+        if self._login_alone:
+            yield EndTls()
         if login.is_windows:
             yield from self._refuse(Said(18452,
             "Login failed. The login is from an untrusted domain and cannot be used with "
@@ -163,6 +123,7 @@ class MsSql(Room):
             yield from self._refuse(Said(18456, f"Login failed for user '{login.user}'.", 14))
             return
         self._session = session = Session(self.visit, server, login.user.encode("utf-8", "replace"), at_s)
+        self.worker = session.worker
         session.client, session.program = login.host, login.program
         if login.database:
             try:
@@ -175,28 +136,24 @@ class MsSql(Room):
         yield from self._say(self._form.welcome(server.version, session.database.decode("utf-8", "replace")))
 
     def _old(self, login: Login) -> Iterator[Order]:
-        yield Saw(
-            LoginTried(printable(login.user.encode(), 256), printable(login.password.encode(), 256), accepted=False)
-        )
+        yield tried(login.user.encode(), login.password.encode(), accepted=False)
         self._form = Form(login.version, self.server.name)
         yield from self._refuse(Said(18456, f"Login failed for user '{login.user}'.", 14))
 
     def _refuse(self, said: Said) -> Iterator[Order]:
         yield from self._say(self._form.said(said) + self._form.done(answers.ERROR))
-        self._over = True
-        yield HangUp()
+        yield from self.hang_up()
 
     # --- batches and calls -----------------------------------------------------------------------------
 
     def _batch(self, session: Session, sql: bytes) -> Work:
-        yield Saw(CommandEntered(printable(sql[: 4 * _FACT_CHARS_MAX].strip(), _FACT_CHARS_MAX)))
+        yield entered(sql[: 4 * FACT_CHARS_MAX].strip())
         yield from self._told(session, lambda: Batch(session, sql).run(), answers.DONE)
 
     def _call(self, session: Session, asked: Call) -> Work:
-        shown = " ".join(
-            filter(None, (asked.procedure, *(printable(text(one.value), 2048) for one in asked.parameters)))
+        yield entered(
+            b" ".join(filter(None, (asked.procedure.encode(), *(text(one.value)[:2048] for one in asked.parameters))))
         )
-        yield Saw(CommandEntered(shown[:_FACT_CHARS_MAX]))
         yield from self._told(session, lambda: self._called(session, asked), answers.DONE_PROC)
 
     def _called(self, session: Session, asked: Call) -> Any:
@@ -224,7 +181,7 @@ class MsSql(Room):
 
     def _told(self, session: Session, begin: Any, kind: int) -> Work:
         """Carry out work and put what it tells into one message; orders and commands are passed on."""
-        session.steps = 0
+        session.begin()
         out = bytearray()
         answer: Any = None
         try:
@@ -233,7 +190,8 @@ class MsSql(Room):
                 told = steps.send(answer)
                 answer = None
                 if isinstance(told, Result | Outcome | Said | tuple):
-                    out += self._tokens(session, told)
+                    if len(out) < BATCH_BYTES_MAX:
+                        out += self._tokens(session, told)
                 else:
                     answer = yield told
         except StopIteration:
@@ -266,9 +224,3 @@ class MsSql(Room):
 
     def _say(self, body: bytes) -> Iterator[Order]:
         yield Send(tds.packets(body, self._session.spid if self._session is not None else 0))
-
-    def _leave(self) -> Iterator[Order]:
-        busy = self._session is not None and self._session.worker.busy
-        if self._leaving and not self._over and not busy:
-            self._over = True
-            yield HangUp()

@@ -6,9 +6,9 @@ import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_tables import Table
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.protocols.mssql.answers import Said
 from eudaemon.world.host import Host
 from eudaemon.world.windows.machine import windows_of
@@ -64,6 +64,13 @@ ERRORS: dict[str, tuple[int, int, str]] = {
     "values": (213, 16, "Column name or number of supplied values does not match table definition."),
     "variable": (137, 15, 'Must declare the scalar variable "{}".'),
     "procedure": (2812, 16, "Could not find stored procedure '{}'."),
+    "declared": (16915, 16, "A cursor with the name '{}' already exists."),
+    "no cursor": (16916, 16, "A cursor with the name '{}' does not exist."),
+    "cursor": (16917, 16, "Cursor is not open."), "cursor exists": (16905, 16, "The cursor is already open."),
+    "fetch": (16924, 16, "Cursorfetch: The number of variables declared in the INTO list must match that of selected "
+              "columns."),
+    "recursion": (530, 16, "The statement terminated. The maximum recursion 100 has been exhausted before statement "
+                  "completion."),
     "too large": (8152, 16, "String or binary data would be truncated."),
     "too much": (8623, 16, "The query processor ran out of internal resources and could not produce a query plan."),
     "too many columns": (1702, 16, "CREATE TABLE failed because the table exceeds the maximum of 1024 columns."),
@@ -93,6 +100,7 @@ class Server:
         self.version, self.title, self.made = self.seed.choice("version", known)
         self.edition: str = self.seed.choice("edition", EDITIONS)
         self.host = host
+        self.forces_tls = self.seed.number("forces encryption", 8) == 0  # whether all must be enciphered
 
     @property
     def name(self) -> str:
@@ -114,14 +122,27 @@ class Server:
     @property
     def banner(self) -> bytes:
         """What @@VERSION gives."""
-        release = self.windows.release
-        kernel = ".".join(release.version.split(".")[:2])
-        pack = f" {release.service_pack}" if release.service_pack else ""
         title = self.title if " - " in self.title else f"{self.title} - {self.number} (X64)"
+        system, build = self._system()
         return (f"Microsoft SQL Server {title} \n\t{self.made} \n\tCopyright (c) Microsoft "
                 f"Corporation\n\t{self.edition} "
-                f"on {release.name if kernel == '10.0' else 'Windows NT'} {kernel} <X64> (Build {release.build}: "
-                f"{pack.strip()})\n").encode()  # fmt: skip
+                f"on {system} <X64> (Build {build}: {self.windows.release.service_pack})\n").encode()  # fmt: skip
+
+    def _system(self) -> tuple[str, str]:
+        """Return the Windows that the server believes to be on, and its build.
+
+        One older than a Windows is told by it of the newest that the server knows: 2008 R2 has 6.2 and build 9200 of
+        whatever came later, 2012 and 2014 have 6.3 and the build as it is.
+        """
+        release = self.windows.release
+        kernel = ".".join(release.version.split(".")[:2])
+        if kernel == "6.1":
+            return "Windows NT 6.1", release.build
+        if self.version[0] == 10:
+            return "Windows NT 6.2", "9200"
+        if self.version[0] < 13 or kernel == "6.3":
+            return "Windows NT 6.3", release.build
+        return f"{release.name} {kernel}", release.build
 
 
 def oid_of(name: bytes) -> int:
@@ -169,9 +190,10 @@ def _objects(session: Session) -> Table:
 
 
 def _columns(session: Session) -> Table:
-    return _table("name id object_id column_id colid table_catalog table_schema table_name column_name data_type",
+    return _table("name id object_id column_id colid table_catalog table_schema table_name column_name data_type "
+                  "xtype length",
                   [[column, oid_of(name), oid_of(name), at + 1, at + 1, session.database, b"dbo", name, column,
-                  b"nvarchar"]
+                  b"nvarchar", 231, 510]
                    for name, table in session.tables.databases.get(session.database, {}).items()
                    for at, column in enumerate(table.columns)])  # fmt: skip
 

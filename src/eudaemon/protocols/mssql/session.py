@@ -6,17 +6,20 @@ What an address has switched on by sp_configure is remembered for its next conne
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Keep, Saw, Visit
 from eudaemon.protocols._command_prompt import CapturedPrompt, files_of, left_in
-from eudaemon.protocols._sql import TSQL, Binary, SqlError
-from eudaemon.protocols._sql_engine import Engine
-from eudaemon.protocols._sql_functions import FUNCTIONS
-from eudaemon.protocols._sql_tables import Table, Tables
-from eudaemon.protocols._sql_values import Value, text, whole
+from eudaemon.protocols._sql.cursors import CURSORS_MAX, Cursors
+from eudaemon.protocols._sql.engine import Engine
+from eudaemon.protocols._sql.functions import FUNCTIONS
+from eudaemon.protocols._sql.parser import Select
+from eudaemon.protocols._sql.tables import Table, Tables
+from eudaemon.protocols._sql.tokens import TSQL, Binary, SqlError
+from eudaemon.protocols._sql.values import Value, text, whole
 from eudaemon.protocols._work import Run, Worker
 from eudaemon.protocols.mssql.automation import Objects
 from eudaemon.protocols.mssql.server import CONFIGURATION, OWN, Server, catalogue, oid_of
@@ -34,7 +37,8 @@ class Session(Engine):
     """One client's. `at_s` is the time of the batch at hand."""
 
     __slots__ = (
-        "_files", "assemblies", "at_s", "client", "logins", "made", "objects", "program", "rowcount", "server", "spid",
+        "_declared", "_files", "assemblies", "at_s", "client", "cursors", "fetch_status",
+        "logins", "made", "objects", "program", "rowcount", "server", "spid",
         "user", "visit", "worker",
     )  # fmt: skip
 
@@ -52,6 +56,9 @@ class Session(Engine):
         self.assemblies: list[bytes] = []
         self.logins: list[bytes] = []
         self.objects = Objects(self)
+        self.cursors = Cursors(visit.purse)
+        self.fetch_status = 0
+        self._declared: dict[bytes, Select] = {}  # cursors, open or not
         self._files: Files | None = None
         self.worker = Worker(self._shell)
 
@@ -137,6 +144,29 @@ class Session(Engine):
         for value in self.variables.values():
             self.visit.purse.give_back(_VARIABLE_BYTES + (len(value) if isinstance(value, bytes) else 0))
         self.variables.clear()
+
+    def declare_cursor(self, name: bytes, select: Select) -> None:
+        """Declare a cursor. Raises `SqlError`."""
+        if name in self._declared:
+            raise SqlError("declared", name)
+        if len(self._declared) >= CURSORS_MAX:
+            raise SqlError("full")
+        self._declared[name] = select
+
+    def cursor(self, name: bytes) -> Select:
+        """Return the select of a cursor that was declared. Raises `SqlError`."""
+        select = self._declared.get(name)
+        if select is None:
+            raise SqlError("no cursor", name)
+        return select
+
+    def close_cursor(self, name: bytes, *, forgets: bool) -> None:
+        """Close a cursor, or `forgets` it, open or not. Raises `SqlError`."""
+        self.cursor(name)
+        if forgets:
+            del self._declared[name]
+        with suppress(SqlError) if forgets else nullcontext():
+            self.cursors.close(name)
 
     def place(self, name: tuple[bytes, ...]) -> tuple[bytes, bytes]:
         """See `Query`: `database.schema.table`, the schema often left out; `#t` and `@t` are in tempdb."""
@@ -224,7 +254,8 @@ _GLOBALS: dict[bytes, Callable[[Session], Value]] = {
     b"language": lambda _: b"us_english", b"error": lambda _: 0, b"trancount": lambda _: 0, b"identity": lambda _: None,
     b"microsoftversion": lambda session: session.server.version[0] << 24 | session.server.version[2],
     b"max_connections": lambda _: 32_767, b"max_precision": lambda _: 38, b"textsize": lambda _: 2_147_483_647,
-    b"options": lambda _: 5432, b"fetch_status": lambda _: -1, b"nestlevel": lambda _: 0, b"procid": lambda _: 0,
+    b"options": lambda _: 5432, b"fetch_status": lambda session: session.fetch_status,
+    b"nestlevel": lambda _: 0, b"procid": lambda _: 0,
     b"connections": lambda session: 4000 + session.spid, b"cpu_busy": lambda _: 1731, b"langid": lambda _: 0,
     b"lock_timeout": lambda _: -1, b"datefirst": lambda _: 7, b"dbts": lambda _: Binary(bytes(6) + b"\x07\xd0"),
 }  # fmt: skip

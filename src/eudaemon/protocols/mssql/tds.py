@@ -2,8 +2,8 @@
 
     type (1)  status (1)  length (2, with these eight)  SPID (2)  number (1)  window (1)        big-endian
 
-Encryption is said to be not supported (PRELOGIN, 2.2.6.5): TLS would be spoken inside of these packets, and what a
-client sends in it, above all its password, is what this room is for. Those that insist on encryption leave.
+PRELOGIN (2.2.6.5) says what is enciphered: the login, as by default, or everything. TLS's handshake stands in packets
+of PRELOGIN's type; afterwards packets stand in TLS, or bare again behind the login.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MESSAGE_BYTES_MAX = 22 * 1024 * 1024  # that are held: a binary of 10 MB in hexa
 PACKET_BYTES = 4096
 TDS_72 = 0x72090002
 _HEAD = struct.Struct(">BBHHBB")
-_NOT_SUPPORTED = 2
+OFF, ON, NOT_SUPPORTED, REQUIRED = 0, 1, 2, 3  # of encryption: OFF enciphers the login alone
 _VERSION, _ENCRYPTION, _INSTANCE, _THREAD, _MARS, _END = 0, 1, 2, 3, 4, 0xFF
 
 
@@ -46,8 +46,13 @@ class MessageReader:
         self._decoder: codecs.IncrementalDecoder | None = None
         self._skip = -1  # bytes of ALL_HEADERS that are passed over; -1 while their length is not known
 
-    def feed(self, data: bytes) -> tuple[int, bytes, bytes] | None:
-        """Add bytes; return type, body and what is left of the bytes, or None while no message is whole."""
+    @property
+    def held(self) -> bytearray:
+        """What came of a message that is not whole."""
+        return self._body
+
+    def feed(self, data: bytes) -> tuple[tuple[int, bytes], bytes] | None:
+        """Add bytes; return type and body, and what is left of the bytes, or None while no message is whole."""
         while data:
             if not self._left:
                 part = data[: _HEAD.size - len(self._head)]
@@ -68,7 +73,7 @@ class MessageReader:
                 kind, body = self._kind, bytes(self._body)
                 self._purse.give_back(len(body))
                 self._begin()
-                return kind, body, data
+                return (kind, body), data
         return None
 
     def _add(self, part: bytes) -> None:
@@ -101,21 +106,63 @@ class MessageReader:
         return text.encode("utf-8", "replace")
 
 
-def packets(body: bytes, spid: int) -> bytes:
+def packets(body: bytes, spid: int, kind: int = ANSWER) -> bytes:
     """Return a message of the server's as packets."""
     out = bytearray()
     room = PACKET_BYTES - _HEAD.size
     for number, at in enumerate(range(0, max(1, len(body)), room), 1):
         part = body[at : at + room]
         last = at + room >= len(body)
-        out += _HEAD.pack(ANSWER, int(last), _HEAD.size + len(part), spid & 0xFFFF, number & 0xFF, 0) + part
+        out += _HEAD.pack(kind, int(last), _HEAD.size + len(part), spid & 0xFFFF, number & 0xFF, 0) + part
     return bytes(out)
 
 
-def prelogin(asked: bytes, version: tuple[int, int, int]) -> bytes:
-    """Return the answer to a PRELOGIN: our version, no encryption; MARS off for those that ask for it."""
+class Handshake:
+    """The `Envelope` of TLS's handshake: packets of PRELOGIN's type."""
+
+    __slots__ = ("_head", "_left")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._left = 0
+
+    def opened(self, data: bytes) -> tuple[bytes, bytes]:
+        """See `Envelope`."""
+        if not self._left:
+            part = data[: _HEAD.size - len(self._head)]
+            self._head, data = self._head + part, data[len(part) :]
+            if len(self._head) < _HEAD.size:
+                return b"", b""
+            kind, _, length, _, _, _ = _HEAD.unpack(self._head)
+            if kind != PRELOGIN or length < _HEAD.size:
+                raise PeerError(f"a packet of type {kind} where TLS was agreed on")
+            self._head, self._left = b"", length - _HEAD.size
+        inside = data[: self._left]
+        self._left -= len(inside)
+        return inside, data[len(inside) :]
+
+    def sealed(self, data: bytes) -> bytes:
+        """See `Envelope`."""
+        return packets(data, 0, PRELOGIN)
+
+
+def agreed(asked: bytes, *, can: bool, forces: bool) -> tuple[int, bool]:
+    """Return what is answered to a client's wish for encryption, and whether TLS begins behind it (2.2.6.5).
+
+    `forces` is the server's setting.
+    """
+    wish = (_options(asked).get(_ENCRYPTION) or b"\2")[0]
+    if not can:
+        return NOT_SUPPORTED, False
+    if wish == NOT_SUPPORTED:
+        return REQUIRED if forces else NOT_SUPPORTED, False
+    return ON if wish in (ON, REQUIRED) else REQUIRED if forces else OFF, True
+
+
+def prelogin(asked: bytes, version: tuple[int, int, int], encryption: int) -> bytes:
+    """Return the answer to a PRELOGIN: our version, what is enciphered; MARS off for those that ask for it."""
     major, minor, build = version
-    options = [(_VERSION, struct.pack(">BBHH", major, minor, build, 0)), (_ENCRYPTION, bytes((_NOT_SUPPORTED,))),
+    options = [(_VERSION, struct.pack(">BBHH", major, minor, build, 0)), (_ENCRYPTION, bytes((encryption,))),
                (_INSTANCE, b"\0"), (_THREAD, b"")]  # fmt: skip
     if _MARS in _options(asked):
         options.append((_MARS, b"\0"))
@@ -127,10 +174,11 @@ def prelogin(asked: bytes, version: tuple[int, int, int]) -> bytes:
     return head + bytes((_END,)) + data
 
 
-def _options(asked: bytes) -> set[int]:
-    found = set()
+def _options(asked: bytes) -> dict[int, bytes]:
+    found = {}
     for at in range(0, len(asked) - 4, 5):
         if asked[at] == _END:
             break
-        found.add(asked[at])
+        offset, length = struct.unpack_from(">HH", asked, at + 1)
+        found[asked[at]] = asked[offset : offset + length]
     return found

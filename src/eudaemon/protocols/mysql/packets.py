@@ -8,23 +8,25 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from eudaemon.protocols._sql import Binary
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._sql_values import Value, text
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tokens import Binary
+from eudaemon.protocols._sql.values import Value, text
 from eudaemon.wire import PeerError, Purse
 
 PACKET_BYTES_MAX = 22 * 1024 * 1024  # a library of 10 MB in hexadecimal, and a little
 ANSWER_BYTES_MAX = 200 * 1024  # of rows; what is beyond is not sent
 _WHOLE = 0xFFFFFF
+_INT64 = (1 << 64) - 1
 
 PLUGIN_AUTH, PROTOCOL_41, SECURE, WITH_DB, LENENC = 0x80000, 0x200, 0x8000, 0x8, 0x200000
+TLS = 0x800
 DEPRECATE_EOF, SESSION_TRACK, MULTI_STATEMENTS = 0x1000000, 0x800000, 0x10000
 AUTOCOMMIT, MORE_RESULTS = 2, 8
 NATIVE, CACHING = b"mysql_native_password", b"caching_sha2_password"
 
 
 class PacketReader:
-    """Takes bytes in any pieces, gives payloads, each with its number. What it holds, it takes from the purse."""
+    """Takes bytes in any pieces, gives payloads. What it holds, it takes from the purse."""
 
     __slots__ = ("_body", "_head", "_left", "_purse", "_whole")
 
@@ -35,35 +37,40 @@ class PacketReader:
         self._left = -1  # of the packet that is being read; -1 while its head is
         self._whole = True  # whether the payload ends with it
 
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Add bytes; return the payloads that are now whole. Raises `PeerError` past a limit."""
-        found: list[tuple[int, bytes]] = []
-        at = 0
-        while at < len(data) or self._left == 0:
+    @property
+    def held(self) -> bytearray:
+        """What came of a message that is not whole."""
+        return self._body
+
+    def feed(self, data: bytes) -> tuple[tuple[int, bytes], bytes] | None:
+        """Add bytes; return a payload with its number, and what is left of the bytes; None while none is whole.
+
+        Raises `PeerError` past a limit.
+        """
+        while True:
             if self._left < 0:
-                part = data[at : at + 4 - len(self._head)]
+                part = data[: 4 - len(self._head)]
                 self._head += part
-                at += len(part)
+                data = data[len(part) :]
                 if len(self._head) < 4:
-                    break
+                    return None
                 self._left = int.from_bytes(self._head[:3], "little")
                 self._whole = self._left < _WHOLE
                 if len(self._body) + self._left > PACKET_BYTES_MAX:
                     raise PeerError(f"packet over {PACKET_BYTES_MAX} bytes")
-            part = data[at : at + self._left]
+            part = data[: self._left]
             if not self._purse.take(len(part)):
                 raise PeerError("the session holds too many bytes")
             self._body += part
-            at += len(part)
+            data = data[len(part) :]
             self._left -= len(part)
             if self._left:
-                break
+                return None
+            number, self._head, self._left = self._head[3], b"", -1
             if self._whole:
-                found.append((self._head[3], bytes(self._body)))
-                self._purse.give_back(len(self._body))
-                self._body = bytearray()
-            self._head, self._left = b"", -1
-        return found
+                body, self._body = bytes(self._body), bytearray()
+                self._purse.give_back(len(body))
+                return (number, body), data
 
 
 def packets(payloads: list[bytes], number: int) -> bytes:
@@ -111,6 +118,11 @@ class Response:
     is_old: bool = False  # of before 4.1, whose results look different
 
 
+def wants_tls(payload: bytes) -> bool:
+    """Say whether a first packet is an SSLRequest: the beginning of a response, and nothing more."""
+    return len(payload) == 32 and bool(int.from_bytes(payload[:4], "little") & TLS)
+
+
 def response_of(payload: bytes) -> Response:
     """Read a HandshakeResponse, 41 or 320. Raises `PeerError`."""
     if len(payload) < 5:
@@ -150,26 +162,65 @@ def error(code: int, state: str, message: bytes, *, is_old: bool = False) -> byt
     return b"\xff" + code.to_bytes(2, "little") + (b"" if is_old else b"#" + state.encode()) + message[:512]
 
 
-def answer(result: Result, capabilities: int, *, more: bool) -> list[bytes]:
-    """Return a result as payloads."""
+def answer(result: Result, capabilities: int, *, more: bool, binary: bool = False) -> list[bytes]:
+    """Return a result as payloads; `binary` is the form in which prepared statements give rows."""
     status = AUTOCOMMIT | (MORE_RESULTS if more else 0)
     if result.columns is None:
         return [ok(capabilities, changed=result.changed, status=status, info=b"")]
-    new = bool(capabilities & DEPRECATE_EOF)
-    eof = b"\xfe" + struct.pack("<HH", 0, status)
-    out = [lenenc(len(result.columns))]
-    for at, name in enumerate(result.columns):
-        out.append(_column(name, next((row[at] for row in result.rows if row[at] is not None), b"")))
-    if not new:
-        out.append(eof)
+    samples = [_sample([row[at] for row in result.rows]) for at in range(len(result.columns))]
+    out = [lenenc(len(result.columns)), *map(_column, result.columns, samples)]
+    if not capabilities & DEPRECATE_EOF:
+        out.append(eof(status))
     size = 0
     for row in result.rows:
-        payload = b"".join(b"\xfb" if value is None else prefixed(text(value)) for value in row)
+        payload = _binary_row(row, samples) if binary else b"".join(map(_cell, row))
         size += len(payload)
         if size > ANSWER_BYTES_MAX:
             break
         out.append(payload)
-    out.append(ok(capabilities, status=status, head=0xFE) if new else eof)
+    out.append(ok(capabilities, status=status, head=0xFE) if capabilities & DEPRECATE_EOF else eof(status))
+    return out
+
+
+def prepared(number: int, parameters: int, columns: list[bytes], capabilities: int) -> list[bytes]:
+    """Return the answer to a statement that was prepared, as payloads."""
+    ends = [] if capabilities & DEPRECATE_EOF else [eof(AUTOCOMMIT)]
+    out = [b"\0" + struct.pack("<IHHBH", number, len(columns), parameters, 0, 0)]
+    for names in ([b"?"] * parameters, columns):
+        out += [_column(name, b"") for name in names] + (ends if names else [])
+    return out
+
+
+def eof(status: int) -> bytes:
+    """Return an EOF packet in its old form."""
+    return b"\xfe" + struct.pack("<HH", 0, status)
+
+
+def _sample(values: list[Value]) -> Value:
+    """Return a value that has the type of all of them; text if they differ."""
+    kinds = {float if isinstance(value, float) else int if isinstance(value, int) else type(value)
+             for value in values if value is not None}  # fmt: skip
+    if kinds <= {int, float} and len(kinds) > 1:
+        return 0.0
+    return next((value for value in values if value is not None), b"") if len(kinds) == 1 else b""
+
+
+def _cell(value: Value) -> bytes:
+    return b"\xfb" if value is None else prefixed(text(value))
+
+
+def _binary_row(row: list[Value], samples: list[Value]) -> bytes:
+    nulls = sum(1 << at + 2 for at, value in enumerate(row) if value is None)
+    out = b"\0" + nulls.to_bytes((len(row) + 9) // 8, "little")
+    for value, sample in zip(row, samples, strict=True):
+        if value is None:
+            continue
+        if isinstance(sample, float) and isinstance(value, int | float):
+            out += struct.pack("<d", value)
+        elif isinstance(sample, int) and isinstance(value, int):
+            out += (value & _INT64).to_bytes(8, "little")
+        else:
+            out += prefixed(text(value))
     return out
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_tables import Table, Tables
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.tables import Table, Tables
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.protocols.mysql.packets import CACHING, NATIVE
 from eudaemon.protocols.mysql.secrets import Key
 from eudaemon.world.container import container_of
@@ -68,6 +68,14 @@ ERRORS: dict[str, tuple[int, str, bytes]] = {
     "function exists": (1125, "HY000", b"Function '{}' already exists"),
     "local": (1148, "42000", b"The used command is not allowed with this MySQL version"),
     "prepared": (1295, "HY000", b"This command is not supported in the prepared statement protocol yet"),
+    "no prepared": (1243, "HY000", b"Unknown prepared statement handler ({}) given to EXECUTE"),
+    "too many prepared": (1461, "42000", b"Can't create more than max_prepared_stmt_count statements (current value: "
+                          b"16382)"),
+    "too many parameters": (1390, "HY000", b"Prepared statement contains too many placeholders"),
+    "malformed": (1210, "HY000", b"Incorrect arguments to mysqld_stmt_execute"),
+    "execute": (1210, "HY000", b"Incorrect arguments to EXECUTE"),
+    "recursion": (3636, "HY000", b"Recursive query aborted after 1001 iterations. Try increasing "
+                  b"@@cte_max_recursion_depth to a larger value."),
     "unknown": (1047, "08S01", b"Unknown command"),
 }  # fmt: skip
 
@@ -82,6 +90,8 @@ class Server:
         self.series = self.version[:3]
         self.capabilities = _CAPABILITIES[self.series]
         self.plugin = CACHING if self.series == "8.0" else NATIVE
+        # From 5.7 on a server makes itself a certificate; before, its administrator had to.
+        self.has_tls = self.series >= "5.7" or self.seed.number("tls", 4) == 0
         self.charset = 255 if self.series == "8.0" else 8
         self.uuid = self.seed.bytes("uuid", 16).hex()
 
@@ -128,6 +138,10 @@ class Server:
             b"protocol_version": 10, b"performance_schema": b"ON", b"profiling": 0, b"lc_time_names": b"en_US",
             b"foreign_key_checks": 1, b"unique_checks": 1, b"sql_safe_updates": 0, b"old_passwords": 0,
         }  # fmt: skip
+        if self.has_tls:
+            own |= {b"have_ssl": b"YES", b"have_openssl": b"YES"}
+        for name, file in ((b"ssl_ca", b"ca.pem"), (b"ssl_cert", b"server-cert.pem"), (b"ssl_key", b"server-key.pem")):
+            own[name] = file if self.has_tls else b""
         own[b"transaction_isolation" if eight else b"tx_isolation"] = b"REPEATABLE-READ"
         if self.series >= "5.6":
             u = self.uuid

@@ -1,39 +1,31 @@
-"""What one client's statements work on: its variables, its functions, the files it writes. Orders come out of it.
-
-A function that the attacker made out of a library runs what it is given, as the libraries of that name do:
-`sys_exec` gives 0, `sys_eval` what the command printed, and one that is given a URL fetches it.
-"""
+"""What one client's statements work on: its variables, its settings, the files it writes. Orders come out of it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from eudaemon.events.catalogue import ExploitRecognised
-from eudaemon.protocols._base import Fetch, Keep, Saw, Visit
-from eudaemon.protocols._machine import Machine
-from eudaemon.protocols._remembered import Remembered
-from eudaemon.protocols._sql import MYSQL, SqlError
-from eudaemon.protocols._sql_engine import Engine
-from eudaemon.protocols._sql_functions import FUNCTIONS
-from eudaemon.protocols._sql_parser import Select
-from eudaemon.protocols._sql_query import Result, Work
-from eudaemon.protocols._sql_tables import Table, Tables
-from eudaemon.protocols._sql_values import Value, number, text
-from eudaemon.protocols._work import Rest, Run
+from eudaemon.protocols._base import Keep, Saw, Visit
+from eudaemon.protocols._sql.functions import FUNCTIONS
+from eudaemon.protocols._sql.parser import Select
+from eudaemon.protocols._sql.query import Result, Work
+from eudaemon.protocols._sql.session import MachineSession
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import MYSQL, SqlError
+from eudaemon.protocols._sql.values import Value, number, text
+from eudaemon.protocols._work import Rest
 from eudaemon.protocols.mysql.server import OWN, PLACES, PLUGINS, SYSTEM_TABLES, Server
 from eudaemon.wire import printable
-from eudaemon.world.outside import Download
 
-FUNCTIONS_MAX = 64  # that a session may make
 VARIABLES_MAX = 512  # of one session
 SLEEP_S_MAX = 30.0
-_FACT_CHARS_MAX = 2048
-_URL = re.compile(rb"(?:https?|ftp)://[\x21-\x7e]{4,1024}", re.IGNORECASE)
 _WEB = re.compile(rb"/(?:www|html|htdocs|wwwroot|webapps|public_html)|\.(?:php|jsp|aspx?)$", re.IGNORECASE)
 _CRON = re.compile(rb"cron|/\.ssh/|^/etc/|/\.bash", re.IGNORECASE)
+
+_SYSTEM = {name: Table([], shared=True) for name in SYSTEM_TABLES}
 
 
 def exploit_of(path: bytes) -> str:
@@ -46,38 +38,22 @@ def exploit_of(path: bytes) -> str:
     return "mysql-startup-file" if _CRON.search(path) or name.endswith((b".mof", b".vbs", b".bat")) else "mysql-file"
 
 
-class Session(Engine):
-    """One client's. `at_s` is the time of the statement at hand."""
+class Session(MachineSession):
+    """One client's. See `MachineSession`."""
 
-    __slots__ = ("_machine", "at_s", "changed", "connection", "files_written", "made", "remembered", "server",
-        "settings",
-                 "user", "visit")  # fmt: skip
+    __slots__ = ("changed", "connection", "server", "settings", "user")
+    product: ClassVar[str] = "mysql"
 
     def __init__(self, visit: Visit, server: Server, at_s: float) -> None:
         own = (*OWN, b"sys" if server.series >= "5.7" else b"test")
-        super().__init__(MYSQL, Tables(server.host, visit.purse, own), b"")
-        self.tables.databases[b"mysql"] = {name: Table([]) for name in SYSTEM_TABLES}
-        self.visit = visit
+        super().__init__(visit, server.host, MYSQL, own, PLACES, at_s)
+        self.tables.databases[b"mysql"] = dict(_SYSTEM)
         self.server = server
-        self.at_s = at_s
         self.functions = _OWN_FUNCTIONS
         self.connection = server.thread(at_s)
         self.user = b"root"
-        self.made: dict[bytes, bytes] = {}  # functions, by their libraries
         self.settings: dict[bytes, Value] = {}
-        self.files_written: set[bytes] = set()
         self.changed = 0
-        self._machine: Machine | None = None
-        self.remembered = Remembered(visit, "mysql")
-        self.files_written |= {path for (path,) in self.remembered.each(b"file")}
-        self.made |= dict(self.remembered.each(b"function"))
-
-    @property
-    def machine(self) -> Machine:
-        """The server's machine."""
-        if self._machine is None:
-            self._machine = Machine(self.visit, self.server.host, PLACES, self.at_s)
-        return self._machine
 
     def now(self) -> bytes:
         """Return the time of the statement as SQL writes it."""
@@ -99,18 +75,12 @@ class Session(Engine):
             self.visit.purse.give_back(128 + (len(before) if isinstance(before, bytes) else 0))
         self.variables[name] = value
 
-    def left(self) -> Iterator[Keep]:
-        """Yield what was brought and is kept nowhere yet."""
-        yield from self.tables.left()
-        if self._machine is not None:
-            yield from self._machine.left()
-
     # --- what expressions reach ----------------------------------------------------------------------
 
     def variable(self, name: bytes) -> Value:
         """See `Scope`: `@@` and a scope before a system variable."""
         if not name.startswith(b"@@"):
-            return self.variables.get(name)
+            return super().variable(name)
         plain = name[2:].removeprefix(b"global.").removeprefix(b"session.").removeprefix(b"local.")
         if plain in self.settings:
             return self.settings[plain]
@@ -146,24 +116,10 @@ class Session(Engine):
             raise
 
     def call(self, name: bytes, values: list[Value]) -> Any:
-        """See `Scope`: functions made out of libraries come first."""
-        if name in self.made:
-            return self._made(name, values)
-        if name not in self.functions:
+        """See `Scope`: the error names the database as well."""
+        if name not in self.made and name not in self.functions:
             raise SqlError("function", (self.database + b"." if self.database else b"") + name)
         return super().call(name, values)
-
-    def _made(self, name: bytes, values: list[Value]) -> Generator[Any, Any, Value]:
-        line = text(values[0]) if values else b""
-        shown = printable(b" ".join(map(text, values)), _FACT_CHARS_MAX)
-        yield Saw(ExploitRecognised("mysql-udf-command", "", f"{printable(name, 64)} {shown}"))
-        url = next((found[0] for value in values if (found := _URL.match(text(value).strip()))), None)
-        if url is not None:
-            target = text(values[1]) if len(values) > 1 else url.rpartition(b"/")[2]
-            yield Fetch(Download(url.decode("ascii"), printable(name, 64), printable(target, 256)))
-            return 0
-        printed = yield Run(line)
-        return 0 if b"exec" in name and b"shell" not in name else bytes(printed)
 
     # --- SELECT … INTO -----------------------------------------------------------------------------------
 
@@ -205,9 +161,7 @@ class Session(Engine):
         windows = path[1:3] in (b":\\", b":/")
         if wrong and not windows:
             raise SqlError("write", path)
-        if len(self.files_written) < FUNCTIONS_MAX:
-            self.files_written.add(path)
-            self.remembered.add(b"file", path)
+        self.note_file(path)
 
     def library(self, name: bytes) -> bool:
         """Say whether there is such a library: this session wrote it somewhere."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._sql_tables import Table
-from eudaemon.protocols._sql_values import Value, like, text
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value, like, text
 from eudaemon.protocols.mysql.server import kind_of
 from eudaemon.protocols.mysql.session import Session
 

@@ -7,12 +7,14 @@ from typing import TypeAlias
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Keep, Saw
-from eudaemon.protocols._sql import NAME, TEXT, VARIABLE, WORD, SqlError
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result, Work
-from eudaemon.protocols._sql_values import Value, evaluate, text
+from eudaemon.protocols._database import entered
+from eudaemon.protocols._sql.parameters import filled, number_marks
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Result, Work
+from eudaemon.protocols._sql.tokens import MYSQL, NAME, TEXT, VARIABLE, WORD, SqlError
+from eudaemon.protocols._sql.values import Value, evaluate, evaluate_all, text
 from eudaemon.protocols.mysql.server import DATA
-from eudaemon.protocols.mysql.session import FUNCTIONS_MAX, Session
+from eudaemon.protocols.mysql.session import Session
 from eudaemon.protocols.mysql.shows import described, show
 from eudaemon.wire import printable
 
@@ -49,7 +51,7 @@ def _show(session: Session, parser: Parser) -> Work:
 def _describe(session: Session, parser: Parser) -> Work:
     parser.take()
     yield from ()
-    if parser.is_word(b"select"):
+    if parser.begins_select:
         parser.skip()
         return Result("EXPLAIN", [b"id", b"select_type", b"table"], [[1, b"SIMPLE", None]], 1)
     found = described(session.table(parser.dotted()))
@@ -139,14 +141,15 @@ def _function(session: Session, parser: Parser) -> Work:
         raise SqlError("library", library)
     if name.lower() in session.made and not is_new:
         raise SqlError("function exists", name)
-    if len(session.made) < FUNCTIONS_MAX:
-        session.made[name.lower()[:64]] = library[:256]
-        session.remembered.add(b"function", name.lower()[:64], library[:256])
+    session.make_function(name, library)
     return Result("CREATE")
 
 
 def _drop(session: Session, parser: Parser) -> Work:
     parser.take()
+    if parser.is_word(b"prepare"):
+        parser.at -= 1
+        return (yield from _deallocate(session, parser))
     parser.word(b"temporary")
     if parser.word(b"table") or parser.word(b"tables"):
         return (yield from session.drop_tables(parser))
@@ -158,9 +161,8 @@ def _drop(session: Session, parser: Parser) -> Work:
     if parser.word(b"function"):
         forgives = parser.word(b"if", b"exists")
         name = parser.dotted()[-1]
-        if session.made.pop(name.lower(), None) is None and not forgives:
+        if not session.drop_function(name) and not forgives:
             raise SqlError("function", name)
-        session.remembered.forget(b"function", name.lower())
         return Result("DROP")
     parser.skip()
     return Result("DROP")
@@ -209,6 +211,60 @@ def _load(session: Session, parser: Parser) -> Work:
     return Result("LOAD", changed=len(lines))
 
 
+def _with(session: Session, parser: Parser) -> Work:
+    if parser.names_before_select:
+        return (yield from _select(session, parser))
+    return (yield from session.named_before(parser, lambda: statement(session, parser)))
+
+
+_UNPREPARED = (b"prepare", b"execute", b"deallocate")
+
+
+def _prepare(session: Session, parser: Parser) -> Work:
+    """PREPARE name FROM 'statement', or from a variable: what attackers hide, for instance in hexadecimal."""
+    parser.take()
+    name = parser.name().lower()
+    if not parser.word(b"from"):
+        raise parser.error()
+    sql = text((yield from evaluate(parser.primary(), session)))
+    inner = Parser(sql, MYSQL)
+    if inner.next.word in _UNPREPARED:
+        raise SqlError("prepared")
+    session.drop_statement(name)
+    session.keep_statement(name, sql)
+    return Result("PREPARE")
+
+
+def _execute(session: Session, parser: Parser) -> Work:
+    """EXECUTE name [USING @a, …]."""
+    parser.take()
+    name = parser.name().lower()
+    trees = parser.expressions() if parser.word(b"using") else ()
+    if name not in session.statements:
+        raise SqlError("no prepared", name)
+    inner = Parser(session.statements[name], MYSQL)
+    if number_marks(inner) != len(trees):
+        raise SqlError("execute")
+    session.parameters = yield from evaluate_all(trees, session)
+    yield entered(filled(inner, session.parameters))
+    result = yield from statement(session, inner)
+    inner.sign(b";")
+    if not inner.over:
+        raise inner.error()
+    return result
+
+
+def _deallocate(session: Session, parser: Parser) -> Work:
+    """DEALLOCATE PREPARE name, DROP PREPARE name."""
+    parser.take()
+    parser.word(b"prepare")
+    yield from ()
+    name = parser.name().lower()
+    if not session.drop_statement(name):
+        raise SqlError("no prepared", name)
+    return Result("DEALLOCATE")
+
+
 def _fine(session: Session, parser: Parser) -> Work:  # noqa: ARG001
     """What only succeeds."""
     tag = parser.take().word.decode("latin-1").upper()
@@ -227,10 +283,11 @@ def _checked(session: Session, parser: Parser) -> Work:  # noqa: ARG001
 
 _SUCCEEDING = (
     b"flush grant revoke kill lock unlock begin start commit rollback alter do handler install uninstall rename "
-    b"savepoint release reset purge change stop xa call prepare execute deallocate"
+    b"savepoint release reset purge change stop xa call"
 )
 STATEMENTS: dict[bytes, Statement] = {
     b"select": _select, b"show": _show, b"describe": _describe, b"desc": _describe, b"explain": _describe, b"use": _use,
+    b"with": _with, b"prepare": _prepare, b"execute": _execute, b"deallocate": _deallocate,
     b"set": _set, b"create": _create, b"drop": _drop, b"insert": _insert, b"replace": _insert, b"delete": _delete,
     b"update": lambda session, parser: session.update(parser), b"load": _load,
     b"truncate": lambda session, parser: session.truncate(parser), b"check": _checked, b"repair": _checked,

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from eudaemon.protocols._sql_tables import Table
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.values import Value
 
 if TYPE_CHECKING:
     from eudaemon.protocols.postgres.session import Session

@@ -6,15 +6,16 @@ PGCOPY\n\377\r\n\0  flags (4)  extension (4)      fields (2)  [length (4)  bytes
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Saw
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result, Work
-from eudaemon.protocols._sql_tables import ROWS_MAX, Table
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Result, Work
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.protocols._work import Run
 from eudaemon.protocols.postgres.messages import shown
 from eudaemon.protocols.postgres.session import Session
@@ -122,11 +123,8 @@ def _inward(session: Session, name: tuple[bytes, ...], program: bool, target: by
 
 def store(session: Session, table: Table, data: bytes, form: str) -> int:
     """Put what came into a table, a row a line; return how many. Raises `SqlError`."""
-    lines = data.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
     count = 0
-    for line in lines[:ROWS_MAX]:
+    for line in _lines(data):
         if line == b"\\.":
             break
         cells = line.split(b"\t") if form == "text" and len(table.columns) > 1 else [line]
@@ -135,6 +133,16 @@ def store(session: Session, table: Table, data: bytes, form: str) -> int:
         session.tables.add(table, row[: max(1, len(table.columns))])
         count += 1
     return count
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    """Yield the lines one by one: there may be as many as there are bytes."""
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n", at)
+        end = len(data) if end < 0 else end
+        yield data[at:end]
+        at = end + 1
 
 
 def _unescaped(cell: bytes, form: str) -> bytes:

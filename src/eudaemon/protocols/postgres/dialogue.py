@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from eudaemon.events.catalogue import CommandEntered
-from eudaemon.protocols._base import Order, Saw, Send
-from eudaemon.protocols._sql import END, POSTGRES, SqlError
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._sql_values import Value, text
+from eudaemon.protocols._base import Keep, Order, Send
+from eudaemon.protocols._database import entered
+from eudaemon.protocols._sql.parameters import PARAMETERS_MAX, filled, number_of
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tables import KEPT_BYTES_MIN
+from eudaemon.protocols._sql.tokens import END, POSTGRES, VARIABLE, SqlError
+from eudaemon.protocols._sql.values import Value, text
 from eudaemon.protocols._work import Work
 from eudaemon.protocols.postgres import messages as wire
 from eudaemon.protocols.postgres.copying import CopyIn, CopyOut, store
@@ -24,13 +26,11 @@ from eudaemon.protocols.postgres.messages import Bound, Fault, message
 from eudaemon.protocols.postgres.server import fault_of
 from eudaemon.protocols.postgres.session import Session
 from eudaemon.protocols.postgres.statements import statement
-from eudaemon.wire import PeerError, printable
+from eudaemon.wire import PeerError
 
 STATEMENTS_MAX = 200  # of one query
 PREPARED_MAX = 64  # statements, and portals, of one session
 COPIED_BYTES_MAX = 16 * 1024 * 1024
-PARAMETERS_MAX = 1024
-_FACT_CHARS_MAX = 4096
 _BEGINNING, _ENDING = (b"begin", b"start"), (b"commit", b"end", b"rollback", b"abort")
 
 
@@ -98,10 +98,10 @@ class Dialogue:
 
     def _query(self, body: bytes) -> Work:
         sql = body.rstrip(b"\0")
-        yield Saw(CommandEntered(printable(sql, _FACT_CHARS_MAX)))
+        yield entered(sql)
         self._skipping = False
         try:
-            self.session.steps = 0
+            self.session.begin()
             parser = Parser(sql, POSTGRES)
             if parser.over or (parser.next.text == b";" and parser.ahead().kind is END):
                 yield Send(message(b"I"))
@@ -155,7 +155,7 @@ class Dialogue:
         if len(tail) < 2 + 4 * count:
             raise PeerError("a Parse that is none")
         kinds = list(struct.unpack_from(f">{count}I", tail, 2))
-        yield Saw(CommandEntered(printable(sql, _FACT_CHARS_MAX)))
+        yield entered(sql)
         Parser(sql, POSTGRES)  # what can be no SQL is told now
         self._forget_prepared(name)
         if len(self._prepared) >= PREPARED_MAX or not self.session.visit.purse.take(len(sql)):
@@ -172,6 +172,8 @@ class Dialogue:
         if len(self._portals) >= PREPARED_MAX or not self.session.visit.purse.take(_held(bound)):
             raise SqlError("full")
         values = [bound.value(at, prepared.kinds) for at in range(len(bound.values))]
+        if values:
+            yield entered(filled(Parser(prepared.sql, POSTGRES), values))
         self._portals[bound.portal] = Portal(prepared, values)
         yield Send(message(b"2"))
 
@@ -199,11 +201,11 @@ class Dialogue:
     def _columns(self, sql: bytes) -> list[bytes] | None:
         """Return the columns that a statement will have. Raises `SqlError`."""
         parser = Parser(sql, POSTGRES)
-        return self.session.headings(parser.select()) if parser.is_word(b"select") else None
+        return self.session.headings(parser.select()) if parser.begins_select else None
 
     def _carried_out(self, portal: Portal) -> Work:
         if portal.result is None:
-            self.session.steps = 0
+            self.session.begin()
             self.session.parameters = portal.values
             parser = Parser(portal.prepared.sql, POSTGRES)
             portal.result = Result("") if parser.over else (yield from self._one(parser))
@@ -266,10 +268,17 @@ class Dialogue:
                 yield Send(wire.complete(Result("COPY", changed=count)))
             except SqlError as error:
                 yield from self._fail(fault_of(error, b""))
+                yield from _kept(copying, partial=kind == b"f")
             if not self._skipping:
                 yield from self._ready()
         elif kind not in (b"S", b"H"):
             raise PeerError(f"unexpected message type {kind[0]} during COPY")
+
+    def left(self) -> Iterator[Keep]:
+        """Yield what was brought and is kept nowhere yet."""
+        if self._copying is not None:
+            yield from _kept(self._copying, partial=True)
+        yield from self.session.left()
 
     # --- answers ---------------------------------------------------------------------------------------
 
@@ -282,16 +291,20 @@ class Dialogue:
         yield Send(message(b"Z", self._status))
 
 
+def _kept(copying: Copying, *, partial: bool) -> Iterator[Keep]:
+    """Keep what was copied to us and found no place in a table."""
+    if len(copying.data) >= KEPT_BYTES_MIN:
+        yield Keep(bytes(copying.data), "upload", "copied", partial)
+
+
 def _held(bound: Bound) -> int:
     return sum(len(value) for value in bound.values if value is not None)
 
 
 def _numbers(sql: bytes) -> list[int]:
     """Return the numbers of the parameters in a statement."""
-    found = [
-        token.text[1:] for token in Parser(sql, POSTGRES).tokens if token.text[:1] == b"$" and token.kind == "variable"
-    ]
-    return [min(int(number), PARAMETERS_MAX) for number in found if number.isdigit() and len(number) < 6]
+    tokens = Parser(sql, POSTGRES).tokens
+    return [min(number_of(token.text), PARAMETERS_MAX) for token in tokens if token.kind is VARIABLE]
 
 
 _STEPS = {

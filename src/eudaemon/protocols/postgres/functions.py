@@ -6,9 +6,9 @@ import base64
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from eudaemon.protocols._sql import Binary, SqlError
-from eudaemon.protocols._sql_functions import FUNCTIONS
-from eudaemon.protocols._sql_values import Value, bounded, cast, number, text, unhexed, whole
+from eudaemon.protocols._sql.functions import FUNCTIONS
+from eudaemon.protocols._sql.tokens import Binary, SqlError
+from eudaemon.protocols._sql.values import Value, bounded, cast, number, text, unhexed, whole
 from eudaemon.protocols._work import Rest
 from eudaemon.protocols.postgres.catalogue import TYPES
 from eudaemon.wire import decode

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eudaemon.protocols._sql import Binary, SqlError
-from eudaemon.protocols._sql_tables import Table, Tables
-from eudaemon.protocols._sql_values import VALUE_BYTES_MAX, Value, text, whole
+from eudaemon.protocols._sql.tables import Table, Tables
+from eudaemon.protocols._sql.tokens import Binary, SqlError
+from eudaemon.protocols._sql.values import VALUE_BYTES_MAX, Value, text, whole
 
 PAGE_BYTES = 2048
 FIRST_OID = 16_390

@@ -8,9 +8,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from eudaemon.protocols._sql import Binary
-from eudaemon.protocols._sql_query import Result
-from eudaemon.protocols._sql_values import Value, text
+from eudaemon.protocols._sql.query import Result
+from eudaemon.protocols._sql.tokens import Binary
+from eudaemon.protocols._sql.values import Value, text
 from eudaemon.wire import PeerError, Purse
 
 MESSAGE_BYTES_MAX = 22 * 1024 * 1024  # a library of 10 MB in hexadecimal, and a little
@@ -34,8 +34,13 @@ class MessageReader:
         self._left = -1
         self.started = False  # whether the first message, which has no type, has passed
 
-    def feed(self, data: bytes) -> tuple[bytes, bytes, bytes] | None:
-        """Add bytes; return type, body and what is left of the bytes, or None while no message is whole."""
+    @property
+    def held(self) -> bytearray:
+        """What came of a message that is not whole."""
+        return self._body
+
+    def feed(self, data: bytes) -> tuple[tuple[bytes, bytes], bytes] | None:
+        """Add bytes; return type and body, and what is left of the bytes, or None while no message is whole."""
         at = 0
         if self._left < 0:
             wanted = 5 if self.started else 4
@@ -56,7 +61,7 @@ class MessageReader:
         kind, body = self._head[:-4], bytes(self._body)
         self._purse.give_back(len(body))
         self._head, self._body, self._left = b"", bytearray(), -1
-        return kind, body, data[at + len(part) :]
+        return (kind, body), data[at + len(part) :]
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
@@ -148,7 +153,7 @@ def complete(result: Result) -> bytes:
     tag = result.tag
     if tag == "INSERT":
         tag = f"INSERT 0 {result.changed}"
-    elif tag in ("SELECT", "UPDATE", "DELETE", "COPY"):
+    elif tag in ("SELECT", "UPDATE", "DELETE", "COPY", "FETCH", "MOVE"):
         tag = f"{tag} {result.changed}"
     return message(b"C", tag.encode() + b"\0")
 

@@ -6,25 +6,10 @@ import struct
 from collections.abc import Iterator
 from typing import ClassVar
 
-from eudaemon.events.catalogue import LoginTried
-from eudaemon.protocols._base import (
-    Answered,
-    Claim,
-    Ended,
-    HalfClosed,
-    HangUp,
-    Occasion,
-    Opened,
-    Order,
-    Received,
-    Room,
-    Saw,
-    Send,
-    Visit,
-    Woken,
-)  # fmt: skip
+from eudaemon.protocols._base import Claim, Keep, Order, Send, Visit
+from eudaemon.protocols._broken import broken_off
+from eudaemon.protocols._database import DatabaseRoom, tried
 from eudaemon.protocols._passwords import accepts
-from eudaemon.protocols._work import Worker
 from eudaemon.protocols.postgres import messages as wire
 from eudaemon.protocols.postgres.dialogue import Dialogue
 from eudaemon.protocols.postgres.messages import Fault
@@ -32,44 +17,32 @@ from eudaemon.protocols.postgres.server import ADMINISTRATORS, Server, server_of
 from eudaemon.protocols.postgres.session import Session
 from eudaemon.wire import PeerError, printable
 
-MESSAGES_MAX = 30_000  # of one session
-WAITING_BYTES_MAX = 1024 * 1024  # that wait while a query is carried out
 _REFUSALS_MAX = 2  # of encryption, before a client has to begin
 _CLEARTEXT = wire.message(b"R", (3).to_bytes(4, "big"))
 # What a first message may ask for: TLS, GSSAPI, that a query is cancelled, or version 3 of the protocol.
 _CODES = frozenset((80_877_103, 80_877_104, 80_877_102, 196_608))
 
 
-class Postgres(Room):
-    """One client's connection."""
+class Postgres(DatabaseRoom[tuple[bytes, bytes]]):
+    """One client's connection. A message is its type and its body."""
 
     name: ClassVar[str] = "postgres"
+    messages_max: ClassVar[int] = 30_000
 
-    __slots__ = (
-        "_database", "_dialogue", "_leaving", "_messages", "_over", "_reader", "_refused", "_server", "_user",
-        "_waiting", "_worker",
-    )  # fmt: skip
+    __slots__ = ("_database", "_dialogue", "_reader", "_refused", "_user")
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
-        self._server: Server | None = None
         self._reader = wire.MessageReader(visit.purse)
         self._user = b""
         self._database = b""
         self._refused = 0
         self._dialogue: Dialogue | None = None  # once logged in
-        self._worker: Worker | None = None
-        self._waiting = b""
-        self._messages = 0
-        self._leaving = False
-        self._over = False
 
     @property
     def server(self) -> Server:
         """Who answers."""
-        if self._server is None:
-            self._server = server_of(self.visit.host)
-        return self._server
+        return server_of(self.visit.host)
 
     @classmethod
     def claim(cls, first: bytes) -> Claim:
@@ -79,54 +52,28 @@ class Postgres(Room):
         code = int.from_bytes(first[4:8], "big")
         return Claim.YES if first[:2] == b"\0\0" and code in _CODES else Claim.NO
 
-    def tell(self, occasion: Occasion) -> Iterator[Order]:
-        """Take one occasion and yield the orders that follow from it."""
-        match occasion:
-            case Received(at_s, data):
-                yield from self._received(data, at_s)
-            case Answered() | Woken():
-                if self._worker is not None:
-                    yield from self._worker.go_on(occasion)
-                    yield from self._go_on(occasion.at_s)
-            case HalfClosed():
-                self._leaving = True
-                yield from self._leave()
-            case Ended():
-                if self._dialogue is not None:
-                    yield from self._dialogue.session.left()
-            case Opened():
-                return
+    def feed(self, data: bytes) -> tuple[tuple[bytes, bytes], bytes] | None:
+        """See `DatabaseRoom`."""
+        return self._reader.feed(data)
 
-    def _received(self, data: bytes, at_s: float) -> Iterator[Order]:
-        while data and not self._over:
-            if self._worker is not None and self._worker.busy:
-                if len(self._waiting) + len(data) > WAITING_BYTES_MAX or not self.visit.purse.take(len(data)):
-                    raise PeerError("too much while a query is carried out")
-                self._waiting += data
-                return
-            found = self._reader.feed(data)
-            if found is None:
-                return
-            kind, body, data = found
-            self._messages += 1
-            if self._messages > MESSAGES_MAX:
-                raise PeerError(f"more than {MESSAGES_MAX} messages in one session")
-            if not self._reader.started:
-                yield from self._start(body)
-            elif self._dialogue is None:
-                yield from self._login(kind, body, at_s)
-            elif kind == b"X":
-                yield from self._hang_up()
-            elif self._worker is not None:
-                self._dialogue.session.at_s = at_s
-                yield from self._worker.start(self._dialogue.message(kind, body), at_s)
+    def left(self) -> Iterator[Keep]:
+        """See `DatabaseRoom`."""
+        if self._dialogue is not None:
+            yield from self._dialogue.left()
+            yield from broken_off(self._reader.held, "query")
 
-    def _go_on(self, at_s: float) -> Iterator[Order]:
-        if self._worker is not None and not self._worker.busy and self._waiting:
-            waiting, self._waiting = self._waiting, b""
-            self.visit.purse.give_back(len(waiting))
-            yield from self._received(waiting, at_s)
-        yield from self._leave()
+    def message(self, message: tuple[bytes, bytes], at_s: float) -> Iterator[Order]:
+        """See `DatabaseRoom`."""
+        kind, body = message
+        if not self._reader.started:
+            yield from self._start(body)
+        elif self._dialogue is None:
+            yield from self._login(kind, body, at_s)
+        elif kind == b"X":
+            yield from self.hang_up()
+        elif self.worker is not None:
+            self._dialogue.session.at_s = at_s
+            yield from self.worker.start(self._dialogue.message(kind, body), at_s)
 
     # --- the login -----------------------------------------------------------------------------------
 
@@ -134,12 +81,16 @@ class Postgres(Room):
         if len(body) < 4:
             raise PeerError("invalid length of startup packet")
         code = int.from_bytes(body[:4], "big")
+        if code == wire.SSL_REQUEST and self.server.has_tls and self.may_start_tls:
+            yield Send(b"S")
+            self.start_tls()
+            return
         if code in (wire.SSL_REQUEST, wire.GSS_REQUEST) and self._refused < _REFUSALS_MAX:
             self._refused += 1
             yield Send(b"N")
             return
         if code == wire.CANCEL:
-            yield from self._hang_up()
+            yield from self.hang_up()
             return
         if code >> 16 != 3:
             oldest = "2.0" if self.server.number < 140_000 else "3.0"
@@ -162,7 +113,7 @@ class Postgres(Room):
             return
         password = body.rstrip(b"\0")
         accepted = bool(password) and accepts(self.server.seed, ADMINISTRATORS, self._user, password)
-        yield Saw(LoginTried(printable(self._user, 256), printable(password, 256), accepted=accepted))
+        yield tried(self._user, password, accepted=accepted)
         user = printable(self._user, 256)
         if not password:
             yield from self._refuse("28P01", "empty password returned by client")
@@ -178,7 +129,7 @@ class Postgres(Room):
             return
         session.database = self._database
         self._dialogue = Dialogue(session)
-        self._worker = session.worker
+        self.worker = session.worker
         out = wire.message(b"R", bytes(4))
         for name in self.server.told():
             out += wire.message(b"S", name + b"\0" + session.setting(name) + b"\0")
@@ -187,13 +138,4 @@ class Postgres(Room):
 
     def _refuse(self, code: str, text: str, place: tuple[str, int, str] | None = None) -> Iterator[Order]:
         yield Send(wire.failure(Fault(code, text.encode(), "FATAL", place=place)))
-        yield from self._hang_up()
-
-    def _hang_up(self) -> Iterator[Order]:
-        self._over = True
-        yield HangUp()
-
-    def _leave(self) -> Iterator[Order]:
-        busy = self._worker is not None and self._worker.busy
-        if self._leaving and not self._over and not busy:
-            yield from self._hang_up()
+        yield from self.hang_up()

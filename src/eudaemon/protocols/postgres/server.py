@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 
-from eudaemon.protocols._sql import SqlError
+from eudaemon.protocols._sql.tokens import SqlError
 from eudaemon.protocols.postgres.messages import Fault
 from eudaemon.world.container import container_of
 from eudaemon.world.host import Host
@@ -49,6 +49,10 @@ ERRORS: dict[str, tuple[str, bytes]] = {
     "large exists": ("42710", b"large object {} already exists"),
     "aborted": ("25P02", b"current transaction is aborted, commands ignored until end of transaction block"),
     "prepared": ("26000", b'prepared statement "{}" does not exist'),
+    "prepared exists": ("42P05", b'prepared statement "{}" already exists'),
+    "cursor": ("34000", b'cursor "{}" does not exist'),
+    "cursor exists": ("42P03", b'cursor "{}" already exists'),
+    "recursion": ("54001", b"stack depth limit exceeded"),
     "portal": ("34000", b'portal "{}" does not exist'),
     "role": ("42704", b'role "{}" does not exist'),
 }  # fmt: skip
@@ -61,6 +65,7 @@ class Server:
         self.host = container_of(host, "postgres", "postgres", "uid=70(postgres) gid=70(postgres) groups=70(postgres)")
         self.seed = host.seed.child("postgres")
         self.version, self.compiler, self.line = self.seed.choice("version", VERSIONS)
+        self.has_tls = self.seed.number("tls", 4) == 0  # which the image does not switch on by itself
 
     @property
     def number(self) -> int:
@@ -89,7 +94,8 @@ class Server:
             b"data_directory": DATA, b"config_file": DATA + b"/postgresql.conf", b"hba_file": DATA + b"/pg_hba.conf",
             b"ident_file": DATA + b"/pg_ident.conf", b"external_pid_file": b"", b"listen_addresses": b"*",
             b"port": b"5432", b"max_connections": b"100", b"superuser_reserved_connections": b"3",
-            b"unix_socket_directories": b"/var/run/postgresql", b"ssl": b"off", b"password_encryption": b"md5",
+            b"unix_socket_directories": b"/var/run/postgresql",
+            b"ssl": b"on" if self.has_tls else b"off", b"password_encryption": b"md5",
             b"shared_buffers": b"128MB", b"work_mem": b"4MB", b"maintenance_work_mem": b"64MB", b"fsync": b"on",
             b"dynamic_library_path": b"$libdir", b"shared_preload_libraries": b"", b"local_preload_libraries": b"",
             b"session_preload_libraries": b"", b"search_path": b'"$user", public', b"log_destination": b"stderr",

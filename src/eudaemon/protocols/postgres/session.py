@@ -5,75 +5,55 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from eudaemon.events.catalogue import ExploitRecognised
-from eudaemon.protocols._base import Fetch, Keep, Saw, Visit
-from eudaemon.protocols._machine import Machine
-from eudaemon.protocols._remembered import Remembered
-from eudaemon.protocols._sql import POSTGRES, SqlError
-from eudaemon.protocols._sql_engine import Engine
-from eudaemon.protocols._sql_tables import Table, Tables
-from eudaemon.protocols._sql_values import Value, text
-from eudaemon.protocols._work import Run, Worker
+from eudaemon.protocols._base import Keep, Saw, Visit
+from eudaemon.protocols._sql.cursors import Cursors
+from eudaemon.protocols._sql.session import MachineSession
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import POSTGRES, SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.protocols.postgres.catalogue import catalogue
 from eudaemon.protocols.postgres.functions import OWN_FUNCTIONS
 from eudaemon.protocols.postgres.large import LargeObjects
 from eudaemon.protocols.postgres.server import PLACES, Server
 from eudaemon.wire import printable
-from eudaemon.world.outside import Download
 
-FUNCTIONS_MAX = 64  # that a session may make
-FILES_MAX = 256  # that a session may write
 SETTINGS_MAX = 256
 ROLES_MAX = 64
-_FACT_CHARS_MAX = 2048
-_URL = re.compile(rb"(?:https?|ftp)://[\x21-\x7e]{4,1024}", re.IGNORECASE)
 _SCRIPT = re.compile(rb"cron|/\.ssh/|^/etc/|/\.bash|/(?:www|html|htdocs)|\.(?:php|jsp|sh|py|pl)$", re.IGNORECASE)
 
 
-class Session(Engine):
-    """One client's. `at_s` is the time of the statement at hand."""
+class Session(MachineSession):
+    """One client's. See `MachineSession`."""
 
-    __slots__ = (
-        "_machine", "at_s", "files_written", "large", "made", "opened", "parameters", "pid", "remembered", "roles",
-        "server",
-        "set_of",
-        "settings", "user", "visit", "worker",
-    )  # fmt: skip
+    __slots__ = ("cursors", "large", "opened", "pid", "roles", "server", "set_of", "settings", "user")
+    product: ClassVar[str] = "postgres"
 
     def __init__(self, visit: Visit, server: Server, user: bytes, at_s: float) -> None:
-        own = (b"postgres", b"template1", b"template0")
-        super().__init__(POSTGRES, Tables(server.host, visit.purse, own), b"postgres")
+        super().__init__(visit, server.host, POSTGRES, (b"postgres", b"template1", b"template0"), PLACES, at_s)
+        self.database = b"postgres"
         self.functions = OWN_FUNCTIONS
-        self.visit = visit
         self.server = server
         self.user = user
-        self.at_s = at_s
         self.pid = server.pid(at_s)
         self.large = LargeObjects(self.tables)
+        self.cursors = Cursors(visit.purse)
         self.opened: tuple[int, int] | None = None  # the large object that is open, and where
-        self.made: dict[bytes, bytes] = {}  # functions, by their libraries
         self.settings: dict[bytes, bytes] = {}
         self.roles: list[bytes] = []
-        self.files_written: set[bytes] = set()
-        self.parameters: list[Value] = []
         self.set_of: list[list[Value]] | None = None  # the rows that the last function gave, if several
-        self._machine: Machine | None = None
-        self.remembered = Remembered(visit, "postgres")
-        self.files_written |= {path for (path,) in self.remembered.each(b"file")}
-        self.made |= dict(self.remembered.each(b"function"))
         for where, name, *columns in self.remembered.each(b"table"):
             if where in self.tables.databases and self.tables.find(where, name) is None:
                 self.tables.databases[where][name] = Table(columns, [], [], shared=True)
-        self.worker = Worker(lambda: self.machine.shell())  # noqa: PLW0108 (no machine is made before)
 
-    @property
-    def machine(self) -> Machine:
-        """The server's machine."""
-        if self._machine is None:
-            self._machine = Machine(self.visit, self.server.host, PLACES, self.at_s)
-        return self._machine
+    def left(self) -> Iterator[Keep]:
+        """See `MachineSession`: large objects are left, too."""
+        yield from super().left()
+        for number in self.large.numbers():
+            if number not in self.large.exported:
+                yield Keep(bytes(self.large.read(number)), "upload", f"large object {number}")
 
     def now(self) -> bytes:
         """Return the time of the statement as SQL writes it."""
@@ -83,15 +63,6 @@ class Session(Engine):
         """Return when the server was started."""
         began_s = self.at_s - self.server.host.uptime_s(self.at_s)
         return datetime.fromtimestamp(began_s, UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00").encode()
-
-    def left(self) -> Iterator[Keep]:
-        """Yield what was brought and is kept nowhere yet."""
-        yield from self.tables.left()
-        for number in self.large.numbers():
-            if number not in self.large.exported:
-                yield Keep(bytes(self.large.read(number)), "upload", f"large object {number}")
-        if self._machine is not None:
-            yield from self._machine.left()
 
     def status(self) -> int:
         """Return what the last program ended with."""
@@ -112,11 +83,6 @@ class Session(Engine):
 
     # --- what expressions reach ----------------------------------------------------------------------
 
-    def variable(self, name: bytes) -> Value:
-        """See `Scope`: `$1` is a parameter."""
-        number = int(name[1:6]) if name[1:6].isdigit() else 0
-        return self.parameters[number - 1] if 0 < number <= len(self.parameters) else None
-
     def place(self, name: tuple[bytes, ...]) -> tuple[bytes, bytes]:
         """See `Query`: what stands before a table is its schema, and all are one here."""
         return self.database, name[-1]
@@ -134,22 +100,6 @@ class Session(Engine):
         rows, self.set_of = self.set_of, None
         return Table([name], rows if rows is not None else [[value]])
 
-    def call(self, name: bytes, values: list[Value]) -> Any:
-        """See `Scope`: functions made out of libraries come first."""
-        return self._made(name, values) if name in self.made else super().call(name, values)
-
-    def _made(self, name: bytes, values: list[Value]) -> Generator[Any, Any, Value]:
-        line = text(values[0]) if values else b""
-        shown = printable(b" ".join(map(text, values)), _FACT_CHARS_MAX)
-        yield Saw(ExploitRecognised("postgres-udf-command", "", f"{printable(name, 64)} {shown}"))
-        url = next((found[0] for value in values if (found := _URL.match(text(value).strip()))), None)
-        if url is not None:
-            target = text(values[1]) if len(values) > 1 else url.rpartition(b"/")[2]
-            yield Fetch(Download(url.decode("ascii"), printable(name, 64), printable(target, 256)))
-            return 0
-        printed = yield Run(line)
-        return 0 if b"exec" in name and b"shell" not in name else bytes(printed)
-
     # --- files -----------------------------------------------------------------------------------------
 
     def write(self, path: bytes, data: bytes) -> Generator[Any, Any, None]:
@@ -162,9 +112,7 @@ class Session(Engine):
         wrong = self.machine.write(path, data, self.at_s)
         if wrong and path[1:3] not in (b":\\", b":/"):
             raise SqlError("write", path)
-        if len(self.files_written) < FILES_MAX:
-            self.files_written.add(path)
-            self.remembered.add(b"file", path)
+        self.note_file(path)
 
     def library(self, path: bytes) -> bool:
         """Say whether there is such a library; `$libdir` and the suffix may be left out."""

@@ -8,12 +8,14 @@ from typing import TypeAlias
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Saw
-from eudaemon.protocols._sql import POSTGRES, TEXT, WORD, SqlError
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Result, Work
-from eudaemon.protocols._sql_values import Value, evaluate, evaluate_all, text
+from eudaemon.protocols._database import entered
+from eudaemon.protocols._sql.parameters import filled
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Result, Work
+from eudaemon.protocols._sql.tokens import NUMBER, POSTGRES, TEXT, WORD, SqlError
+from eudaemon.protocols._sql.values import Value, evaluate, evaluate_all, text
 from eudaemon.protocols.postgres.copying import copy
-from eudaemon.protocols.postgres.session import FUNCTIONS_MAX, ROLES_MAX, Session
+from eudaemon.protocols.postgres.session import ROLES_MAX, Session
 from eudaemon.wire import printable
 
 Statement: TypeAlias = "Callable[[Session, Parser], Work]"
@@ -137,9 +139,7 @@ def _function(session: Session, parser: Parser) -> Work:
         yield Saw(ExploitRecognised("postgres-udf", "", f"{printable(name, 64)} from {printable(body, 1024)}"))
         if not session.library(body):
             raise SqlError("library", body)
-        if len(session.made) < FUNCTIONS_MAX:
-            session.made[name[:64].lower()] = body[:1024]
-            session.remembered.add(b"function", name[:64].lower(), body[:256])
+        session.make_function(name, body)
     elif language not in (b"sql", b"plpgsql", b"internal"):
         yield Saw(ExploitRecognised("postgres-language", "", f"{printable(language, 64)}: {printable(body, 2048)}"))
         raise SqlError("language", language)
@@ -162,9 +162,8 @@ def _drop(session: Session, parser: Parser) -> Work:
     if what == b"function":
         forgives = parser.word(b"if", b"exists")
         name = parser.dotted()[-1]
-        if session.made.pop(name.lower(), None) is None and not forgives:
+        if not session.drop_function(name) and not forgives:
             raise SqlError("function", name)
-        session.remembered.forget(b"function", name.lower())
     parser.skip()
     return Result("DROP " + what.decode("latin-1").upper())
 
@@ -221,6 +220,7 @@ def _values(session: Session, parser: Parser) -> Work:
     rows: list[list[Value]] = []
     while parser.sign(b"("):
         rows += ((yield from evaluate_all(parser.expressions(), session)),)
+        session.hold(*rows[-1])
         parser.expect(b")")
         parser.sign(b",")
     width = max(map(len, rows), default=0)
@@ -247,6 +247,111 @@ def _explain(session: Session, parser: Parser) -> Work:  # noqa: ARG001
     return Result("EXPLAIN", [b"QUERY PLAN"], [[plan]], 1)
 
 
+def _with(session: Session, parser: Parser) -> Work:
+    if parser.names_before_select:
+        return (yield from _select(session, parser))
+    return (yield from session.named_before(parser, lambda: statement(session, parser)))
+
+
+_PREPARED = (b"select", b"with", b"values", b"insert", b"update", b"delete")
+
+
+def _prepare(session: Session, parser: Parser) -> Work:
+    """PREPARE name [(types)] AS statement."""
+    parser.take()
+    yield from ()
+    name = parser.name()
+    if parser.sign(b"("):
+        parser.skip_to(b")")
+    if not parser.word(b"as"):
+        raise parser.error()
+    if not parser.is_word(*_PREPARED):
+        raise parser.error()
+    if name in session.statements:
+        raise SqlError("prepared exists", name)
+    session.keep_statement(name, parser.rest())
+    return Result("PREPARE")
+
+
+def _execute(session: Session, parser: Parser) -> Work:
+    """EXECUTE name [(value, …)]."""
+    parser.take()
+    name = parser.name()
+    trees = parser.arguments() if parser.sign(b"(") else ()
+    if name not in session.statements:
+        raise SqlError("prepared", name)
+    inner = Parser(session.statements[name], POSTGRES)
+    session.parameters = yield from evaluate_all(trees, session)
+    yield entered(filled(inner, session.parameters))
+    return (yield from statement(session, inner))
+
+
+def _deallocate(session: Session, parser: Parser) -> Work:
+    """DEALLOCATE [PREPARE] name, or ALL."""
+    parser.take()
+    parser.word(b"prepare")
+    yield from ()
+    if parser.word(b"all"):
+        for name in list(session.statements):
+            session.drop_statement(name)
+        return Result("DEALLOCATE ALL")
+    name = parser.name()
+    if not session.drop_statement(name):
+        raise SqlError("prepared", name)
+    return Result("DEALLOCATE")
+
+
+def _declare(session: Session, parser: Parser) -> Work:
+    """DECLARE name … CURSOR … FOR SELECT …: its rows are what there is now."""
+    parser.take()
+    name = parser.name()
+    while parser.is_word(b"binary", b"insensitive", b"asensitive", b"no", b"scroll"):
+        parser.take()
+    if not parser.word(b"cursor"):
+        raise parser.error()
+    parser.word(b"with", b"hold") or parser.word(b"without", b"hold")
+    if not parser.word(b"for"):
+        raise parser.error()
+    result = yield from session.select(parser.select())
+    session.cursors.open(name, result.columns or [], result.rows)
+    return Result("DECLARE CURSOR")
+
+
+def _fetch(session: Session, parser: Parser) -> Work:
+    """FETCH, MOVE [NEXT | count | ALL | FORWARD [count | ALL]] [FROM | IN] name: only forward."""
+    tag = parser.take().word.decode().upper()
+    yield from ()
+    parser.word(b"forward") or parser.word(b"next")
+    count: int | None = 1
+    if parser.next.kind is NUMBER and parser.next.text.isdigit():
+        count = int(parser.take().text)
+    elif parser.word(b"all"):
+        count = None
+    parser.word(b"from") or parser.word(b"in")
+    columns, rows = session.cursors.fetch(parser.name(), count)
+    if tag == "MOVE":
+        return Result(tag, changed=len(rows))
+    return Result(tag, columns, rows, len(rows))
+
+
+def _close(session: Session, parser: Parser) -> Work:
+    """CLOSE name, or ALL."""
+    parser.take()
+    yield from ()
+    if parser.word(b"all"):
+        session.cursors.close_all()
+        return Result("CLOSE CURSOR ALL")
+    session.cursors.close(parser.name())
+    return Result("CLOSE CURSOR")
+
+
+def _ended(session: Session, parser: Parser) -> Work:
+    """COMMIT, ROLLBACK: cursors end with their transaction."""
+    if parser.ahead().word not in (b"to", b"prepared"):
+        session.cursors.close_all()
+    return (yield from _fine(session, parser))
+
+
 def _fine(session: Session, parser: Parser) -> Work:  # noqa: ARG001
     """What only succeeds."""
     tag = text(parser.take().word).decode("latin-1").upper()
@@ -258,15 +363,16 @@ def _fine(session: Session, parser: Parser) -> Work:  # noqa: ARG001
 
 
 _SUCCEEDING = (
-    b"begin start commit rollback end abort savepoint release grant revoke vacuum analyze reindex cluster checkpoint "
-    b"discard listen notify unlisten load lock comment reset deallocate close declare fetch refresh security prepare "
-    b"execute"
+    b"begin start savepoint release grant revoke vacuum analyze reindex cluster checkpoint "
+    b"discard listen notify unlisten load lock comment reset refresh security"
 )
 STATEMENTS: dict[bytes, Statement] = {
     b"select": _select, b"show": _show, b"set": _set, b"create": _create, b"drop": _drop,
     b"insert": _insert, b"update": _changed, b"delete": _changed, b"copy": copy, b"do": _do, b"alter": _alter,
     b"truncate": lambda session, parser: session.truncate(parser), b"values": _values, b"table": _table, b"call": _call,
-    b"explain": _explain, **dict.fromkeys(_SUCCEEDING.split(), _fine),
+    b"explain": _explain, b"with": _with, b"prepare": _prepare, b"execute": _execute, b"deallocate": _deallocate,
+    b"declare": _declare, b"fetch": _fetch, b"move": _fetch, b"close": _close,
+    **dict.fromkeys((b"commit", b"rollback", b"end", b"abort"), _ended), **dict.fromkeys(_SUCCEEDING.split(), _fine),
 }  # fmt: skip
 
 

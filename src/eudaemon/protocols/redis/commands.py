@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 from eudaemon.events.catalogue import ExploitRecognised, LoginTried
-from eudaemon.protocols._base import Keep, Order, Saw, Send
-from eudaemon.protocols.redis.attacks import lua_commands
+from eudaemon.protocols._base import Order, Saw, Send
 from eudaemon.protocols.redis.keys import DATABASES
 from eudaemon.protocols.redis.resp import OK, Failure, Reply, Status, encode
+from eudaemon.protocols.redis.scripting import evaluate, evaluate_known, script
 from eudaemon.wire import printable
 from eudaemon.world.files import Directory, FileError
 from eudaemon.world.shell.patterns import matches
@@ -346,37 +346,6 @@ def reverse(room: Redis, words: Words, at_s: float) -> Iterator[Order]:  # noqa:
     yield Send(encode(OK))
 
 
-def evaluate(room: Redis, words: Words, at_s: float) -> Iterator[Order]:
-    """EVAL script count name… argument…: not run, but what it would give to a shell is."""
-    if not words[2].isdigit() or len(words[2]) > 5:
-        yield Send(encode(_NO_INTEGER))
-        return
-    count = int(words[2])
-    if count > len(words) - 3:
-        yield Send(encode(Failure(b"ERR Number of keys can't be greater than number of args")))
-        return
-    commands = list(lua_commands(words[1], words[3 : 3 + count], words[3 + count :]))
-    yield Keep(words[1], "script", "eval.lua")
-    if commands:
-        shown = printable(b"; ".join(commands), 2048)
-        yield Saw(ExploitRecognised("redis-lua-sandbox", "CVE-2022-0543", shown))
-        yield from room.run(commands, lambda printed: printed, at_s)
-    else:
-        yield Send(encode(None))
-
-
-def script(room: Redis, words: Words, at_s: float) -> Iterator[Order]:  # noqa: ARG001
-    """SCRIPT LOAD keeps the script; FLUSH and EXISTS answer."""
-    verb = words[1].lower()
-    if verb == b"load" and len(words) == 3:
-        yield Keep(words[2], "script", "script.lua")
-        yield Send(encode(room.visit.seed.bytes(f"script {len(words[2])}", 20).hex().encode()))
-    elif verb == b"exists":
-        yield Send(encode([0] * (len(words) - 2)))
-    else:
-        yield Send(encode(OK))
-
-
 COMMANDS: dict[bytes, tuple[int, Step]] = {
     b"ping": (-1, ping), b"echo": (2, echo), b"auth": (2, auth), b"info": (-1, info), b"select": (2, select),
     b"client": (-2, client), b"time": (1, time), b"role": (1, role), b"command": (-1, command), b"quit": (-1, ok),
@@ -388,5 +357,6 @@ COMMANDS: dict[bytes, tuple[int, Step]] = {
     b"ttl": (2, time_left), b"pttl": (2, time_left), b"dbsize": (1, size), b"flushdb": (-1, flush),
     b"flushall": (-1, flush), b"config": (-2, config), b"save": (1, save), b"bgsave": (-1, save),
     b"lastsave": (1, saved_at), b"slaveof": (3, slave_of), b"replicaof": (3, slave_of), b"module": (-2, module),
-    b"system.exec": (-2, execute), b"system.rev": (3, reverse), b"eval": (-3, evaluate), b"script": (-2, script),
+    b"system.exec": (-2, execute), b"system.rev": (3, reverse), b"eval": (-3, evaluate),
+    b"evalsha": (-3, evaluate_known), b"script": (-2, script),
 }  # fmt: skip

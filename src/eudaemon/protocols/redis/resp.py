@@ -13,6 +13,7 @@ from eudaemon.wire import PeerError, Purse, decode
 LINE_BYTES_MAX = 64 * 1024  # PROTO_INLINE_MAX_SIZE
 ARGUMENTS_MAX = 1024  # Redis itself allows 1024 times as many
 BULK_BYTES_MAX = 16 * 1024 * 1024
+REPLY_BYTES_MAX = 17 * 1024 * 1024  # a value of the largest size, and a little
 UNREAD_BYTES_MAX = 1024 * 1024  # behind a request that is still being answered
 
 Reply: TypeAlias = "bytes | int | Sequence[Reply] | Status | Failure | None"
@@ -43,7 +44,19 @@ class ProtocolError(PeerError):
 
 
 def encode(reply: Reply) -> bytes:
-    """Return a reply as it is sent."""
+    """Return a reply as it is sent. Raises `PeerError` for one that is too large: a value is asked for many times."""
+    if _size(reply) > REPLY_BYTES_MAX:
+        raise PeerError(f"asks for over {REPLY_BYTES_MAX} bytes at once")
+    return _encoded(reply)
+
+
+def _size(reply: Reply) -> int:
+    if reply is None or isinstance(reply, int):
+        return 16
+    return len(reply) + 16 if isinstance(reply, bytes) else 16 + sum(map(_size, reply))
+
+
+def _encoded(reply: Reply) -> bytes:
     if reply is None:
         return b"$-1\r\n"
     if isinstance(reply, Status):
@@ -54,7 +67,7 @@ def encode(reply: Reply) -> bytes:
         return b":%d\r\n" % reply
     if isinstance(reply, bytes):
         return b"$%d\r\n%s\r\n" % (len(reply), reply)
-    return b"*%d\r\n" % len(reply) + b"".join(map(encode, reply))
+    return b"*%d\r\n" % len(reply) + b"".join(map(_encoded, reply))
 
 
 class RequestReader:
@@ -71,6 +84,11 @@ class RequestReader:
         self._missing = 0  # arguments of the array that have not come
         self._bulk = -1  # length of the argument that is being read
         self._held = 0
+
+    @property
+    def held(self) -> bytearray:
+        """What came of a request that is not whole."""
+        return self._buffer
 
     def feed(self, data: bytes) -> None:
         """Add bytes. Raises `PeerError` if there is no room for them."""

@@ -26,11 +26,14 @@ from eudaemon.protocols._base import (
     Visit,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._shell import Captured, left_in
 from eudaemon.protocols.redis.attacks import dump, target_of
 from eudaemon.protocols.redis.commands import COMMANDS
 from eudaemon.protocols.redis.keys import FullError, Keys
+from eudaemon.protocols.redis.lua import LuaError
 from eudaemon.protocols.redis.resp import Failure, ProtocolError, Reply, RequestReader, encode
+from eudaemon.protocols.redis.scripting import UNSCRIPTED
 from eudaemon.protocols.redis.server import Server, server_of
 from eudaemon.wire import PeerError, clipped, printable
 from eudaemon.world.files import FileError, Files
@@ -39,7 +42,9 @@ from eudaemon.world.shell.budget import Budget, LimitError
 
 REQUESTS_MAX = 20_000  # of one session
 NAME_BYTES_MAX = 64
-COMMAND_BYTES_MAX = 8192  # of what goes to the shell
+KEPT_BYTES_MIN = 512  # of a value that is saved nowhere; what is smaller stands in the events
+KEPT_MAX = 64  # of those
+COMMAND_BYTES_MAX = 64 * 1024  # of what goes to the shell
 _FACT_CHARS_MAX = 4096
 _WORD_BYTES_MAX = 2048  # of one argument, in a fact
 _ITS_OWN = frozenset(
@@ -55,7 +60,7 @@ class Redis(Room):
 
     __slots__ = (
         "_asked", "_budget", "_commands", "_files", "_leaving", "_over", "_reader", "_requests", "_server", "_settings",
-        "_then", "client_name", "database", "keys", "master", "modules", "running",
+        "_then", "client_name", "database", "keys", "master", "modules", "running", "scripts",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -77,6 +82,7 @@ class Redis(Room):
         self.client_name = b""
         self.master = ""  # `host port` while it is a replica
         self.modules: list[bytes] = []
+        self.scripts: dict[bytes, bytes] = {}  # that were loaded, by their SHA-1
 
     @classmethod
     def claim(cls, first: bytes) -> Claim:
@@ -109,8 +115,12 @@ class Redis(Room):
             case Ended(at_s):
                 if self.keys.unsaved and self.changed:  # Redis would have saved by and by
                     yield from self.save(at_s)
+                elif self.keys.unsaved:
+                    yield from self._left()
                 if self._files is not None:
                     yield from left_in(self._files, self.inside)
+                if not self._over:
+                    yield from broken_off(self._reader.held, "request")
             case Opened() | Woken():
                 return
 
@@ -177,6 +187,12 @@ class Redis(Room):
         yield Keep(data, target.origin if target is not None else "upload", printable(self.place, 1024))
         self.write(self.place, Downloaded("", "ok", head=data, size=len(data)), at_s)
 
+    def _left(self) -> Iterator[Order]:
+        """Keep what lies in the database and was meant for something, had its sender gone on."""
+        values = [(name, value) for keys in self.keys.databases.values() for name, value in keys.items()]
+        for name, value in [pair for pair in values if len(pair[1]) >= KEPT_BYTES_MIN][:KEPT_MAX]:
+            yield Keep(value, "upload", printable(name, 1024))
+
     def write(self, path: bytes, got: Downloaded, at_s: float) -> bool:
         """Put what is kept already at a path of the host; say whether there is a place."""
         try:
@@ -204,6 +220,20 @@ class Redis(Room):
         self._then = then
         self.running = Captured(self.inside, self.files, self.settings[b"dir"])
         yield from self._run_on(at_s)
+
+    def called(self, words: list[bytes], at_s: float) -> Reply:
+        """Return the reply to a command that a script calls. Raises `LuaError`."""
+        place = b"@user_script: 1: "
+        name = words[0].lower()
+        arity, step = COMMANDS.get(name, (0, None))
+        if step is None:
+            raise LuaError(place + b"Unknown Redis command called from Lua script", "redis")
+        if len(words) < abs(arity) or (0 < arity != len(words)):
+            raise LuaError(place + b"Wrong number of args calling Redis command From Lua script", "redis")
+        answer = step(self, words, at_s) if name not in UNSCRIPTED else iter(())
+        if isinstance(answer, Iterator):  # it is more than a reply
+            raise LuaError(place + b"This Redis command is not allowed from scripts", "redis")
+        return answer
 
     # --- the dialogue --------------------------------------------------------------------------------
 

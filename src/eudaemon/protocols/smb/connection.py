@@ -11,21 +11,25 @@ from eudaemon.protocols._base import Answered, Order, Saw, Visit, Woken
 from eudaemon.protocols._dcerpc import RpcHost
 from eudaemon.protocols._dcerpc.interfaces import pipes
 from eudaemon.protocols._ntlm import Answer, Authentication, Identity
+from eudaemon.protocols._uploads import files_of
 from eudaemon.protocols._windows import DRIVE, server_of
 from eudaemon.protocols.smb import status
-from eudaemon.protocols.smb.commands import CommandLine, command_in
+from eudaemon.protocols.smb.commands import Commands
 from eudaemon.protocols.smb.disk import Disk
 from eudaemon.protocols.smb.info import Entry, fits
-from eudaemon.protocols.smb.opens import PATH_CHARS_MAX, DiskOpen, Open, PipeOpen, ServicePipe
+from eudaemon.protocols.smb.opens import PATH_CHARS_MAX, DiskOpen, Open, PipeOpen
+from eudaemon.protocols.smb.remcom import NAME, STD, TERMINALS_MAX, Message, Terminal
+from eudaemon.protocols.smb.service_pipes import RemComPipe, ServicePipe, StdPipe
 from eudaemon.protocols.smb.status import OF_FILES, NtError
 from eudaemon.wire import PeerError, printable
-from eudaemon.world.files import Directory, FileError, Files, Node, Written
+from eudaemon.world.files import Directory, FileError, Node, Written
 from eudaemon.world.windows.tree import WRITABLE
 
 LOGINS_MAX = 64  # tried on one connection
 TREES_MAX = 64
 OPENS_MAX = 256
-_NOT_ANSWERED = ("remcom_std",)  # what a client would wait for, and nobody writes to
+_STD = tuple(STD)
+LOOK_AGAIN_S = 0.2  # how often what comes over other connections is looked for
 _WRITES = 0x5000_0116  # GENERIC_ALL, GENERIC_WRITE, and the bits for data, appending, attributes
 _READS = 0x9000_0001  # GENERIC_READ, GENERIC_ALL, and the bit for data
 _DELETES = 0x1001_0000  # GENERIC_ALL, DELETE
@@ -56,15 +60,16 @@ class Connection:
     """See the module."""
 
     __slots__ = (
-        "_authentication", "_disk", "_logins", "_opened", "at_s", "identities", "opens", "prompt", "rpc", "trees",
-        "visit", "windows",
+        "_authentication", "_disk", "_logins", "_opened", "at_s", "commands", "identities", "opens", "rpc", "terminals",
+        "trees", "visit", "windows",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
         self.visit = visit
         self.windows = server_of(visit.host)
-        self.rpc = RpcHost(visit, self.windows, self.run)
-        self.prompt: CommandLine | None = None
+        self.commands = Commands(visit, self.windows.machine, lambda: self.disk.files)
+        self.rpc = RpcHost(visit, self.windows, self.commands.run)
+        self.terminals: list[Terminal] = []
         self.identities: dict[int, Identity] = {}  # by the number of the session
         self.trees: dict[int, Tree] = {}
         self.opens: dict[int, Open] = {}
@@ -131,21 +136,37 @@ class Connection:
 
     # --- what is run -------------------------------------------------------------------------------
 
-    def run(self, command: str, at_s: float) -> Iterator[Order]:
-        """Give a command line to the pretended cmd.exe, which sees the files of this session."""
-        if self.prompt is None:
-            self.prompt = CommandLine(self.visit, self.windows.machine, self.disk.files)
-        yield from self.prompt.enter(command_in(command).encode("latin-1", "replace"), at_s)
+    def add_terminal(self, message: Message) -> Terminal:
+        """Return a terminal for a command line. Raises `NtError` for one too many."""
+        if len(self.terminals) >= TERMINALS_MAX:
+            raise NtError(status.INSUFFICIENT_RESOURCES)
+        terminal = Terminal(self, message, self.at_s)
+        self.terminals.append(terminal)
+        return terminal
 
     def told(self, occasion: Answered | Woken) -> Iterator[Order]:
         """Go on with what waited for a download, or for time to pass."""
-        if self.prompt is not None:
-            yield from self.prompt.go_on(occasion)
+        for prompt, orders in self.commands.told(occasion):
+            terminal = next((one for one in self.terminals if one.prompt is prompt), None)
+            yield from orders if terminal is None else terminal.heard(orders)
+
+    def go_on(self) -> Iterator[Order]:
+        """Look for what came over other connections."""
+        for opened in list(self.opens.values()):
+            if isinstance(opened, RemComPipe):
+                yield from opened.go_on(self.at_s)
+            elif isinstance(opened, StdPipe):
+                yield from opened.noticed()
+
+    @property
+    def looks_again(self) -> bool:
+        """Whether something may come over another connection, and is to be looked for."""
+        return bool(self.terminals)
 
     @property
     def is_busy(self) -> bool:
         """Whether a command waits for a download, or takes its time."""
-        return self.prompt is not None and self.prompt.busy
+        return self.commands.is_busy
 
     # --- the disk ----------------------------------------------------------------------------------
 
@@ -153,7 +174,8 @@ class Connection:
     def disk(self) -> Disk:
         """The disk as this session sees it."""
         if self._disk is None:
-            self._disk = Disk(Files(self.windows.machine.tree, WRITABLE, self.visit.purse))
+            machine = self.windows.machine
+            self._disk = Disk(files_of(self.visit, f"windows {machine.name}", machine.tree, WRITABLE))
         return self._disk
 
     def open(self, tree: Tree, wanted: Wanted) -> Generator[Order, None, tuple[int, Open, int]]:
@@ -172,14 +194,27 @@ class Connection:
 
     def _pipe(self, name: str) -> PipeOpen:
         name = name.lower().removeprefix("pipe\\")
+        if not self.has_pipe(name):
+            raise NtError(status.OBJECT_NAME_NOT_FOUND)
         if name in pipes():
             return PipeOpen(name, self.rpc)
-        if not self.rpc.services or name.startswith(_NOT_ANSWERED):
-            raise NtError(status.OBJECT_NAME_NOT_FOUND)
-        return ServicePipe(printable(name.encode("utf-8", "replace"), 256), self.rpc)
+        if name.startswith(_STD):
+            return StdPipe(name, self.rpc)
+        shown = printable(name.encode("utf-8", "replace"), 256)
+        return RemComPipe(shown, self) if name.startswith(NAME) else ServicePipe(shown, self.rpc)
+
+    def has_pipe(self, name: str) -> bool:
+        """Say whether there is a pipe of that name: Windows' own, or one of a program that the client brought."""
+        name = name.lower()
+        if name.startswith(_STD):
+            return self.rpc.identity.administers and StdPipe(name, self.rpc).is_there
+        if name == "winreg":
+            return self.rpc.is_running("RemoteRegistry")
+        return name in pipes() or bool(self.rpc.services)
 
     def _open_file(self, tree: Tree, name: str, wanted: Wanted) -> Generator[Order, None, tuple[DiskOpen, int]]:
         files = self.disk.files
+        files.take_up()
         shown = printable(f"{tree.name}\\{name}".encode("utf-8", "replace"), PATH_CHARS_MAX)
         writes = bool(wanted.access & _WRITES) or wanted.disposition in (_SUPERSEDE, _CREATE, _OVERWRITE, _OVERWRITE_IF)
         action = "write" if writes else "read"
@@ -190,6 +225,7 @@ class Connection:
             done = OPENED if node is not None else MADE
             if node is None and wanted.options & _FOLDER:
                 files.make_directory(path, self.at_s)
+                files.leave()
                 action = "make"
             elif node is None or (writes and not isinstance(node, Directory)):
                 if node is not None and wanted.disposition in (_SUPERSEDE, _OVERWRITE, _OVERWRITE_IF):
@@ -269,6 +305,8 @@ class Connection:
             yield from opened.kept()
             opened.close()
             return
+        if opened.changed:
+            self.disk.files.leave()
         yield from opened.kept()
         if opened.deletes:
             yield from self.remove(opened)
@@ -280,6 +318,7 @@ class Connection:
             self.disk.files.remove(opened.path)
         except FileError as error:
             raise _as_status(error) from None
+        self.disk.files.leave()
         yield Saw(FileRequested("remove", opened.name))
 
     def rename(self, opened: DiskOpen, tree: Tree, name: str, *, over: bool) -> Iterator[Order]:
@@ -299,6 +338,7 @@ class Connection:
         shown = printable(f"{tree.name}\\{name.lstrip(chr(92))}".encode("utf-8", "replace"), PATH_CHARS_MAX)
         yield Saw(FileRequested("rename", opened.name, shown))
         opened.path, opened.name = path, shown
+        files.leave()
 
     def entries(self, opened: DiskOpen, pattern: str, *, again: bool) -> Iterator[Entry]:
         """Yield the entries of a folder that were not told yet. Raises `NtError`."""
@@ -306,7 +346,8 @@ class Connection:
             raise NtError(status.INVALID_PARAMETER)
         if opened.listing is None or again:
             fit = fits(pattern)
-            names = [name.decode("utf-8", "replace") for name in self.disk.files.names(opened.path)]
+            kept = sorted(self.disk.files.names(opened.path), key=bytes.upper)  # as NTFS keeps them
+            names = [name.decode("utf-8", "replace") for name in kept]
             opened.listing = (pattern, [name for name in (".", "..", *names) if fit(name)])
             opened.told = 0
         for name in opened.listing[1][opened.told :]:
@@ -338,8 +379,9 @@ class Connection:
                 opened.close()
         self.opens.clear()
         yield from self.rpc.ended()
-        if self.prompt is not None:
-            yield from self.prompt.ended()
+        yield from self.commands.ended()
+        if self._disk is not None:
+            self._disk.files.leave()
 
 
 def _as_status(error: NtError | FileError) -> NtError:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from eudaemon.events.catalogue import ExploitRecognised
 from eudaemon.protocols._base import Keep, Order, Saw, Visit
+from eudaemon.protocols._windows import server_of
 
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 PAYLOADS_MAX = 16  # of one connection
@@ -66,7 +67,11 @@ class DoublePulsar:
     def is_there(self) -> bool:
         """Whether the host has it: from the start, or since this address has put it there, until it takes it away."""
         remembered = self._visit.memory.recall(_SERVICE, self._visit.attacker.ip)
-        return remembered == _THERE if remembered else self._visit.host.seed.number(_SERVICE, 2) == 0
+        return remembered == _THERE if remembered else self._begins_with_it
+
+    @property
+    def _begins_with_it(self) -> bool:
+        return server_of(self._visit.host).is_old and self._visit.host.seed.number(_SERVICE, 2) == 0
 
     def arrive(self) -> None:
         """EternalBlue has come through."""

@@ -59,7 +59,7 @@ def _read(smb: Smb1, request: Request) -> Generator[Order, None, Said]:
     if isinstance(opened, PipeOpen):
         data, left = opened.read(min(count, READ_BYTES_MAX))
         if not data:
-            raise NtError(status.PIPE_EMPTY)
+            raise NtError(opened.nothing)
     else:
         data = content_of(opened.node, offset, min(count, READ_BYTES_MAX), smb.connection.at_s)
     at = HEAD.size + 3 + 24 + 1

@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, TypeAlias
 
 from eudaemon.protocols._base import Order
-from eudaemon.protocols._dcerpc.interfaces import pipes
 from eudaemon.protocols.smb import info, status
 from eudaemon.protocols.smb.connection import Connection, Wanted
 from eudaemon.protocols.smb.disk import content_of
@@ -19,8 +18,10 @@ if TYPE_CHECKING:
 
 Step: TypeAlias = "Callable[[Smb2, Connection, Request], Generator[Order, None, tuple[int, bytes]]]"
 READ_BYTES_MAX = 128 * 1024  # of one answer, whatever is asked for
+SLOW_READ_BYTES_MAX = 32 * 1024  # of one that is signed with AES
 LISTED_BYTES_MAX = 64 * 1024
 _PIPE_TRANSCEIVE, _PIPE_WAIT, _PIPE_PEEK = 0x0011_C017, 0x0011_0018, 0x0011_400C
+_VALIDATE = 0x0014_0204
 _DFS = (0x0006_0194, 0x0006_01B0)
 _FILE, _VOLUME, _SECURITY = 1, 2, 3
 _RESTART, _SINGLE = 0x01, 0x02
@@ -67,13 +68,14 @@ def _read(smb: Smb2, connection: Connection, request: Request) -> Generator[Orde
     count, offset, identifier = request.unpack("IQQ", 4)
     opened = connection.get(smb.file(identifier))
     code = status.SUCCESS
+    count = min(count, SLOW_READ_BYTES_MAX if smb.signs_slowly(request) else READ_BYTES_MAX)
     if isinstance(opened, PipeOpen):
-        data, left = opened.read(min(count, READ_BYTES_MAX))
+        data, left = opened.read(count)
         if not data:
-            raise NtError(status.PIPE_EMPTY)
+            raise NtError(opened.nothing)
         code = status.BUFFER_OVERFLOW if left else code
     else:
-        data = content_of(opened.node, offset, min(count, READ_BYTES_MAX), connection.at_s)
+        data = content_of(opened.node, offset, count, connection.at_s)
         if not data and count:
             raise NtError(status.INVALID_DEVICE_REQUEST if opened.is_folder else status.END_OF_FILE)
     yield from ()
@@ -104,9 +106,13 @@ def _control(smb: Smb2, connection: Connection, request: Request) -> Generator[O
         raise NtError(status.FS_DRIVER_REQUIRED)
     if code == _PIPE_WAIT:
         data = request.slice(offset, size)
-        if data[14:].decode("utf-16-le", "replace").lower() not in pipes() and not connection.rpc.services:
+        if not connection.has_pipe(data[14:].decode("utf-16-le", "replace")):
             raise NtError(status.OBJECT_NAME_NOT_FOUND)
         return status.SUCCESS, struct.pack("<HHIQQIIIIII", 49, 0, code, identifier, identifier, 112, 0, 112, 0, 0, 0)
+    if code == _VALIDATE:
+        answer = smb.confirmed()
+        body = struct.pack("<HHIQQ", 49, 0, code, identifier, identifier)
+        return status.SUCCESS, body + struct.pack("<IIIIII", 112, 0, 112, len(answer), 0, 0) + answer
     if code not in (_PIPE_TRANSCEIVE, _PIPE_PEEK):
         raise NtError(status.INVALID_DEVICE_REQUEST)
     pipe = connection.get(smb.file(identifier))

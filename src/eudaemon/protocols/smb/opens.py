@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from typing import TypeAlias
 
 from eudaemon.protocols._base import Keep, Order, Send
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._dcerpc import Association, RpcHost
 from eudaemon.protocols.smb.info import Entry
+from eudaemon.protocols.smb.status import PIPE_EMPTY
 from eudaemon.wire import PeerError
 from eudaemon.world.files import Directory, Node, Written
 
 UNREAD_BYTES_MAX = 1024 * 1024  # that a pipe holds for who does not read
-HEARD_BYTES_MAX = 256 * 1024  # of a pipe whose service is the client's own
 PATH_CHARS_MAX = 1024
-_REMCOM = "remcom_communicat"
-_REMCOM_BYTES, _REMCOM_COMMAND_BYTES = 4096 + 260 + 4 + 4 + 260 + 4, 4096  # command, folder, and whose it is
 
 
 class DiskOpen:
@@ -54,12 +53,12 @@ class DiskOpen:
 class PipeOpen:
     """An open pipe: what is written goes to the service, what it says waits to be read."""
 
-    __slots__ = ("_association", "_host", "_unread", "name")
+    __slots__ = ("_association", "_unread", "host", "name")
     is_folder = False
 
     def __init__(self, name: str, host: RpcHost) -> None:
         self.name = name
-        self._host = host
+        self.host = host
         self._association = Association(host, f"\\PIPE\\{name}")
         self._unread = bytearray()
 
@@ -67,12 +66,13 @@ class PipeOpen:
         """Give bytes to the service. Raises `PeerError`."""
         for order in self._association.receive(data, at_s):
             if isinstance(order, Send):
-                self._say(order.data)
+                self.say(order.data)
             else:
                 yield order
 
-    def _say(self, data: bytes) -> None:
-        if len(self._unread) + len(data) > UNREAD_BYTES_MAX or not self._host.visit.purse.take(len(data)):
+    def say(self, data: bytes) -> None:
+        """Let the client read this. Raises `PeerError`."""
+        if len(self._unread) + len(data) > UNREAD_BYTES_MAX or not self.host.visit.purse.take(len(data)):
             raise PeerError(f"does not read: over {UNREAD_BYTES_MAX} bytes in a pipe")
         self._unread += data
 
@@ -80,7 +80,7 @@ class PipeOpen:
         """Return what the service said, at most so many bytes, and how many are left of that."""
         data = bytes(self._unread[:count])
         del self._unread[:count]
-        self._host.visit.purse.give_back(len(data))
+        self.host.visit.purse.give_back(len(data))
         return data, len(self._unread)
 
     @property
@@ -88,51 +88,24 @@ class PipeOpen:
         """How many bytes wait."""
         return len(self._unread)
 
+    @property
+    def nothing(self) -> int:
+        """What who reads is told while there is nothing: with `PENDING` the answer waits until there is."""
+        return PIPE_EMPTY
+
     def close(self) -> None:
         """Give back what is held."""
         self._association.forget()
-        self._host.visit.purse.give_back(len(self._unread))
+        self.host.visit.purse.give_back(len(self._unread))
         self._unread.clear()
 
     def kept(self) -> Iterator[Order]:
-        """Keep what is the service's own, and not ours."""
-        yield from ()
+        """Keep what is the service's own, and not ours, and what came of a call that is not whole."""
+        yield from broken_off(self._association.held, "call")
 
     def entry(self, number: int) -> Entry:
         """How it is shown."""
         return Entry(self.name, None, number)
-
-
-class ServicePipe(PipeOpen):
-    """A pipe of a program that the client has brought and made a service of: nothing runs, we hear what it is told.
-
-    Who speaks RemCom (psexec's heirs) tells a command line, and is told that it has ended well.
-    """
-
-    __slots__ = ("_heard",)
-
-    def __init__(self, name: str, host: RpcHost) -> None:
-        super().__init__(name, host)
-        self._heard = bytearray()
-
-    def write(self, data: bytes, at_s: float) -> Iterator[Order]:
-        """See `PipeOpen`. Raises `PeerError`."""
-        if len(self._heard) + len(data) > HEARD_BYTES_MAX or not self._host.visit.purse.take(len(data)):
-            raise PeerError(f"over {HEARD_BYTES_MAX} bytes for a service that is not there")
-        self._heard += data
-        if self.name.startswith(_REMCOM) and len(self._heard) == _REMCOM_BYTES:
-            command = bytes(self._heard[:_REMCOM_COMMAND_BYTES]).split(b"\0")[0].decode("utf-8", "replace")
-            self._heard.clear()
-            self._host.visit.purse.give_back(_REMCOM_BYTES)
-            yield from self._host.run(command, at_s)
-            self._say(bytes(8))  # no error, and the program's status
-
-    def kept(self) -> Iterator[Order]:
-        """See `PipeOpen`."""
-        heard, self._heard = bytes(self._heard), bytearray()
-        self._host.visit.purse.give_back(len(heard))
-        if heard:
-            yield from self._host.keep(heard, f"pipe {self.name}")
 
 
 Open: TypeAlias = DiskOpen | PipeOpen

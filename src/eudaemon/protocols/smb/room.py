@@ -25,7 +25,7 @@ from eudaemon.protocols._base import (
     Woken,
 )  # fmt: skip
 from eudaemon.protocols.smb import smb1, smb2
-from eudaemon.protocols.smb.connection import Connection
+from eudaemon.protocols.smb.connection import LOOK_AGAIN_S, Connection
 from eudaemon.protocols.smb.smb1 import Smb1
 from eudaemon.protocols.smb.smb2 import Smb2
 from eudaemon.wire import PeerError
@@ -73,17 +73,36 @@ class Smb(Room):
         match occasion:
             case Received(at_s, data):
                 yield from self._receive(data, at_s)
+                yield from self._go_on(at_s)
             case HalfClosed():
                 self._leaving = True
                 yield from self._leave()
             case Answered() | Woken():
                 if self._connection is not None:
+                    self._connection.at_s = occasion.at_s
                     yield from self._connection.told(occasion)
+                    yield from self._go_on(occasion.at_s)
                     yield from self._leave()
             case Ended():
                 yield from self._ended()
             case _:
                 return
+
+    def _go_on(self, at_s: float) -> Iterator[Order]:
+        """Answer what waited for something that is there now; look again soon, if somebody still waits."""
+        connection = self._connection
+        if connection is None:
+            return
+        waits = connection.looks_again
+        yield from connection.go_on()
+        for dialect in (self._smb1, self._smb2):
+            if dialect is not None and dialect.waits:
+                waits = True
+                yield from _framed(dialect.go_on())
+        if waits:
+            yield connection.commands.wake_at("other connections", at_s + LOOK_AGAIN_S)
+        else:
+            yield from connection.commands.again()
 
     def _leave(self) -> Iterator[Order]:
         """Hang up when the peer has left and nothing that it wanted run is still waited for."""
@@ -115,8 +134,7 @@ class Smb(Room):
             raise PeerError(f"more than {MESSAGES_MAX} messages")
         connection = self._connection = self._connection or Connection(self.visit)
         connection.at_s = at_s
-        for order in self._heard(message, connection):
-            yield Send(len(order.data).to_bytes(4, "big") + order.data) if isinstance(order, Send) else order
+        yield from _framed(self._heard(message, connection))
 
     def _heard(self, message: bytes, connection: Connection) -> Iterator[Order]:
         try:
@@ -161,3 +179,8 @@ class Smb(Room):
         rest, self._buffer = bytes(self._buffer), bytearray()
         self.visit.purse.give_back(len(rest))
         return rest
+
+
+def _framed(orders: Iterator[Order]) -> Iterator[Order]:
+    for order in orders:
+        yield Send(len(order.data).to_bytes(4, "big") + order.data) if isinstance(order, Send) else order

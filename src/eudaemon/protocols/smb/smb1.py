@@ -12,7 +12,8 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TypeAlias
 
 from eudaemon.protocols._base import Order, Send
-from eudaemon.protocols._ntlm import Answer, Identity, filetime, offer
+from eudaemon.protocols._ntlm import Answer, Identity, filetime
+from eudaemon.protocols._spnego import offer
 from eudaemon.protocols.smb import status
 from eudaemon.protocols.smb.connection import Connection, Tree
 from eudaemon.protocols.smb.status import NtError
@@ -22,6 +23,7 @@ MAGIC = b"\xffSMB"
 HEAD = struct.Struct("<4sBIBHH8sHHHHH")
 CHAIN_MAX = 8  # requests in one message
 DIALECTS_MAX = 32
+PARKED_MAX, PARKED_BYTES_MAX = 16, 1024  # requests that wait for an answer, and how long each may be
 SESSIONS_MAX = 64
 _NT = b"NT LM 0.12"
 _ANSWER = 0x80
@@ -94,7 +96,7 @@ class Request:
 class Smb1:
     """One connection's conversation in this dialect."""
 
-    __slots__ = ("_sessions", "_steps", "_trees", "_wants_2", "connection", "finds", "transactions")
+    __slots__ = ("_parked", "_sessions", "_steps", "_trees", "_wants_2", "connection", "finds", "transactions")
 
     def __init__(self, connection: Connection, wants_2: Callable[[list[bytes]], Order | None]) -> None:
         from eudaemon.protocols.smb import files1, transactions  # which know us
@@ -103,6 +105,7 @@ class Smb1:
         self.transactions = transactions.Transactions(self)
         self.finds: dict[int, int] = {}  # searches: the number by which they go on, and what is open for them
         self._wants_2 = wants_2
+        self._parked: list[bytes] = []  # what is answered later
         self._sessions = self._trees = 0
         self._steps = {**STEPS, **files1.STEPS, **transactions.STEPS}
 
@@ -119,7 +122,9 @@ class Smb1:
             try:
                 said = yield from self._step(request)
             except NtError as error:
-                code, said = error.status, (b"", b"")
+                code, said = self._code_of(error, message), (b"", b"")
+                if code == status.PENDING:
+                    return
             except Partly as partly:
                 code, said = partly.status, (partly.words, partly.data)
             if said is None:
@@ -129,6 +134,25 @@ class Smb1:
                 break
             request.move_to(request.words[0], int.from_bytes(request.words[2:4], "little"))
         yield Send(self._packed(request, first, code, request.mid, parts))
+
+    def _code_of(self, error: NtError, message: bytes) -> int:
+        """Return what is answered; nothing for now, and the request is put aside, if that is `PENDING`."""
+        if error.status == status.PENDING:
+            if len(self._parked) >= PARKED_MAX or len(message) > PARKED_BYTES_MAX:
+                return status.PIPE_EMPTY
+            self._parked.append(message)
+        return error.status
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return bool(self._parked)
+
+    def go_on(self) -> Iterator[Order]:
+        """Answer what can be answered now."""
+        parked, self._parked = self._parked, []
+        for message in parked:
+            yield from self.hear(message)
 
     def _step(self, request: Request) -> Generator[Order, None, Said]:
         step = self._steps.get(request.command)

@@ -26,7 +26,7 @@ from eudaemon.protocols._base import (
     Send,
     Visit,
 )  # fmt: skip
-from eudaemon.protocols._lines import LineRoom
+from eudaemon.protocols._mail import MailRoom
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols.smtp.attacks import Attack, body_of, in_address, in_header, subject_of
 from eudaemon.protocols.smtp.products import Server
@@ -35,7 +35,6 @@ from eudaemon.wire import PeerError, printable
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 RECIPIENTS_MAX = 100  # of one message
 MESSAGES_MAX = 100  # of one session; further ones are refused as too many
-LOGINS_MAX = 20  # tried in one session
 SHELL_LINES_MAX = 200  # of a message's body that a shell would have read
 _SHOWN_MAX = 20  # recipients in a fact
 _CHARS_MAX = 320
@@ -51,16 +50,17 @@ class Stage(Enum):
     RECIPIENTS = "recipients named"
 
 
-class Smtp(LineRoom):
+class Smtp(MailRoom):
     """One client's connection."""
 
     name: ClassVar[str] = "smtp"
     speaks_first: ClassVar[bool] = True
+    asking: ClassVar[bytes] = b"334 "
     line_bytes_max: ClassVar[int] = 12_288  # RFC 4954 section 4: of an answer in AUTH
 
     __slots__ = (
-        "_attack", "_begun", "_helo", "_login", "_logins", "_message", "_messages", "_recipients", "_sender", "_server",
-        "_shell", "_stage", "_took", "_user",
+        "_attack", "_begun", "_helo", "_is_in", "_message", "_messages", "_recipients", "_sender", "_server",
+        "_shell", "_stage", "_took",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -73,9 +73,8 @@ class Smtp(LineRoom):
         self._message: bytearray | None = None  # while one comes
         self._begun = False  # whether any of it has come
         self._took = 0  # of it, from the purse
-        self._messages = self._logins = 0
-        self._login: Generator[bytes, bytes, _sasl.Credentials] | None = None
-        self._user = ""
+        self._messages = 0
+        self._is_in = False
         self._shell: ShellDialogue | None = None
         self._attack: Attack | None = None  # whose script is the body that comes
 
@@ -119,8 +118,8 @@ class Smtp(LineRoom):
 
     def line(self, line: bytes, at_s: float) -> Iterator[Order]:
         """See `LineRoom`."""
-        if self._login is not None:
-            yield from self._answer_login(line)
+        if self.logging_in:
+            yield from self.go_on(line, at_s)
             return
         verb, _, rest = line.partition(b" ")
         verb = verb.upper()
@@ -215,46 +214,25 @@ class Smtp(LineRoom):
 
     def _authenticate(self, rest: bytes, at_s: float) -> Iterator[Order]:
         mechanism, _, initial = rest.partition(b" ")
-        if self._user:
+        if self._is_in:
             yield self._say("twice")
         elif mechanism.upper() not in _sasl.MECHANISMS:
             yield self._say("method", mechanism[:_CHARS_MAX])
         else:
-            challenge = _sasl.challenge_of(self.visit, at_s)
-            self._login = _sasl.exchange(mechanism.upper(), initial.strip() or None, challenge)
-            yield from self._go_on(None)
+            yield from self.begin_login(mechanism.upper(), initial.strip() or None, at_s)
 
-    def _answer_login(self, line: bytes) -> Iterator[Order]:
-        if line.strip() == b"*":
-            self._login = None
-            yield self._say("cancelled")
-        else:
-            yield from self._go_on(line)
+    def broken_off(self, *, by_peer: bool) -> Iterator[Order]:
+        """See `MailRoom`."""
+        yield self._say("cancelled" if by_peer else "base64")
 
-    def _go_on(self, line: bytes | None) -> Iterator[Order]:
-        login = self._login
-        if login is None:
-            return
-        try:
-            asked = next(login) if line is None else login.send(line)
-        except StopIteration as done:
-            self._login = None
-            yield from self._judge(done.value)
-        except ValueError:
-            self._login = None
-            yield self._say("base64")
-        else:
-            yield Send(b"334 %s\r\n" % asked)
+    def let_in(self, given: _sasl.Credentials, at_s: float) -> Iterator[Order]:  # noqa: ARG002
+        """See `MailRoom`."""
+        self._is_in = True
+        yield self._say("in")
 
-    def _judge(self, given: _sasl.Credentials) -> Iterator[Order]:
-        fact = _sasl.judged(self.visit.host, given)
-        yield Saw(fact)
-        self._logins += 1
-        if self._logins > LOGINS_MAX:
-            raise PeerError(f"more than {LOGINS_MAX} logins tried")
-        if fact.accepted:
-            self._user = fact.user
-        yield self._say("in" if fact.accepted else "no")
+    def kept_out(self) -> Iterator[Order]:
+        """See `MailRoom`."""
+        yield self._say("no")
 
     # --- the message ---------------------------------------------------------------------------------
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from eudaemon.events.catalogue import FileRequested, ForwardingAsked
+from eudaemon.protocols import _uploads
 from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Record, Saw, Send, TellDrained, Visit, WakeAt, Woken
+from eudaemon.protocols._shell import left_in
 from eudaemon.protocols.ssh import fields, scp
 from eudaemon.protocols.ssh.extensions import OpenSshSftp
 from eudaemon.protocols.ssh.fields import Fields, message, number, string
@@ -20,7 +22,6 @@ from eudaemon.protocols.ssh.programs import Command, OnTerminal, Piped, Program
 from eudaemon.protocols.ssh.transport import Transport
 from eudaemon.wire import PeerError, printable
 from eudaemon.wire.conversation import ATTACKER, HOST
-from eudaemon.world.files import Files
 
 CHANNELS_MAX = 10  # at once: OpenSSH's MaxSessions
 REQUESTS_MAX = 4096  # of all kinds, in one session: channels, forwardings, what is done to files
@@ -75,7 +76,7 @@ class Connection:
         self._transport = transport
         self._visit = visit
         self._user = user
-        self._files = Files(visit.host.tree, visit.host.writable, visit.purse)
+        self._files = _uploads.files_of(visit, "device", visit.host.tree, visit.host.writable)
         self._channels: dict[int, Channel] = {}
         self._fetching: list[Channel] = []  # whose downloads have no answer yet
         self._requests = 0
@@ -115,6 +116,10 @@ class Connection:
         """The session is over."""
         for channel in self._channels.values():
             yield from self._leave(channel, at_s)
+        for keep in left_in(self._files, self._visit):
+            self._count_kept(keep)
+            yield keep
+        self._files.leave()
 
     def flush(self, at_s: float) -> Iterator[Order]:
         """Send of all channels' output what may be sent now, and let the programs go on that waited for that."""
@@ -146,6 +151,7 @@ class Connection:
         if program is None or program.status is None or channel.out or channel.work is not None or channel.closed:
             return
         channel.closed = True
+        self._files.leave()
         status = number(program.status % 2**32)
         theirs = number(channel.theirs)
         self._transport.send(message(fields.CHANNEL_REQUEST, theirs, string(b"exit-status"), b"\0", status))
@@ -211,10 +217,13 @@ class Connection:
             elif isinstance(order, Saw) and isinstance(order.fact, FileRequested):
                 self._count_request()
             elif isinstance(order, Keep):
-                self._kept_bytes += len(order.data)
-                if self._kept_bytes > KEPT_BYTES_MAX:
-                    raise PeerError(f"more than {KEPT_BYTES_MAX} bytes to keep")
+                self._count_kept(order)
             yield order
+
+    def _count_kept(self, keep: Keep) -> None:
+        self._kept_bytes += len(keep.data)
+        if self._kept_bytes > KEPT_BYTES_MAX:
+            raise PeerError(f"more than {KEPT_BYTES_MAX} bytes to keep")
 
     def _leave(self, channel: Channel, at_s: float) -> Iterator[Order]:
         """Let a channel's program keep what it has; what it writes now, nobody reads."""

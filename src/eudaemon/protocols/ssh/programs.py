@@ -7,6 +7,7 @@ SFTP and SCP, in files of their own, are programs too.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar
 
 from eudaemon.protocols._base import Answered, Keep, Order, Send, Visit, Woken
@@ -190,13 +191,14 @@ class Command(Program):
         self._look_up()
 
     def ended(self, at_s: float) -> Iterator[Order]:
-        """See `Program`."""
+        """See `Program`. What it wrote the next command may add to: of that the connection keeps what is left."""
         partial = self._waits and bool(self._input)  # what came is a part of it, and worth keeping
+        ran: Iterator[Order] = iter(())
         if partial:
             self._waits = False
-            yield from self._run(at_s)
-        for order in self._shell.ended():
-            yield Keep(order.data, order.origin, order.name, partial) if isinstance(order, Keep) else order
+            ran = self._run(at_s)
+        for order in (*ran, *self._shell.ended(keeps=partial)):
+            yield replace(order, partial=partial or order.partial) if isinstance(order, Keep) else order
 
     def _run(self, at_s: float) -> Iterator[Order]:
         given = bytes(self._input)

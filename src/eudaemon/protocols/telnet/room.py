@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from eudaemon.events.catalogue import LoginTried
+from eudaemon.protocols import _uploads
 from eudaemon.protocols._base import (
     Answered,
     Claim,
@@ -81,6 +82,8 @@ class Telnet(Room):
             case Ended():
                 if self._seat is not None:
                     yield from self._seat.ended()
+                    if self._seat.files is not None:
+                        self._seat.files.leave()
 
     # --- input -------------------------------------------------------------------------------------
 
@@ -88,6 +91,9 @@ class Telnet(Room):
         at = 0
         while at < len(text) and self._stage != GONE:
             if self._seat is not None:
+                if self._seat.files is None:
+                    host = self.visit.host
+                    self._seat.files = _uploads.files_of(self.visit, "device", host.tree, host.writable)
                 yield from self._seat.typed(text[at:], at_s)
                 yield from self._look_up()
                 return

@@ -33,10 +33,12 @@ from eudaemon.protocols._base import (
     Visit,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._desk import Desk
 from eudaemon.protocols.vnc import des
 from eudaemon.protocols.vnc.screen import Pixels, Rectangle, raw, rre, screen_of
 from eudaemon.wire import PeerError, printable
+from eudaemon.wire.des import encrypt
 from eudaemon.world.host import Host
 from eudaemon.world.users import guesses
 
@@ -115,6 +117,8 @@ class Vnc(Room):
                 yield HangUp()
             case Ended():
                 yield from self._desk.ended()
+                if self._stage is Stage.MESSAGES:
+                    yield from broken_off(self._buffer, "clipboard")
 
     # --- reading -------------------------------------------------------------------------------------
 
@@ -196,7 +200,7 @@ class Vnc(Room):
         yield Saw(ChallengeAnswered("", "vnc", evidence))
         first = self._challenge[:8]
         found = next(
-            (one[:8] for one in (*_PASSWORDS, *guesses(b"")) if des.encrypt(des.vnc_key(one), first) == said[:8]), None
+            (one[:8] for one in (*_PASSWORDS, *guesses(b"")) if encrypt(des.vnc_key(one), first) == said[:8]), None
         )
         if found is not None and des.answer(found, self._challenge) != said:
             found = None

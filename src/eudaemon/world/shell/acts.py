@@ -17,11 +17,12 @@ class Print:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A file that the attacker made is finished. `origin` is `upload` or `script`."""
+    """A file that the attacker made is finished. `origin` is `upload` or `script`; `partial` if more was to come."""
 
     path: str
     data: bytes
     origin: str
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

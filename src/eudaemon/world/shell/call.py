@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from eudaemon.world.files import Device, Directory, FileError, Files, Fixed, Written
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.acts import Act
-from eudaemon.world.shell.notes import TURNING, note_used
+from eudaemon.world.shell.notes import TURNING, note_used, reading_costs
 from eudaemon.world.shell.streams import Output, Terminal, content
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Call:
         return self._taken(data)
 
     def _taken(self, data: bytes) -> bytes:
-        self.shell.budget.work(len(data))
+        self.shell.budget.work(reading_costs(self.name, data))
         if self.name in TURNING:
             note_used(self.files, data)
         return data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 from eudaemon.wire import PeerError, Purse
@@ -10,22 +10,19 @@ from eudaemon.world.files import Device, Files
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
-from eudaemon.world.shell.acts import Act, Print
+from eudaemon.world.shell.acts import Act, Kept, Print
 from eudaemon.world.shell.applets import APPLETS, BUILTINS
 from eudaemon.world.shell.budget import LimitError, PatienceError
 from eudaemon.world.shell.evaluator import Break, Evaluator, Exit, Return
 from eudaemon.world.shell.expansion import ExpansionError
 from eudaemon.world.shell.keeping import Keeper
-from eudaemon.world.shell.limits import (
-    CONTINUATION_LINES_MAX,
-    LINE_BYTES_MAX,
-    SCRIPT_BYTES_MAX,
-)
+from eudaemon.world.shell.limits import LINE_BYTES_MAX, NOTE_BYTES_MAX, SCRIPT_BYTES_MAX
 from eudaemon.world.shell.notes import note_used
 from eudaemon.world.shell.parser import Parser
 from eudaemon.world.shell.scope import Scope
 from eudaemon.world.shell.streams import Buffered, Endless, Full, PipeFullError, Stream, Terminal
 from eudaemon.world.shell.survey import unknown_commands
+from eudaemon.world.shell.unfinished import Unfinished
 from eudaemon.world.shell.words import IncompleteError, ShellSyntaxError
 
 if TYPE_CHECKING:
@@ -55,11 +52,9 @@ class Shell(Keeper):
         "_held_bytes",
         "_lent",
         "_levels",
-        "_pending",
-        "_pending_lines",
         "_scope",
         "_screen",
-        "_wanted",
+        "_unfinished",
         "evaluator",
         "exited",
         "host",
@@ -102,9 +97,7 @@ class Shell(Keeper):
         self.unwatched = int(not watched)
         self.pid = 0
         self._screen = bytearray()
-        self._pending = b""
-        self._pending_lines = 0
-        self._wanted = b""
+        self._unfinished: Unfinished | None = None
         self._asked: tuple[bytes, ...] = ()
         self._draws = 0
         self._levels = 0
@@ -128,7 +121,7 @@ class Shell(Keeper):
             return self._asked[0]
         if self._lent:
             return b""
-        return b"> " if self._pending else self.host.prompt_in(self._scope.cwd)
+        return b"> " if self._unfinished else self.host.prompt_in(self._scope.cwd)
 
     def run(self, line: bytes, at_s: float) -> Generator[Act, Downloaded | None, int]:
         """Run one line, without its line end. Each `Download` is to be answered by `send`; returns the exit status.
@@ -150,14 +143,13 @@ class Shell(Keeper):
                 self._lent = False
                 yield Print(b"\x1b[24;1H\x1b[K")
             return 0
-        if len(self._pending) + len(line) > LINE_BYTES_MAX:
-            raise PeerError(f"shell line over {LINE_BYTES_MAX} bytes")
-        whole = self._with_pending(line)
+        whole = self._unfinished.add(line) if self._unfinished else Unfinished.of(line)
         if whole is None:
             self._settle()
             return 0
         self.budget.renew()
-        self.budget.work(-2 * self._given_bytes)  # what somebody took the trouble to send may be read and written once
+        given_bytes = self._given_bytes + (len(whole) if len(whole) > LINE_BYTES_MAX else 0)
+        self.budget.work(-2 * given_bytes)  # what somebody took the trouble to send may be read and written once
         self._given_bytes = 0
         walk = self._evaluate_guarded(whole)
         answer: Downloaded | None = None
@@ -174,6 +166,12 @@ class Shell(Keeper):
         self._settle()
         return self._scope.status
 
+    def finish(self) -> Iterator[Kept]:
+        """See `Keeper`; a here-document that was never ended is a part of whatever it was to become."""
+        yield from super().finish()
+        if self._unfinished and self._unfinished.is_document and len(self._unfinished) > NOTE_BYTES_MAX:
+            yield Kept("unfinished document", self._unfinished.text, "upload", partial=True)
+
     def give_input(self, data: bytes) -> None:
         """Let the next line's commands read this from their standard input; the purse is the caller's affair."""
         self._scope.streams[0] = Buffered(data)
@@ -182,11 +180,11 @@ class Shell(Keeper):
     @property
     def unfinished(self) -> bool:
         """Whether the last line wants to be continued."""
-        return bool(self._pending)
+        return bool(self._unfinished)
 
     def _settle(self) -> None:
         """Take from the purse what the shell's state has grown by. Raises `PeerError` if that is not there."""
-        held = self._scope.held_bytes() + len(self._pending)
+        held = self._scope.held_bytes() + len(self._unfinished or b"")
         if held > self._held_bytes:
             if not self.purse.take(held - self._held_bytes):
                 raise PeerError("the session holds too many bytes")
@@ -196,33 +194,19 @@ class Shell(Keeper):
 
     def interrupt(self) -> None:
         """Forget an unfinished line, as Ctrl-C does."""
-        self._pending, self._pending_lines, self._wanted, self._asked = b"", 0, b"", ()
+        self._unfinished, self._asked = None, ()
 
     def _shown(self) -> Print:
         data = bytes(self._screen)
         self._screen.clear()
         return Print(data)
 
-    def _with_pending(self, line: bytes) -> bytes | None:
-        """Return the line with what it continues, or None while it surely ends nothing."""
-        if not self._pending:
-            return line
-        self._pending_lines += 1
-        if self._pending_lines > CONTINUATION_LINES_MAX:
-            raise PeerError(f"shell command over {CONTINUATION_LINES_MAX} lines")
-        whole = self._pending + b"\n" + line
-        if self._wanted not in line:
-            self._pending = whole
-            return None
-        return whole
-
     def _evaluate_guarded(self, line: bytes) -> Generator[Act, Downloaded | None, None]:
-        self._pending = b""
         try:
             yield from self._read_and_run(line, self._scope)
-            self._pending_lines = 0
         except IncompleteError as error:
-            self._pending, self._wanted = line, error.wanted
+            self._unfinished = self._unfinished or Unfinished()
+            self._unfinished.wait(line, error)
         except (ShellSyntaxError, ExpansionError) as error:
             self._screen += self._scope.name + f": {error}\n".encode("latin-1", "replace")
             self._scope.status = 2
@@ -244,8 +228,15 @@ class Shell(Keeper):
         # All of a typed line is read before any of it runs: a line that is not finished must not run twice.
         parser = Parser(text)
         lines = []
-        while (commands := parser.next_line()) is not None:
-            lines.append(commands)
+        try:
+            while (commands := parser.next_line()) is not None:
+                lines.append(commands)
+        except IncompleteError:
+            raise
+        except (PeerError, ShellSyntaxError):
+            self._unfinished = None
+            raise
+        self._unfinished = None
         self.unknown = unknown_commands(lines, self, scope)
         for commands in lines:
             yield from self.evaluator.commands(commands, scope, scope.streams)

@@ -20,6 +20,13 @@ _RUN_LATER = re.compile(
 TURNING = frozenset(("base64", "xxd", "tr", "sed", "awk", "rev", "tac", "tar", "unzip", "gunzip", "zcat", "bunzip2",
                      "bzcat"))  # fmt: skip
 """The applets that make one thing of another."""
+_AT_ONCE = frozenset(("base64", "xxd", "certutil", "tar", "gunzip", "zcat", "gzip", "cat", "dd", "copy", "type"))
+_AT_ONCE_BYTES = 8  # that cost no more than one that is looked at
+
+
+def reading_costs(name: str, data: bytes) -> int:
+    """Return what it costs a command to read this: some copy or decode it at once, others look at each byte."""
+    return len(data) // _AT_ONCE_BYTES if name in _AT_ONCE else len(data)
 
 
 def is_note(path: bytes, file: Written) -> bool:

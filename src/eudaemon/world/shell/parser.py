@@ -9,8 +9,10 @@ Every construct that can hold another goes through `_Words.deeper`, which refuse
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
+from eudaemon.world.shell.limits import LINE_BYTES_MAX
 from eudaemon.world.shell.syntax import (
     AndOr,
     Case,
@@ -32,6 +34,9 @@ _OPERATORS = (b"<<<", b"<<-", b"&&", b"||", b";;", b"<<", b">>", b"<&", b">&", b
 _OPERATOR_START = frozenset(b"|&;<>()")
 _REDIRECTS = frozenset((b"<<<", b"<<-", b"<<", b">>", b"<&", b">&", b"<>", b">|", b"&>", b"<", b">"))
 _CLOSERS = frozenset((b"then", b"else", b"elif", b"fi", b"do", b"done", b"esac", b"}"))
+_INDENT = re.compile(rb"^\t+", re.MULTILINE)
+_EXPANDED = re.compile(rb"[\\`$]")
+_TAB, _LINE_END = 9, 10
 Commands = tuple[AndOr, ...]
 
 
@@ -90,7 +95,8 @@ class Parser(Words):
             ):
                 raise self._unexpected()
         if self._pending_documents and self.at >= len(self.text):
-            raise IncompleteError(self._pending_documents[0][1])
+            _, delimiter, _, strips = self._pending_documents[0]
+            raise IncompleteError(delimiter, is_document=True, strips=strips)
         return tuple(found)
 
     def _closes(self) -> bool:
@@ -323,21 +329,29 @@ class Parser(Words):
 
     def _read_documents(self) -> None:
         pending, self._pending_documents = self._pending_documents, []
-        for redirect, delimiter, quoted, strip in pending:
-            body: list[bytes] = []
-            while True:
-                if self.at >= len(self.text):
-                    raise IncompleteError(delimiter)
-                end = self.text.find(b"\n", self.at)
-                end = len(self.text) if end < 0 else end
-                line = self.text[self.at : end]
-                self.at = min(end + 1, len(self.text))
-                if strip:
-                    line = line.lstrip(b"\t")
-                if line == delimiter:
-                    break
-                body.append(line + b"\n")
-            redirect.target = self.document(b"".join(body), quoted=quoted)
+        for redirect, delimiter, quoted, strips in pending:
+            end = self._document_end(delimiter, strips=strips)
+            body = self.text[self.at : end]
+            after = self.text.find(b"\n", end)
+            self.at = len(self.text) if after < 0 else after + 1
+            if strips:
+                body = _INDENT.sub(b"", body)
+            if not quoted and len(body) > LINE_BYTES_MAX and _EXPANDED.search(body):
+                raise ShellSyntaxError("out of memory")
+            redirect.target = self.document(body, quoted=quoted)
+
+    def _document_end(self, delimiter: bytes, *, strips: bool) -> int:
+        """Return where the line stands that ends a here-document. No list of its lines is made: they may be many."""
+        text, at = self.text, self.at
+        while at < len(text):
+            if strips and text[at] == _TAB:
+                at += 1
+                continue
+            end = at + len(delimiter)
+            if text.startswith(delimiter, at) and (end == len(text) or text[end] == _LINE_END):
+                return at
+            at = text.find(b"\n" if strips else b"\n" + delimiter, at) + 1 or len(text)
+        raise IncompleteError(delimiter, is_document=True, strips=strips)
 
     # --- small steps -----------------------------------------------------------------------------
 

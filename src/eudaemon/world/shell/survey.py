@@ -88,7 +88,7 @@ def _simple_reads(words: list[bytes]) -> bool:
     if name == b"tar":
         return not any(b"f" in word for word in words[1:2]) or b"-" in operands
     if name in (b"sh", b"ash", b"bash"):
-        return not operands or b"-s" in words
+        return reads_input(words[2]) if words[1:2] == [b"-c"] and len(words) > 2 else not operands or b"-s" in words
     if name in (b"head", b"tail"):
         operands = [word for word in operands if not word.isdigit()]
     if name in _TAKES_TEXT:

@@ -36,12 +36,21 @@ class ShellSyntaxError(Exception):
 
 
 class IncompleteError(ShellSyntaxError):
-    """The text ends inside a construct; a line with `wanted` in it may end it."""
+    """The text ends inside a construct; a line with `wanted` in it may end it.
 
-    def __init__(self, wanted: bytes) -> None:
+    Of a here-document (`is_document`) it is a line that says nothing else, but for tabs if the document `strips` them.
+    """
+
+    def __init__(self, wanted: bytes, *, is_document: bool = False, strips: bool = False) -> None:
         super().__init__("syntax error: unterminated quoted string" if wanted in (b"'", b'"', b"`")
                          else "syntax error: unexpected end of file")  # fmt: skip
         self.wanted = wanted
+        self.is_document = is_document
+        self.strips = strips
+
+    def may_end_with(self, line: bytes) -> bool:
+        """Say whether this line may end it."""
+        return (line.lstrip(b"\t") if self.strips else line) == self.wanted if self.is_document else self.wanted in line
 
 
 class Words:

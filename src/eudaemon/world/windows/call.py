@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from eudaemon.world.files import Device, Directory, FileError, Fixed, Written
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.acts import Act
-from eudaemon.world.shell.notes import note_used
+from eudaemon.world.shell.notes import note_used, reading_costs
 from eudaemon.world.shell.streams import Stream, content
 from eudaemon.world.windows.paths import DENIED, device, words_of
 
@@ -100,7 +100,7 @@ class Call:
 
     def taken(self, data: bytes) -> bytes:
         """Count bytes that are read."""
-        self.shell.budget.work(len(data))
+        self.shell.budget.work(reading_costs(self.name, data))
         return data
 
     def write(self, path: str, data: bytes) -> Generator[Act, Downloaded | None, None]:
@@ -114,6 +114,17 @@ class Call:
             if file is not None:
                 self.shell.budget.work(len(data))
                 self.shell.files.append(file, data, self.at_s)
+        except FileError as error:
+            raise FileError(words_of(error)) from None
+
+    def append(self, path: str, data: bytes) -> None:
+        """Add to a file, which is made if it is not there. Raises `FileError`."""
+        if device(path):
+            return
+        try:
+            file = self.shell.files.create(self.locate(path), self.at_s)
+            self.shell.budget.work(len(data))
+            self.shell.files.append(file, data, self.at_s)
         except FileError as error:
             raise FileError(words_of(error)) from None
 

@@ -308,7 +308,7 @@ class CommandShell(Keeper):
         place, backslash, name = pattern.rpartition("\\")
         try:
             directory = self.drives.locate(place + "\\" if backslash else ".", cwd)
-            names = self.files.names(directory)
+            names = sorted(self.files.names(directory), key=bytes.upper)  # as NTFS keeps them
         except FileError:
             return
         wanted = name.lower()

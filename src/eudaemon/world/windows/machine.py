@@ -81,7 +81,8 @@ SERVICES = {
     "EventSystem": "COM+ Event System", "LanmanServer": "Server", "LanmanWorkstation": "Workstation",
     "lmhosts": "TCP/IP NetBIOS Helper", "MpsSvc": "Windows Firewall", "MSDTC": "Distributed Transaction Coordinator",
     "Netlogon": "Netlogon", "nsi": "Network Store Interface Service", "PlugPlay": "Plug and Play",
-    "Power": "Power", "ProfSvc": "User Profile Service", "RpcEptMapper": "RPC Endpoint Mapper",
+    "Power": "Power", "ProfSvc": "User Profile Service", "RemoteRegistry": "Remote Registry",
+    "RpcEptMapper": "RPC Endpoint Mapper",
     "RpcSs": "Remote Procedure Call (RPC)", "SamSs": "Security Accounts Manager", "Schedule": "Task Scheduler",
     "SENS": "System Event Notification Service", "Spooler": "Print Spooler", "TermService": "Remote Desktop Services",
     "Themes": "Themes", "TrkWks": "Distributed Link Tracking Client", "W32Time": "Windows Time",
@@ -189,7 +190,7 @@ class Windows:
 
     def is_running(self, service: str) -> bool:
         """Say whether a service of `SERVICES` is started."""
-        return service not in _STOPPED
+        return self.release.server if service == "RemoteRegistry" else service not in _STOPPED
 
     # --- places --------------------------------------------------------------------------------------
 

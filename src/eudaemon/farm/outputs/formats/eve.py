@@ -109,6 +109,10 @@ def _forwarding(fact: facts.ForwardingAsked, _: Session) -> Said:
     yield _alert("forwarding asked for", 3, "Misc Attack", f"{fact.direction} {fact.host}:{fact.port}")
 
 
+def _proxied(fact: facts.ProxyAsked, _: Session) -> Said:
+    yield _alert("proxy asked", 3, "Misc Attack", f"{fact.protocol} {fact.action} {fact.host}:{fact.port}")
+
+
 def _wished(fact: facts.DownloadWished, _: Session) -> Said:
     yield _alert("download wished", 1, "A Network Trojan was detected", fact.url)
 
@@ -234,6 +238,7 @@ SAID: dict[type[Fact], Callable[[Any, Session], Said]] = {
     facts.ExploitRecognised: _exploit,
     facts.PublicKeyOffered: _key,
     facts.ForwardingAsked: _forwarding,
+    facts.ProxyAsked: _proxied,
     facts.DownloadWished: _wished,
     facts.ControlHijacked: _hijacked,
     facts.PayloadClassified: _classified,

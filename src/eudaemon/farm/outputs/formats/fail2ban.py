@@ -16,7 +16,8 @@ from eudaemon.farm.outputs.batch import Batch, Item
 
 ATTACKS = (
     facts.LoginTried, facts.ChallengeAnswered, facts.NtlmResponseGiven, facts.PublicKeyOffered, facts.CommandEntered,
-    facts.ForwardingAsked, facts.ExploitRecognised, facts.MailReceived, facts.DownloadWished, facts.ControlHijacked,
+    facts.ForwardingAsked, facts.ProxyAsked, facts.ExploitRecognised, facts.MailReceived, facts.DownloadWished,
+    facts.ControlHijacked,
 )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ LEFT_OUT: dict[str, dict[type[Fact], str]] = {
         facts.RequestReceived: "cowrie has no web server",
         facts.ExploitRecognised: "cowrie knows no exploits; the commands they carry are command.entered",
         facts.PayloadClassified: "cowrie answers SSH and telnet alone",
+        facts.ProxyAsked: "cowrie is a proxy for SSH's clients alone",
         facts.ShellOffered: "cowrie has no shellcodes; what is typed at such a shell is its session's command.entered",
         facts.RpcBound: "cowrie has no Windows",
         facts.RpcCalled: "cowrie has no Windows",
@@ -46,10 +47,10 @@ LEFT_OUT: dict[str, dict[type[Fact], str]] = {
         **dict.fromkeys(
             (
                 facts.SessionClosed, facts.PeerFaulted, facts.TlsAccepted, facts.SshClientIdentified,
-                facts.PublicKeyOffered, facts.ForwardingAsked, facts.FileRequested, facts.RequestReceived,
-                facts.ExploitRecognised, facts.PayloadClassified, facts.SmbClientIdentified, facts.RdpClientIdentified,
-                facts.ShellOffered, facts.MailReceived, facts.ControlHijacked, facts.DownloadWished,
-                facts.DownloadFinished,
+                facts.PublicKeyOffered, facts.ForwardingAsked, facts.ProxyAsked, facts.FileRequested,
+                facts.RequestReceived, facts.ExploitRecognised, facts.PayloadClassified, facts.SmbClientIdentified,
+                facts.RdpClientIdentified, facts.ShellOffered, facts.MailReceived, facts.ControlHijacked,
+                facts.DownloadWished, facts.DownloadFinished,
             ),
             "log_json has connection, credentials, FTP's commands and p0f, and nothing else",
         ),

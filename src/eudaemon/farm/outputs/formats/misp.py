@@ -211,9 +211,9 @@ SAID: dict[type[Fact], tuple[Callable[[Session, Any], Iterator[Object]], int]] =
     facts.PublicKeyOffered: (_key, SAID_MAX),
     **dict.fromkeys(
         (
-            facts.ForwardingAsked, facts.SmbClientIdentified, facts.RdpClientIdentified, facts.RpcBound,
-            facts.RpcCalled, facts.FileRequested, facts.TlsAccepted, facts.PayloadClassified, facts.PeerFaulted,
-            facts.ShellOffered, facts.ControlHijacked,
+            facts.ForwardingAsked, facts.ProxyAsked, facts.SmbClientIdentified, facts.RdpClientIdentified,
+            facts.RpcBound, facts.RpcCalled, facts.FileRequested, facts.TlsAccepted, facts.PayloadClassified,
+            facts.PeerFaulted, facts.ShellOffered, facts.ControlHijacked,
         ),
         (_sentence, SAID_MAX),
     ),

@@ -256,6 +256,7 @@ SAID: dict[type[Fact], Row] = {
     facts.PeerFaulted: Row(NETWORK, 4, LOW, _faulted),
     facts.TlsAccepted: Row(NETWORK, 6, INFORMATIONAL, _tls),
     facts.PayloadClassified: Row(NETWORK, 6, LOW, _nothing_more),
+    facts.ProxyAsked: Row(NETWORK, 6, MEDIUM, _nothing_more),
     facts.RpcBound: Row(NETWORK, 6, LOW, _nothing_more),
     facts.RpcCalled: Row(NETWORK, 6, LOW, _nothing_more),
     facts.LoginTried: Row(AUTHENTICATION, 1, MEDIUM, _login),

@@ -77,6 +77,7 @@ SAID: dict[type[Fact], Callable[[Any], str]] = {
     facts.SshClientIdentified: lambda f: f"speaks SSH as {quoted(f.version)}, HASSH {f.hassh}",
     facts.PublicKeyOffered: lambda f: f"offered the key {quoted(f.fingerprint)} as {quoted(f.user)}",
     facts.ForwardingAsked: lambda f: f"wanted to be forwarded to {quoted(f.host)} port {f.port}",
+    facts.ProxyAsked: lambda f: f"wanted {f.protocol} to relay {quoted(f.action)} to {quoted(f.host)} port {f.port}",
     facts.NtlmResponseGiven: _ntlm,
     facts.SmbClientIdentified: _smb,
     facts.RdpClientIdentified: _rdp,

@@ -165,8 +165,8 @@ SAID: dict[type[Fact], Callable[[Any], Iterator[Object]]] = {
 # Who did none of these only knocked.
 _TRIED = (
     facts.LoginTried, facts.ChallengeAnswered, facts.NtlmResponseGiven, facts.PublicKeyOffered, facts.ForwardingAsked,
-    facts.CommandEntered, facts.MailReceived, facts.ExploitRecognised, facts.ControlHijacked, facts.ArtefactKept,
-    facts.DownloadWished,
+    facts.ProxyAsked, facts.CommandEntered, facts.MailReceived, facts.ExploitRecognised, facts.ControlHijacked,
+    facts.ArtefactKept, facts.DownloadWished,
 )  # fmt: skip
 
 

@@ -110,6 +110,7 @@ export function says(kind, f = {}) {
     case "ssh.client": return ["spoke SSH with", `${f.version}`, ""];
     case "ssh.key": return [`offered a public key for ${f.user}:`, f.fingerprint, ""];
     case "ssh.forwarding": return [`wanted a connection elsewhere (${f.direction}), refused:`, `${f.host}:${f.port}`, ""];
+    case "proxy.asked": return [`wanted to be relayed (${f.protocol} ${f.action}), and was not:`, `${f.host}:${f.port}`, ""];
     case "mail.received": return [`gave a message${f.relayed ? " for elsewhere" : ""} from ${f.sender || "nobody"} to ${f.recipients?.[0] || "nobody"}${f.recipients_total > 1 ? ` and ${f.recipients_total - 1} more` : ""}:`, f.subject || "(no subject)", ""];
     case "ntlm.response": return [f.response ? "answered a challenge as" : "asked for a session without a name", `${f.domain ? `${f.domain}\\` : ""}${f.user}${f.workstation ? ` from ${f.workstation}` : ""}`, ""];
     case "smb.client": return ["spoke SMB:", [f.dialects?.join(", "), f.system, f.software].filter(Boolean).join("; "), ""];

@@ -15,13 +15,17 @@ const PATHS = {
 export const Icon = ({ name, size = 20 }) => html`<svg class="icon" width=${size} height=${size} viewBox="0 0 24 24" aria-hidden="true" focusable="false"><path d=${PATHS[name]} /></svg>`;
 
 // What an attacker wrote: text nodes only, with what cannot be seen made visible. A block also breaks its lines.
-export function Raw({ text, max = 0, block = false, plain = false }) {
+export function Raw({ text, max = 0, block = false, plain = false, empty = "(empty)" }) {
   const whole = String(text ?? "");
   const cut = max && whole.length > max ? `${whole.slice(0, max)}…` : whole;
   const parts = visibly(cut);
   const shown = parts.map((part, i) => (i % 2 ? html`<span class="esc">${part}</span>${block && part === "\\n" ? "\n" : ""}` : part));
-  return html`<span class=${`raw${block ? " block" : ""}${plain ? " prose" : ""}`} title=${cut === whole || whole.length > 2000 ? undefined : visibly(whole).join("")}>${whole === "" ? html`<span class="empty-text">(empty)</span>` : shown}</span>`;
+  return html`<span class=${`raw${block ? " block" : ""}${plain ? " prose" : ""}`} title=${cut === whole || whole.length > 2000 ? undefined : visibly(whole).join("")}>${whole === "" ? html`<span class="empty-text">${empty}</span>` : shown}</span>`;
 }
+
+// Of an answered challenge (NTLM, VNC, SIP …) the password is told only where it is one of the obvious ones.
+export const Password = ({ text, max }) => html`<${Raw} text=${text} max=${max} empty="(empty or unknown)" />`;
+export const Credential = ({ user, password, max }) => html`<${Raw} text=${user} max=${max} /> <span class="slash">/</span> <${Password} text=${password} max=${max} />`;
 
 export function Time({ at }) {
   const now = useNow();

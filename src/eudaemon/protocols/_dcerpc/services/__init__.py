@@ -7,7 +7,7 @@ what it saw. Whatever has no handler is refused as access denied.
 from __future__ import annotations
 
 from eudaemon.protocols._dcerpc.host import Handler
-from eudaemon.protocols._dcerpc.services import accounts, mapper, scheduler, server, service_control, spooler
+from eudaemon.protocols._dcerpc.services import accounts, mapper, registry, scheduler, server, service_control, spooler
 
 HANDLERS: dict[str, dict[str, Handler]] = {
     "samr": accounts.HANDLERS,
@@ -18,6 +18,7 @@ HANDLERS: dict[str, dict[str, Handler]] = {
     "wkssvc": server.HANDLERS,
     "spoolss": spooler.HANDLERS,
     "IRemoteWinspool": spooler.HANDLERS,
+    "winreg": registry.HANDLERS,
     "atsvc": scheduler.HANDLERS,
     "ITaskSchedulerService": scheduler.HANDLERS,
 }

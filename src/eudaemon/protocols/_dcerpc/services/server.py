@@ -68,7 +68,7 @@ def _server(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
         return Writer().long(level, 0, INVALID_LEVEL).data
     write = Writer().long(level).pointer().long(_PLATFORM_NT).text(name)
     if level == 101:
-        write.long(6, 1, _SERVER_KIND_SERVER if host.windows.is_server else _SERVER_KIND).text("")
+        write.long(*host.windows.version, _SERVER_KIND_SERVER if host.windows.is_server else _SERVER_KIND).text("")
     return write.deferred().long(0).data
 
 
@@ -78,7 +78,15 @@ def _workstation(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: AR
     if level != 100:
         return Writer().long(level, 0, INVALID_LEVEL).data
     windows = host.windows
-    write = Writer().long(level).pointer().long(_PLATFORM_NT).text(windows.name).text(windows.workgroup).long(6, 1)
+    write = (
+        Writer()
+        .long(level)
+        .pointer()
+        .long(_PLATFORM_NT)
+        .text(windows.name)
+        .text(windows.workgroup)
+        .long(*windows.version)
+    )
     return write.deferred().long(0).data
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from eudaemon.world.shell.applets import (
     android,
+    archives,
     awk,
     builtins,
     downloads,
@@ -29,6 +30,7 @@ APPLETS: dict[str, Applet] = {
     **starting.TABLE,
     **output.TABLE,
     **files.TABLE,
+    **archives.TABLE,
     **listing.TABLE,
     **texts.TABLE,
     **filters.TABLE,

@@ -217,6 +217,8 @@ class Parser:
             operator = self.token[:1]
             self._advance()
             target = self._single()
+            if target[0] not in ("name", "field"):
+                raise ProgramError("Unexpected token")
             return ("assign", target, ("binary", operator, target, ("value", 1.0)))
         target = self._single()
         if self.token in (b"++", b"--") and target[0] in ("name", "field"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from eudaemon.world.files import Directory, FileError, Fixed, Link, Written
+from collections.abc import Iterator
+
+from eudaemon.world.files import Device, Directory, FileError, Fixed, Link, Written
+from eudaemon.world.shell.acts import Kept
 from eudaemon.world.shell.call import Applet, Call, Run, cannot_open, number, options, text
 from eudaemon.world.shell.streams import content
 
@@ -126,7 +129,7 @@ def make_directory(call: Call) -> int:
     for shown in paths:
         try:
             if "p" in given:
-                _make_path(call, shown)
+                make_path(call, shown)
             else:
                 call.files.make_directory(call.resolve(shown), call.at_s)
         except FileError as error:
@@ -134,7 +137,8 @@ def make_directory(call: Call) -> int:
     return status
 
 
-def _make_path(call: Call, shown: bytes) -> None:
+def make_path(call: Call, shown: bytes) -> None:
+    """Make a directory and those above it, as far as they are not there. Raises `FileError`."""
     at = b"/" if shown[:1] == b"/" else b""
     for part in shown.split(b"/")[:64]:
         if part:
@@ -243,7 +247,7 @@ def change_owner(call: Call) -> int:
 
 
 def dd(call: Call) -> Run:
-    """Copy blocks."""
+    """Copy blocks; `seek`, `conv=notrunc` and `oflag=append` are how a file is written piece by piece."""
     given = {text(name): value for name, _, value in (argument.partition(b"=") for argument in call.args)}
     size = _size(given.get("bs", given.get("ibs", b"512")))
     count = _size(given["count"]) if "count" in given else -1
@@ -251,9 +255,7 @@ def dd(call: Call) -> Run:
     try:
         data = call.read(given.get("if", b"-"), skip + count * size if count >= 0 else -1)[skip:]
         if "of" in given:
-            path = call.resolve(given["of"])
-            yield from call.shell.keep_before(path)
-            call.write(given["of"], data)
+            yield from _put(call, given, data)
         else:
             call.out(data)
     except FileError as error:
@@ -261,6 +263,23 @@ def dd(call: Call) -> Run:
     whole, part = divmod(len(data), max(1, size))
     call.say(f"{whole}+{int(part > 0)} records in\n{whole}+{int(part > 0)} records out\n")
     return 0
+
+
+def _put(call: Call, given: dict[str, bytes], data: bytes) -> Iterator[Kept]:
+    """Write where dd's `of` says; what that takes away of the file is kept before. Raises `FileError`."""
+    path = call.resolve(given["of"])
+    if isinstance(call.files.find(path), Device):
+        return
+    file = call.files.create(path, call.at_s)
+    size = _size(given.get("bs", given.get("obs", b"512")))
+    at = _size(given.get("seek", given.get("oseek", b"0"))) * size
+    at = len(file.data) if b"append" in given.get("oflag", b"") else at
+    if at < len(file.data):
+        yield from call.shell.keep_before(path)
+    call.shell.budget.work(max(0, at - len(file.data)) + len(data))
+    if b"notrunc" not in given.get("conv", b""):
+        call.files.truncate(file, at)
+    call.files.write(file, at, data, call.at_s)
 
 
 def _size(value: bytes) -> int:
@@ -295,21 +314,6 @@ def make_node(call: Call) -> int:
             call.files.create(call.resolve(shown), call.at_s)
     except FileError as error:
         return call.error(f"{text(paths[0])}: {error}")
-    return 0
-
-
-def unpack(call: Call) -> int:
-    """`tar`, `unzip`, `gunzip`: the archive has to be there; what is in it nobody looks at."""
-    given, paths = options(call.args, "fCdO")
-    archive = given.get("f") or next(iter(paths), b"")
-    if call.name == "tar" and not given and len(paths) > 1 and b"f" in paths[0]:
-        archive = paths[1]
-    if not archive:
-        return _usage(call, f"{call.name} FILE")
-    try:
-        call.read(archive)
-    except FileError as error:
-        return call.error(cannot_open(archive, error) if call.name == "tar" else f"{text(archive)}: {error}")
     return 0
 
 
@@ -355,8 +359,6 @@ TABLE: dict[str, Applet] = {
     "cat": cat, "more": cat, "less": cat, "cp": copy, "mv": move, "rm": remove, "unlink": remove,
     "mkdir": make_directory,
     "rmdir": remove_directory, "touch": touch, "ln": link, "chmod": change_mode, "chown": change_owner,
-    "chgrp": change_owner, "dd": dd, "tee": tee, "mkfifo": make_node, "mknod": make_node, "tar": unpack,
-    "unzip": unpack,
-    "gunzip": unpack, "bunzip2": unpack, "zcat": unpack, "bzcat": unpack, "gzip": unpack, "readlink": real_path,
+    "chgrp": change_owner, "dd": dd, "tee": tee, "mkfifo": make_node, "mknod": make_node, "readlink": real_path,
     "realpath": real_path, "basename": base_name, "dirname": directory_name,
 }  # fmt: skip

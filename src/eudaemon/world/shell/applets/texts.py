@@ -205,7 +205,7 @@ def base64(call: Call) -> int:
     given, paths = options(call.args, "w")
     for _, data in call.sources(paths):
         if given.keys() & {"d", "D", "decode"}:
-            letters = bytes(byte for byte in data if byte in _BASE64)
+            letters = data.translate(None, _NO_BASE64)
             try:
                 call.out(
                     binascii.a2b_base64(letters[: len(letters) - (len(letters) % 4 == 1)] + b"=" * (-len(letters) % 4))
@@ -219,7 +219,8 @@ def base64(call: Call) -> int:
     return 0
 
 
-_BASE64 = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+_NO_BASE64 = bytes(set(range(256)).difference(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
+_NO_HEXADECIMAL = bytes(set(range(256)).difference(b"0123456789abcdef"))
 
 
 def checksum(call: Call) -> int:
@@ -259,7 +260,7 @@ def xxd(call: Call) -> int:
     given, paths = options(call.args, "lsc")
     data = b"".join(data for _, data in call.sources(paths[:1]))
     if "r" in given:
-        digits = bytes(byte for byte in data.lower() if byte in b"0123456789abcdef")
+        digits = data.lower().translate(None, _NO_HEXADECIMAL)
         call.out(bytes.fromhex(digits[: len(digits) & ~1].decode()))
         return 0
     data = data[: number(given["l"])] if "l" in given else data

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from eudaemon.world.windows.call import Call, Command, Run
 from eudaemon.world.windows.commands.services import started
+from eudaemon.world.windows.registry import DENIED, RUN_AT, TYPES, USERS, Registry, shown
 
 _DONE = "The operation completed successfully.\r\n"
 _UNKNOWN = "ERROR: The system was unable to find the specified registry key or value."
 _HIVES = {"hklm": "HKEY_LOCAL_MACHINE", "hkcu": "HKEY_CURRENT_USER", "hkcr": "HKEY_CLASSES_ROOT", "hku": "HKEY_USERS",
           "hkcc": "HKEY_CURRENT_CONFIG"}  # fmt: skip
-_RUNS = ("\\currentversion\\run", "\\currentversion\\runonce", "\\winlogon", "\\image file execution options")
 
 
 def reg(call: Call) -> Run:
@@ -22,7 +22,7 @@ def reg(call: Call) -> Run:
         name, data = options.get("v", ""), options.get("d", "")
         call.shell.note_registry(f"{full}\\{name}".lower(), f"{options.get('t', 'REG_SZ').upper()}    {data}")
         call.line(_DONE)
-        if any(full.lower().endswith(place) or place + "\\" in full.lower() for place in _RUNS):
+        if any(full.lower().endswith(place) or place + "\\" in full.lower() for place in RUN_AT):
             yield from started(call, data)
         return 0
     if verb == "query":
@@ -41,23 +41,34 @@ def reg(call: Call) -> Run:
 
 
 def _query(call: Call, key: str, options: dict[str, str]) -> int:
-    machine = call.machine
-    known = {
-        "\\currentversion\\productname": machine.release.name, "\\currentversion\\currentbuild": machine.release.build,
-        "\\currentversion\\registeredowner": machine.owner, "\\computername\\computername": machine.name,
-        "\\terminal server\\fdenytsconnections": "0x0", "\\rdp-tcp\\portnumber": "0xd3d",
-        "\\system\\centralprocessor\\0\\processornamestring": machine.cpu,
-    }  # fmt: skip
-    name = options.get("v", "")
-    path = f"{key}\\{name}".lower()
-    held = (call.shell.registry or {}).get(path)
-    if held is None:
-        value = next((value for end, value in known.items() if path.endswith(end)), None)
-        if value is None:
+    held = (call.shell.registry or {}).get(f"{key}\\{options.get('v', '')}".lower())
+    if held is not None:
+        call.line(f"\r\n{key}\r\n    {options.get('v', '')}    {held}\r\n")
+        return 0
+    known = Registry(call.machine, call.shell.purse)
+    found = known.find(_own(call, key))
+    if found is None:
+        return call.error(_UNKNOWN)
+    if found.lower().startswith(DENIED) and not call.shell.user.endswith("system"):
+        return call.error("ERROR: Access is denied.")
+    values = known.values(found)
+    if "v" in options or "ve" in options:
+        name = options.get("v", "")
+        values = {there: one for there, one in values.items() if there.lower() == name.lower()}
+        if not values:
             return call.error(_UNKNOWN)
-        held = f"{'REG_DWORD' if value.startswith('0x') else 'REG_SZ'}    {value}"
-    call.line(f"\r\n{key}\r\n    {name}    {held}\r\n")
+    rows = [f"    {name or '(Default)'}    {TYPES[one[0]]}    {shown(one)}" for name, one in values.items()]
+    call.line("\r\n".join(["", key, *rows, ""]) if rows else "")
+    if "v" not in options and "ve" not in options:
+        for name in known.keys(found):
+            call.line(f"{key}\\{name}")
     return 0
+
+
+def _own(call: Call, key: str) -> str:
+    """Return a key of the current user where it is among those of all users."""
+    own = "HKEY_CURRENT_USER"
+    return f"{USERS}\\{call.machine.sid}-500{key[len(own) :]}" if key.upper().startswith(own) else key
 
 
 def _options(args: list[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from eudaemon.world.files import Directory, FileError
 from eudaemon.world.shell.streams import Pipe
 from eudaemon.world.windows.paths import NO_PATH, shown, words_of
 from eudaemon.world.windows.powershell.given import Cmdlet, Given, Values, printed, rows
-from eudaemon.world.windows.powershell.members import read, write
+from eudaemon.world.windows.powershell.members import append, read, write
 from eudaemon.world.windows.powershell.values import items, listed, octets, text, unwrapped
 
 if TYPE_CHECKING:
@@ -16,23 +16,29 @@ if TYPE_CHECKING:
 
 
 def _set_content(evaluator: Evaluator, given: Given) -> Values:
-    path = text(given.get("path", "filepath", "literalpath", at=0))
-    value = given.get("value", "inputobject", at=1)
-    value = given.piped if value is None else value
-    if isinstance(value, bytearray) or text(given.get("encoding")).lower() == "byte":
-        data = bytes(octets(unwrapped(value) if isinstance(value, list) and len(value) == 1 else value))
-    else:
-        data = "".join(f"{line}\r\n" for line in printed(items(value))).encode("latin-1", "replace")
-    yield from write(evaluator, path, data)
+    if "append" in given.named:
+        return (yield from _add_content(evaluator, given))
+    yield from write(evaluator, _path(given), _bytes(given))
     return []
 
 
 def _add_content(evaluator: Evaluator, given: Given) -> Values:
-    path = text(given.get("path", at=0))
-    value = given.get("value", at=1)
-    lines = "".join(f"{line}\r\n" for line in printed(items(given.piped if value is None else value)))
-    yield from write(evaluator, path, read(evaluator, path) + lines.encode("latin-1", "replace"))
+    yield from ()
+    append(evaluator, _path(given), _bytes(given))
     return []
+
+
+def _path(given: Given) -> str:
+    return text(given.get("path", "filepath", "literalpath", at=0))
+
+
+def _bytes(given: Given) -> bytes:
+    """Return what is to be written: bytes as they are, anything else as lines."""
+    value = given.get("value", "inputobject", at=1)
+    value = given.piped if value is None else value
+    if isinstance(value, bytearray) or text(given.get("encoding")).lower() == "byte" or "asbytestream" in given.named:
+        return bytes(octets(unwrapped(value) if isinstance(value, list) and len(value) == 1 else value))
+    return "".join(f"{line}\r\n" for line in printed(items(value))).encode("latin-1", "replace")
 
 
 def _get_content(evaluator: Evaluator, given: Given) -> Values:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from eudaemon.wire import decode
@@ -217,9 +218,12 @@ def _call_static(  # noqa: C901 - one row a method
     if method is not None:
         return method(first, second, arguments)
     match kind, name:
-        case ("io.file", "writeallbytes" | "writealltext" | "appendalltext" | "writealllines"):
+        case ("io.file", "writeallbytes" | "writealltext" | "writealllines"):
             data = bytes(octets(second)) if name == "writeallbytes" else text(second).encode("utf-8", "replace")
             yield from write(evaluator, text(first), data)
+            return None
+        case ("io.file", "appendalltext"):
+            append(evaluator, text(first), text(second).encode("utf-8", "replace"))
             return None
         case ("io.file", "readallbytes" | "readalltext" | "readalllines"):
             data = read(evaluator, text(first))
@@ -419,6 +423,12 @@ def write(evaluator: Evaluator, path: str, data: bytes) -> Value:
     except FileError:
         return False
     return True
+
+
+def append(evaluator: Evaluator, path: str, data: bytes) -> None:
+    """Add to a file; what cannot be written is not."""
+    with suppress(FileError):
+        evaluator.call.append(path.encode("latin-1", "replace").decode("latin-1"), data)
 
 
 def read(evaluator: Evaluator, path: str) -> bytes:

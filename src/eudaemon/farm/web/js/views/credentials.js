@@ -1,15 +1,15 @@
 // What they try: credentials, commands, exploits and URLs, ranked.
 import { number } from "../format.js";
 import { html, useState } from "../lib.js";
-import { Empty, Loaded, Raw, Time } from "../parts.js";
+import { Credential, Empty, Loaded, Password, Raw, Time } from "../parts.js";
 import { go, path, useRoute, withQuery } from "../route.js";
 import { SpanChooser } from "../span.js";
 import { useData, useSpan } from "../state.js";
 
 const KINDS = {
-  credentials: ["Credentials", (r) => html`<${Raw} text=${r.user} max="60" /> <span class="slash">/</span> <${Raw} text=${r.password} max="60" />`, (r) => r.password || r.user],
+  credentials: ["Credentials", (r) => html`<${Credential} user=${r.user} password=${r.password} max="60" />`, (r) => r.password || r.user],
   users: ["Users", (r) => html`<${Raw} text=${r.user} max="100" />`, (r) => r.user],
-  passwords: ["Passwords", (r) => html`<${Raw} text=${r.password} max="100" />`, (r) => r.password],
+  passwords: ["Passwords", (r) => html`<${Password} text=${r.password} max="100" />`, (r) => r.password],
   commands: ["Commands", (r) => html`<${Raw} text=${r.command} max="400" />`, (r) => r.command],
   exploits: ["Exploits", (r) => html`<${Raw} text=${r.name} max="100" />`, (r) => r.name],
   urls: ["URLs", (r) => html`<${Raw} text=${r.url} max="300" />`, (r) => r.url],

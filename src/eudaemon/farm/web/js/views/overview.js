@@ -4,7 +4,7 @@ import { Feed } from "../feed.js";
 import { html, useEffect, useRef } from "../lib.js";
 import { listen } from "../live.js";
 import { WorldMap } from "../map.js";
-import { Bars, Country, Empty, Loaded, Panel, Raw } from "../parts.js";
+import { Bars, Country, Credential, Empty, Loaded, Panel, Raw } from "../parts.js";
 import { path } from "../route.js";
 import { useData, useSpan } from "../state.js";
 import { SpanChooser } from "../span.js";
@@ -49,7 +49,7 @@ export function Overview() {
       <${Panel} title="Countries"><${Loaded} from=${countries} empty=${nothing}>${(rows) => html`<${Bars} caption="Countries by attacks" rows=${rows.slice(0, 8)} label=${(r) => html`<${Country} code=${r.country} />`} href=${(r) => r.country && path("/sessions", { country: r.country, span })} />`}<//><//>
       <${Panel} title="Networks"><${Loaded} from=${networks} empty=${nothing}>${(rows) => html`<${Bars} caption="Networks by attacks" rows=${rows} label=${(r) => (r.asn ? html`<${Raw} text=${r.as_name || `AS${r.asn}`} />` : NOWHERE)} href=${(r) => r.asn && path("/sessions", { asn: r.asn, span })} />`}<//><//>
       <${Panel} title="Addresses"><${Loaded} from=${attackers} empty=${nothing}>${(rows) => html`<${Bars} caption="Addresses by attacks" rows=${rows} label=${(r) => html`<${Country} code=${r.country} brief /> <span class="mono">${r.ip}</span>`} href=${(r) => path("/sessions", { network: r.ip, span })} />`}<//><//>
-      <${Panel} title="Credentials"><${Loaded} from=${credentials} empty=${nothing}>${(rows) => html`<${Bars} caption="Credentials by attempts" rows=${rows} label=${(r) => html`<${Raw} text=${r.user} max="24" /> <span class="slash">/</span> <${Raw} text=${r.password} max="24" />`} />`}<//><//>
+      <${Panel} title="Credentials"><${Loaded} from=${credentials} empty=${nothing}>${(rows) => html`<${Bars} caption="Credentials by attempts" rows=${rows} label=${(r) => html`<${Credential} user=${r.user} password=${r.password} max="24" />`} />`}<//><//>
       <${Panel} title="Ports"><${Loaded} from=${ports} empty=${nothing}>${(rows) => html`<${Bars} caption="Ports by attacks" rows=${rows} label=${(r) => html`<span class="mono">${r.port}</span> <${Raw} text=${r.room} plain max="24" />`} href=${(r) => path("/sessions", { port: r.port, span })} />`}<//><//>
       <${Panel} title="Exploits"><${Loaded} from=${exploits} empty=${html`<${Empty} title="No known exploit in this span">Requests that carry one show up here.<//>`}>${(rows) => html`<${Bars} caption="Exploits by use" rows=${rows} label=${(r) => html`<${Raw} text=${r.name} />`} href=${(r) => path("/sessions", { text: r.name, span })} />`}<//><//>
     </div>`;

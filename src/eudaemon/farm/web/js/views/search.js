@@ -1,13 +1,13 @@
 // One box for everything.
 import { number, plural } from "../format.js";
 import { html, useEffect, useRef, useState } from "../lib.js";
-import { Country, Empty, Loaded, Panel, Raw, Time } from "../parts.js";
+import { Country, Credential, Empty, Loaded, Panel, Raw, Time } from "../parts.js";
 import { go, path, useRoute } from "../route.js";
 import { useData } from "../state.js";
 import { SampleTable } from "./samples.js";
 
 const TEXTS = [
-  ["credentials", "Credentials", (r) => html`<${Raw} text=${r.user} max="60" /> <span class="slash">/</span> <${Raw} text=${r.password} max="60" />`, (r) => r.password || r.user],
+  ["credentials", "Credentials", (r) => html`<${Credential} user=${r.user} password=${r.password} max="60" />`, (r) => r.password || r.user],
   ["commands", "Commands", (r) => html`<${Raw} text=${r.command} max="200" />`, (r) => r.command],
   ["urls", "URLs", (r) => html`<${Raw} text=${r.url} max="200" />`, (r) => r.url],
   ["exploits", "Exploits", (r) => html`<${Raw} text=${r.name} max="100" />`, (r) => r.name],

@@ -41,7 +41,8 @@ function Shown({ id, data, talk, lasts, reload }) {
         talk.error && !talk.data ? html`<${Problem} error=${talk.error} retry=${talk.reload} />`
         : talk.data ? html`<${Replay} conversation=${talk.data} room=${room} />`
         : data.conversation ? html`<${Waiting} />`
-        : html`<${Empty} title=${lasts ? "The session still lasts" : "No recording was kept"}>${lasts ? "Its recording arrives when it ends." : "The sensor had no room for it, or neither side sent anything."}<//>`}<//>
+        : room === "possession" ? html`<${Empty} title="Nothing was recorded">The peer talked to the process, not to a room of the sensor's. What came in is above.<//>`
+        : html`<${Empty} title=${lasts ? "The session still lasts" : "No recording was kept"}>${lasts ? "Its recording arrives when it ends." : "None is made where the attacker said nothing, nor of SSH without a shell or command; or the sensor had no room for it."}<//>`}<//>
       <${Panel} title="What happened" actions=${html`<span class="muted">${plural(data.events.length, "fact")}</span>`}>
         <ol class="facts-line">${data.events.map((event) => html`<${Fact} key=${event.id} event=${event} begun=${begun} wholeMs=${Date.parse(data.events[data.events.length - 1].time) - begun} />`)}</ol>
         ${data.truncated && html`<p class="note">Only the first 5,000 facts are shown.</p>`}<//>

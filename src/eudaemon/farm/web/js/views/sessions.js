@@ -8,7 +8,7 @@ import { SpanChooser } from "../span.js";
 import { useData, useSpan } from "../state.js";
 
 const FIELDS = ["since", "until", "country", "network", "asn", "port", "sensor", "room", "with_sample", "with_login", "text"];
-const ROOMS = ["activemq", "adb", "backdoor", "catchall", "cmd", "dns", "docker", "epmap", "ftp", "http", "imap", "jenkins", "kubelet", "ldap", "memcached", "mongodb", "mqtt", "mssql", "mysql", "ntp", "pop3", "postgres", "printer", "rdp", "redis", "rtsp", "sh", "sip", "smb", "smtp", "ssh", "telnet", "tftp", "tr069", "upnp", "vnc", "yarn"]; // a test holds it to the sensor's
+const ROOMS = ["activemq", "adb", "backdoor", "catchall", "cmd", "dns", "docker", "elasticsearch", "epmap", "ftp", "git", "http", "imap", "ipp", "jenkins", "kubelet", "ldap", "memcached", "modbus", "mongodb", "mqtt", "mssql", "mysql", "netbios", "ntp", "pop3", "postgres", "pptp", "printer", "proxy", "rdp", "redis", "rtsp", "s7", "sh", "sip", "smartinstall", "smb", "smtp", "snmp", "socks", "ssh", "telnet", "tftp", "tr069", "upnp", "vnc", "yarn"]; // a test holds it to the sensor's
 
 function Filters({ wanted, sensors }) {
   const form = useRef(null);
@@ -89,5 +89,5 @@ function Happened({ session: s }) {
   if (s.commands) chips.push(html`<span class="plain" key="k">${s.commands} ${s.commands === 1 ? "command" : "commands"}</span>`);
   if (s.request && !s.exploit) chips.push(html`<span class="plain" key="r"><${Raw} text=${s.request} max="60" /></span>`);
   if (s.guess) chips.push(html`<span class="plain" key="g">${s.guess === "unknown" ? "unknown bytes" : html`looks like <${Raw} text=${s.guess} max="40" plain />`}</span>`);
-  return chips.length ? html`<span class="chips">${chips}</span>` : html`<span class="muted">only connected</span>`;
+  return chips.length ? html`<span class="chips">${chips}</span>` : html`<span class="muted">${s.conversation ? "spoke, did nothing" : "only connected"}</span>`;
 }

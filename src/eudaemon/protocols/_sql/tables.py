@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from eudaemon.protocols._base import Keep
-from eudaemon.protocols._sql import SqlError
-from eudaemon.protocols._sql_values import Value
+from eudaemon.protocols._sql.tokens import SqlError
+from eudaemon.protocols._sql.values import Value
 from eudaemon.wire import Purse, printable
 from eudaemon.world import records
 from eudaemon.world.host import Host
 
 TABLES_MAX = 256  # that one session may make or change, and databases
-ROWS_MAX = 20_000  # of one session's own, in all tables
+ROWS_MAX = 40_000  # of one session's own, in all tables
 COLUMNS_MAX = 256
 KEPT_BYTES_MIN = 512  # a value that is smaller stands in the events
 KEPT_MAX = 64  # values that are kept at the end
@@ -106,12 +106,12 @@ class Tables:
         return self.databases.pop(name, None) is not None
 
     def empty(self, table: Table) -> int:
-        """Remove all rows of a table; return how many."""
+        """Remove all rows of a table, unless they are the host's; return how many there were."""
         count = len(table.rows)
         if not table.shared:
             self._rows -= count
-            self._purse.give_back(sum(map(_cost, table.rows)))
-        table.rows = []
+            self._purse.give_back(sum(map(cost_of, table.rows)))
+            table.rows = []
         return count
 
     def own(self, database: bytes, name: bytes) -> Table | None:
@@ -131,7 +131,7 @@ class Tables:
 
     def add(self, table: Table, row: list[Value]) -> None:
         """Add a row. Raises `SqlError`."""
-        if self._rows >= ROWS_MAX or not self._purse.take(_cost(row)):
+        if self._rows >= ROWS_MAX or not self._purse.take(cost_of(row)):
             raise SqlError("full")
         self._rows += 1
         table.rows.append(row)
@@ -149,7 +149,7 @@ class Tables:
         """Remove rows of a table that is the session's own."""
         gone = {id(row) for row in rows}
         self._rows -= len(rows)
-        self._purse.give_back(sum(map(_cost, rows)))
+        self._purse.give_back(sum(map(cost_of, rows)))
         table.rows = [row for row in table.rows if id(row) not in gone]
 
     def left(self) -> Iterator[Keep]:
@@ -187,5 +187,6 @@ def _size(value: Value) -> int:
     return _CELL_BYTES + (len(value) if isinstance(value, bytes) else 0)
 
 
-def _cost(row: list[Value]) -> int:
+def cost_of(row: list[Value]) -> int:
+    """Return what a row that is held takes of the purse."""
     return _ROW_BYTES + sum(map(_size, row))

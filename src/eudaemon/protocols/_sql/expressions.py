@@ -12,7 +12,19 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from eudaemon.protocols._sql import BINARY, END, NAME, NUMBER, SIGN, TEXT, VARIABLE, WORD, Binary, Reader, SqlError
+from eudaemon.protocols._sql.tokens import (
+    BINARY,
+    END,
+    NAME,
+    NUMBER,
+    SIGN,
+    TEXT,
+    VARIABLE,
+    WORD,
+    Binary,
+    Reader,
+    SqlError,
+)
 
 Tree: TypeAlias = tuple[Any, ...]
 DEPTH_MAX = 48  # of brackets and selects in each other
@@ -36,8 +48,16 @@ class ExpressionParser(Reader):
         super().__init__(sql, dialect)
         self._depth = 0
 
+    @property
+    def begins_select(self) -> bool:
+        """Whether a SELECT comes next, or the names of selects before one: `WITH a AS (SELECT …)`."""
+        if self.is_word(b"with"):
+            name = self.ahead(2 if self.ahead().word == b"recursive" else 1)
+            return name.kind in (WORD, NAME)
+        return self.is_word(b"select")
+
     def select(self) -> Any:
-        """Read a SELECT within an expression: see `_sql_parser`."""
+        """Read a SELECT within an expression: see `_sql.parser`."""
         raise self.error()
 
     def order(self) -> tuple[tuple[Tree, bool], ...]:
@@ -110,7 +130,7 @@ class ExpressionParser(Reader):
                     self.sum()
             elif self.word(b"in"):
                 self.expect(b"(")
-                tree = ("in", tree, (("select", self.select()),) if self.is_word(b"select") else self.expressions(),
+                tree = ("in", tree, (("select", self.select()),) if self.begins_select else self.expressions(),
                         negated)  # fmt: skip
                 negated = False
                 self.expect(b")")
@@ -193,7 +213,7 @@ class ExpressionParser(Reader):
                 return ("set", token.word, self.expression())
             return ("variable", token.word)
         if token.kind is SIGN and token.text == b"(":
-            tree: Tree = ("select", self.select()) if self.is_word(b"select") else self._bracket()
+            tree: Tree = ("select", self.select()) if self.begins_select else self._bracket()
             self.expect(b")")
             return self._fields(tree)
         if token.kind is SIGN and token.text == b"*":
@@ -244,7 +264,7 @@ class ExpressionParser(Reader):
             return ()
         found: list[Tree] = []
         while True:
-            found.append(("select", self.select()) if self.is_word(b"select") else self.expression())
+            found.append(("select", self.select()) if self.begins_select else self.expression())
             if self.word(b"order", b"by"):
                 self.order()
             if self.sign(b"=>") or self.sign(b":="):
@@ -336,7 +356,7 @@ class ExpressionParser(Reader):
         if closing == b")":
             self.expect(b"(")
         trees: tuple[Tree, ...]
-        if self.is_word(b"select"):
+        if self.begins_select:
             trees = (("select", self.select()),)
         else:
             trees = () if self.next.text == closing else self.expressions()

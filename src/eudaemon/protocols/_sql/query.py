@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from eudaemon.protocols._sql import Dialect, SqlError
-from eudaemon.protocols._sql_expressions import Tree
-from eudaemon.protocols._sql_functions import FUNCTIONS
-from eudaemon.protocols._sql_parser import Select, Source
-from eudaemon.protocols._sql_tables import Table, Tables
-from eudaemon.protocols._sql_values import (
+from eudaemon.protocols._sql.expressions import Tree
+from eudaemon.protocols._sql.functions import FUNCTIONS
+from eudaemon.protocols._sql.parser import Named, Select, Source
+from eudaemon.protocols._sql.tables import Table, Tables
+from eudaemon.protocols._sql.tokens import Dialect, SqlError
+from eudaemon.protocols._sql.values import (
     STEPS_MAX,
     Evaluation,
     Scope,
     Value,
+    bounded,
     compare,
     evaluate,
     evaluate_all,
@@ -23,6 +25,7 @@ from eudaemon.protocols._sql_values import (
     truth,
 )
 
+RECURSIONS_MAX = 1000  # of a select that names itself: MySQL's cte_max_recursion_depth
 PRODUCT_ROWS_MAX = 10_000  # that a select looks at, once its tables are multiplied
 _ROW_STEPS = 16  # what a row costs that is looked at
 
@@ -46,7 +49,7 @@ _AGGREGATES = frozenset(b"count sum min max avg group_concat string_agg array_ag
 class Query(Scope):
     """What one session's statements work on. `database` is the one in use."""
 
-    __slots__ = ("_environments", "_groups", "database", "tables")
+    __slots__ = ("_environments", "_groups", "_named", "database", "tables")
 
     def __init__(self, dialect: Dialect, tables: Tables, database: bytes) -> None:
         super().__init__(dialect)
@@ -55,6 +58,14 @@ class Query(Scope):
         self.database = database
         self._environments: list[Environment] = []
         self._groups: list[list[Environment]] = []
+        self._named: list[dict[bytes, Table]] = []  # what WITH names, the innermost last
+
+    def begin(self) -> None:
+        """See `Scope`."""
+        super().begin()
+        self._environments.clear()
+        self._groups.clear()
+        self._named.clear()
 
     # --- what a dialect adds -----------------------------------------------------------------------
 
@@ -94,14 +105,17 @@ class Query(Scope):
 
     def _over_all(self, name: bytes, trees: tuple[Tree, ...], group: list[Environment]) -> Evaluation:
         values: list[Value] = []
+        before = self.held_bytes
         self._groups.append([])
         for environment in group:
             self._environments.append(environment)
             value = yield from evaluate(trees[0], self) if trees else evaluate(("star",), self)
             self._environments.pop()
             if value is not None:
+                self.hold(value)
                 values.append(value)
         self._groups.pop()
+        self.held_bytes = before
         match name:
             case b"count":
                 return len(values)
@@ -115,14 +129,22 @@ class Query(Scope):
                         best = value
                 return best
             case b"array_agg":
-                return b"{" + b",".join(map(text, values)) + b"}"
+                return bounded(b"{" + b",".join(map(text, values)) + b"}")
         separator = trees[-1][1] if len(trees) > 1 and trees[-1][0] == "value" else b","
-        return text(separator).join(map(text, values))
+        return bounded(text(separator).join(map(text, values)))
 
     # --- SELECT --------------------------------------------------------------------------------------
 
     def select(self, select: Select) -> Work:
         """Carry out a SELECT. What it is written into is the dialect's affair."""
+        before = self.held_bytes
+        with self.naming() if select.named else nullcontext():
+            yield from self.name_all(select.named)
+            result = yield from self._selected(select)
+        self.held_bytes = before
+        return result
+
+    def _selected(self, select: Select) -> Work:
         found = yield from self._product(select)
         groups = yield from self._grouped(select, found)
         headings = self._headings(select, found)
@@ -134,21 +156,90 @@ class Query(Scope):
             self._groups.append(group if _is_grouped(select) else [])
             for tree, _ in select.columns:
                 row += self._starred(tree, environment) if tree[0] == "star" else ((yield from evaluate(tree, self)),)
+                self.hold(row[-1] if row else None)
             self._groups.pop()
             rows.append((row, environment))
             self._environments.pop()
-        rows = yield from self._ordered(select, headings, rows)
+        if select.union is None:
+            rows = yield from self._ordered(select, headings, rows)
         width = len(headings)
         values = [row if len(row) == width else [*row, *[None] * width][:width] for row, _ in rows]
         if select.distinct:
-            values = [list(row) for row in dict.fromkeys(map(tuple, values))]
-        values = yield from self._limited(select, values)
+            values = _distinct(values)
         if select.union is not None:
-            other = yield from self.select(select.union)
-            if len(other.columns or ()) != width:
-                raise SqlError("union")
-            values += other.rows
+            values = yield from self._united(select, headings, values)
+        values = yield from self._limited(select, values)
         return Result("SELECT", headings, values, len(values), self._kinds(select))
+
+    def _united(
+        self, select: Select, headings: list[bytes], values: list[list[Value]]
+    ) -> Generator[Any, Any, list[list[Value]]]:
+        """Return the rows of a select and of those joined to it, one after the other, in its order."""
+        last, other = select, select.union
+        while other is not None:
+            result = yield from self.select(replace(other, union=None))
+            if len(result.columns or ()) != len(headings):
+                raise SqlError("union")
+            self.hold_rows(result.rows)
+            values = [*values, *result.rows] if last.keeps_all else _distinct([*values, *result.rows])
+            last, other = other, other.union
+        ordered = yield from self._ordered(select, headings, [(row, []) for row in values])
+        return [row for row, _ in ordered]
+
+    # --- WITH ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Have room for names as long as a statement takes that has selects before it."""
+        self._named.append({})
+        yield
+        self._named.pop()
+
+    def name_all(self, named: tuple[Named, ...]) -> Generator[Any, Any, None]:
+        """Carry out the selects that stand before a statement. Raises `SqlError`."""
+        for one in named:
+            step = _first_that_reads(one.select.union, one.name) if one.recursive else None
+            if step is not None:
+                yield from self._recursive(one, step)
+            else:
+                result = yield from self.select(one.select)
+                self.hold_rows(result.rows)
+                self._name(one, result.columns or [], result.rows)
+
+    def _name(self, one: Named, columns: list[bytes], rows: list[list[Value]]) -> None:
+        if one.columns and len(one.columns) != len(columns):
+            raise SqlError("union")
+        self._named[-1][one.name] = Table(list(one.columns) or columns, rows)
+
+    def _recursive(self, one: Named, step: Select) -> Generator[Any, Any, None]:
+        """Carry out a select that names itself behind UNION: on its last rows alone, until they give no more."""
+        begun = yield from self.select(replace(_without(one.select, step), order=(), limit=None, offset=None))
+        most = yield from self._bound(one.select.limit)
+        columns, found, last = begun.columns or [], list(begun.rows), begun.rows
+        for _ in range(RECURSIONS_MAX + 1):
+            if not last or (most is not None and len(found) >= most):
+                break
+            self.hold_rows(last)
+            self._name(one, columns, last)
+            last = (yield from self.select(step)).rows
+            if not one.select.keeps_all:
+                seen = set(map(tuple, found))
+                last = [row for row in last if tuple(row) not in seen]
+            if any(len(row) != len(columns) for row in last):
+                raise SqlError("union")
+            found += last
+            if len(found) > PRODUCT_ROWS_MAX:
+                raise SqlError("too much")
+        else:
+            raise SqlError("recursion")
+        self._name(one, columns, found if most is None else found[:most])
+
+    def hold_rows(self, rows: list[list[Value]]) -> None:
+        """Note that rows are held. Raises `SqlError` past the limit."""
+        for row in rows:
+            self.hold(*row)
+
+    # --- its parts -------------------------------------------------------------------------------------
 
     def _product(self, select: Select) -> Generator[Any, Any, list[Environment]]:
         """Return the rows of the tables, multiplied, to which WHERE and ON apply."""
@@ -189,13 +280,16 @@ class Query(Scope):
             return self.table(source.name)
         if source.tree[0] == "select":
             result = yield from self.select(source.tree[1])
+            self.hold_rows(result.rows)
             return Table(result.columns or [], result.rows)
         value = yield from evaluate(source.tree, self)
         return self.rows_of(source.tree[1] if not source.alias else source.alias, value)
 
     def table(self, name: tuple[bytes, ...]) -> Table:
         """Return a table by its name. Raises `SqlError`."""
-        known = self.catalogue(name)
+        known = next((scope[name[-1].lower()] for scope in reversed(self._named) if name[-1].lower() in scope), None)
+        if known is None or len(name) > 1:
+            known = self.catalogue(name)
         if known is None:
             known = self.tables.find(*self.place(name))
         if known is None:
@@ -212,12 +306,16 @@ class Query(Scope):
             self._environments.append(environment)
             key = tuple((yield from evaluate_all(select.grouped, self)))
             self._environments.pop()
+            self.hold(*key)
             groups.setdefault(key, []).append(environment)
         return list(groups.values())
 
     def headings(self, select: Select) -> list[bytes]:
         """Return the columns that a select will have. Raises `SqlError`."""
-        return self._headings(select, [])
+        with self.naming() if select.named else nullcontext():
+            for one in select.named:
+                self._name(one, self.headings(replace(one.select, union=None)), [])
+            return self._headings(select, [])
 
     def _tables_of(self, select: Select, found: list[Environment]) -> list[tuple[bytes, list[bytes]]]:
         if found:
@@ -225,7 +323,10 @@ class Query(Scope):
         named = []
         for source in select.sources:
             name = source.alias or (source.name[-1] if source.name else b"")
-            columns = self.table(source.name).columns if source.tree is None else [name]
+            if source.tree is None:
+                columns = self.table(source.name).columns
+            else:
+                columns = self.headings(source.tree[1]) if source.tree[0] == "select" else [name]
             named.append((name.lower(), [column.lower() for column in columns]))
         return named
 
@@ -268,6 +369,7 @@ class Query(Scope):
                     self._environments.append(environment)
                     value = yield from evaluate(tree, self)
                     self._environments.pop()
+                self.hold(value)
                 is_number = isinstance(value, int | float)
                 keys.append((is_number, float(value) if is_number else 0.0, b"" if is_number else text(value)))  # type: ignore[arg-type]
             order = sorted(range(len(rows)), key=keys.__getitem__, reverse=descends)
@@ -275,13 +377,39 @@ class Query(Scope):
         return rows
 
     def _limited(self, select: Select, rows: list[list[Value]]) -> Generator[Any, Any, list[list[Value]]]:
-        bounds: list[int | None] = [None, None]
-        for at, tree in enumerate((select.offset, select.limit)):
-            if tree is not None:
-                value = yield from evaluate(tree, self)
-                bounds[at] = max(0, int(value)) if isinstance(value, int) else None
-        offset, limit = bounds[0] or 0, bounds[1]
-        return rows[offset:] if limit is None else rows[offset : offset + limit]
+        offset = yield from self._bound(select.offset)
+        limit = yield from self._bound(select.limit)
+        rows = rows[offset or 0 :]
+        return rows if limit is None else rows[:limit]
+
+    def _bound(self, tree: Tree | None) -> Generator[Any, Any, int | None]:
+        value = None if tree is None else (yield from evaluate(tree, self))
+        return max(0, int(value)) if isinstance(value, int) else None
+
+
+def _distinct(rows: list[list[Value]]) -> list[list[Value]]:
+    return [list(row) for row in dict.fromkeys(map(tuple, rows))]
+
+
+def _first_that_reads(select: Select | None, name: bytes) -> Select | None:
+    """Return the first of selects joined by UNION that reads a table of this name."""
+    while select is not None and not _reads(select, name):
+        select = select.union
+    return select
+
+
+def _without(select: Select, last: Select) -> Select:
+    """Return selects joined by UNION up to one of them."""
+    rest = select.union
+    return replace(select, union=None if rest is last or rest is None else _without(rest, last))
+
+
+def _reads(select: Select, name: bytes) -> bool:
+    return any(
+        source.name[-1].lower() == name if source.name
+        else source.tree is not None and source.tree[0] == "select" and _reads(source.tree[1], name)
+        for source in select.sources
+    )  # fmt: skip
 
 
 def _is_grouped(select: Select) -> bool:
@@ -291,4 +419,4 @@ def _is_grouped(select: Select) -> bool:
 def _has_aggregate(tree: Any) -> bool:
     if not isinstance(tree, tuple) or not tree:
         return False
-    return (tree[0] == "call" and tree[1] in _AGGREGATES) or any(_has_aggregate(part) for part in tree[1:])
+    return (tree[0] == "call" and tree[1] in _AGGREGATES) or any(map(_has_aggregate, tree))

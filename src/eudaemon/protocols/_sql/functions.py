@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from eudaemon.protocols._sql import Binary, SqlError
-from eudaemon.protocols._sql_values import (
+from eudaemon.protocols._sql.tokens import Binary, SqlError
+from eudaemon.protocols._sql.values import (
     VALUE_BYTES_MAX,
     Scope,
     Value,

@@ -5,15 +5,15 @@ A dialect's server is an `Engine` with functions, variables and catalogues of it
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
-from eudaemon.protocols._sql import VARIABLE, SqlError
-from eudaemon.protocols._sql_expressions import Tree
-from eudaemon.protocols._sql_parser import Parser
-from eudaemon.protocols._sql_query import Query, Result, Work
-from eudaemon.protocols._sql_tables import Table
-from eudaemon.protocols._sql_values import Value, evaluate, evaluate_all, truth
+from eudaemon.protocols._sql.expressions import Tree
+from eudaemon.protocols._sql.parser import Parser
+from eudaemon.protocols._sql.query import Query, Result, Work
+from eudaemon.protocols._sql.tables import Table
+from eudaemon.protocols._sql.tokens import VARIABLE, SqlError
+from eudaemon.protocols._sql.values import Value, evaluate, evaluate_all, truth
 
 _NO_COLUMNS = (b"primary", b"unique", b"key", b"index", b"constraint", b"foreign", b"check", b"fulltext")
 
@@ -22,6 +22,12 @@ class Engine(Query):
     """What changes tables. Each statement's reader begins where its own first words have been read, or before them."""
 
     __slots__ = ()
+
+    def named_before(self, parser: Parser, step: Callable[[], Work]) -> Work:
+        """WITH before a statement that changes tables: carry out what it names, and then the statement."""
+        with self.naming():
+            yield from self.name_all(parser.named())
+            return (yield from step())
 
     def changeable(self, name: tuple[bytes, ...]) -> Table:
         """Return a table to change. Raises `SqlError`."""
@@ -53,7 +59,7 @@ class Engine(Query):
                 if not parser.sign(b","):
                     break
             parser.expect(b")")
-        if parser.word(b"as") or parser.is_word(b"select"):
+        if parser.word(b"as") or parser.begins_select:
             result = yield from self.select(parser.select())
             columns, rows = result.columns or [], result.rows
             kinds = result.kinds or [b"text"] * len(columns)
@@ -82,7 +88,7 @@ class Engine(Query):
                 trees.append(() if parser.next.text == b")" else parser.expressions())
                 parser.expect(b")")
                 parser.sign(b",")
-        elif parser.is_word(b"select"):
+        elif parser.begins_select:
             values = (yield from self.select(parser.select())).rows
         elif parser.word(b"set"):
             names, row = _assignments(parser)
@@ -92,8 +98,11 @@ class Engine(Query):
         else:
             raise parser.error()
         table = self.changeable(name)
+        before = self.held_bytes
         for row in trees:
             values.append((yield from evaluate_all(row, self)))
+            self.hold(*values[-1])
+        self.held_bytes = before
         for value in values:
             self.tables.add(table, _arranged(table, names, value))
         return Result("INSERT", changed=len(values))

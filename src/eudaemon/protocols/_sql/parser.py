@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from eudaemon.protocols._sql import NAME, TEXT, VARIABLE, WORD
-from eudaemon.protocols._sql_expressions import ExpressionParser, Tree
+from eudaemon.protocols._sql.expressions import ExpressionParser, Tree
+from eudaemon.protocols._sql.tokens import NAME, TEXT, VARIABLE, WORD
 
 # Words that may not name a column's alias, because something else begins with them.
 _CLAUSES = frozenset(
     b"from where group having order limit offset union into for procedure on join inner left right cross full outer "
     b"using set values as fetch returning go exec execute declare if else begin end while waitfor print select insert "
     b"update delete create drop alter use return option with go intersect except lock separator when then and or "
-    b"not like is in between collate truncate grant revoke deny reconfigure raiserror backup restore kill shutdown"
+    b"not like is in between collate truncate grant revoke deny reconfigure raiserror backup restore kill shutdown "
+    b"open close deallocate"
     .split()
 )  # fmt: skip
 
@@ -29,8 +30,21 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """A select that stands before another under a name: WITH name (columns) AS (SELECT …)."""
+
+    name: bytes
+    columns: tuple[bytes, ...]
+    select: Select
+    recursive: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Select:
-    """One SELECT. `into` is what it is written to: a word (`dumpfile`, `outfile`, `table`, `variable`) and its name."""
+    """One SELECT. `into` is what it is written to: a word (`dumpfile`, `outfile`, `table`, `variable`) and its name.
+
+    `named` are the selects that stand before it under names. With a union, order and limits are those of the whole.
+    """
 
     columns: tuple[tuple[Tree, bytes], ...]
     sources: tuple[Source, ...]
@@ -42,6 +56,8 @@ class Select:
     into: tuple[str, bytes] | None
     union: Select | None
     distinct: bool
+    named: tuple[Named, ...] = ()
+    keeps_all: bool = True  # UNION ALL
 
 
 class Parser(ExpressionParser):
@@ -50,8 +66,17 @@ class Parser(ExpressionParser):
     __slots__ = ()
 
     def select(self) -> Select:
-        """Read one SELECT, with all that is joined to it by UNION."""
+        """Read one SELECT, with all that is joined to it by UNION, and the names before it."""
         self.deeper()
+        if self.is_word(b"with"):
+            named = self.named()
+            select = replace(self.select(), named=named)
+            self._depth -= 1
+            return select
+        if self.word(b"values"):
+            select = self._rows()
+            self._depth -= 1
+            return select
         if not self.word(b"select"):
             raise self.error()
         distinct = self.word(b"distinct")
@@ -76,16 +101,77 @@ class Parser(ExpressionParser):
         into = into or self._into()
         while self.word(b"for", b"update") or self.word(b"lock", b"in", b"share", b"mode"):
             pass
-        union = None
-        if self.word(b"union"):
-            self.word(b"all")
-            bracket = self.sign(b"(")
-            union = self.select()
-            if bracket:
-                self.expect(b")")
+        union, keeps_all = self._union()
+        if union is not None:
             into = into or union.into
+            if self.tokens[self.at - 1].text != b")":  # what stands behind the last one is said of all
+                order, limit, offset = union.order or order, union.limit or limit, union.offset or offset
+                union = replace(union, order=(), limit=None, offset=None)
         self._depth -= 1
-        return Select(tuple(columns), tuple(sources), where, grouped, order, limit, offset, into, union, distinct)
+        return Select(
+            tuple(columns), sources, where, grouped, order, limit, offset, into, union, distinct, (), keeps_all
+        )
+
+    def _union(self) -> tuple[Select | None, bool]:
+        if not self.word(b"union"):
+            return None, True
+        keeps_all = self.word(b"all")
+        self.word(b"distinct")
+        bracket = self.sign(b"(")
+        union = self.select()
+        if bracket:
+            self.expect(b")")
+        return union, keeps_all
+
+    def _rows(self) -> Select:
+        """VALUES (…), …: each row a SELECT, joined to the next."""
+        rows: list[tuple[Tree, ...]] = []
+        while not rows or self.sign(b","):
+            self.deeper()
+            self.expect(b"(")
+            rows.append(self.expressions())
+            self.expect(b")")
+        self._depth -= len(rows)
+        found, keeps_all = self._union()
+        for row in reversed(rows):
+            columns = tuple((tree, b"column%d" % number) for number, tree in enumerate(row, 1))
+            found = Select(columns, (), None, (), (), None, None, None, found, False, keeps_all=keeps_all)
+            keeps_all = True
+        if found is None:
+            raise self.error()
+        return found
+
+    @property
+    def names_before_select(self) -> bool:
+        """Whether WITH, which comes next, stands before a SELECT, and not before what changes tables."""
+        at = self.at
+        self.named()
+        found = self.begins_select or self.is_word(b"values")
+        self.at = at
+        return found
+
+    def named(self) -> tuple[Named, ...]:
+        """Read what stands before a statement: WITH [RECURSIVE] name [(columns)] AS (SELECT …), …."""
+        self.at += 1
+        recursive = self.word(b"recursive") or self.dialect.name == "tsql"
+        found: list[Named] = []
+        while True:
+            name = self.name()
+            columns: list[bytes] = []
+            if self.sign(b"("):
+                columns.append(self.name())
+                while self.sign(b","):
+                    columns.append(self.name())
+                self.expect(b")")
+            if not self.word(b"as"):
+                raise self.error()
+            self.word(b"not")
+            self.word(b"materialized")
+            self.expect(b"(")
+            found.append(Named(name.lower(), tuple(columns), self.select(), recursive))
+            self.expect(b")")
+            if not self.sign(b","):
+                return tuple(found)
 
     def _bounds(self, limit: Tree | None) -> tuple[Tree | None, Tree | None]:
         offset: Tree | None = None

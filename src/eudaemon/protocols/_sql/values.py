@@ -10,15 +10,16 @@ import re
 from collections.abc import Callable, Generator
 from typing import Any, TypeAlias
 
-from eudaemon.protocols._sql import Binary, Dialect, SqlError
-from eudaemon.protocols._sql_expressions import Tree
-from eudaemon.protocols._sql_parser import Select
+from eudaemon.protocols._sql.expressions import Tree
+from eudaemon.protocols._sql.parser import Select
+from eudaemon.protocols._sql.tokens import Binary, Dialect, SqlError
 from eudaemon.wire import decode
 
 Value: TypeAlias = "bool | int | float | bytes | None"
 Evaluation: TypeAlias = "Generator[Any, Any, Value]"
 VALUE_BYTES_MAX = 16 * 1024 * 1024
 STEPS_MAX = 400_000  # of one request
+HELD_BYTES_MAX = 40 * 1024 * 1024  # of values that one request has at a time: of rows, arguments, groups
 _PATTERN_BYTES_MAX = 64
 _LIKENED_BYTES_MAX = 1024  # of what is held against it
 _LIKE_STEPS = 100  # what one comparison with a pattern counts for
@@ -29,13 +30,24 @@ _NUMBER = re.compile(rb"\s*[-+]?(?:\d{1,40}\.?\d{0,40}|\.\d{1,40})(?:[eE][-+]?\d
 class Scope:
     """What an expression can reach. The rooms' servers fill it in."""
 
-    __slots__ = ("dialect", "functions", "steps", "variables")
+    __slots__ = ("dialect", "functions", "held_bytes", "steps", "variables")
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
         self.steps = 0
+        self.held_bytes = 0  # whoever holds values says so, and sets it back when it lets them go
         self.variables: dict[bytes, Value] = {}
         self.functions: dict[bytes, Callable[..., Any]] = {}
+
+    def begin(self) -> None:
+        """A request begins: what an error has left of the one before is forgotten."""
+        self.steps = self.held_bytes = 0
+
+    def hold(self, *values: Value) -> None:
+        """Note that values are held. Raises `SqlError` past the limit."""
+        self.held_bytes += sum(len(value) for value in values if isinstance(value, bytes))
+        if self.held_bytes > HELD_BYTES_MAX:
+            raise SqlError("too much")
 
     def variable(self, name: bytes) -> Value:
         """Return a variable's value."""
@@ -133,9 +145,12 @@ def evaluate(tree: Tree, scope: Scope) -> Evaluation:
 
 def evaluate_all(trees: tuple[Tree, ...], scope: Scope) -> Generator[Any, Any, list[Value]]:
     """Return what trees come to."""
+    before = scope.held_bytes
     found: list[Value] = []
     for tree in trees:
         found += ((yield from evaluate(tree, scope)),)
+        scope.hold(found[-1])
+    scope.held_bytes = before
     return found
 
 
@@ -183,6 +198,7 @@ def _minus(tree: Tree, scope: Scope) -> Evaluation:
 def _chain(tree: Tree, scope: Scope) -> Evaluation:
     value = yield from evaluate(tree[1], scope)
     joined: list[bytes] | None = None  # pieces of one long text, joined once
+    before = scope.held_bytes
     for sign, other in tree[2]:
         scope.steps += 1
         if (sign == b"and" and value is not None and not truth(value)) or (sign == b"or" and truth(value)):
@@ -192,12 +208,14 @@ def _chain(tree: Tree, scope: Scope) -> Evaluation:
             if joined is None:
                 joined = [text(value)]
             joined.append(text(right))
+            scope.hold(joined[-1])
             continue
         if joined is not None:
             value, joined = _joined(joined, value), None
         if sign in _PATTERNED:
             scope.steps += _LIKE_STEPS
         value = operate(sign, value, right)
+    scope.held_bytes = before
     return _joined(joined, value) if joined is not None else value
 
 
@@ -274,11 +292,14 @@ _PATTERNED = frozenset((b"like", b"ilike", b"~", b"~*", b"!~", b"!~*", b"regexp"
 
 
 def compare(left: Value, right: Value) -> int:
-    """Return -1, 0 or 1. Text is compared without regard to case, as MySQL's and SQL Server's collations do."""
+    """Return -1, 0 or 1. Text is compared without regard to case and to blanks at its end.
+
+    So do MySQL's and SQL Server's collations.
+    """
     a: Any
     b: Any
     if isinstance(left, bytes) and isinstance(right, bytes):
-        a, b = left.lower(), right.lower()
+        a, b = left.lower().rstrip(b" "), right.lower().rstrip(b" ")
     else:
         a, b = number(left), number(right)
     return 1 if a > b else -1 if a < b else 0
