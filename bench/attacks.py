@@ -4,11 +4,14 @@
     python bench/attacks.py … --possessed                                    in taint mode, with harmless traffic first
     ... --times 5                                                            each so often
 
-None of the programs is part of this repository. Each is an old version as its project published it, built with gcc -O1
-and without stack protection and fortification:
-  nginx      1.4.0, the program.      CVE-2013-2028: a chunk's length below zero; the rest goes to the stack
-  dnsmasq    2.77, the program.       CVE-2017-14493: a hardware address as long as the peer says, in DHCPv6
-  libpng     1.2.5, a folder with libpng.a, png.h and pngconf.h.     CVE-2004-0597: more transparency than a palette has
+None of the programs is part of this repository, and none is fetched. Each is an old version as its project published
+it, built with gcc -O1 and without stack protection and fortification:
+  nginx      1.4.0, the program: https://github.com/nginx/nginx, tag release-1.4.0.
+             CVE-2013-2028: a chunk's length below zero; the rest goes to the stack
+  dnsmasq    2.77, the program: https://github.com/imp/dnsmasq, tag v2.77.
+             CVE-2017-14493: a hardware address as long as the peer says, in DHCPv6
+  libpng     1.2.5, a folder with libpng.a, png.h and pngconf.h: https://github.com/glennrp/libpng, tag v1.2.5.
+             CVE-2004-0597: more transparency than a palette has
 
 The triggers are written from the advisories. Each brings addresses that lead to `pop rdi` and `_exit` in the process
 itself, as the machine's owner reads them there, and has succeeded if the process ends with status 77. Everything
@@ -352,11 +355,15 @@ def main() -> int:
         return send(arguments.send, bool(arguments.times))
     if arguments.possessed and (reason := why_not()):
         raise SystemExit(reason)
+    programs = {name: getattr(arguments, name) for name in ATTACKS if getattr(arguments, name) is not None}
+    if not programs:
+        parser.error("name one of the old programs at least; --help says which versions, and where their sources are")
+    for name, program in programs.items():
+        if not (program / "libpng.a" if name == "libpng" else program).is_file():
+            parser.error(f"--{name}: {program} is not there, or not what --help asks for")
     is_wrong = False
-    for name, attack in ATTACKS.items():
-        program = getattr(arguments, name)
-        if program is None:
-            continue
+    for name, program in programs.items():
+        attack = ATTACKS[name]
         outcomes = [attack(program.resolve(), arguments.possessed) for _ in range(arguments.times)]
         print(f"{name:8} {', '.join(outcomes)}", flush=True)
         wanted = "caught" if arguments.possessed else "hijacked"

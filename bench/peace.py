@@ -4,8 +4,9 @@
     python bench/peace.py --only memcached-suite,wrk      some of them
     python bench/peace.py --only natively                 see that the programs and suites are there
 
-memcached's suite is Debian's source, fetched by apt-get. Each is told of the source of all that it reads: the network
-for servers, the files for programs that read files. Suites of many parts are `peace_suites.py`'s.
+memcached's suite and SQLite's speedtest1 are of Debian's sources, which are not fetched: what is missing is said. Each
+program is told of the source of all that it reads: the network for servers, the files for programs that read files.
+Suites of many parts are `peace_suites.py`'s.
 """
 
 from __future__ import annotations

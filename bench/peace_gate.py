@@ -15,6 +15,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from types import TracebackType
 from typing import Any
 
 from eudaemon import possession
-from eudaemon.evidence import text
+from eudaemon.evidence.model import Evidence, Report
 from eudaemon.possession.engine import BUILT, load_engine
+from eudaemon.possession.tags import TAGS_WINDOW_BYTES
 
 ENGINE = Path(os.environ.get("EUDAEMON_ENGINE", BUILT))
 HERE = Path(__file__).resolve().parent
@@ -39,20 +41,37 @@ exec env LD_PRELOAD={gate} {program} "$@" < {place}/$$
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An alert: its kind, the instruction and where that is, the input that it is about, and its whole report."""
+    """An alert: its kind, the instruction and where that is, the input that it is about, and all that is known."""
 
     kind: str
     where: str
     input: bytes
-    page: str
+    evidence: Evidence
 
     @staticmethod
-    def of(report: Any) -> Heard:
-        """Make one of a report."""
+    def of(evidence: Evidence) -> Heard:
+        """Make one of an alert."""
+        report = evidence.report
         frame = report.frames[0] if report.frames else None
         at = f"{frame.symbol or hex(frame.offset)} in {Path(frame.module).name}" if frame else hex(report.pc)
         culprit = report.culprits[0].data if report.culprits else b""
-        return Heard(report.kind, f"{report.instruction.text} at {at}", culprit[:40], text.page(report))
+        return Heard(report.kind, f"{report.instruction.text} at {at}", culprit[:40], evidence)
+
+
+def doubles(report: Report) -> Iterator[str]:
+    """Yield what lies a multiple of 4 GiB from what an alert is about, so that their tags are one.
+
+    That is the place of the value; where it was in a register, what any of them points to: it was read from there.
+    """
+    about = [report.place] if report.place else [one.value for one in report.registers]
+    for address in dict.fromkeys(about):
+        own = next((area for area in report.maps if area.begin <= address < area.end), None)
+        if own is None:
+            continue
+        for area in report.maps:
+            double = area.begin + (address - area.begin) % TAGS_WINDOW_BYTES
+            if double < area.end and double != address and area.path != "engine" and area.rights[:2] != "--":
+                yield f"{address:#x} ({own.path or 'anonymous'}) and {double:#x} ({area.path or 'anonymous'})"
 
 
 class Gatekeeper:
@@ -111,7 +130,7 @@ class Gatekeeper:
 
     def _listen(self, listener: Any) -> None:
         try:
-            self.heard += [Heard.of(evidence.report) for evidence in listener.poll()]
+            self.heard += [Heard.of(evidence) for evidence in listener.poll()]
         except possession.PossessionError as error:
             self.refused.append(str(error))
         if listener.is_alone:

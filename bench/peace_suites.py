@@ -37,8 +37,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from peace_gate import HERE, Gatekeeper, Heard
-from possession_programs import MissingError, debian_source
+from eudaemon.evidence.store import Store
+from peace_gate import HERE, Gatekeeper, Heard, doubles
+from possession_programs import PLACE, MissingError, debian_source
 
 # `possession` of the tests, which has the name of a file here.
 sys.path[:] = [str(HERE.parent / "tests"), *(place for place in sys.path if Path(place) != HERE)]
@@ -47,6 +48,8 @@ from possession import servers  # type: ignore[import-not-found]  # noqa: E402
 from possession.alarms import why_not  # type: ignore[import-not-found]  # noqa: E402
 
 START_S_MAX = 60.0
+PLACES_MAX = 5  # of false alarms of a part that are named; all are kept
+ALERTS_MAX, ALERTS_BYTES_MAX = 1000, 512 * 1024 * 1024  # that are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +254,13 @@ def main() -> int:
     parser.add_argument("--limit-s", type=float, default=60.0)
     parser.add_argument("--natively-s", type=float, default=20.0)
     parser.add_argument("--within-s", type=float, default=3600.0)
-    parser.add_argument("--reports", type=Path, metavar="FOLDER", help="write a report of each false alert there")
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        metavar="FOLDER",
+        default=PLACE / "peace",
+        help="keep false alerts there: eudaemon alert list --data FOLDER (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     if reason := why_not():
         raise SystemExit(reason)
@@ -259,6 +268,7 @@ def main() -> int:
         suite = SUITES[arguments.suite](arguments.folder)
     except MissingError as missing:
         raise SystemExit(f"not here: {missing}") from None
+    kept = Store(arguments.reports / "alerts", count_max=ALERTS_MAX, bytes_max=ALERTS_BYTES_MAX)
     outcomes: Counter[str] = Counter()
     meant = false = possessed = 0
     for part, natively, ran in _lines(suite, arguments):
@@ -272,15 +282,21 @@ def main() -> int:
         meant, false = meant + len(true), false + len(wrong)
         print(f"{ran.outcome:7} {part.name:32} {natively.wall_s:6.1f} s {ran.wall_s:6.1f} s  {ran.possessed} possessed"
               + (f"  {len(true)} meant" if true else ""), flush=True)  # fmt: skip
-        for number, ((kind, where), count) in enumerate(Counter((one.kind, one.where) for one in wrong).items()):
-            first = next(one for one in wrong if one.where == where)
-            print(f"        ALERT {count} x {kind}: {where}, of {first.input!r}", flush=True)
-            if arguments.reports:
-                (arguments.reports / f"{part.name}-{number}.txt").write_text(first.page)
+        places = Counter((one.kind, one.where) for one in wrong)
+        for (kind, where), count in list(places.items())[:PLACES_MAX]:
+            first = next(one for one in wrong if (one.kind, one.where) == (kind, where))
+            name = first.evidence.report.id
+            print(f"        ALERT {count} x {kind}: {where}, of {first.input!r}: {name}", flush=True)
+            for pair in doubles(first.evidence.report):
+                print(f"            share their tags: {pair}", flush=True)
+        if len(places) > PLACES_MAX:
+            print(f"        ALERTS at {len(places) - PLACES_MAX} more places", flush=True)
+        for one in wrong:
+            kept.keep(one.evidence)
         for why in dict.fromkeys(ran.refused):
             print(f"        not possessed: {why}", flush=True)
         if ran.outcome == "failed":
-            print("        " + "\n        ".join(ran.said.strip().splitlines()[-8:]), flush=True)
+            print("        " + "\n        ".join(ran.said.strip().splitlines()[-30:]), flush=True)
     counted = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
     print(f"{arguments.suite}: {counted}; {possessed} processes possessed; alerts: {false}, and {meant} that are meant")
     return int(bool(false or outcomes["failed"]))

@@ -1,7 +1,8 @@
 """What the possession benchmark runs: programs that are CPU-bound, each with a fixed amount of work and a known answer.
 
-Owns how each is got and built. Nothing is bundled: CoreMark is cloned by hand, speedtest1 comes with Debian's source of
-sqlite, the rest are Debian's packages and two files of ours. What is missing is skipped, with what to do.
+Owns how each is built, and says where it is had. Nothing is bundled, nothing is fetched: CoreMark is cloned by hand,
+speedtest1 comes with Debian's source of sqlite3, the rest are Debian's packages and two files of ours. What is missing
+is skipped, with what to do.
 """
 
 from __future__ import annotations
@@ -75,24 +76,18 @@ def sqlite(scale: float) -> Program:
 
 
 def debian_source(package: str) -> Path:
-    """Return the folder of a Debian source package; fetched with lists of our own, so that the system's stay so."""
-    found = sorted(path for path in PLACE.glob(f"{package}-*") if path.is_dir())
-    if found:
-        return found[-1]
-    lists, sources = PLACE / "apt", Path("/etc/apt/sources.list.d/debian.sources")
-    if not sources.exists():
-        raise MissingError(f"in .venv/bench: apt-get source {package} (with deb-src lines)")
-    (lists / "partial").mkdir(parents=True, exist_ok=True)
-    ours = PLACE / "src.sources"
-    ours.write_text(sources.read_text().replace("Types: deb\n", "Types: deb-src\n"))
-    options = [f"-oDir::Etc::sourcelist={ours}", "-oDir::Etc::sourceparts=/dev/null", f"-oDir::State::lists={lists}",
-               "-oDir::Cache::srcpkgcache=", "-oDir::Cache::pkgcache="]  # fmt: skip
-    for words in (["update"], ["source", "--download-only", package]):
-        done = subprocess.run(["apt-get", *options, "-qq", *words], cwd=PLACE, capture_output=True, text=True)
-        if done.returncode:
-            raise MissingError(f"in .venv/bench: apt-get source {package} ({done.stderr.strip()[-200:]})")
-    subprocess.run(["tar", "xf", next(PLACE.glob(f"{package}_*.orig.tar.*"))], cwd=PLACE, check=True)
-    return debian_source(package)
+    """Return the folder of a project's source as Debian has it. Nothing is fetched: what is there is unpacked."""
+    for _ in range(2):
+        found = sorted(path for path in PLACE.glob(f"{package}-*") if path.is_dir())
+        if found:
+            return found[-1]
+        archives = sorted(PLACE.glob(f"{package}_*.orig.tar.*"))
+        if archives:
+            subprocess.run(["tar", "xf", archives[-1]], cwd=PLACE, check=True)
+    raise MissingError(
+        f"the source of {package}: in .venv/bench, `apt-get source --download-only {package}` of the same release "
+        "(`Types: deb deb-src` in /etc/apt/sources.list.d/debian.sources, then apt-get update)"
+    )
 
 
 def _text(mebibytes: float) -> Path:

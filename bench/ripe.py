@@ -3,15 +3,16 @@
     python bench/ripe.py --program PATH                    natively: how many forms succeed (about five minutes)
     python bench/ripe.py --program PATH --possessed        each of those again, possessed in taint mode
     python bench/ripe.py --program PATH --possessed --stores    ... where a tainted address of a store is an alert too
-    python bench/ripe.py --table                           what was found so far, as the table for the docs
+    python bench/ripe.py --table                           what was found so far, as the tables of docs/detection.md
     ... --way tcp|pair|file --only direct,memcpy --most 100 --jobs 2 --results FILE
 
 PATH is the attack generator of the 64-bit port of RIPE (https://github.com/hrosier/ripe64), built for gcc as its own
-Makefile does. It is not part of this repository. It builds its payloads within the process that it attacks, so
-`ripe_shim.c` is preloaded, which takes the payload out and brings it in through a socket or a file.
+Makefile does. It is not part of this repository, and not fetched. It builds its payloads within the process that it
+attacks, so `ripe_shim.c` is preloaded, which takes the payload out and brings it in through a socket or a file.
 
 A form succeeds if the shell that it starts says a word that it was told on standard input, in every one of three runs
-at fixed addresses. Results are kept, a line of JSON each; what is there is not done again.
+at fixed addresses, or in some of them: a jump buffer has a secret in it, where a zero ends a string. Results are kept,
+a line of JSON each; what is there is not done again.
 
 Possessed, a form is caught *before* (the first alert is about where control would go, and the word was not said),
 *late* (the first alert is about a system call of code that had taken over), *missed* (the word was said), or
@@ -54,12 +55,22 @@ FUNCTIONS = (
 # As the source that the engine is told of. What fscanf reads, the suite has written to a file besides.
 SOURCES = {"tcp": "inet,file:{place}/*", "pair": "unix,file:{place}/*", "file": "file:{place}/*"}
 
+SUCCEED = ("succeeds", "sometimes")
+TOGETHER = ("**together**",)
+COLUMNS = {
+    "natively": "succeed natively", "by default before": "caught before", "by default late": "late",
+    "by default missed": "missed", "by default otherwise": "otherwise", "with --stores before": "before, with --stores",
+}  # fmt: skip
+
 WORD = "HIJACKED"
 TOLD = f"echo {WORD}\nexit\n".encode()
 TRIES = 3
 RUN_S = 20.0
 # What goes astray ends soon, and leaves no core.
 LIMITED = ("prlimit", "--cpu=10", "--core=0", "--fsize=1048576")
+
+
+Results = dict[tuple[str, ...], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,28 +207,25 @@ def once_possessed(program: Path, way: str, stores: bool, form: Form) -> str:
     return f"{'before' if kind in TRANSFERS or kind == 'store' else 'late'} {kind}"
 
 
-def table(results: dict[tuple[str, ...], str]) -> Iterator[str]:
-    """Yield the lines of two tables in Markdown: by technique and code, and by code pointer."""
-    for head, key in (
-        ("technique, code", lambda form: (form.technique, form.code)),
-        ("code pointer", lambda form: (form.technique, form.pointer)),
-        ("function", lambda form: (form.technique, form.function)),
-        ("location", lambda form: (form.technique, form.location)),
-    ):
-        counts: dict[tuple[str, str], collections.Counter[str]] = {}
+def table(native: Results, possessed: Results, stores: Results) -> Iterator[str]:
+    """Yield the docs' tables in Markdown: of the forms that succeed natively, what became of each when possessed."""
+    for head in ("technique", "code", "pointer", "function", "location"):
+        rows: dict[tuple[str, ...], collections.Counter[str]] = {}
         for form in FORMS:
-            outcome = results.get(form.words())
-            if outcome is not None:
-                counts.setdefault(key(form), collections.Counter())[outcome.partition(" ")[0].rstrip(":")] += 1
-        columns = sorted({outcome for counter in counts.values() for outcome in counter})
-        yield f"| {head} | {' | '.join(columns)} |"
-        yield "|---|" + "---:|" * len(columns)
-        for words, counter in counts.items():
-            yield f"| {', '.join(words)} | {' | '.join(str(counter[name]) for name in columns)} |"
+            if native.get(form.words()) in SUCCEED:
+                found = [f"{name} {results.get(form.words(), '-').split()[0].rstrip(':')}"
+                         for name, results in (("by default", possessed), ("with --stores", stores))]  # fmt: skip
+                for row in ((form.technique, getattr(form, head)), TOGETHER):
+                    rows.setdefault(row, collections.Counter()).update(["natively", *found])
+        rows[TOGETHER] = rows.pop(TOGETHER, collections.Counter())
+        yield f"| {head if head == 'technique' else f'technique, {head}'} | {' | '.join(COLUMNS.values())} |"
+        yield "|---|" + "---:|" * len(COLUMNS)
+        for words, counts in rows.items():
+            yield f"| {', '.join(dict.fromkeys(words))} | {' | '.join(f'{counts[name]:,}' for name in COLUMNS)} |"
         yield ""
 
 
-def kept(path: Path) -> dict[tuple[str, ...], str]:
+def kept(path: Path) -> Results:
     """Read the results that there are."""
     if not path.exists():
         return {}
@@ -225,9 +233,8 @@ def kept(path: Path) -> dict[tuple[str, ...], str]:
     return {tuple(line["form"]): line["outcome"] for line in lines}
 
 
-def results_path(arguments: argparse.Namespace, is_possessed: bool) -> Path:
-    """Return where results are kept: a file for each kind of run."""
-    kind = ("stores" if arguments.stores else "possessed") if is_possessed else "native"
+def results_path(arguments: argparse.Namespace, kind: str) -> Path:
+    """Return where results are kept: a file for each kind of run, which is native, possessed or stores."""
     return (arguments.results or PLACE) / f"ripe-{kind}-{arguments.way}.jsonl"
 
 
@@ -245,7 +252,7 @@ def main() -> int:
     parser.add_argument("--table", action="store_true", help="only show what was found")
     arguments = parser.parse_args()
     arguments.possessed |= arguments.stores
-    path = results_path(arguments, arguments.possessed)
+    path = results_path(arguments, "stores" if arguments.stores else "possessed" if arguments.possessed else "native")
     results = kept(path)
     if not arguments.table:
         if arguments.program is None or not arguments.program.exists():
@@ -254,8 +261,10 @@ def main() -> int:
         wanted = set(filter(None, arguments.only.split(",")))
         todo = [form for form in FORMS if wanted <= set(form.words()) and form.words() not in results]
         if arguments.possessed:
-            native = kept(results_path(arguments, False))
-            todo = [form for form in todo if native.get(form.words()) == "succeeds"]
+            native = kept(results_path(arguments, "native"))
+            if not native:
+                parser.error("which forms succeed is not known yet: run it natively first, without --possessed")
+            todo = [form for form in todo if native.get(form.words()) in SUCCEED]
             one = partial(possessed, program, arguments.way, arguments.stores)
         else:
             one = partial(natively, program, arguments.way)
@@ -265,7 +274,7 @@ def main() -> int:
             for form, outcome in zip(todo[: arguments.most], pool.map(one, todo[: arguments.most]), strict=True):
                 results[form.words()] = outcome
                 print(json.dumps({"form": form.words(), "outcome": outcome}), file=out, flush=True)
-    print("\n".join(table(results)))
+    print("\n".join(table(*(kept(results_path(arguments, kind)) for kind in ("native", "possessed", "stores")))))
     print(collections.Counter(results.values()).most_common())
     return 0
 
