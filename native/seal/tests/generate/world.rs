@@ -12,6 +12,8 @@
 
 use core::arch::global_asm;
 use core::mem::offset_of;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
@@ -232,11 +234,25 @@ pub struct World {
 
 fn map(at: u64, bytes: u64, protection: u64, flags: u64, file: i64, offset: u64) -> u64 {
     let answer = sys::call(sys::MMAP, [at, bytes, protection, flags, file as u64, offset]);
+    if answer == sys::EEXIST {
+        begin_anew(at);
+    }
     assert!(answer > 0, "mmap {at:#x}: {answer}");
     if at != 0 {
         assert_eq!(answer as u64, at);
     }
     answer as u64
+}
+
+/// What the kernel places at random lies where the world is to be: the same once more, placed otherwise.
+fn begin_anew(at: u64) -> ! {
+    const PLACEMENTS: &str = "WORLD_PLACEMENTS";
+    const PLACEMENTS_MAX: u32 = 20;
+    let tried: u32 = std::env::var(PLACEMENTS).ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    assert!(tried < PLACEMENTS_MAX, "{at:#x} is taken, in {tried} placements");
+    let program = std::env::current_exe().expect("a path");
+    let error = Command::new(program).args(std::env::args_os().skip(1)).env(PLACEMENTS, (tried + 1).to_string()).exec();
+    panic!("{error}");
 }
 
 /// On one processor: `rdpid` and `lsl` tell which one it is, and both runs of a program have to be told the same.
