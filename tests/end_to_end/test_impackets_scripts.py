@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 import sys
 import warnings
 from collections.abc import AsyncIterator
@@ -19,11 +20,13 @@ from eudaemon.world.seed import Seed
 from payload.servers import tool
 from sensor.harness import SEED, Running, events, running
 
+_MAKE_CONTEXT = ssl.create_default_context
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from impacket.dcerpc.v5 import rrp, scmr, transport
     from impacket.examples.remcomsvc import RemComSvc
     from impacket.smbconnection import SMBConnection
+ssl.create_default_context = _MAKE_CONTEXT  # impacket's examples would have the whole process trust everybody
 
 HOW_LONG_S_MAX = 60.0  # of a machine that has much else to do
 ADDRESS = "127.77.0.3"
