@@ -186,7 +186,7 @@ async def test_csend_and_link_give_every_byte() -> None:
 
 async def bring(port: int, whole: bytes, *, source: str = LOCAL, greets: bool = False) -> bytes:
     """Connect as soon as somebody listens there, and bring a file."""
-    for _ in range(200):
+    for _ in range(2000):
         try:
             reader, writer = await asyncio.open_connection(LOCAL, port, local_addr=(source, 0))
             break
