@@ -13,7 +13,7 @@ from eudaemon.possession.watched import targets
 
 def test_neither_we_nor_our_children_are_meant() -> None:
     program = os.path.realpath(sys.executable)
-    line = [sys.executable, "-c", "import os, time; os.fork(); print(os.getpid(), flush=True); time.sleep(60)"]
+    line = [sys.executable, "-c", "import os, time; os.fork(); os.write(1, b'%d\\n' % os.getpid()); time.sleep(60)"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
             assert process.stdout is not None
