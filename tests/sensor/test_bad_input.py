@@ -114,7 +114,7 @@ async def test_a_stream_without_a_line_end_stays_within_memory(rooms: str, tmp_p
         await sensor.until("session.closed")
         writer.close()
         await asyncio.gather(drain, return_exceptions=True)
-        assert rss_bytes() - before < 24 * MIB
+        assert rss_bytes() - before < 40 * MIB  # what a session may hold, and a copy of what is kept
     assert len(events(tmp_path, "session.closed")) == 1
     assert len(events(tmp_path, "peer.faulted")) <= 1
 
