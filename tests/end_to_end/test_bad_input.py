@@ -28,7 +28,7 @@ from eudaemon.demo.sample import harmless_for
 from payload.servers import tool
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
-HELD_BYTES_MAX = 32 * MIB
+HELD_BYTES_MAX = 64 * MIB
 SESSION_BYTES = (
     24 * KIB
 )  # of a held session, kernel's memory aside: generous, for what is measured is the whole process

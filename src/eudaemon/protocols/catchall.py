@@ -30,7 +30,7 @@ from eudaemon.protocols._base import (
 )  # fmt: skip
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols._signatures import HEAD_BYTES, looks_like
-from eudaemon.wire import LineReader, printable
+from eudaemon.wire import LineReader, PeerError, printable
 
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 LINE_BYTES_MAX = 8192  # of what goes to the shell
@@ -142,14 +142,15 @@ class CatchAll(Room):
                 yield from self._command(line, at_s)
 
     def _take(self, data: bytes) -> Iterator[Order]:
-        """Hold what still fits, also beside what others hold; of what does not, what came so far is a part."""
+        """Hold what still fits; of what does not, what came so far is a part."""
         if self._kept:
             return
         part = data[: PAYLOAD_BYTES_MAX - len(self._payload)]
-        has_room = self.visit.purse.take(len(part))
-        if has_room:
-            self._payload += part
-        if not has_room or len(part) < len(data):
+        if not self.visit.purse.take(len(part)):
+            yield from self._keep(partial=True)
+            raise PeerError("more bytes held than this session may")
+        self._payload += part
+        if len(part) < len(data):
             yield from self._keep(partial=True)
 
     def _keep(self, *, partial: bool = False) -> Iterator[Order]:
