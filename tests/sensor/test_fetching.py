@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from eudaemon.events import catalogue as facts
+from eudaemon.payload.extract import PAYLOAD_BYTES_MAX, Extraction
 from eudaemon.payload.fetch.policy import FetchSettings
+from eudaemon.sensor import fetching
+from eudaemon.sensor.fetching import LOOKED_BYTES_MAX
 from eudaemon.sensor.session import LOOKUPS_MAX
 from sensor.harness import events, running
 
@@ -125,6 +131,29 @@ async def test_a_kept_payload_is_looked_into_once(tmp_path: Path) -> None:
         await sensor.until("session.closed", count=3)
     assert it.asked == ["/p"]
     assert len(events(tmp_path, "download.wished")) == 1
+
+
+async def test_of_payloads_that_wait_to_be_looked_into_no_more_is_held_than_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert LOOKED_BYTES_MAX == PAYLOAD_BYTES_MAX
+    gate, looked = threading.Event(), []
+
+    def hidden(data: bytes, *_: object) -> Extraction:
+        gate.wait(30)
+        looked.append(len(data))
+        return Extraction()
+
+    monkeypatch.setattr(fetching, "_hidden", hidden)
+    async with running(tmp_path, "catchall") as sensor:
+        for number in range(4):
+            await sensor.say(bytes((0xF0 + number,)) * (LOOKED_BYTES_MAX + 1000 * number))
+        await sensor.until("artefact.kept", count=4)
+        gate.set()
+        async with asyncio.timeout(10):
+            while len(looked) < 4:
+                await asyncio.sleep(0.01)
+    assert looked == [LOOKED_BYTES_MAX] * 4
 
 
 async def test_a_session_cannot_wish_without_end(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@
 //! Owns also the question whether a tag may be another's: code that nobody may write is not taken for input then.
 //!
 //! What meets all the same: memory that met when the process was possessed, at fixed places or below 4 GiB, in mappings of more than a
-//! GiB, and that of processes whose maps the engine may not read. `eudaemon status` says how much.
+//! GiB, and that of processes that filter their calls or whose maps the engine may not read. `eudaemon status --json` says how much.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -223,12 +223,17 @@ pub fn settle(number: u64, registers: &Registers, answer: i64) -> i64 {
     }
 }
 
+// Whether memory would meet other here, and may be placed anew: a filter may forbid the calls for that.
+fn must_move(place: u64, bytes: u64) -> bool {
+    let may_move = place >= LOW_END && sys::mailbox().confined == 0;
+    may_move && known(|table| meets(table, place, place + bytes)) == Some(true)
+}
+
 fn mapped(registers: &Registers, place: u64) -> u64 {
     const MUST_STAY: u64 = MAP_FIXED | MAP_FIXED_NOREPLACE | 0x40 | 0x100 | 0x4_0000; // 32BIT, GROWSDOWN, HUGETLB
     let (bytes, flags) = (whole(registers[RSI]), registers[R10]);
-    let met = known(|table| meets(table, place, place + bytes)) == Some(true);
     let mut at = place;
-    if met && flags & MUST_STAY == 0 && place >= LOW_END {
+    if must_move(place, bytes) && flags & MUST_STAY == 0 {
         let [rights, descriptor, offset] = [registers[RDX], registers[R8], registers[R9]];
         let again = |place| sys::call(sys::MMAP, [place, bytes, rights, flags | MAP_FIXED_NOREPLACE, descriptor, offset]);
         if let Some(other) = place_below(place, bytes, again) {
@@ -250,9 +255,8 @@ fn moved(registers: &Registers, place: u64) -> u64 {
     if flags & OLD_STAYS == 0 {
         leave(from, from.saturating_add(old_bytes));
     }
-    let met = known(|table| meets(table, place, place + bytes)) == Some(true);
     let mut at = place;
-    if met && flags & (MAY_MOVE | FIXED) == MAY_MOVE && place >= LOW_END {
+    if must_move(place, bytes) && flags & (MAY_MOVE | FIXED) == MAY_MOVE {
         let reserve = |place| sys::call(sys::MMAP, [place, bytes, NO_RIGHTS, RESERVED | MAP_FIXED_NOREPLACE, u64::MAX, 0]);
         if let Some(other) = place_below(place, bytes, reserve) {
             let answer = sys::call(MREMAP, [place, bytes, bytes, MAY_MOVE | FIXED, other, 0]);

@@ -109,6 +109,18 @@ fn who_asks_for_a_place_gets_it() {
 }
 
 #[test]
+fn where_a_filter_may_forbid_it_nothing_is_placed_anew() {
+    inside::with(mode::TAINT, |inside| {
+        let (at, other) = next(inside, BYTES, 0);
+        sys::mailbox().confined = 1;
+        assert_eq!(map(inside, BYTES), at);
+        sys::mailbox().confined = 0;
+        unmap(inside, at, BYTES);
+        unmap(inside, other, BYTES);
+    });
+}
+
+#[test]
 fn what_grows_does_not_grow_into_the_rest() {
     inside::with(mode::TAINT, |inside| {
         let at = map(inside, 2 * BYTES);

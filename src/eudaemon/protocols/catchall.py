@@ -37,6 +37,7 @@ LINE_BYTES_MAX = 8192  # of what goes to the shell
 PAUSE_S = 0.3  # in which nothing comes: then what came may be whole
 SILENCE_S_MAX = 2.0  # then the first bytes are all the first bytes there will be
 LOOKS_MAX = 4  # into what came, while more may come: an exploit's author waits for the shell of his code
+LOOK_BYTES_MAX = 256 * 1024  # of that: what is larger is no exploit alone, and is looked into when it is kept
 DATAGRAMS_MAX = 64  # of one peer that are looked at; the rest is only kept
 _JUNGLE = b"orf;"  # Realtek Jungle's UDPServer on 9034, CVE-2021-35394
 
@@ -102,7 +103,8 @@ class CatchAll(Room):
             yield WakeAt(at_s + PAUSE_S)
 
     def _look_into(self) -> Iterator[Order]:
-        if self._payload and self._guess != "shell" and self._looks < LOOKS_MAX:
+        is_exploit = 0 < len(self._payload) <= LOOK_BYTES_MAX and self._guess != "shell"
+        if is_exploit and self._looks < LOOKS_MAX:
             self._looks += 1
             yield LookInto(bytes(self._payload))
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 URL_CHARS_MAX = 4096  # of a URL in a fact
 WISHES_MAX = 256  # under way and waiting; more are refused at once
 PAYLOADS_MAX = 64  # that wait to be looked into; more are not
+LOOKED_BYTES_MAX = 256 * 1024  # of each: as many as `extract` looks at, and no more is held
 REMEMBERED_MAX = 2048  # payloads that were looked into, and wishes of sessions
 SHELLED_MAX = 256  # payloads whose shells are remembered: each of a worm's senders wants its own
 WAITING_MAX = 256  # sessions whose payload the farm may tell of
@@ -51,7 +52,7 @@ class Fetching:
         self._fetcher = Fetcher(settings, lambda: Sink(store), seed)
         self._thread = ThreadPoolExecutor(1, "extract")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._payloads: deque[tuple[Talk, bytes]] = deque()
+        self._payloads: deque[tuple[Talk, str, bytes]] = deque()  # whose, SHA-256 of the whole, its beginning
         self._shelled: OrderedDict[str, tuple[Shell, ...]] = OrderedDict()  # by the payload's SHA-256
         self._waiting: deque[tuple[str, Talk, bool]] = deque(maxlen=WAITING_MAX)  # SHA-256 of a payload, whose, where
         self._looker: asyncio.Task[None] | None = None
@@ -79,7 +80,7 @@ class Fetching:
             self._waiting.append((sha256, session, here))
         if not is_new:
             return
-        self._payloads.append((session, data))
+        self._payloads.append((session, sha256, data[:LOOKED_BYTES_MAX]))
         if self._looker is None or self._looker.done():
             self._looker = self._start(self._look(), session)
 
@@ -106,10 +107,10 @@ class Fetching:
 
     async def _look(self) -> None:
         while self._payloads:
-            session, data = self._payloads.popleft()
+            session, sha256, data = self._payloads.popleft()
             found = await self._in_thread(_hidden, data, self._driver.host, session.attacker.ip)
             if found.shells:
-                self.learned(hashlib.sha256(data).hexdigest(), found.shells)
+                self.learned(sha256, found.shells)
             downloads = [download for download in found.downloads if self._is_new(session.id, download.url)]
             if downloads and len(self._tasks) < WISHES_MAX:
                 for download in downloads:
