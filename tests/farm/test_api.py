@@ -11,12 +11,16 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
 import httpx
 import pytest
 
+from eudaemon.cli._capture import Capture
+from eudaemon.cli._streams import Streams
 from eudaemon.events import catalogue as facts
+from eudaemon.farm.api import conversations
 from eudaemon.farm.api.guard import BODY_BYTES_MAX, OPEN
 from eudaemon.farm.store.engine import QueryTooLargeError
 from eudaemon.testing.synthetic import Synthetic
@@ -216,6 +220,7 @@ async def test_wrong_arguments_are_refused_in_words(script: httpx.AsyncClient, p
         "/api/sessions/ffffffff-ffff-ffff-ffff-ffffffffffff", "/api/sessions/00000000-0000-0000-0000-000000000000",
         "/api/samples/" + "0" * 64 + "/hex", "/api/samples/" + "0" * 64 + "/strings",
         "/api/samples/" + "0" * 64 + "/download", "/api/sessions/01a20b44-533f-7000-8936-87014eb6128b/conversation",
+        "/api/sessions/01a20b44-533f-7000-8936-87014eb6128b/pcapng",
     ],
 )  # fmt: skip
 async def test_what_is_not_there_is_404_in_words(script: httpx.AsyncClient, path: str) -> None:
@@ -307,16 +312,45 @@ async def test_one_session_and_its_recording(full: World, script: httpx.AsyncCli
     assert not talk["truncated"]
 
 
+async def test_a_recording_as_captured_packets(
+    full: World, script: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = session_with(full, facts.CommandEntered)
+    opened = next(s.event for s in full.seen if s.event.session == session)
+    sha256 = (await script.get(f"/api/sessions/{session}")).json()["conversation"]
+    recorded = list(conversation.decode(full.kept.data[sha256]))
+    answer = await script.get(f"/api/sessions/{session}/pcapng")
+    assert answer.headers["content-disposition"] == f'attachment; filename="{session}.pcapng"'
+    assert b"sequence numbers are not" in answer.content
+    (read,) = Streams().read(Capture(answer.content).ip())
+    assert (read.attacker, read.local) == tuple(
+        (str(ip_address(e.ip)), e.port) for e in (opened.attacker, opened.local)
+    )  # type: ignore[union-attr]
+    said = [(u.ms, u.data) for u in recorded if u.side == conversation.ATTACKER]
+    assert [data for _, data in read.pieces] == [data for _, data in said]
+    assert [at_s for at_s, _ in read.pieces] == pytest.approx([opened.at_s + ms / 1000 for ms, _ in said], abs=1e-5)
+    for name, most in (("CAPTURE_BYTES_MAX", len(full.kept.data[sha256])), ("CAPTURE_PIECES_MAX", len(recorded))):
+        with monkeypatch.context() as patched:
+            patched.setattr(conversations, name, most)
+            assert (await script.get(f"/api/sessions/{session}/pcapng")).content == answer.content
+            patched.setattr(conversations, name, most - 1)
+            cut = (await script.get(f"/api/sessions/{session}/pcapng")).content
+            assert b"Only the beginning is here." in cut
+            assert len(cut) < len(answer.content)
+
+
 async def test_a_recording_that_is_none_is_said_to_be_none(full: World, script: httpx.AsyncClient) -> None:
     session = session_with(full, facts.RequestReceived)
     sha256 = (await script.get(f"/api/sessions/{session}")).json()["conversation"]
     whole = full.kept.data[sha256]
     try:
         full.kept.data[sha256] = b"no recording"
-        answer = await script.get(f"/api/sessions/{session}/conversation")
-        assert (answer.status_code, "cannot be read" in answer.json()["error"]) == (404, True)
+        for form in ("conversation", "pcapng"):
+            answer = await script.get(f"/api/sessions/{session}/{form}")
+            assert (answer.status_code, "cannot be read" in answer.json()["error"]) == (404, True)
         full.kept.data[sha256] = whole[:-1]  # torn: what is there is shown
-        assert (await script.get(f"/api/sessions/{session}/conversation")).status_code == 200
+        for form in ("conversation", "pcapng"):
+            assert (await script.get(f"/api/sessions/{session}/{form}")).status_code == 200
     finally:
         full.kept.data[sha256] = whole
 

@@ -15,7 +15,7 @@ from fastapi import Depends, HTTPException, Path, Query, Request
 from eudaemon.events import Event
 from eudaemon.farm.accounts import Accounts
 from eudaemon.farm.api import models
-from eudaemon.farm.queries.attacks import Answers, Window
+from eudaemon.farm.queries.attacks import Answers, Window, session_events
 
 Row = dict[str, Any]
 
@@ -82,6 +82,17 @@ def fields_of(fields: Any) -> Row:
 def event_shown(row: Row, session: str = "") -> models.EventShown:
     """Return a row of the store as the API shows it."""
     return models.EventShown(**{"session": session, **row, "fields": fields_of(row["fields"])})
+
+
+async def events_of(parts: Parts, session: str) -> list[Row]:
+    """Return one session's facts as the store has them. Refuses with 404 where there is no such session."""
+    try:
+        rows = await session_events(parts.store, session)
+    except (ValueError, OverflowError):
+        rows = []
+    if not rows:
+        raise HTTPException(404, "There is no such session. What has just happened may take some seconds to show.")
+    return rows
 
 
 SPANS = {"1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30 * 24, "365d": 365 * 24}
