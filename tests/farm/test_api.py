@@ -194,7 +194,8 @@ async def test_every_answer_has_the_strict_headers(anybody: httpx.AsyncClient, s
     ("path", "word"),
     [
         ("/api/sessions?limit=0", "limit"), ("/api/sessions?limit=501", "limit"), ("/api/sessions?limit=x", "limit"),
-        ("/api/sessions?network=300.1.2.3", "block"), ("/api/sessions?network=' OR 1=1", "block"),
+        ("/api/sessions?network=300.1.2.3", "block"), ("/api/ranked/urls?network=300.1.2.3", "block"),
+        ("/api/sessions?network=' OR 1=1", "block"),
         ("/api/sessions?country=DEU", "country"), ("/api/sessions?country='--", "country"),
         ("/api/sessions?port=65536", "port"), ("/api/sessions?asn=-1", "asn"), ("/api/sessions?span=2h", "span"),
         ("/api/sessions?since=yesterday", "since"), ("/api/sessions?since=2026-11-24&until=2026-11-23", "since"),
@@ -259,7 +260,7 @@ async def test_overview_and_rankings(full: World, script: httpx.AsyncClient) -> 
     assert overview["before"]["attacks"] == 0
     assert sum(bucket["attacks"] for bucket in overview["timeline"]["buckets"]) == len(opened)
     countries = (await script.get("/api/ranked/countries", params={**UNTIL, "limit": 3})).json()
-    assert [set(row) for row in countries] == [{"country", "count", "attackers", "last"}] * 3
+    assert [set(row) for row in countries] == [{"country", "count", "attackers", "first", "last"}] * 3
 
 
 async def test_sessions_by_pages_and_as_files(full: World, script: httpx.AsyncClient) -> None:

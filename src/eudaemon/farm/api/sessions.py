@@ -19,6 +19,7 @@ from eudaemon.farm.api.common import (
     FAILURES,
     NOT_FOUND,
     Limit,
+    NetworkHere,
     Parts,
     PartsHere,
     SessionHere,
@@ -38,25 +39,25 @@ EXPORT_ROWS_MAX = 100_000
 
 def filter_of(
     window: WindowHere,
+    network: NetworkHere,
     country: Annotated[str, Query(pattern="^([A-Za-z]{2})?$", description="two letters")] = "",
-    network: Annotated[str, Query(max_length=49, description="an address, or a block such as 198.51.100.0/24")] = "",
     sensor: Annotated[str, Query(max_length=128)] = "",
     room: Annotated[str, Query(max_length=64, description="the room that answered, such as `telnet`")] = "",
     port: Annotated[int, Query(ge=0, le=65535, description="the port that was attacked; 0 is any")] = 0,
     asn: Annotated[int, Query(ge=0, le=4_294_967_295, description="autonomous system; 0 is any")] = 0,
+    exploit: Annotated[str, Query(max_length=200, description="a known exploit's name, or its CVE")] = "",
     with_sample: Annotated[bool, Query(description="only sessions that brought a sample")] = False,
     with_login: Annotated[bool, Query(description="only sessions that were let in")] = False,
+    with_command: Annotated[bool, Query(description="only sessions that entered a command")] = False,
+    with_exploit: Annotated[bool, Query(description="only sessions with a known exploit")] = False,
+    with_alert: Annotated[bool, Query(description="only those that were about to take control of a process")] = False,
     text: Text = "",
 ) -> SessionFilter:
     """Return which sessions a request asks for."""
-    if network:
-        try:
-            attacks.address_range(network)
-        except ValueError:
-            raise HTTPException(
-                422, f"network: {network!r} is no address and no block such as 198.51.100.0/24 or 2001:db8::/32."
-            ) from None
-    return SessionFilter(window, country, network, sensor, room, port, asn, with_sample, with_login, text)
+    return SessionFilter(
+        window, country, network, sensor, room, port, asn, exploit, with_sample, with_login, with_command, with_exploit,
+        with_alert, text,
+    )  # fmt: skip
 
 
 Filter = Annotated[SessionFilter, Depends(filter_of)]
