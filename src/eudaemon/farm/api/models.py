@@ -240,6 +240,10 @@ class Alert(Model):
     pictures: list[Picture] = Field(description="whose bytes they were first, then memory")
     code: list[Line] = Field(description="around the instruction")
     injected: list[Line]
+    registers: list[tuple[str, str, str]] = Field(
+        description="name, value, and the stream that each byte came from, the highest first: `-` none, `*` several"
+    )
+    maps: list[tuple[str, str, str]] = Field(description="the memory map: addresses, rights, file")
     frames: list[tuple[str, str, str]] = Field(description="call stack, the innermost first: address, place, how found")
 
 
