@@ -458,7 +458,14 @@ async def test_live_feeds_are_bounded(full: World, script: httpx.AsyncClient) ->
 
 async def test_the_page_is_served_at_every_place_of_it(anybody: httpx.AsyncClient) -> None:
     page = (await anybody.get("/")).text
-    for path in ("/sessions", "/sessions/01a20b44-533f-7000-8936-87014eb6128b", "/search?q=x", "/login"):
+    for path in (
+        "/addresses/198.51.100.7",
+        "/addresses/2001:db8::1",
+        "/sessions",
+        "/sessions/01a20b44-533f-7000-8936-87014eb6128b",
+        "/search?q=x",
+        "/login",
+    ):
         assert (await anybody.get(path)).text == page
     for path in ("/no.such", "/js/nothing.js", "/..%2f..%2fapi.py", "/../api.py", "/vendor/MANIFEST.md"):
         assert (await anybody.get(path)).status_code == 404
