@@ -115,8 +115,16 @@ def _rank(report: Report | None) -> tuple[bool, int, int]:
 
 
 def _starts(data: bytes, architectures: Sequence[str]) -> Iterator[tuple[Cpu, int, bool]]:
-    for name in architectures or scan.architectures(data):
+    names = architectures or scan.architectures(data)
+    # The first byte for both kinds of x86, which look alike, before any other place for one of them.
+    at_once = [name for name in names if name.startswith("x86")] if names[0].startswith("x86") else []
+    for name in at_once:
+        for pointing in (True, False):
+            yield CPUS[name], 0, pointing
+    for name in names:
         for start in _given(data, name) if architectures else scan.starts(data, name):
+            if start == 0 and name in at_once:
+                continue
             yield CPUS[name], start, True
             if start == 0:
                 yield CPUS[name], start, False
