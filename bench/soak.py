@@ -189,7 +189,8 @@ def main() -> int:
           f"{max(counts.values()):,} each; memory in the second third {before / 1024:.1f} MiB, in the last "
           f"{after / 1024:.1f}; {faults} faults")  # fmt: skip
     if faults:
-        print(said[-4000:], file=sys.stderr)
+        told = [line for line in said.splitlines() if " WARNING " not in line]
+        print(*told[-200:], sep="\n", file=sys.stderr)
     return int(faults > 0 or after > GROWTH_MAX * before)
 
 
