@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,7 @@ async def test_mysql(series: str, tmp_path: Path) -> None:
                             "--skip-ssl-verify-server-cert", "-e", r"\s")  # fmt: skip
         with pytest.raises(Exception, match="Access denied"):
             await in_thread(functools.partial(python, net, "one of its own, 8.0 is told"))
-    assert "Cipher in use is TLS" in said
+    assert re.search("Cipher in use is (TLS|ECDHE)", said)
     assert len(events(tmp_path, "tls.accepted")) == 3
     tried = [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")]
     assert tried[:2] == [("root", "123456", True), ("root", "root", True)]
@@ -77,7 +78,7 @@ async def test_postgres(tls: bool, tmp_path: Path) -> None:
         preferred = await client(program, f"{where} sslmode=prefer", "-c", "show ssl", env=env)
     assert ("\n on\n" if tls else "\n off\n") in preferred
     if tls:
-        assert "TLSv1.3" in required
+        assert "TLSv1." in required
         assert "\n on\n" in required
     else:
         assert "server does not support SSL, but SSL was required" in required

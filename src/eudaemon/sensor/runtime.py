@@ -25,7 +25,6 @@ from eudaemon.events.catalogue import SensorStarted, SensorStopped, SessionsRefu
 from eudaemon.events.envelope import rfc3339
 from eudaemon.payload.fetch.policy import FetchSettings
 from eudaemon.protocols import ROOMS
-from eudaemon.protocols._base import Room, Visit
 from eudaemon.protocols._front import Front
 from eudaemon.sensor import binding, certificate
 from eudaemon.sensor.artefacts import ArtefactStore, free_bytes
@@ -165,7 +164,7 @@ class Sensor:
         doors: tuple[Doorkeeper, Doorkeeper],
         spare: Spare,
     ) -> TcpListener | UdpListener:
-        service = Service("+".join(listener.rooms), *_answering(listener))
+        service = _service(listener)
         if listener.transport == "udp":
             return UdpListener(sock, service, driver, doors[1])
         return TcpListener(sock, service, driver, doors[0], spare)
@@ -178,13 +177,13 @@ class Sensor:
         return Uplink(self.settings, driver.spool, driver.artefacts, self.health, fetching.learned)
 
     def _new_tls(self, old: bool) -> TlsLayer | None:
-        from eudaemon.sensor.tls import Tls, server_context
+        from eudaemon.sensor.tls import Tls, manner_of, server_context
 
         if old not in self._tls_contexts:
             path = self._certificate()
-            if path is None:
+            if path is None or self._driver is None:
                 return None
-            self._tls_contexts[old] = server_context(path, old=old)
+            self._tls_contexts[old] = server_context(path, manner_of(self._driver.host), old=old)
         return Tls(self._tls_contexts[old])
 
     def _certificate(self) -> Path | None:
@@ -247,13 +246,14 @@ def rss_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _answering(listener: Listener) -> tuple[Callable[[Visit], Room], bool]:
-    """Return what makes the room that answers, and whether it speaks first."""
+def _service(listener: Listener) -> Service:
+    """Return what answers on a listener's ports."""
     rooms = [ROOMS[name] for name in listener.rooms]
+    name, enciphers = "+".join(listener.rooms), any(room.enciphers for room in rooms)
     if len(rooms) == 1:
-        return rooms[0], rooms[0].speaks_first
+        return Service(name, rooms[0], rooms[0].speaks_first, enciphers=enciphers)
     otherwise = ROOMS["catchall"]
-    return lambda visit: Front(visit, rooms, otherwise), Front.speaks_first
+    return Service(name, lambda visit: Front(visit, rooms, otherwise), Front.speaks_first, enciphers=enciphers)
 
 
 async def _last_delivery(uplink: Uplink) -> None:
