@@ -301,7 +301,9 @@ class SensorSettings:
     downloads: bool = option(
         True, "Whether the pretended device has wget, tftp and curl. Without them loaders upload in the session itself."
     )
-    tls: bool = option(True, "Whether a peer that opens with TLS is answered with TLS, on TCP ports of products that may speak it.")
+    tls: bool = option(
+        True, "Whether a peer that opens with TLS is answered with TLS, on TCP ports of products that may speak it."
+    )
     tls_grace_ms: int = option(
         30,
         "How long a room that speaks first, as telnet does, waits for a peer to begin with TLS, milliseconds; "

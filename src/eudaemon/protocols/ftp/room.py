@@ -8,6 +8,7 @@ from typing import ClassVar, TypeAlias
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, FileRequested, LoginTried
 from eudaemon.protocols import _uploads
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import (
     Claim,
     Drained,
@@ -200,7 +201,8 @@ class Ftp(LineRoom):
         self._logins += 1
         if self._logins > LOGINS_MAX:
             raise PeerError(f"more than {LOGINS_MAX} logins tried")
-        self.is_in = self._user.lower() in _ANONYMOUS or self.visit.host.accepts(self._user, rest)
+        right = self.visit.host.accepts(self._user, rest)
+        self.is_in = self._user.lower() in _ANONYMOUS or admits(self.visit, self._user, rest, right=right)
         shown = printable(self._user, _CHARS_MAX)
         yield Saw(LoginTried(shown, printable(rest, _CHARS_MAX), self.is_in))
         product = self.server.product
