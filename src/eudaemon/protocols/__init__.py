@@ -26,7 +26,7 @@ ROOMS = {
         Door("http", "eudaemon.protocols.http:Http"),
         Door("imap", "eudaemon.protocols.imap:Imap", speaks_first=True),
         Door("ipp", "eudaemon.protocols.ipp:Ipp"),
-        Door("jenkins", "eudaemon.protocols.jenkins:Jenkins"),
+        Door("jenkins", "eudaemon.protocols.jenkins:Jenkins", enciphers=False),
         Door("kubelet", "eudaemon.protocols.kubelet:Kubelet"),
         Door("ldap", "eudaemon.protocols.ldap:Ldap"),
         Door("memcached", "eudaemon.protocols.memcached:Memcached", enciphers=False),
