@@ -70,6 +70,7 @@ def test_the_worked_examples_of_the_first_version() -> None:
     assert (kind_of(lm, nt), kind_of(lm, b""), kind_of(b"", b"")) == ("NTLMv1", "LM", "")
     extended = b"\xaa" * 8 + bytes(16)
     assert kind_of(extended, nt) == "NTLMv1-SSP"
+    assert kind_of(bytes(24), nt) == "NTLMv1"  # as hydra's and medusa's modules for SMB answer
     nt = response(nt_hash("Password"), challenge_of("NTLMv1-SSP", CHALLENGE, extended))
     assert nt.hex() == "7537f803ae367128ca458204bde7caf81e97ed2683267232"
     key = session_key("NTLMv1-SSP", "Password", CHALLENGE, extended, 0x8_0000)

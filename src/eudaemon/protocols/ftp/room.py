@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
 from typing import ClassVar, TypeAlias
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, FileRequested, LoginTried
@@ -101,8 +102,10 @@ class Ftp(LineRoom):
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""
         match occasion:
-            case Opened():
-                yield Send(self.server.said(self.server.product.banner))
+            case Opened(at_s):
+                time = datetime.fromtimestamp(at_s, UTC).strftime("%H:%M")
+                port = str(self.visit.local.port)
+                yield Send(self.server.said(self.server.product.banner, time=time, port=port))
             case Received(at_s, data):
                 yield from self.hear(data, at_s)
             case SideAwaited() | SideOpened() | SideReceived() | SideClosed() | Drained():
@@ -188,6 +191,9 @@ class Ftp(LineRoom):
 
     def user(self, verb: bytes, rest: bytes, at_s: float) -> Iterator[Order]:  # noqa: ARG002
         """USER name."""
+        if not rest and self.server.product.name == "proftpd":
+            yield Send(b"500 USER: command requires a parameter\r\n")
+            return
         self._user, self.is_in = rest, False
         if rest.endswith(b":)") and self.server.product.name == "vsftpd":
             yield Saw(ExploitRecognised("vsftpd-backdoor", "CVE-2011-2523", printable(rest, _CHARS_MAX)))
