@@ -97,6 +97,17 @@ def test_the_first_versions_are_read_as_well(kind: str) -> None:
         ]
 
 
+def test_the_second_versions_answer_in_lan_managers_place_is_read() -> None:
+    """Medusa's module for SMB gives it alone, with a challenge that is always the same."""
+    given, mine = visit(), bytes.fromhex("1122334455667788")
+    made = Authentication(given, server_of(given.host))
+    for password, found in (("1qaz2wsx", "1qaz2wsx"), ("not in any list", "")):
+        key = hmac.digest(nt_hash(password), "ADMINISTRATORLAB".encode("utf-16-le"), "md5")
+        lm = hmac.digest(key, made.challenge + mine, "md5") + mine
+        facts = [order.fact for order in made.raw("Administrator", "LAB", lm, b"") if isinstance(order, Saw)]
+        assert facts[1:] == [LoginTried("Administrator", found, accepted=bool(found))]
+
+
 def test_a_password_of_the_list_is_found_and_any_other_is_evidence() -> None:
     given = visit()
     server = server_of(given.host)

@@ -188,9 +188,11 @@ class Authentication:
         of_user = (user, user.lower(), user.lower() + "123", user + "@123")
         if kind != _V2:
             password = _ntlm_v1.found(kind, self._challenge, lm, nt, of_user, ("", *PASSWORDS))
-            if password is None:
+            if password is not None:
+                return password, _ntlm_v1.session_key(kind, password, self._challenge, lm, flags)
+            if kind != _ntlm_v1.LM:
                 return None, None
-            return password, _ntlm_v1.session_key(kind, password, self._challenge, lm, flags)
+            nt = lm  # LMv2 alone, as medusa answers (MS-NLMP 3.3.2)
         given, rest = nt[:_PROOF_BYTES], self._challenge + nt[_PROOF_BYTES:]
         name = (user.upper() + domain).encode("utf-16-le", "surrogatepass")
         for password, kept in chain(_known(), ((password, _keyed(nt_hash(password))) for password in of_user)):
