@@ -19,7 +19,7 @@ import pytest
 from sensor.harness import Running, events, free_port, running
 
 QUIET_S = 0.05  # so long nothing comes: then it has said what it has to
-ANSWER_S_MAX = 3.0
+ANSWER_S_MAX = 30.0  # of a machine that has much else to do
 
 
 @dataclass(frozen=True, slots=True)
