@@ -103,7 +103,7 @@ def test_openssl_comes_with_the_first_peer_that_speaks_tls(python: str, tmp_path
         pytest.skip(f"needs {python}")
     with Running(tmp_path, python) as sensor:
         assert sensor.has_openssl() == (os.geteuid() == 0 and not _strangers_reach(python))
-        assert sensor.speak_tls() == "TLSv1.3"
+        assert sensor.speak_tls() in ("TLSv1.2", "TLSv1.3")
         assert sensor.has_openssl()
 
 

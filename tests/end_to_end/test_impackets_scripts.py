@@ -23,7 +23,7 @@ from sensor.harness import SEED, Running, events, running
 _MAKE_CONTEXT = ssl.create_default_context
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from impacket.dcerpc.v5 import rrp, scmr, transport
+    from impacket.dcerpc.v5 import lsad, lsat, rrp, samr, scmr, srvs, transport
     from impacket.examples.remcomsvc import RemComSvc
     from impacket.smbconnection import SMBConnection
 ssl.create_default_context = _MAKE_CONTEXT  # impacket's examples would have the whole process trust everybody
@@ -158,6 +158,43 @@ def as_reg_does() -> None:
         rrp.hBaseRegSaveKey(dce, sam, "C:\\Windows\\Temp\\SAM.save")
 
 
+def as_lookupsid_does() -> None:
+    """The answer has several fragments, each of them a message of the pipe."""
+    dce = bound("\\lsarpc", lsat.MSRPC_UUID_LSAT)
+    policy = lsad.hLsarOpenPolicy2(dce)["PolicyHandle"]
+    level = lsad.POLICY_INFORMATION_CLASS.PolicyAccountDomainInformation
+    own = lsad.hLsarQueryInformationPolicy2(dce, policy, level)["PolicyInformation"]["PolicyAccountDomainInfo"]
+    assert own["DomainName"] == SERVER.name
+    sid = own["DomainSid"].formatCanonical()
+    assert sid == SERVER.machine.sid
+    sids = [f"{sid}-{number}" for number in range(500, 1100)]
+    with pytest.raises(lsat.DCERPCSessionError, match="SOME_NOT_MAPPED") as caught:
+        lsat.hLsarLookupSids(dce, policy, sids, lsat.LSAP_LOOKUP_LEVEL.LsapLookupWksta)
+    rows = [(row["Use"], row["Name"]) for row in caught.value.get_packet()["TranslatedNames"]["Names"]]
+    assert len(rows) == len(sids)
+    assert (rows[0], rows[1], rows[13], rows[20]) == ((1, "Administrator"), (1, "Guest"), (2, "None"), (8, b""))
+    assert [name for kind, name in rows if kind == 1] == list(SERVER.machine.users)
+
+
+def as_samrdump_does() -> None:
+    dce = bound("\\samr", samr.MSRPC_UUID_SAMR)
+    server = samr.hSamrConnect(dce)["ServerHandle"]
+    sid = samr.hSamrLookupDomainInSamServer(dce, server, SERVER.name)["DomainId"]
+    domain = samr.hSamrOpenDomain(dce, serverHandle=server, domainId=sid)["DomainHandle"]
+    level = samr.USER_INFORMATION_CLASS.UserAllInformation
+    disabled = {}
+    for user in samr.hSamrEnumerateUsersInDomain(dce, domain)["Buffer"]["Buffer"]:
+        handle = samr.hSamrOpenUser(dce, domain, samr.MAXIMUM_ALLOWED, user["RelativeId"])["UserHandle"]
+        told = samr.hSamrQueryInformationUser2(dce, handle, level)["Buffer"]["All"]
+        assert (told["UserName"], told["UserId"]) == (user["Name"], user["RelativeId"])
+        disabled[told["UserName"]] = bool(told["UserAccountControl"] & samr.USER_ACCOUNT_DISABLED)
+    assert [name for name, is_disabled in disabled.items() if is_disabled] == ["Guest"]
+    with pytest.raises(samr.DCERPCSessionError, match="NO_SUCH_USER"):
+        samr.hSamrOpenUser(dce, domain, samr.MAXIMUM_ALLOWED, 4711)
+    told = srvs.hNetrServerGetInfo(bound("\\srvsvc", srvs.MSRPC_UUID_SRVS), 102)["InfoStruct"]["ServerInfo102"]
+    assert told["sv102_userpath"] == "C:\\\0"
+
+
 def as_services_does() -> None:
     """Each step is a connection of its own, as with Windows' own sc.exe."""
 
@@ -187,7 +224,7 @@ async def test_what_runs_commands_gets_their_output(tmp_path: Path) -> None:
     async with sensor(tmp_path), asyncio.TaskGroup() as group:
         for tried in (one_command_of_psexec, half_a_shell_of_smbexec, a_task_of_atexec, the_registry_with_reg):
             group.create_task(tried())
-        for done in (as_reg_does, as_services_does):
+        for done in (as_reg_does, as_services_does, as_lookupsid_does, as_samrdump_does):
             group.create_task(asyncio.to_thread(done))
     entered = lines(tmp_path)
     assert "net user" in entered

@@ -12,6 +12,7 @@ from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, RpcBoun
 from eudaemon.protocols._base import Claim, Keep, Order, Saw, Send
 from eudaemon.protocols._dcerpc import Association, RpcHost, association, host, interfaces
 from eudaemon.protocols._dcerpc.ndr import STRING_CHARS_MAX, Reader, Writer
+from eudaemon.protocols._dcerpc.services import policy as policies
 from eudaemon.protocols._dcerpc.services import registry, scheduler, service_control, spooler
 from eudaemon.protocols._ntlm import Identity
 from eudaemon.protocols._windows import server_of
@@ -26,8 +27,8 @@ from protocols.smb_client import BIND_ALIVE, NDR, bind, pdu, request, uuid
 
 HOST = Host.from_seed(Seed(b"test"))
 DENIED, UNKNOWN_OPERATION, BAD_STUB, BAD_HANDLE = 5, 0x1C01_0002, 0x6F7, 6
-SVCCTL, SRVSVC, SPOOLSS = (next(key for key, row in interfaces._ROWS.items() if row[0] == name) for name in
-                           ("svcctl", "srvsvc", "spoolss"))  # fmt: skip
+LSARPC, SVCCTL, SRVSVC, SPOOLSS = (next(key for key, row in interfaces._ROWS.items() if row[0] == name) for name in
+                           ("lsarpc", "svcctl", "srvsvc", "spoolss"))  # fmt: skip
 
 
 class Pipe:
@@ -398,3 +399,24 @@ def test_the_registry_of_a_workstation_is_there_once_its_service_runs() -> None:
         assert isinstance(answer, bytes)
         assert int.from_bytes(answer[-4:], "little") == code
         assert host.is_running("RemoteRegistry") is (number == 19)
+
+
+def sids(count: int) -> bytes:
+    """So many SIDs that nobody has, as LsarLookupSids is asked: they stand behind their pointers."""
+    one = Writer().long(1).put(b"\1\1\0\0\0\0\0\5").long(18).data
+    return Writer().long(count).pointer().long(count, *range(1, count + 1)).put(one * count).data
+
+
+def test_so_many_sids_are_looked_up_at_once_and_no_more() -> None:
+    pipe = Pipe(LSARPC)
+    answer = pipe.call(44, bytes(8))
+    assert isinstance(answer, bytes)
+    policy, most = answer[:20], policies.SIDS_MAX
+    assert pipe.call(15, bytes(20) + sids(1), 4152) == BAD_HANDLE
+    found = pipe.call(15, policy + sids(most), 4152)
+    assert isinstance(found, bytes)
+    assert pipe.call(15, policy + sids(most + 1), 4152) == BAD_STUB
+    assert pipe.call(15, policy + sids(2)[:-1]) == BAD_STUB
+    assert pipe.call(7, policy + b"\x63\0")[-4:] == b"\x0d\0\0\xc0"  # type: ignore[index]
+    assert pipe.call(0, policy) == bytes(24)
+    assert pipe.call(7, policy + b"\5\0") == BAD_HANDLE

@@ -70,6 +70,7 @@ def test_the_worked_examples_of_the_first_version() -> None:
     assert (kind_of(lm, nt), kind_of(lm, b""), kind_of(b"", b"")) == ("NTLMv1", "LM", "")
     extended = b"\xaa" * 8 + bytes(16)
     assert kind_of(extended, nt) == "NTLMv1-SSP"
+    assert kind_of(bytes(24), nt) == "NTLMv1"  # as hydra's and medusa's modules for SMB answer
     nt = response(nt_hash("Password"), challenge_of("NTLMv1-SSP", CHALLENGE, extended))
     assert nt.hex() == "7537f803ae367128ca458204bde7caf81e97ed2683267232"
     key = session_key("NTLMv1-SSP", "Password", CHALLENGE, extended, 0x8_0000)
@@ -94,6 +95,17 @@ def test_the_first_versions_are_read_as_well(kind: str) -> None:
             NtlmResponseGiven("Administrator", "LAB", "", text, kind),
             LoginTried("Administrator", found, accepted=bool(found)),
         ]
+
+
+def test_the_second_versions_answer_in_lan_managers_place_is_read() -> None:
+    """Medusa's module for SMB gives it alone, with a challenge that is always the same."""
+    given, mine = visit(), bytes.fromhex("1122334455667788")
+    made = Authentication(given, server_of(given.host))
+    for password, found in (("1qaz2wsx", "1qaz2wsx"), ("not in any list", "")):
+        key = hmac.digest(nt_hash(password), "ADMINISTRATORLAB".encode("utf-16-le"), "md5")
+        lm = hmac.digest(key, made.challenge + mine, "md5") + mine
+        facts = [order.fact for order in made.raw("Administrator", "LAB", lm, b"") if isinstance(order, Saw)]
+        assert facts[1:] == [LoginTried("Administrator", found, accepted=bool(found))]
 
 
 def test_a_password_of_the_list_is_found_and_any_other_is_evidence() -> None:

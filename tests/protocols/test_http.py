@@ -12,7 +12,7 @@ import pytest
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried, RequestReceived
 from eudaemon.protocols import _loot as loot
 from eudaemon.protocols._base import HalfClosed
-from eudaemon.protocols._http import Request
+from eudaemon.protocols._http import HttpLimits, Request
 from eudaemon.protocols.http import Http, places, room
 from eudaemon.protocols.http.exploits import recognised
 from eudaemon.protocols.http.persona import PRODUCTS, Persona, http_date, persona_of
@@ -111,6 +111,21 @@ def test_a_product_that_does_not_keep_alive_hangs_up() -> None:
     assert b"Connection: close" in talk.say(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n")
     assert talk.over
     assert len(facts(talk, RequestReceived)) == 1
+
+
+def test_the_last_request_of_a_connection_is_answered_as_any_and_said_to_be_the_last() -> None:
+    """As Apache's KeepAliveRequests has it; `dirb` takes whatever else for a page that it found."""
+    talk = table(host_like("product", KEEPS_ALIVE))
+    asks = b"GET /nothing-here HTTP/1.1\r\n\r\n"
+    for _ in range(HttpLimits().requests_max - 1):
+        usual = talk.say(asks)
+        assert b"Connection: close" not in usual
+        assert not talk.over
+    last = talk.say(asks)
+    assert last.split(b"\r\n")[0] == usual.split(b"\r\n")[0]
+    assert b"Connection: close" in last
+    assert talk.over
+    assert not talk.fault
 
 
 def test_a_bad_request_is_answered_and_is_evidence() -> None:

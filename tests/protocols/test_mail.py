@@ -255,8 +255,12 @@ def test_limits_of_a_mail_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def owner() -> Host:
     """Return a host on which root's mailbox has something in it."""
-    hosts = (Host.from_seed(Seed(b"box %d" % n)) for n in range(100))
-    return next(host for host in hosts if len(_mailbox.mailbox(host, b"root", START_S)) > 1)
+    hosts = (Host.from_seed(Seed(b"box %d" % n)) for n in range(400))
+    return next(host for host in hosts if len(_mailbox.mailbox(host, b"root", START_S)) > 1 and is_dovecot(host))
+
+
+def is_dovecot(host: Host) -> bool:
+    return all(b"Dovecot" in Table(room(at(host, 143))).open().sent for room in (Imap, Pop3))
 
 
 OWNER = owner()
@@ -286,6 +290,33 @@ def test_a_mailbox_over_pop3(split: int) -> None:
     sizes = [len(message.content) for message in MESSAGES]
     script = POP3.replace("{count}", str(len(sizes))).replace("{size}", str(sum(sizes)))
     play(Pop3, script.replace("{first}", str(sizes[0])), split=split, given=at(OWNER, 110))
+
+
+OTHERS = {
+    (Pop3, b"+OK Hello there."): (
+        (b"CAPA", b"+OK Here's what I can do:\r\nLOGIN-DELAY 10\r\n"), (b"USER x", b"+OK Password required."),
+        (b"STAT", b"-ERR Invalid command."),
+    ),
+    (Pop3, b"+OK POP3 "): (
+        (b"CAPA", b"+OK Capability list follows:\r\nLOGIN-DELAY 180\r\n"),
+        (b"USER x", b"+OK User name accepted, password please"), (b"STAT", b"-ERR Unknown AUTHORIZATION state command"),
+    ),
+    (Imap, b"* OK [CAPABILITY IMAP4rev1 UIDPLUS CHILDREN "): (
+        (b"1 X", b"1 NO Error in IMAP command received by server."), (b'2 LOGIN info ""', b"2 NO Login failed."),
+    ),
+    (Smtp, b"Sendmail"): (
+        (b"DATA", b"503 5.0.0 Need MAIL command"), (b"RCPT TO:<a>", b"503 5.0.0 Need MAIL before RCPT"),
+        (b'"', b'500 5.5.1 Command unrecognized: """'),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("room", "greeting"), OTHERS, ids=lambda value: getattr(value, "name", None))
+def test_other_products_speak_as_they_do(room: type[Imap | Pop3 | Smtp], greeting: bytes) -> None:
+    tables = (Table(room(at(Host.from_seed(Seed(b"%d" % n)), 25))).open() for n in range(200))
+    table = next(table for table in tables if greeting in table.sent)
+    for said, heard in OTHERS[room, greeting]:
+        assert table.say(said + b"\r\n").startswith(heard)
 
 
 IMAP = r"""

@@ -66,6 +66,14 @@ def test_the_way_to_the_stream(make: int, split: int) -> None:
     assert CommandEntered(f"DESCRIBE rtsp://192.0.2.1:554{path} (Lavf58)") in table.facts
 
 
+def test_the_header_that_hydra_writes_is_read() -> None:
+    """Version 9.4, in its module for RTSP, sends a colon too many."""
+    table = talk(next(make for make in range(len(MAKES)) if "Basic" in talk(make).say(request("DESCRIBE")).decode()))
+    told = basic("admin", "admin").replace(": ", ": : ")
+    assert table.say(request("DESCRIBE", "/nothing", told)).startswith(b"RTSP/1.0 404")
+    assert table.facts[-1] == LoginTried("admin", "admin", accepted=True)
+
+
 @pytest.mark.parametrize(("password", "found"), [("12345", "12345"), ("Tr0ub4dor&3", "")])
 def test_a_digest_is_evidence(password: str, found: str) -> None:
     table = talk()

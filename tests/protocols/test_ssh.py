@@ -193,7 +193,18 @@ def test_who_does_not_speak_ssh(line: bytes) -> None:
         before = len(given.sent)
         given.say(line, split=1)
         assert given.fault == "does not identify itself as SSH 2"
-        assert given.sent[before:] == product_of(host).mismatch
+        product = product_of(host)
+        assert given.sent[before:] == (product.too_old if line.startswith(b"SSH-") else product.mismatch)
+
+
+def test_what_the_machines_own_server_says_to_who_speaks_an_old_version() -> None:
+    """As sshd 9.2 answered; and to what is none of SSH's versions, which makes cowrie known (nuclei's templates)."""
+    new = next(product for product in PRODUCTS if product.software == "OpenSSH_8.4")
+    assert new.too_old == b"Protocol major versions differ.\r\n"
+    given = table(LARGE)
+    before = len(given.sent)
+    given.say(b"SSH-1337-OpenSSH_9.0\r\n")
+    assert given.sent[before:] == product_of(LARGE).mismatch
 
 
 def test_how_long_an_identification_may_be() -> None:

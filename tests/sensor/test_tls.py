@@ -6,17 +6,25 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from eudaemon.events import catalogue as facts
+from eudaemon.protocols import ROOMS
 from eudaemon.sensor import clienthello
 from eudaemon.sensor.certificate import kept, pem
+from eudaemon.sensor.tls import manner_of, server_context
+from eudaemon.wire import PeerError
 from eudaemon.wire.conversation import decode
+from eudaemon.wire.tls import Layer
+from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 from sensor.harness import SEED, Running, blobs, events, free_port, running
 from sensor.rooms import Framed
+
+NEW = "linux-server"  # of a time that knows TLS 1.3
 
 
 def need(program: str) -> str:
@@ -51,7 +59,7 @@ def accepted(home: Path) -> facts.TlsAccepted:
 
 @pytest.mark.parametrize("rooms", ["http", "telnet+http"])
 async def test_curl_on_a_port_for_plain_http(rooms: str, tmp_path: Path) -> None:
-    async with running(tmp_path, rooms) as sensor:
+    async with running(tmp_path, rooms, persona=NEW) as sensor:
         code, out = await run(need("curl"), "-sik", "--max-time", "10", f"https://localhost:{sensor.port}/")
     assert code == 0
     assert out.startswith(b"HTTP/1.")
@@ -75,7 +83,7 @@ async def test_a_room_of_whose_kind_nothing_begins_with_tls(rooms: str, is_tls: 
 
 @pytest.mark.parametrize("version", ["-tls1", "-tls1_1", "-tls1_2", "-tls1_3"])
 async def test_openssl_s_client_in_every_version(version: str, tmp_path: Path) -> None:
-    async with running(tmp_path) as sensor:
+    async with running(tmp_path, persona=NEW) as sensor:
         _, out = await run(
             need("openssl"), "s_client", "-connect", f"127.0.0.1:{sensor.port}", version, "-cipher",
             "ALL:@SECLEVEL=0", "-ign_eof", "-quiet", stdin=b"bye now",
@@ -132,7 +140,7 @@ async def test_a_room_begins_tls_in_the_middle(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_waits_for_no_answer_before_its_tls(tmp_path: Path) -> None:
-    async with running(tmp_path, "turner") as sensor:
+    async with running(tmp_path, "turner", persona=NEW) as sensor:
         inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
         client = lenient().wrap_bio(inside, outside)
         reader, writer = await sensor.connect()
@@ -285,7 +293,7 @@ EVER_MS = 3_600_000
 
 
 async def test_a_port_that_speaks_first(tmp_path: Path) -> None:
-    async with running(tmp_path, "telnet", tls_grace_ms=EVER_MS) as sensor:
+    async with running(tmp_path, "telnet", persona=NEW, tls_grace_ms=EVER_MS) as sensor:
         _, out = await run(
             need("openssl"), "s_client", "-connect", f"127.0.0.1:{sensor.port}", "-ign_eof", "-quiet",
             stdin=b"root\r\nxc3511\r\nexit\r\n",
@@ -430,3 +438,59 @@ def test_a_hello_cut_or_damaged_anywhere_is_no_fault_of_ours() -> None:
     long = clienthello.HelloReader()
     fed = [long.feed(b"\x16\x03\x01\x40\x00" + b"\x01\xff\xff\xff" + b"x" * 0x3FFC) for _ in range(2)]
     assert fed[-1] == clienthello.ClientHello()
+
+
+def agreed(server: ssl.SSLContext, ciphers: Iterable[str], *, old: bool = True) -> tuple[str, str]:
+    """Return the version and the cipher that a client with these gets, empty if none."""
+    client = lenient()
+    client.set_ciphers(":".join((*ciphers, "@SECLEVEL=0")))
+    if old:
+        client.maximum_version = ssl.TLSVersion.TLSv1_2
+    ends = [Layer(client), Layer(server, server_side=True)]
+    said = b""
+    try:
+        for turn in range(8):
+            said = ends[turn % 2].received(said)[1]
+    except PeerError:
+        return "", ""
+    return ends[0].version, ends[0].cipher
+
+
+def fingerprint(server: ssl.SSLContext) -> tuple[tuple[str, str], ...]:
+    """Return what JARM asks for, in short: how it chooses among ciphers, in either order."""
+    known = [name for entry in lenient().get_ciphers() if (name := entry["name"]).startswith("ECDHE-ECDSA")]
+    without_gcm = [name for name in known if "GCM" not in name]
+    orders = known, known[::-1], without_gcm, without_gcm[::-1]
+    choices = [agreed(server, order) for order in orders] + [agreed(server, [name]) for name in known]
+    return tuple(choices)
+
+
+@pytest.mark.parametrize(("persona", "newest"), [("storage", "TLSv1.2"), ("router", "TLSv1.2"), (NEW, "TLSv1.3")])
+def test_installations_choose_differently_and_none_as_openssl_would_by_itself(
+    persona: str, newest: str, tmp_path: Path
+) -> None:
+    path = kept(tmp_path / "device.pem", Seed(b"x"), "x")
+    hosts = [Host.from_seed(Seed(b"%d" % number), persona=persona) for number in range(20)]
+    manners = {manner_of(host) for host in hosts}
+    fingerprints = {fingerprint(server_context(path, manner)) for manner in manners}
+    assert len(fingerprints) > 4
+    assert not any("ARIA" in cipher for found in fingerprints for _, cipher in found)
+    for manner in manners:
+        server = server_context(path, manner)
+        assert agreed(server, ["ALL"], old=False)[0] == newest
+        assert agreed(server, ["aNULL"]) == ("", "")
+        assert agreed(server_context(path, manner, old=True), ["ALL"], old=False)[0] == "TLSv1.2"
+
+
+async def test_a_controller_knows_no_tls(tmp_path: Path) -> None:
+    async with running(tmp_path, "s7") as sensor:
+        reader, writer = await sensor.connect()
+        inside, outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with pytest.raises(ssl.SSLWantReadError):
+            lenient().wrap_bio(inside, outside).do_handshake()
+        writer.write(outside.read())
+        assert await reader.read() == b""
+        writer.close()
+        await sensor.until("peer.faulted")
+    assert not events(tmp_path, "tls.accepted", "sensor.faulted")
+    assert ROOMS["s7"].enciphers is False

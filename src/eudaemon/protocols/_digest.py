@@ -177,7 +177,7 @@ class Login:
 
 def login_of(header: bytes) -> Login | None:
     """Read an Authorization header, None if it is of another scheme or broken."""
-    scheme, _, rest = header.partition(b" ")
+    scheme, _, rest = header.lstrip(b": ").partition(b" ")  # hydra's module for RTSP writes a colon too many
     if scheme.lower() == b"basic":
         try:
             user, _, password = base64.b64decode(rest.strip()).partition(b":")

@@ -24,7 +24,7 @@ class Door:
     place: str  # a module, a colon, a class
     speaks_first: bool = False  # as the room's own
     needs: tuple[str, ...] = ()  # packages that it cannot do without, as the index names them
-    plain: bool = False  # whether nothing of its kind begins with TLS: an answer in it would tell this from a real one
+    enciphers: bool = True  # whether a peer that begins with TLS is answered in it, as no such product would where not
 
     @property
     def module(self) -> str:

@@ -62,6 +62,7 @@ class Request:
     headers: tuple[tuple[bytes, bytes], ...]  # names in lower case, in the order of arrival
     body: bytes = b""
     cut: bool = False
+    is_last: bool = False  # no further one is read on this connection
 
     def header(self, name: bytes) -> bytes:
         """Return the values of a header (name in lower case), joined by commas (RFC 9110 section 5.3), or nothing."""
@@ -79,7 +80,9 @@ class Request:
 
     @property
     def keeps_alive(self) -> bool:
-        """Whether the peer wants to send more on this connection (RFC 9112 section 9.3)."""
+        """Whether the peer wants to send more on this connection (RFC 9112 section 9.3), and we read more."""
+        if self.is_last:
+            return False
         wishes = {wish.strip().lower() for wish in self.header(b"connection").split(b",")}
         return b"close" not in wishes and (self.version >= (1, 1) or b"keep-alive" in wishes)
 
@@ -261,7 +264,8 @@ class RequestReader:
 
     def _finished(self, *, cut: bool = False) -> Request:
         method, target, version = self._line
-        request = Request(method, target, version, tuple(self._headers), bytes(self._body), cut)
+        is_last = self.count >= self._limits.requests_max
+        request = Request(method, target, version, tuple(self._headers), bytes(self._body), cut, is_last)
         self._begin()
         return request
 

@@ -78,7 +78,7 @@ class MailRoom(LineRoom):
 
     def judge(self, given: _sasl.Credentials, at_s: float) -> Iterator[Order]:
         """State a login, and decide it. Raises `PeerError` past the limit."""
-        fact = _sasl.judged(self.visit.host, given)
+        fact = _sasl.judged(self.visit, given)
         yield Saw(fact)
         self._logins += 1
         if self._logins > LOGINS_MAX:

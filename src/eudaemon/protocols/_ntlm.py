@@ -21,6 +21,7 @@ from typing import TypeAlias
 
 from eudaemon.events.catalogue import LoginTried, NtlmResponseGiven
 from eudaemon.protocols import _ntlm_v1, _spnego
+from eudaemon.protocols._accounts import WINDOWS, admits, is_settled
 from eudaemon.protocols._base import Order, Saw, Visit
 from eudaemon.protocols._ntlm_v1 import RESPONSE_BYTES, nt_hash
 from eudaemon.protocols._windows import PASSWORDS, FileServer
@@ -150,7 +151,12 @@ class Authentication:
         yield Saw(NtlmResponseGiven(user, domain, workstation, self._evidence(kind, user, domain, lm, nt), kind))
         password, base = self._found(kind, user, domain, lm, nt, flags)
         is_guest = user.lower() == "guest"
-        accepted = self._windows.accepts(user, password) if password is not None else self._gives_in(user)
+        name = user.lower().encode("utf-8", "replace")
+        if password is not None:
+            right = self._windows.accepts(user, password)
+            accepted = admits(self._visit, name, password.encode("utf-8", "replace"), right=right, accounts=WINDOWS)
+        else:
+            accepted = not is_settled(self._visit, name, WINDOWS) and self._gives_in(user)
         yield Saw(LoginTried(user, password or "", accepted))
         key = None
         if accepted and base is not None and not is_guest:
@@ -182,9 +188,11 @@ class Authentication:
         of_user = (user, user.lower(), user.lower() + "123", user + "@123")
         if kind != _V2:
             password = _ntlm_v1.found(kind, self._challenge, lm, nt, of_user, ("", *PASSWORDS))
-            if password is None:
+            if password is not None:
+                return password, _ntlm_v1.session_key(kind, password, self._challenge, lm, flags)
+            if kind != _ntlm_v1.LM:
                 return None, None
-            return password, _ntlm_v1.session_key(kind, password, self._challenge, lm, flags)
+            nt = lm  # LMv2 alone, as medusa answers (MS-NLMP 3.3.2)
         given, rest = nt[:_PROOF_BYTES], self._challenge + nt[_PROOF_BYTES:]
         name = (user.upper() + domain).encode("utf-16-le", "surrogatepass")
         for password, kept in chain(_known(), ((password, _keyed(nt_hash(password))) for password in of_user)):

@@ -39,9 +39,13 @@ def lm_hash(password: str) -> bytes:
 
 
 def kind_of(lm: bytes, nt: bytes) -> str:
-    """Return which of the three kinds a pair of responses is, empty if none."""
+    """Return which of the three kinds a pair of responses is, empty if none.
+
+    Nothing but zeros is no client's challenge, but what hydra sends in the place of an answer that it does not give.
+    """
     if len(nt) == RESPONSE_BYTES:
-        return V1_SSP if len(lm) == RESPONSE_BYTES and lm[8:] == _NOTHING else V1
+        is_extended = len(lm) == RESPONSE_BYTES and lm[8:] == _NOTHING and any(lm[_CLIENT_CHALLENGE])
+        return V1_SSP if is_extended else V1
     return LM if not nt and len(lm) == RESPONSE_BYTES else ""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from eudaemon.events.catalogue import LoginTried
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import Visit
 from eudaemon.wire import printable
 from eudaemon.world.host import Host
@@ -55,19 +56,23 @@ def challenge_of(visit: Visit, at_s: float) -> bytes:
     return b"<%d.%d@%s>" % (number, int(at_s), visit.host.name.encode())
 
 
-def judged(host: Host, given: Credentials) -> LoginTried:
-    """Return the fact of a login, which says too whether it succeeds. The same pair always gets the same answer."""
+def judged(visit: Visit, given: Credentials) -> LoginTried:
+    """Return the fact of a login, which says too whether it succeeds. An address gets in with one password only."""
     user, password = given.user, given.password
     if given.challenge:
         guesses = (user, name_of(user), b"password", b"123456", b"12345678", *known_passwords(name_of(user)))
         digest = given.password.lower()
         for guess in guesses:
             if _hmac_md5(guess, given.challenge) == digest:
-                return LoginTried(_shown(user), _shown(guess), accepts(host, user, guess))
+                return LoginTried(_shown(user), _shown(guess), _admits(visit, user, guess))
         answer = base64.b64encode(user + b" " + digest)
         password = b"$cram_md5$%s$%s" % (base64.b64encode(given.challenge), answer)
         return LoginTried(_shown(user), printable(password, 2 * _CHARS_MAX), accepted=False)
-    return LoginTried(_shown(user), _shown(password), accepts(host, user, password))
+    return LoginTried(_shown(user), _shown(password), _admits(visit, user, password))
+
+
+def _admits(visit: Visit, user: bytes, password: bytes) -> bool:
+    return admits(visit, name_of(user), password, right=accepts(visit.host, user, password))
 
 
 def accepts(host: Host, user: bytes, password: bytes) -> bool:

@@ -19,13 +19,19 @@ from eudaemon.protocols._mailbox import Message, mailbox
 from eudaemon.wire import printable
 from eudaemon.world.host import Host
 
-# What a server greets with, and what it says of a login that fails. All of them are known to nmap by name.
+_DOVECOT = b"[AUTH] Authentication failed.", b"", b"Unknown command.", b"", b"CAPA"
+# What a server greets with, and what it says of a login that fails, of a user's name, of a command that is none, of
+# what it can, and what of that comes first. All of them are known to nmap by name.
 _PRODUCTS = (
-    (b"Dovecot ready.", b"[AUTH] Authentication failed."),
-    (b"Dovecot (Ubuntu) ready.", b"[AUTH] Authentication failed."),
-    (b"Hello there.", b"Login failed."),  # Courier
-    (b"POP3 {name} 2007f.104 server ready", b"Bad login"),  # University of Washington
-)
+    (b"Dovecot ready.", *_DOVECOT),
+    (b"Dovecot (Ubuntu) ready.", *_DOVECOT),
+    # Courier
+    (b"Hello there.", b"Login failed.", b" Password required.", b"Invalid command.", b" Here's what I can do:",
+     b"LOGIN-DELAY 10"),
+    # University of Washington
+    (b"POP3 {name} 2007f.104 server ready", b"Bad login", b" User name accepted, password please",
+     b"Unknown AUTHORIZATION state command", b" Capability list follows:", b"LOGIN-DELAY 180"),
+)  # fmt: skip
 
 
 class Stage(Enum):
@@ -83,20 +89,21 @@ class Pop3(MailRoom):
             yield Saw(CommandEntered(printable(line, 1024)))
         step = STEPS.get((self._stage, verb)) or ALWAYS.get(verb)
         if step is None:  # absence is the error
-            yield Send(b"-ERR Unknown command.\r\n")
+            yield Send(b"-ERR %s\r\n" % _product(self.visit.host)[3])
         else:
             yield from step(self, rest, at_s)
 
     # --- getting in ----------------------------------------------------------------------------------
 
     def _capabilities(self, rest: bytes, at_s: float) -> Iterator[Order]:  # noqa: ARG002
-        told = [b"CAPA", b"TOP", b"UIDL", b"RESP-CODES", b"PIPELINING", b"USER", b"SASL " + b" ".join(_sasl.MECHANISMS)]
+        *_, words, first = _product(self.visit.host)
+        told = [first, b"TOP", b"UIDL", b"RESP-CODES", b"PIPELINING", b"USER", b"SASL " + b" ".join(_sasl.MECHANISMS)]
         told.insert(5, b"STLS") if self.may_start_tls else None
-        yield Send(b"+OK\r\n" + b"".join(line + b"\r\n" for line in told) + b".\r\n")
+        yield Send(b"+OK" + words + b"\r\n" + b"".join(line + b"\r\n" for line in told) + b".\r\n")
 
     def _name(self, rest: bytes, at_s: float) -> Iterator[Order]:  # noqa: ARG002
         self._user, self._stage = rest, Stage.NAMED
-        yield Send(b"+OK\r\n")
+        yield Send(b"+OK" + _product(self.visit.host)[2] + b"\r\n")
 
     def _pass(self, rest: bytes, at_s: float) -> Iterator[Order]:
         yield from self.judge(_sasl.Credentials(self._user, rest), at_s)
@@ -195,9 +202,9 @@ class Pop3(MailRoom):
         yield Send(b"+OK\r\n")
 
 
-def _product(host: Host) -> tuple[bytes, bytes]:
-    greeting, refusal = host.seed.choice("pop3", _PRODUCTS)
-    return greeting.replace(b"{name}", host.name.lower().encode()), refusal
+def _product(host: Host) -> tuple[bytes, ...]:
+    greeting, *others = host.seed.choice("pop3", _PRODUCTS)
+    return greeting.replace(b"{name}", host.name.lower().encode()), *others
 
 
 def _stuffed(text: bytes) -> bytes:

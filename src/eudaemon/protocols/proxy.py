@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import ClassVar
 
 from eudaemon.events.catalogue import LoginTried, ProxyAsked
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import Keep, Order, Saw
 from eudaemon.protocols._http import Request, http_date
 from eudaemon.protocols._pages import PageRoom
@@ -141,7 +142,7 @@ class Proxy(PageRoom):
         if scheme.lower() != b"basic":
             return not self.squid.realm
         user, _, password = (decode.base64_text(credentials) or b"").partition(b":")
-        accepted = self.visit.host.accepts(user, password)
+        accepted = admits(self.visit, user, password, right=self.visit.host.accepts(user, password))
         yield Saw(LoginTried(printable(user, 256), printable(password, 256), accepted))
         return accepted or not self.squid.realm
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from eudaemon.events.catalogue import ChallengeAnswered, CommandEntered, ExploitRecognised, LoginTried
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import (
     Claim,
     HalfClosed,
@@ -199,7 +200,8 @@ class Rtsp(Room):
         return found is not None and (yield from self._tried(found[1], found[2]))
 
     def _tried(self, user: bytes, password: bytes | None) -> Generator[Order, None, bool]:
-        accepted = password is not None and self.visit.host.accepts(user, password)
+        right = password is not None and self.visit.host.accepts(user, password)
+        accepted = password is not None and admits(self.visit, user, password, right=right)
         yield Saw(LoginTried(printable(user, 128), printable(password or b"", 128), accepted))
         return accepted
 

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import ClassVar, TypeAlias
 
 from eudaemon.events.catalogue import LoginTried, ProxyAsked
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import (
     Claim,
     HalfClosed,
@@ -136,7 +137,7 @@ class Socks(Room):
         at = 2 + data[1]
         user, password = data[2:at], data[at + 1 : at + 1 + data[at]]
         self._reader.take(at + 1 + len(password))
-        accepted = self.visit.host.accepts(user, password)
+        accepted = admits(self.visit, user, password, right=self.visit.host.accepts(user, password))
         yield Saw(LoginTried(printable(user, 256), printable(password, 256), accepted))
         if accepted:
             self._stage = Stage.REQUEST

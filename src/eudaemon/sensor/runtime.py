@@ -177,13 +177,13 @@ class Sensor:
         return Uplink(self.settings, driver.spool, driver.artefacts, self.health, fetching.learned)
 
     def _new_tls(self, old: bool) -> TlsLayer | None:
-        from eudaemon.sensor.tls import Tls, server_context
+        from eudaemon.sensor.tls import Tls, manner_of, server_context
 
         if old not in self._tls_contexts:
             path = self._certificate()
-            if path is None:
+            if path is None or self._driver is None:
                 return None
-            self._tls_contexts[old] = server_context(path, old=old)
+            self._tls_contexts[old] = server_context(path, manner_of(self._driver.host), old=old)
         return Tls(self._tls_contexts[old])
 
     def _certificate(self) -> Path | None:
@@ -247,13 +247,13 @@ def rss_bytes() -> int:
 
 
 def _service(listener: Listener) -> Service:
-    """Return what answers there."""
-    name, rooms = "+".join(listener.rooms), [ROOMS[name] for name in listener.rooms]
-    plain = all(room.plain for room in rooms)
+    """Return what answers on a listener's ports."""
+    rooms = [ROOMS[name] for name in listener.rooms]
+    name, enciphers = "+".join(listener.rooms), any(room.enciphers for room in rooms)
     if len(rooms) == 1:
-        return Service(name, rooms[0], rooms[0].speaks_first, plain=plain)
+        return Service(name, rooms[0], rooms[0].speaks_first, enciphers=enciphers)
     otherwise = ROOMS["catchall"]
-    return Service(name, lambda visit: Front(visit, rooms, otherwise), Front.speaks_first, plain=plain)
+    return Service(name, lambda visit: Front(visit, rooms, otherwise), Front.speaks_first, enciphers=enciphers)
 
 
 async def _last_delivery(uplink: Uplink) -> None:

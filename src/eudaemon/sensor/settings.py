@@ -302,9 +302,7 @@ class SensorSettings:
         True, "Whether the pretended device has wget, tftp and curl. Without them loaders upload in the session itself."
     )
     tls: bool = option(
-        True,
-        "Whether a peer that opens with TLS, on any TCP port, is answered with TLS; but where a real service never is, "
-        "as SMB's or Modbus'.",
+        True, "Whether a peer that opens with TLS is answered with TLS, on TCP ports of products that may speak it."
     )
     tls_grace_ms: int = option(
         30,

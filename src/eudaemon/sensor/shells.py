@@ -57,7 +57,7 @@ class Shells:
         if not isinstance(session, Session):
             return
         door = ROOMS[shell.room]
-        service = Service(door.name, door, door.speaks_first, session.id, door.plain)
+        service = Service(door.name, door, door.speaks_first, session.id, enciphers=False)
         if shell.way == HERE:
             if here:
                 self.loop.call_soon(self._become, session, shell, service)  # not now: its room is still talking

@@ -6,6 +6,7 @@ Makers sell such boxes with adbd running as root (`ro.secure=0`) and with a Busy
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -55,11 +56,13 @@ _SERVICES = (
 _BOXES = (("{0}", ("MBOX", "TX{m}mini", "H96_Max", "T95Z", "MXQ-4K", "X96mini", "TV-BOX", "S9{m}X", "A{m}X")),)
 _OUIS = ("00:15:18", "80:0a:80", "c4:4e:ac", "10:a4:be")
 _BUSYBOX = ("1.22.1", "1.23.2", "1.26.2")
+_HARDWARE = {"aarch64": "Amlogic", "arm7": "Rockchip RK322x"}  # as /proc/cpuinfo names it
 
 
 def _box(name: str, machine: str) -> Persona:
     like = next(persona for persona in PERSONAS if persona.machine == machine)
-    return Persona(name, machine, _BOXES, tuple(_KERNELS.values()), _BUSYBOX, like.cpuinfo,
+    cpu = re.sub(r"(Hardware\t: ).*", rf"\g<1>{_HARDWARE[machine]}", like.cpuinfo)
+    return Persona(name, machine, _BOXES, tuple(_KERNELS.values()), _BUSYBOX, cpu,
                    (868_352, 1_832_764, 2_050_320), _OUIS, (), _SERVICES)  # fmt: skip
 
 

@@ -52,7 +52,7 @@ _AT_STORAGE = ("ssh tcp 22", "ftp tcp 21", "http tcp 80,5000", "smb tcp 139,445"
 _AT_SERVERS = ("ssh tcp 22", "docker tcp 2375", "redis tcp 6379", "memcached tcp 11211", "memcached udp 11211",
                "mysql tcp 3306", "postgres tcp 5432", "mongodb tcp 27017", "kubelet tcp 10250",
                "jenkins tcp 8080", "yarn tcp 8088", "elasticsearch tcp 9200", "activemq tcp 61616")  # fmt: skip
-_AT_WINDOWS = ("epmap tcp 135", "smb tcp 139,445", "mssql tcp 1433", "rdp tcp 3389", "ftp tcp 21",
+_AT_WINDOWS = ("epmap tcp 135", "smb tcp 139,445", "mssql tcp 1433", "rdp tcp 3389",
                "catchall tcp 5985,47001", "netbios udp 137,5355", "catchall udp 1434")  # fmt: skip
 _AT_BOXES = ("adb tcp 5555", "http tcp 8080")
 

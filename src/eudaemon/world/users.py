@@ -2,7 +2,8 @@
 
 Only who stands in /etc/passwd gets in, and all of those are root by another name, as such devices have it: a visitor
 who compares finds no user too many. A pair that opened the door once opens it always and for anyone: the scanner that
-finds a pair and the loader that uses it come from different addresses.
+finds a pair and the loader that uses it come from different addresses. One address gets in with one of them only: see
+`protocols/_accounts.py`.
 """
 
 from __future__ import annotations

@@ -94,12 +94,14 @@ _ROWS: dict[str, tuple[str, str, str, str]] = {
     ),
     "12345778-1234-abcd-ef00-0123456789ab": (
         "lsarpc", "0.0", "lsarpc lsass netlogon samr",
-        "0 LsarClose; 6 LsarOpenPolicy; 7 LsarQueryInformationPolicy; 44 LsarOpenPolicy2; 57 LsarLookupSids2",
+        "0 LsarClose; 6 LsarOpenPolicy; 7 LsarQueryInformationPolicy; 15 LsarLookupSids; 44 LsarOpenPolicy2; "
+        "46 LsarQueryInformationPolicy2; 57 LsarLookupSids2",
     ),
     "12345778-1234-abcd-ef00-0123456789ac": (
         "samr", "1.0", "samr lsass lsarpc",
         "0 SamrConnect; 1 SamrCloseHandle; 5 SamrLookupDomainInSamServer; 6 SamrEnumerateDomainsInSamServer; "
-        "7 SamrOpenDomain; 13 SamrEnumerateUsersInDomain; 57 SamrConnect2; 62 SamrConnect4; 64 SamrConnect5",
+        "7 SamrOpenDomain; 13 SamrEnumerateUsersInDomain; 34 SamrOpenUser; 36 SamrQueryInformationUser; "
+        "47 SamrQueryInformationUser2; 57 SamrConnect2; 62 SamrConnect4; 64 SamrConnect5",
     ),
     "12345678-1234-abcd-ef00-01234567cffb": (
         "netlogon", "1.0", "netlogon lsass",

@@ -11,14 +11,15 @@ from eudaemon.world.container import Container, container_of
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
-# Version, API version, Go, commit: as `docker version` of that release says.
+# Version, API version, Go, commit, and to the minute when it was built: as `docker version` of that release says. The
+# seconds are those of one distribution's package.
 _RELEASES = (
-    ("18.09.7", "1.39", "go1.10.4", "2d0083d"),
-    ("19.03.15", "1.40", "go1.13.15", "99e3ed8"),
-    ("20.10.7", "1.41", "go1.13.15", "b0f5bc3"),
-    ("20.10.12", "1.41", "go1.16.12", "459d0df"),
-    ("20.10.17", "1.41", "go1.17.11", "a89b842"),
-    ("20.10.21", "1.41", "go1.18.7", "3056208"),
+    ("18.09.7", "1.39", "go1.10.4", "2d0083d", "2019-06-27T17:23"),
+    ("19.03.15", "1.40", "go1.13.15", "99e3ed8", "2021-01-30T03:15"),
+    ("20.10.7", "1.41", "go1.13.15", "b0f5bc3", "2021-06-02T11:54"),
+    ("20.10.12", "1.41", "go1.16.12", "459d0df", "2021-12-13T11:43"),
+    ("20.10.17", "1.41", "go1.17.11", "a89b842", "2022-06-06T23:01"),
+    ("20.10.21", "1.41", "go1.18.7", "3056208", "2022-10-25T18:00"),
 )
 _SYSTEMS = {"4.15": "Ubuntu 18.04.6 LTS", "5.4": "Ubuntu 20.04.6 LTS", "5.15": "Ubuntu 22.04.4 LTS"}
 _OWNERS = (("nginx", "1.21", 80, "nginx -g 'daemon off;'"), ("postgres", "13", 5432, "postgres"),
@@ -39,6 +40,7 @@ class Daemon:
     api: str
     go: str
     commit: str
+    built: str  # to the minute
     started_s: int
     images: tuple[str, ...]  # that its owner has pulled
 
@@ -55,7 +57,7 @@ class Daemon:
 
     def told_version(self) -> dict[str, Any]:
         """GET /version."""
-        built = f"{datetime.fromtimestamp(self.started_s - 30_000_000, UTC):%Y-%m-%dT%H:%M:%S.000000000+00:00}"
+        built = f"{self.built}:{self.seed.number('package', 60):02d}.000000000+00:00"
         engine = {"ApiVersion": self.api, "Arch": "amd64", "BuildTime": built, "Experimental": "false",
                   "GitCommit": self.commit, "GoVersion": self.go, "KernelVersion": self.inside.kernel,
                   "MinAPIVersion": "1.12", "Os": "linux"}  # fmt: skip
@@ -149,10 +151,10 @@ class Daemon:
 def daemon_of(host: Host) -> Daemon:
     """Return the Docker of this host."""
     seed = host.seed.child("docker")
-    version, api, go, commit = seed.choice("release", _RELEASES)
+    version, api, go, commit, built = seed.choice("release", _RELEASES)
     first = seed.number("owner's", len(_OWNERS))
     rows = [_OWNERS[(first + step) % len(_OWNERS)] for step in range(1 + seed.number("owner's count", 3))]
-    return Daemon(seed, container_of(host, "docker", "sh"), version, api, go, commit,
+    return Daemon(seed, container_of(host, "docker", "sh"), version, api, go, commit, built,
                   1_640_000_000 + seed.number("started", 40_000_000),
                   tuple(f"{row[0]}:{row[1]}" for row in rows))  # fmt: skip
 

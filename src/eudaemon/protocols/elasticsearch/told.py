@@ -105,7 +105,18 @@ def state(indices: Indices, at_s: float) -> dict[str, Any]:
             }  # fmt: skip
 
 
+def cluster_settings(_indices: Indices, _at_s: float) -> dict[str, Any]:
+    """GET /_cluster/settings: nothing was ever set."""
+    return {"persistent": {}, "transient": {}}
+
+
+def pending_tasks(_indices: Indices, _at_s: float) -> dict[str, Any]:
+    """GET /_cluster/pending_tasks."""
+    return {"tasks": []}
+
+
 ASKED: dict[str, Told] = {
+    "_cluster/settings": cluster_settings, "_cluster/pending_tasks": pending_tasks,
     "_cluster/health": health, "_cluster/state": state, "_nodes": nodes, "_cluster/nodes": nodes, "_stats": stats,
     "_nodes/_all": nodes, "_status": stats, "_aliases": aliases, "_alias": aliases, "_mapping": mapping,
     "_mappings": mapping, "_settings": aliases,

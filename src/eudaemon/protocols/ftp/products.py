@@ -9,7 +9,7 @@ from eudaemon.world.host import Host
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """An FTP server. `{version}`, `{ip}` and `{name}` are filled in; `|` parts lines."""
+    """An FTP server. `{version}`, `{ip}`, `{name}`, `{time}` and `{port}` are filled in; `|` parts lines."""
 
     name: str
     versions: tuple[str, ...]
@@ -36,7 +36,7 @@ _PROFTPD = Product(
 _PURE = Product(
     "pure-ftpd", ("",),
     "220---------- Welcome to Pure-FTPd [privsep] [TLS] ----------|220-You are user number {n} of 50 allowed.|"
-    "220-IPv6 connections are also welcome on this server.|"
+    "220-Local time is now {time}. Server port: {port}.|220-IPv6 connections are also welcome on this server.|"
     "220 You will be disconnected after 15 minutes of inactivity.",
     "331 User {user} OK. Password required", "230 OK. Current directory is /", "530 Login authentication failed",
     "530 You aren't logged in", "500 Unknown command", "221 Logout.",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
 from typing import ClassVar, TypeAlias
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, FileRequested, LoginTried
 from eudaemon.protocols import _uploads
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import (
     Claim,
     Drained,
@@ -100,8 +102,10 @@ class Ftp(LineRoom):
     def tell(self, occasion: Occasion) -> Iterator[Order]:
         """Take one occasion and yield the orders that follow from it."""
         match occasion:
-            case Opened():
-                yield Send(self.server.said(self.server.product.banner))
+            case Opened(at_s):
+                time = datetime.fromtimestamp(at_s, UTC).strftime("%H:%M")
+                port = str(self.visit.local.port)
+                yield Send(self.server.said(self.server.product.banner, time=time, port=port))
             case Received(at_s, data):
                 yield from self.hear(data, at_s)
             case SideAwaited() | SideOpened() | SideReceived() | SideClosed() | Drained():
@@ -187,6 +191,9 @@ class Ftp(LineRoom):
 
     def user(self, verb: bytes, rest: bytes, at_s: float) -> Iterator[Order]:  # noqa: ARG002
         """USER name."""
+        if not rest and self.server.product.name == "proftpd":
+            yield Send(b"500 USER: command requires a parameter\r\n")
+            return
         self._user, self.is_in = rest, False
         if rest.endswith(b":)") and self.server.product.name == "vsftpd":
             yield Saw(ExploitRecognised("vsftpd-backdoor", "CVE-2011-2523", printable(rest, _CHARS_MAX)))
@@ -200,7 +207,8 @@ class Ftp(LineRoom):
         self._logins += 1
         if self._logins > LOGINS_MAX:
             raise PeerError(f"more than {LOGINS_MAX} logins tried")
-        self.is_in = self._user.lower() in _ANONYMOUS or self.visit.host.accepts(self._user, rest)
+        right = self.visit.host.accepts(self._user, rest)
+        self.is_in = self._user.lower() in _ANONYMOUS or admits(self.visit, self._user, rest, right=right)
         shown = printable(self._user, _CHARS_MAX)
         yield Saw(LoginTried(shown, printable(rest, _CHARS_MAX), self.is_in))
         product = self.server.product

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 from eudaemon.events.catalogue import ExploitRecognised, LoginTried, RequestReceived
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import (
     Answered,
     Claim,
@@ -200,7 +201,7 @@ class Http(Room):
         login, accepted = login_of(look), None
         if login:
             user, password = login
-            accepted = self.visit.host.accepts(user, password)
+            accepted = admits(self.visit, user, password, right=self.visit.host.accepts(user, password))
             yield Saw(LoginTried(printable(user, 256), printable(password, 256), accepted))
         yield from self._reply(look.request, page(self._persona, look, accepted=accepted), at_s)
 

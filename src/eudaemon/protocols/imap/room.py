@@ -34,8 +34,16 @@ LITERAL_BYTES_MAX = 16 * 1024 * 1024
 LITERALS_MAX = 16  # of one command
 APPENDED_MAX = 100  # messages that one session may leave to be kept
 _TAG_BYTES_MAX = 64
-_PRODUCTS = ("Dovecot ready.", "Dovecot (Ubuntu) ready.", "Courier-IMAP ready. Copyright "
-             "1998-2011 Double Precision, Inc.  See COPYING for distribution information.")  # fmt: skip
+_COURIER = "Courier-IMAP ready. Copyright 1998-2011 Double Precision, Inc.  See COPYING for distribution information."
+_PRODUCTS = ("Dovecot ready.", "Dovecot (Ubuntu) ready.", _COURIER)
+# What each can, how it says that it did not understand, and that a login failed.
+_DOVECOTS = (
+    ("IMAP4rev1", "LITERAL+", "ID", "IDLE", "UIDPLUS", "NAMESPACE"),
+    b"BAD",
+    b"[AUTHENTICATIONFAILED] Authentication failed.",
+)
+_COURIERS = ("IMAP4rev1", "UIDPLUS", "CHILDREN", "NAMESPACE", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "SORT",
+             "QUOTA", "IDLE", "ACL", "ACL2=UNION"), b"NO", b"Login failed."  # fmt: skip
 _FOLDERS = (b"INBOX", b"Drafts", b"Sent", b"Trash")
 
 
@@ -86,8 +94,7 @@ class Imap(MailRoom):
         """Take one occasion and yield the orders that follow from it."""
         match occasion:
             case Opened():
-                said = self.visit.host.seed.choice("imap", _PRODUCTS)
-                yield Send(f"* OK [CAPABILITY {self._capabilities()}] {said}\r\n".encode())
+                yield Send(f"* OK [CAPABILITY {self._capabilities()}] {self._product}\r\n".encode())
             case Received(at_s, data):
                 yield from self.hear(data, at_s)
             case Secured():
@@ -167,7 +174,7 @@ class Imap(MailRoom):
         by_uid = verb == b"UID" and len(words) > 2
         step = STEPS.get(words[2].upper() if by_uid else verb)
         if step is None or self._stage < step[0] or (by_uid and step[0] < Stage.OPEN):
-            yield self._done(b"BAD Error in IMAP command received by server.")
+            yield self._done(self._manner[1] + b" Error in IMAP command received by server.")
         else:
             yield from step[1](self, words[3 if by_uid else 2 :], at_s, by_uid)
 
@@ -176,8 +183,16 @@ class Imap(MailRoom):
 
     # --- getting in ----------------------------------------------------------------------------------
 
+    @property
+    def _product(self) -> str:
+        return self.visit.host.seed.choice("imap", _PRODUCTS)
+
+    @property
+    def _manner(self) -> tuple[tuple[str, ...], bytes, bytes]:
+        return _COURIERS if self._product == _COURIER else _DOVECOTS
+
     def _capabilities(self) -> str:
-        told = ["IMAP4rev1", "LITERAL+", "ID", "IDLE", "UIDPLUS", "NAMESPACE"]
+        told = list(self._manner[0])
         if self._stage is Stage.OUT:
             told += ["STARTTLS"] * self.may_start_tls + [f"AUTH={name.decode()}" for name in _sasl.MECHANISMS]
         return " ".join(told)
@@ -214,7 +229,7 @@ class Imap(MailRoom):
 
     def kept_out(self) -> Iterator[Order]:
         """See `MailRoom`."""
-        yield self._done(b"NO [AUTHENTICATIONFAILED] Authentication failed.")
+        yield self._done(b"NO " + self._manner[2])
 
     def start(self, words: list[bytes], at_s: float, by_uid: bool) -> Iterator[Order]:  # noqa: ARG002
         """STARTTLS."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from eudaemon.events.catalogue import CommandEntered, LoginTried
 from eudaemon.protocols import _loot as loot
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._api import compact
 from eudaemon.protocols._base import Keep, Order, Saw
 from eudaemon.protocols._http import Request
@@ -105,7 +106,7 @@ class Jenkins(PageRoom):
 
     def _login(self, request: Request, form: dict[bytes, bytes], at_s: float) -> Iterator[Order]:
         user, password = form.get(b"j_username", b""), form.get(b"j_password", b"")
-        accepted = self.visit.host.accepts(user, password)
+        accepted = admits(self.visit, user, password, right=self.visit.host.accepts(user, password))
         yield Saw(LoginTried(printable(user, 256), printable(password, 256), accepted))
         location = ("Location", "/" if accepted else "/loginError")
         yield from self.answer(request, at_s, 302, b"", "", (*uncached(at_s), *self.jenkins.headers, location))

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered, LoginTried
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import (
     Claim,
     Ended,
@@ -186,9 +187,12 @@ class Mqtt(Room):
         version = {3: "3.1", 4: "3.1.1", 5: "5"}[said.level]
         will = f" will {printable(said.will[0], 256)}" if said.will else ""
         yield Saw(CommandEntered(f"CONNECT {version} {printable(said.client, 256)}{will}"))
-        accepted = said.user is None or self.visit.host.accepts(said.user, said.password or b"")
+        accepted = said.user is None
         if said.user is not None:
-            yield Saw(LoginTried(printable(said.user), printable(said.password or b""), accepted))
+            password = said.password or b""
+            right = self.visit.host.accepts(said.user, password)
+            accepted = admits(self.visit, said.user, password, right=right)
+            yield Saw(LoginTried(printable(said.user), printable(password), accepted))
         if not accepted:
             yield Send(packet(CONNACK, bytes((0, _BAD_LOGIN[said.level])) + (b"\0" if said.level == 5 else b"")))
             yield from self._leave()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import Claim, EndTls, Keep, Order, Send, Visit
 from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._database import FACT_CHARS_MAX, DatabaseRoom, entered, tried
@@ -104,11 +105,11 @@ class MsSql(DatabaseRoom[tuple[int, bytes]]):
         user = login.user
         if login.is_windows:
             user = login.user or "(Windows)"
-        accepted = not login.is_windows and accepts(
-            server.seed, ADMINISTRATORS, login.user.encode("utf-8", "replace"),
-            login.password.encode("utf-8", "replace"))  # fmt: skip
+        name, password = login.user.encode("utf-8", "replace"), login.password.encode("utf-8", "replace")
         must_encipher = server.forces_tls and self.may_start_tls
-        yield tried(user.encode(), login.password.encode(), accepted=accepted and not must_encipher)
+        right = not login.is_windows and not must_encipher and accepts(server.seed, ADMINISTRATORS, name, password)
+        accepted = admits(self.visit, name.lower(), password, right=right, accounts=self.name)
+        yield tried(user.encode(), login.password.encode(), accepted=accepted)
         if must_encipher:  # whoever cannot is let go without a word
             yield from self.hang_up()
             return

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from eudaemon.events.catalogue import LoginTried
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import Claim, Keep, Order, Saw, Send, Visit
 from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._database import DatabaseRoom
@@ -130,7 +131,7 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
         if word is None:
             yield from self._decide(f"$mysqlna${salt.hex()}*{proof.hex()}", False, True, at_s)  # as crackers read it
             return
-        accepted = accepts(self.server.seed, ADMINISTRATORS, response.user, word)
+        accepted = self._admits(response.user, word)
         if accepted and digest is caching_proof and word:
             yield from self._say([_FAST])
             self._number += 1
@@ -140,8 +141,12 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
         in_tls = self.secured and not self.visit.tls  # of TLS that it did not begin a client of MySQL does not know
         password = payload.removesuffix(b"\0") if in_tls else sent_password(self.server.key, payload, self._salt)
         user = self._response.user if self._response is not None else b""
-        accepted = password is not None and accepts(self.server.seed, ADMINISTRATORS, user, password)
+        accepted = password is not None and self._admits(user, password)
         yield from self._decide(printable(password or b"", 256), accepted, True, at_s)
+
+    def _admits(self, user: bytes, password: bytes) -> bool:
+        right = accepts(self.server.seed, ADMINISTRATORS, user, password)
+        return admits(self.visit, user.lower(), password, right=right, accounts=self.name)
 
     def _decide(self, password: str, accepted: bool, with_password: bool, at_s: float) -> Iterator[Order]:
         response = self._response

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import ClassVar
 
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import Claim, Keep, Order, Send, Visit
 from eudaemon.protocols._broken import broken_off
 from eudaemon.protocols._database import DatabaseRoom, tried
@@ -112,7 +113,8 @@ class Postgres(DatabaseRoom[tuple[bytes, bytes]]):
             yield from self._refuse("08P01", f"expected password response, got message type {kind[0]}")
             return
         password = body.rstrip(b"\0")
-        accepted = bool(password) and accepts(self.server.seed, ADMINISTRATORS, self._user, password)
+        right = bool(password) and accepts(self.server.seed, ADMINISTRATORS, self._user, password)
+        accepted = admits(self.visit, self._user.lower(), password, right=right, accounts=self.name)
         yield tried(self._user, password, accepted=accepted)
         user = printable(self._user, 256)
         if not password:

@@ -18,6 +18,7 @@ from enum import Enum
 from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried, RdpClientIdentified
+from eudaemon.protocols._accounts import WINDOWS, admits
 from eudaemon.protocols._base import (
     Answered,
     Claim,
@@ -295,7 +296,11 @@ class Rdp(Room):
         info = pdus.info_of(data) if channel == pdus.FIRST_CHANNEL else None
         if info is not None:
             user = f"{info.domain}\\{info.user}" if info.domain else info.user
-            accepted = self._windows.accepts(info.user, info.password)
+            right = self._windows.accepts(info.user, info.password)
+            accepted = admits(
+                self.visit, info.user.lower().encode("utf-8", "replace"), info.password.encode("utf-8", "replace"),
+                right=right, accounts=WINDOWS,
+            )  # fmt: skip
             yield Saw(LoginTried(user, info.password, accepted))
             if info.shell:
                 yield Saw(CommandEntered(info.shell))

@@ -282,8 +282,6 @@ class Redis(Room):
     def unknown(self, request: list[bytes]) -> Failure:
         """Return what is said to a command that is none."""
         name = request[0][:128]
-        if not self.server.is_five:
-            return Failure(b"ERR unknown command '%s'" % _line(name))
         words = b"".join(b"`%s`, " % word[:128] for word in request[1:9])
         return Failure(b"ERR unknown command `%s`, with args beginning with: %s" % (_line(name), _line(words)))
 

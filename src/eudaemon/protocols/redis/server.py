@@ -9,8 +9,9 @@ from eudaemon.world.container import Container, container_of
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
 
-# Those that load a module from anywhere, and take the rogue master's file for one.
-VERSIONS = ("4.0.6", "4.0.9", "4.0.11", "4.0.14", "5.0.3", "5.0.4", "5.0.5", "5.0.6", "5.0.7")
+# Those that load a module from anywhere, and take the rogue master's file for one. Not 4.0, which does as well: its
+# answer to a command that is none is what detectors of honeypots look for (honeydet's signature of OpenCanary).
+VERSIONS = ("5.0.0", "5.0.2", "5.0.3", "5.0.4", "5.0.5", "5.0.6", "5.0.7", "5.0.8", "5.0.9")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,6 @@ class Server:
     run_id: str
     replication_id: str
     config: dict[bytes, bytes] = field(default_factory=dict)  # as it is before anybody sets anything
-
-    @property
-    def is_five(self) -> bool:
-        """Whether it is of the fifth version, whose errors are wordier."""
-        return self.version.startswith("5")
 
     def info(self, at_s: float, *, port: int, master: str, replicas: int, keys: dict[int, int]) -> bytes:
         """Return what INFO says; `master` is `host port` or empty, `keys` the number of keys in each database."""
@@ -46,7 +42,7 @@ class Server:
                 f"os:Linux {self.host.kernel} x86_64", "arch_bits:64", "multiplexing_api:epoll",
                 "atomicvar_api:atomic-builtin", f"gcc_version:{self.seed.choice('gcc', ('6.3.0', '8.3.0', '9.3.0'))}",
                 "process_id:1", f"run_id:{self.run_id}", f"tcp_port:{port}", f"uptime_in_seconds:{uptime_s}",
-                f"uptime_in_days:{uptime_s // 86_400}", "hz:10", *(["configured_hz:10"] if self.is_five else []),
+                f"uptime_in_days:{uptime_s // 86_400}", "hz:10", "configured_hz:10",
                 f"lru_clock:{int(at_s) & 0xFFFFFF}", "executable:/data/redis-server", "config_file:",
             ],
             "Clients": ["connected_clients:1", "client_longest_output_list:0", "client_biggest_input_buf:0",
@@ -58,7 +54,7 @@ class Server:
                 f"total_system_memory:{self.host.memory_kb * 1024}",
                 f"total_system_memory_human:{self.host.memory_kb / 1048576:.2f}G", "used_memory_lua:37888",
                 "used_memory_lua_human:37.00K", "maxmemory:0", "maxmemory_human:0B", "maxmemory_policy:noeviction",
-                "mem_allocator:jemalloc-4.0.3", "active_defrag_running:0", "lazyfree_pending_objects:0",
+                "mem_allocator:jemalloc-5.1.0", "active_defrag_running:0", "lazyfree_pending_objects:0",
             ],
             "Persistence": [
                 "loading:0", "rdb_changes_since_last_save:0", "rdb_bgsave_in_progress:0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -51,9 +52,12 @@ class DiskOpen:
 
 
 class PipeOpen:
-    """An open pipe: what is written goes to the service, what it says waits to be read."""
+    """An open pipe: what is written goes to the service, what it says waits to be read, a message at a time.
 
-    __slots__ = ("_association", "_unread", "host", "name")
+    Where one is to be read in several pieces, the next does not begin in the last of them.
+    """
+
+    __slots__ = ("_association", "_messages", "_unread", "host", "name")
     is_folder = False
 
     def __init__(self, name: str, host: RpcHost) -> None:
@@ -61,12 +65,14 @@ class PipeOpen:
         self.host = host
         self._association = Association(host, f"\\PIPE\\{name}")
         self._unread = bytearray()
+        self._messages: deque[int] = deque()  # how much is unread of each of the service's messages
 
     def write(self, data: bytes, at_s: float) -> Iterator[Order]:
         """Give bytes to the service. Raises `PeerError`."""
         for order in self._association.receive(data, at_s):
             if isinstance(order, Send):
                 self.say(order.data)
+                self._messages.append(len(order.data))
             else:
                 yield order
 
@@ -77,11 +83,16 @@ class PipeOpen:
         self._unread += data
 
     def read(self, count: int) -> tuple[bytes, int]:
-        """Return what the service said, at most so many bytes, and how many are left of that."""
+        """Return what the service said, at most so many bytes, and how many are left of that message."""
+        if self._messages:
+            count = min(count, self._messages[0])
         data = bytes(self._unread[:count])
         del self._unread[:count]
         self.host.visit.purse.give_back(len(data))
-        return data, len(self._unread)
+        if not self._messages:
+            return data, len(self._unread)
+        self._messages[0] -= len(data)
+        return data, self._messages[0] or self._messages.popleft()
 
     @property
     def unread(self) -> int:
@@ -98,6 +109,7 @@ class PipeOpen:
         self._association.forget()
         self.host.visit.purse.give_back(len(self._unread))
         self._unread.clear()
+        self._messages.clear()
 
     def kept(self) -> Iterator[Order]:
         """Keep what is the service's own, and not ours, and what came of a call that is not whole."""

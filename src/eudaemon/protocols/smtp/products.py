@@ -70,9 +70,10 @@ _SENDMAIL = Product(
         "mail": "250 2.1.0 {what}... Sender ok", "rcpt": "250 2.1.5 {what}... Recipient ok",
         "data": '354 Enter mail, end with "." on a line by itself',
         "taken": "250 2.0.0 {id} Message accepted for delivery", "bye": "221 2.0.0 {name} closing connection",
-        "ok": "250 2.0.0 OK", "reset": "250 2.0.0 Reset state", "unknown": "500 5.5.1 Command unrecognized",
+        "ok": "250 2.0.0 OK", "reset": "250 2.0.0 Reset state", "unknown": '500 5.5.1 Command unrecognized: "{what}"',
         "order": "503 5.0.0 Need MAIL before RCPT", "syntax": "501 5.5.4 Syntax error in parameters scanning {what}",
-        "no rcpt": "503 5.0.0 Need RCPT (recipient)", "vrfy": "250 2.1.5 <{what}@{name}>",
+        "no rcpt": "503 5.0.0 Need RCPT (recipient)", "no mail": "503 5.0.0 Need MAIL command",
+        "vrfy": "250 2.1.5 <{what}@{name}>",
         "no user": "550 5.1.1 {what}... User unknown", "expn": "250 2.1.5 <{what}@{name}>",
         "large": "552 5.2.3 Message size exceeds fixed maximum message size",
         "help": "214-2.0.0 This is sendmail\r\n214-2.0.0 Topics:\r\n214-2.0.0 \tHELO\tEHLO\tMAIL\tRCPT\tDATA\r\n"
@@ -101,6 +102,8 @@ class Server:
 
     def say(self, key: str, **words: str) -> bytes:
         """Return a reply, with its line end."""
+        if key == "no mail" and key not in self.product.says:
+            key = "order"
         return (self.product.says[key].format_map(_Words(words, name=self.name)) + "\r\n").encode("latin-1", "replace")
 
     def banner(self, at_s: float) -> bytes:

@@ -128,9 +128,10 @@ class Smtp(MailRoom):
         if step is not None:
             yield from step(self, rest.strip(), at_s)
         elif verb in (b"MAIL", b"RCPT", b"DATA"):
-            yield self._say("no rcpt" if self._stage is Stage.SENDER and verb == b"DATA" else "order")
+            without = "order" if verb != b"DATA" else "no rcpt" if self._stage is Stage.SENDER else "no mail"
+            yield self._say(without)
         else:
-            yield self._say("unknown")
+            yield self._say("unknown", line[:512])
 
     def _say(self, key: str, what: bytes = b"", **words: str) -> Send:
         return Send(self.server.say(key, what=what.decode("latin-1"), **words))
@@ -208,7 +209,7 @@ class Smtp(MailRoom):
         if self.may_start_tls:
             yield from self.start_tls(self.server.say("tls"))
         else:
-            yield self._say("unknown")
+            yield self._say("unknown", b"STARTTLS")
 
     # --- logins --------------------------------------------------------------------------------------
 

@@ -11,12 +11,12 @@ import hashlib
 from collections.abc import Iterator
 
 from eudaemon.events.catalogue import LoginTried, PublicKeyOffered
-from eudaemon.protocols._base import Saw
+from eudaemon.protocols._accounts import admits
+from eudaemon.protocols._base import Saw, Visit
 from eudaemon.protocols.ssh import fields
 from eudaemon.protocols.ssh.fields import Fields, message, names, number, string
 from eudaemon.protocols.ssh.transport import Transport
 from eudaemon.wire import PeerError, printable
-from eudaemon.world.host import Host
 
 ASKED_MAX = 64  # methods that cannot succeed, `none` among them
 _NAME_CHARS_MAX = 256
@@ -28,11 +28,11 @@ _TOO_MANY = 2  # SSH_DISCONNECT_PROTOCOL_ERROR, which both products give as the 
 class Login:
     """The way in. `user` is who has come in, empty until somebody has."""
 
-    __slots__ = ("_asked", "_host", "_name", "_transport", "_tries", "over", "user")
+    __slots__ = ("_asked", "_name", "_transport", "_tries", "_visit", "over", "user")
 
-    def __init__(self, transport: Transport, host: Host) -> None:
+    def __init__(self, transport: Transport, visit: Visit) -> None:
         self._transport = transport
-        self._host = host
+        self._visit = visit
         self._tries = self._asked = 0
         self._name: bytes | None = None  # of who is asked for a password, keyboard-interactively
         self.user = b""
@@ -72,7 +72,7 @@ class Login:
         yield from self._try(name, password)
 
     def _try(self, name: bytes, password: bytes) -> Iterator[Saw]:
-        accepted = self._host.accepts(name, password)
+        accepted = admits(self._visit, name, password, right=self._visit.host.accepts(name, password))
         yield Saw(LoginTried(printable(name, _NAME_CHARS_MAX), printable(password, _NAME_CHARS_MAX), accepted))
         if not accepted:
             self._refuse()

@@ -34,6 +34,7 @@ class Product:
     packet_bytes: int = 32_768
     signatures: tuple[str, ...] = ()  # which it says that it takes, to who asks (RFC 8308)
     mismatch: bytes = b""  # to who does not speak SSH
+    too_old: bytes = b""  # to who speaks another version of it
     too_many: bytes = b""  # to who tried too often
     no_forwarding: tuple[int, bytes] = (2, b"")  # reason and words to who wants a connection elsewhere (RFC 4254, 5.1)
 
@@ -107,6 +108,7 @@ _OPENSSH_7_1 = Product(
     clear_padding=True,
     window_bytes=64 * 32_768,
     mismatch=b"Protocol mismatch.\n",
+    too_old=b"Protocol major versions differ.\n",
     too_many=b"Too many authentication failures",
     no_forwarding=(1, b"open failed"),
 )  # fmt: skip
@@ -131,6 +133,7 @@ _OPENSSH_8_4 = replace(
     software="OpenSSH_8.4",
     kex=_OPENSSH_7_9.kex[:-1],
     mismatch=b"Invalid SSH identification string.\r\n",
+    too_old=b"Protocol major versions differ.\r\n",
     signatures=_words("ssh-ed25519 sk-ssh-ed25519@openssh.com ssh-rsa rsa-sha2-256 rsa-sha2-512 ssh-dss "
                       "ecdsa-sha2-nistp256 ecdsa-sha2-nistp384 ecdsa-sha2-nistp521 "
                       "sk-ecdsa-sha2-nistp256@openssh.com"),

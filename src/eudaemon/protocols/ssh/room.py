@@ -47,7 +47,7 @@ class Ssh(Room):
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
         self._transport = Transport(product_of(visit.host), host_keys(visit.host), visit.seed.child("ssh"), visit.purse)
-        self._login = Login(self._transport, visit.host)
+        self._login = Login(self._transport, visit)
         self._connection: Connection | None = None
         self._stage = SERVICE
 

@@ -10,6 +10,7 @@ above send meanwhile waits.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ from eudaemon.protocols.ssh.products import MARKERS, STRICT, Product
 from eudaemon.wire import PeerError, Purse, printable
 from eudaemon.world.seed import Seed
 
+_IDENTIFICATION = re.compile(rb"SSH-\d+\.\d+-.")  # of any version, as OpenSSH reads it
 IDENTIFICATION_BYTES_MAX = 255  # RFC 4253, 4.2
 EXCHANGES_MAX = 256  # of keys, in one session
 IDLE_MESSAGES_MAX = 4096  # of those that say nothing, or that nobody understands
@@ -160,7 +162,8 @@ class Transport:
             return b""
         self._line, self._client = b"", line.removesuffix(b"\r")
         if not self._client.startswith((b"SSH-2.0-", b"SSH-1.99-")):
-            self._out += self.product.mismatch
+            is_ssh = _IDENTIFICATION.match(self._client)
+            self._out += self.product.too_old if is_ssh else self.product.mismatch
             raise PeerError("does not identify itself as SSH 2")
         self._stage = BEGINNING
         if not self.product.hasty:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from eudaemon.events.catalogue import LoginTried
 from eudaemon.protocols import _uploads
+from eudaemon.protocols._accounts import admits
 from eudaemon.protocols._base import (
     Answered,
     Claim,
@@ -126,7 +127,7 @@ class Telnet(Room):
             yield from self._leave()
             return
         self._terminal.echoes = True
-        accepted = self.visit.host.accepts(self._user, line)
+        accepted = admits(self.visit, self._user, line, right=self.visit.host.accepts(self._user, line))
         yield Saw(LoginTried(printable(self._user, _NAME_CHARS_MAX), printable(line, _NAME_CHARS_MAX), accepted))
         if accepted:
             self._stage = SHELL

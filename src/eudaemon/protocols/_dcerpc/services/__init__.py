@@ -7,10 +7,20 @@ what it saw. Whatever has no handler is refused as access denied.
 from __future__ import annotations
 
 from eudaemon.protocols._dcerpc.host import Handler
-from eudaemon.protocols._dcerpc.services import accounts, mapper, registry, scheduler, server, service_control, spooler
+from eudaemon.protocols._dcerpc.services import (
+    accounts,
+    mapper,
+    policy,
+    registry,
+    scheduler,
+    server,
+    service_control,
+    spooler,
+)
 
 HANDLERS: dict[str, dict[str, Handler]] = {
     "samr": accounts.HANDLERS,
+    "lsarpc": policy.HANDLERS,
     "epm": mapper.HANDLERS,
     "IObjectExporter": mapper.HANDLERS,
     "svcctl": service_control.HANDLERS,

@@ -64,11 +64,13 @@ def _share(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
 def _server(host: RpcHost, read: Reader, at_s: float) -> bytes:  # noqa: ARG001
     name = read.maybe_wide().strip("\\") or host.windows.name
     level = read.long()
-    if level not in (100, 101):
+    if level not in (100, 101, 102):
         return Writer().long(level, 0, INVALID_LEVEL).data
     write = Writer().long(level).pointer().long(_PLATFORM_NT).text(name)
-    if level == 101:
+    if level >= 101:
         write.long(*host.windows.version, _SERVER_KIND_SERVER if host.windows.is_server else _SERVER_KIND).text("")
+    if level == 102:  # users, idle minutes, whether hidden, announcements and their spread, licences, users' folder
+        write.long(0xFFFF_FFFF, 15, 0, 240, 3000, 0).text("C:\\")
     return write.deferred().long(0).data
 
 
