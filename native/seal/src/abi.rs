@@ -20,7 +20,7 @@
 #![allow(missing_docs)] // a field's name and comment are its documentation
 
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SEALMBX1");
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 pub const THREADS_MAX: usize = 1000;
 pub const MAPPINGS_MAX: usize = 16_384;
