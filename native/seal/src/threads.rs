@@ -7,9 +7,10 @@ use crate::abi::{self, AltStack, Context, RAX, RSP, SLOT_BYTES, THREADS_MAX, map
 use crate::cache::Thread;
 use crate::emit::GuestPc;
 use crate::sys::{self, Locked};
-use crate::{dispositions, entry, heap, pages, start};
+use crate::{dispositions, entry, heap, pages, sources, start};
 
 const CLONE_VM: u64 = 0x100;
+const CLONE_FILES: u64 = 0x400;
 const CLONE_SIGHAND: u64 = 0x800;
 const CLONE_VFORK: u64 = 0x4000;
 const CLONE: u64 = 56;
@@ -201,7 +202,14 @@ pub fn multiply(context: &mut Context) {
     // Signals wait until the child has a stack for them.
     dispositions::block_all();
     inherit(context, child, &asked);
+    let apart = asked.flags & CLONE_FILES == 0;
+    if apart {
+        sources::part();
+    }
     let answer = entry::issue_clone(context, child);
+    if apart && (answer < 0 || asked.flags & CLONE_VFORK != 0) {
+        sources::rejoin();
+    }
     dispositions::set_kernel_mask(context);
     if answer < 0 || asked.flags & CLONE_VFORK != 0 {
         child.is_warm = 1;
@@ -268,6 +276,9 @@ fn hold_records() -> [u64; THREADS_MAX.div_ceil(64)] {
 
 // A child with memory of its own: a copy of this thread alone, engine and all.
 fn fork(context: &mut Context, asked: &Asked) {
+    if asked.flags & CLONE_FILES != 0 {
+        sources::part(); // who of the two closes one, the other does not hear
+    }
     dispositions::block_all();
     let held = hold_records();
     start::before_fork();
