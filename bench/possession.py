@@ -5,6 +5,7 @@
     python bench/possession.py --only servers          nginx, lighttpd and redis: requests a second; uploads by a proxy
     python bench/possession.py --only freeze           the longest gap between two clock reads, seen by the victim
     python bench/possession.py --only memory           what engine and shadow take of memory in servers
+    python bench/possession.py --only crowd            … and the engine for each thread where there are many
     python bench/possession.py --only kernels          two kernels without a library; Minemu on their 32-bit build
     python bench/possession.py --programs lua,xz --variants native,none --rounds 5
     python bench/possession.py --quick                 less work in each run, one round
@@ -46,6 +47,7 @@ SLOWER_MAX = 40.0  # times native, then a variant is given up
 FREEZES = 31
 SETTLE_S = 0.08
 SERVER_S = 3.0
+CROWD_S = 4.0  # until all threads of a crowd have run
 
 
 @dataclass
@@ -271,8 +273,7 @@ SERVERS = {
 
 def freeze(bench: Bench) -> None:
     """The victim's own longest gap around a possession and a release, with 1 thread and with 64."""
-    # `possession` of the tests, which has the name of this file.
-    sys.path[:] = [str(HERE.parent / "tests"), *(place for place in sys.path if Path(place) != HERE)]
+    _reach_tests()
     from possession.running import running  # type: ignore[import-not-found]
     from possession.victims import row  # type: ignore[import-not-found]
 
@@ -294,6 +295,11 @@ def freeze(bench: Bench) -> None:
             + "  ".join(f"{what} {medians[what]:.2f} ms (worst {worst[what]:.2f})" for what in gaps)
         )
         bench.found[f"freeze_{threads}_threads_ms"] = {"median": medians, "worst": worst}
+
+
+def _reach_tests() -> None:
+    """Let `possession` be that of the tests, which has the name of this file."""
+    sys.path[:] = [str(HERE.parent / "tests"), *(place for place in sys.path if Path(place) != HERE)]
 
 
 def _longest_gap_ms(victim: object) -> float:
@@ -332,6 +338,27 @@ def memory(bench: Bench) -> None:
             "engine_mib": round(taken_mib, 2), "shadow_mib": round(tainted.shadow / 1024, 2),
             "touched_mib": round(tainted.own / 1024, 2), "shadow_of_touched": round(share, 3),
         }  # fmt: skip
+
+
+def crowd(bench: Bench) -> None:
+    """Resident memory of what the engine maps, beyond the shadow, a thread."""
+    _reach_tests()
+    from possession.ctl import Victims  # type: ignore[import-not-found]
+
+    for threads in (64, 512, 1000):
+        taken: dict[str, int] = {}
+        for variant in ("none", "tainted"):
+            with tempfile.TemporaryDirectory() as place:
+                victim = Victims(Path(place)).start("ctl_crowd", str(threads), "0")
+                try:
+                    victim.good(1)
+                    with possession.possess(victim.pid, engine=load_engine(ENGINE), **POSSESSED[variant]):
+                        time.sleep(CROWD_S)
+                        taken[variant] = _resident_kib(victim.pid).engine // threads
+                finally:
+                    victim.end()
+        bench.say(f"memory, {threads:4} threads  " + "  ".join(f"{one} {kib} KiB each" for one, kib in taken.items()))
+        bench.found[f"memory_{threads}_threads_kib_each"] = taken
 
 
 @dataclass(frozen=True)
@@ -419,7 +446,7 @@ def _until_it_answers(port: int) -> None:
 
 def main() -> None:
     """Run what is asked for."""
-    parts = {"cpu": cpu, "servers": servers, "freeze": freeze, "memory": memory, "kernels": kernels}
+    parts = {"cpu": cpu, "servers": servers, "freeze": freeze, "memory": memory, "crowd": crowd, "kernels": kernels}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=parts)
     parser.add_argument("--programs", default=",".join(PROGRAMS))

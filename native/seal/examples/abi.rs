@@ -26,10 +26,10 @@ fn main() {
     let records = [
         record!(Context: regs rip rflags target resume spare exit tid state request mask altstack rseq_address rseq_bytes
             rseq_signature hold pending_signal pending_mask call_number moved cut service enter actions vectors_in_context xmm fragments
-            instructions cache_bytes dispatches flushes calls signals tagged_reads tracked tracking followed_left
+            instructions cache_bytes dispatches flushes calls signals tagged_reads tracked tracking is_warm followed_left
             mask_tags x87_tags tags vector_tags),
-        record!(Mailbox: magic version mode pid awake low low_bytes heap heap_bytes shadow_offset parent trouble
-            mapping_count snapshot_count confined park blind code_count unlinked heap_used frozen_ns possessed_at_ns note slots actions mappings 
+        record!(Mailbox: magic version mode pid awake low low_bytes heap heap_bytes heap_bytes_max shadow_offset parent trouble
+            mapping_count snapshot_count confined park blind code_count unlinked heap_used heap_room frozen_ns possessed_at_ns note slots actions mappings 
             code snapshots sources on_alert patience_ms store_alerts file_count alerts_missed alert_count stream_count input files
             formats format_count streams alerts),
         record!(SigAction: handler flags restorer mask),
@@ -50,6 +50,9 @@ fn main() {
         CODE_MAX,
         SERVICE_STACK_BYTES,
         HEAP_BYTES,
+        HEAP_BYTES_MAX,
+        HEAP_BYTES_MIN,
+        HEAP_THREAD_BYTES_MIN,
         SLOT_BYTES,
         SLOT_STACK_TOP,
         mode::NONE,
@@ -88,6 +91,7 @@ fn main() {
         mapping::ARENA,
         mapping::SHADOW,
         mapping::INPUT,
+        mapping::HEAP,
         SHADOW_ASIDE,
         LABELS,
         INPUT_BYTES,

@@ -9,7 +9,7 @@
 //! ```text
 //!  low + 0          image (text, constants, data)
 //!      + mailbox    Mailbox, then the service stack
-//!      + heap       the engine's allocator
+//!      + heap       the engine's allocator; most of it lies elsewhere, for no translated code reads it
 //!      + slots      one Slot a thread; more are mapped later, each with its address in `Mailbox::slots`
 //!
 //!  Slot (2 MiB, aligned to its size, so that a stack pointer into it finds its context)
@@ -20,15 +20,18 @@
 #![allow(missing_docs)] // a field's name and comment are its documentation
 
 pub const MAGIC: u64 = u64::from_le_bytes(*b"SEALMBX1");
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
-pub const THREADS_MAX: usize = 384;
-pub const MAPPINGS_MAX: usize = 4096;
+pub const THREADS_MAX: usize = 1000;
+pub const MAPPINGS_MAX: usize = 16_384;
 pub const CODE_MAX: usize = 1024;
 pub const SIGNALS: usize = 65; // 1 to 64; 0 stands empty
 
 pub const SERVICE_STACK_BYTES: u64 = 0x1_0000;
-pub const HEAP_BYTES: u64 = 0xc00_0000; // reserved, not touched
+pub const HEAP_BYTES: u64 = 16 << 20; // reserved here, not touched
+pub const HEAP_BYTES_MAX: u64 = 2 << 30; // with what is reserved elsewhere
+pub const HEAP_BYTES_MIN: u64 = 2 << 20; // the decoder's tables, and what cannot be refused
+pub const HEAP_THREAD_BYTES_MIN: u64 = 0x1_0000; // and for each thread, to translate an instruction at a time
 
 pub const SLOT_BYTES: u64 = 0x20_0000;
 pub const SLOT_STACK_TOP: u64 = 0x2_0000;
@@ -119,6 +122,7 @@ pub mod mapping {
     pub const SHADOW: u32 = 4;
     pub const INPUT: u32 = 5;
     pub const WINDOW: u32 = 6; // which pages have their tags where
+    pub const HEAP: u32 = 7; // what the engine's allocator has besides
 }
 
 /// The tag of the byte at `address` lies at `Mailbox::shadow_offset` + this + `address` modulo 2 to the 32.
@@ -231,8 +235,8 @@ pub struct Context {
     pub often: u64,         // jumps backwards between two looks
     pub tracked: u64,       // instructions whose tags the engine has seen to
     // A tag for each byte of each register, the least significant first. All are 0 in clean mode.
-    pub tracking: u32, // 1: some may not be 0; the thread runs the fragments that follow tags
-    pub pad: u32,
+    pub tracking: u32,       // 1: some may not be 0; the thread runs the fragments that follow tags
+    pub is_warm: u32,        // 1: the slot is free, and what its last thread had translated is there for another
     pub mask_tags: [u64; 8], // of k0 to k7
     pub x87_tags: [u8; 8],   // one for each register of the x87 unit, as MMX counts them, whatever stands on top
     pub tags: Registers,
@@ -329,6 +333,7 @@ pub struct Mailbox {
     pub low_bytes: u64,
     pub heap: u64,
     pub heap_bytes: u64,
+    pub heap_bytes_max: u64, // by the controller: with what the engine may map for it elsewhere
     pub shadow_offset: u64,
     pub parent: u64,  // the mailbox's process is a forked child of this possessed pid; 0: possessed by a controller
     pub trouble: u32, // `trouble` below; the controller should let go
@@ -339,11 +344,12 @@ pub struct Mailbox {
     pub blind: u32,    // 1: the process cannot read /proc/self/maps (it lives in a chroot), and needs the controller's `code`
     pub code_count: u32,
     pub unlinked: u32, // by a test: 1: every fragment comes back to the dispatcher, so that each can be looked at
-    pub heap_used: u64,
-    pub frozen_ns: u64,                // by the controller: how long the last freeze lasted
-    pub possessed_at_ns: u64,          // by the controller: CLOCK_REALTIME
-    pub note: [u8; 192],               // what went wrong, in words
-    pub slots: [u32; THREADS_MAX],     // addresses of slots; 0: none
+    pub heap_used: u64, // in blocks that are taken
+    pub heap_room: u64, // in all
+    pub frozen_ns: u64, // by the controller: how long the last freeze lasted
+    pub possessed_at_ns: u64, // by the controller: CLOCK_REALTIME
+    pub note: [u8; 192], // what went wrong, in words
+    pub slots: [u32; THREADS_MAX], // addresses of slots; 0: none
     pub actions: [SigAction; SIGNALS], // as the application believes them to be
     pub mappings: [Mapping; MAPPINGS_MAX],
     pub code: [Code; CODE_MAX],

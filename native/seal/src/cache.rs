@@ -17,16 +17,18 @@ use iced_x86::{Instruction, InstructionInfo};
 
 use crate::abi::{self, Context};
 use crate::emit::{self, Code, GuestPc, HostPc, Operand};
-use crate::index::Index;
+use crate::index::{Index, VALUES_END};
 use crate::sys;
 use crate::tables::{self, Table};
 use crate::transfer::Through;
 use crate::translate::Work;
-use crate::{entry, pages};
+use crate::{entry, heap, pages, threads};
 
 /// How large an arena is to be; less where there is no room for more.
 const ARENA_BYTES: [u64; 3] = [8 << 20, 1 << 20, 1 << 18];
 const ARENAS_MAX: usize = 12;
+/// More threads have smaller ones: within reach of a library there is room for some 400 of the largest.
+const THREADS_OF_LARGE_ARENAS: usize = 128;
 /// What the kernel has above, the vsyscall page, is not translated.
 const USER_END: u64 = 0x7fff_ffff_f000;
 /// How far an arena may lie from the code that it translates, so that rip-relative operands of an image of up to 256 MiB stay direct.
@@ -39,6 +41,8 @@ const NOBODY: u32 = u32::MAX;
 /// A thread that has made so many begins anew: most are dead by then, or will not be needed again.
 const FRAGMENTS_MAX: usize = 60_000;
 const EXITS_MAX: usize = 250_000;
+const LANDINGS_MAX: usize = 120_000;
+const _: () = assert!(FRAGMENTS_MAX < VALUES_END && LANDINGS_MAX + FRAGMENT_BYTES_MAX as usize / 8 < VALUES_END);
 const UNDERSTOOD_MAX: usize = 512;
 /// Fewer are not worth it, when the heap runs low.
 const FRAGMENTS_WORTH_A_FLUSH: usize = 2_000;
@@ -66,13 +70,33 @@ pub mod kind {
     pub const CALLED: u32 = 1 << 13; // behind a system call: rcx is what the kernel would have left there
 }
 
-/// From `host` on, up to the next record.
+/// From `host` on, up to the next record. There are more of these than of anything: 12 bytes.
 #[derive(Clone, Copy)]
 pub struct Record {
     pub host: u32, // from the arena's begin
-    pub kind: u32,
-    pub pc: GuestPc,
+    pc_low: u32,
+    kind_and_pc_high: u32, // 16 bits each: no address of code has more than 48
 }
+
+impl Record {
+    fn new(host: u32, kind: u32, pc: GuestPc) -> Record {
+        Record { host, pc_low: pc.0 as u32, kind_and_pc_high: kind << 16 | (pc.0 >> 32) as u32 & 0xffff }
+    }
+
+    pub fn kind(&self) -> u32 {
+        self.kind_and_pc_high >> 16
+    }
+
+    pub fn pc(&self) -> GuestPc {
+        GuestPc(u64::from(self.kind_and_pc_high & 0xffff) << 32 | u64::from(self.pc_low))
+    }
+}
+
+/// How much room each of its lists has at the least, whatever memory there is: enough for one instruction at a time.
+const FRAGMENTS_MIN: usize = 40;
+const EXITS_MIN: usize = 100;
+const LANDINGS_MIN: usize = 32;
+const RECORDS_MIN: usize = 512;
 
 pub struct Fragment {
     pub pc: GuestPc,
@@ -142,13 +166,26 @@ impl Arena {
         self.hot.0 + FRAGMENT_BYTES_MAX + 0x2000 < self.cold.0
     }
 
-    /// Say what holds from `host` on. Records are made in the order of host addresses.
-    pub fn record(&mut self, host: HostPc, kind: u32, pc: GuestPc) {
-        let record = Record { host: (host.0 - self.begin.0) as u32, kind, pc };
-        match self.records.last_mut() {
-            Some(last) if last.host == record.host => *last = record,
-            _ => self.records.push(record),
+    /// Say what holds from `host` on. Records are made in the order of host addresses. Answers false if there is no room for it.
+    #[must_use]
+    pub fn record(&mut self, host: HostPc, kind: u32, pc: GuestPc) -> bool {
+        let record = Record::new((host.0 - self.begin.0) as u32, kind, pc);
+        if let Some(last) = self.records.last_mut().filter(|last| last.host == record.host) {
+            *last = record;
+            return true;
         }
+        let has_room = heap::grow(&mut self.records);
+        if has_room {
+            self.records.push(record);
+        }
+        has_room
+    }
+
+    fn clear(&mut self) {
+        self.hot = self.begin.offset(GATES_BYTES);
+        self.cold = self.begin.offset(self.bytes);
+        self.records.clear();
+        self.stubs.clear();
     }
 }
 
@@ -175,6 +212,8 @@ pub struct Thread {
     pub scratch: crate::translate::Scratch,
     pub fs_changes: bool, // the thread has changed its base by an instruction, and may do so again
     pub has_bmi2: bool,   // shifts that leave flags alone
+    pub is_starved: bool, // there is hardly any memory: one instruction at a time
+    pub is_short: bool,   // something of what is being translated has found no room
     constants: u64,
     gate_constant: u64,
 }
@@ -196,18 +235,20 @@ impl Thread {
         let mut thread = Thread {
             slot,
             arenas: Vec::with_capacity(ARENAS_MAX), // never moved: others may add some, under the lock, while we look without it
-            fragments: Vec::new(),
-            exits: Vec::new(),
+            fragments: Vec::with_capacity(FRAGMENTS_MIN),
+            exits: Vec::with_capacity(EXITS_MIN),
             index: Index::new(),
             followed: Index::new(),
             untested: Index::new(),
-            landings: Vec::new(),
+            landings: Vec::with_capacity(LANDINGS_MIN),
             landing_of: Index::new(),
             tables: Vec::new(),
             understood: Vec::new(),
             scratch: crate::translate::Scratch::new(),
             fs_changes: false,
             has_bmi2: sys::has_bmi2(),
+            is_starved: false,
+            is_short: false,
             constants: 0,
             gate_constant: 0,
         };
@@ -250,8 +291,8 @@ impl Thread {
     /// Return the number of an arena with room, within reach of `pc`.
     pub fn arena_for(&mut self, pc: GuestPc) -> Result<usize, Full> {
         let mailbox = sys::mailbox();
-        let heap_is_low = self.fragments.len() > FRAGMENTS_WORTH_A_FLUSH && mailbox.heap_used > mailbox.heap_bytes / 4 * 3;
-        let many = self.fragments.len() >= FRAGMENTS_MAX || self.exits.len() >= EXITS_MAX;
+        let heap_is_low = self.fragments.len() > FRAGMENTS_WORTH_A_FLUSH && heap::is_low();
+        let many = self.fragments.len() >= FRAGMENTS_MAX || self.exits.len() >= EXITS_MAX || self.landings.len() >= LANDINGS_MAX;
         if self.constants + 0x800 > abi::SLOT_CONSTANTS_BYTES || many || heap_is_low {
             return Err(Full::Flush);
         }
@@ -266,7 +307,7 @@ impl Thread {
     }
 
     fn add_arena(&mut self, pc: GuestPc) -> Result<usize, Full> {
-        let is_tight = sys::mailbox().heap_bytes < abi::HEAP_BYTES;
+        let is_tight = heap::is_small() || threads::slots().nth(THREADS_OF_LARGE_ARENAS).is_some();
         let sizes = &ARENA_BYTES[usize::from(is_tight)..];
         let near = sizes.iter().find_map(|&bytes| Some((pages::map_near(pc.0, bytes, REACH - bytes)?, bytes, false)));
         // With no room within reach rip-relative operands go through a register, in an arena that serves all code.
@@ -341,8 +382,8 @@ impl Thread {
             is_anywhere,
             hot: begin.offset(GATES_BYTES),
             cold: end,
-            records: Vec::new(),
-            stubs: Vec::new(),
+            records: Vec::with_capacity(RECORDS_MIN),
+            stubs: Vec::with_capacity(EXITS_MIN),
             gate,
             return_miss,
             jump_miss,
@@ -351,11 +392,18 @@ impl Thread {
         }
     }
 
-    /// Make an exit, and its stub. `field` may be set later, when the branch to the stub is written.
+    /// Make an exit, and its stub. `field` may be set later, when the branch to the stub is written. Where there is no room for one the
+    /// fragment will not be kept, and any does.
     pub fn exit(&mut self, arena: usize, kind: ExitKind, target: GuestPc) -> (u32, HostPc) {
         let save = self.field(core::mem::offset_of!(Context, regs) + 8 * abi::RCX);
         let id = self.exits.len() as u32;
         let arena = &mut self.arenas[arena];
+        if !heap::grow(&mut self.exits) || !heap::grow(&mut arena.stubs) {
+            self.is_short = true;
+            if let Some(last) = self.exits.last() {
+                return (id - 1, last.stub);
+            }
+        }
         arena.cold = HostPc(arena.cold.0 - STUB_BYTES);
         arena.stubs.push(id);
         let stub = arena.cold;
@@ -416,11 +464,15 @@ impl Thread {
     }
 
     /// Where it is kept what is understood of an exit's instruction: of this one's or another's.
-    pub fn understood(&mut self, exit: u32) -> &mut Option<Box<Understood>> {
-        if self.understood.is_empty() {
-            self.understood.resize_with(UNDERSTOOD_MAX, || None);
+    pub fn understood(&mut self, exit: u32) -> Option<&mut Option<Box<Understood>>> {
+        let place = exit as usize % UNDERSTOOD_MAX;
+        while self.understood.len() <= place {
+            if !heap::grow(&mut self.understood) {
+                return None;
+            }
+            self.understood.push(None);
         }
-        &mut self.understood[exit as usize % UNDERSTOOD_MAX]
+        self.understood.get_mut(place)
     }
 
     /// Return the fragment whose entry is at `host`.
@@ -434,8 +486,10 @@ impl Thread {
             return;
         }
         if through == Through::Returns {
-            self.landing_of.set(pc, self.landings.len() as u32);
-            self.landings.push((host, fragment));
+            // One that is not noted is one that nobody renews.
+            if heap::grow(&mut self.landings) && self.landing_of.set(pc, self.landings.len() as u32) {
+                self.landings.push((host, fragment));
+            }
         }
         match through {
             Through::Table { table, entry } => tables::note(self, table, entry, host),
@@ -503,14 +557,48 @@ impl Thread {
         self.tables.clear();
         self.understood.clear();
         self.scratch.forget();
+        self.is_short = false;
         self.constants = 8; // the gates' stays
-        for arena in &mut self.arenas {
-            arena.hot = arena.begin.offset(GATES_BYTES);
-            arena.cold = arena.begin.offset(arena.bytes);
-            arena.records.clear();
-            arena.stubs.clear();
+        self.arenas.iter_mut().for_each(Arena::clear);
+        if heap::is_low() || self.is_starved {
+            self.shrink();
         }
         pages::discard(self.slot + abi::SLOT_RETURNS, abi::SLOT_VECTORS - abi::SLOT_RETURNS);
+    }
+
+    // Keep of each list the least.
+    fn shrink(&mut self) {
+        self.fragments.shrink_to(FRAGMENTS_MIN);
+        self.exits.shrink_to(EXITS_MIN);
+        self.landings.shrink_to(LANDINGS_MIN);
+        self.understood.shrink_to(0);
+        for arena in &mut self.arenas {
+            arena.records.shrink_to(RECORDS_MIN);
+            arena.stubs.shrink_to(EXITS_MIN);
+        }
+    }
+
+    /// What is being translated has found no room. Begin anew, and if that has been done just now, with less at a time; answers if so.
+    pub fn do_with_less(&mut self) -> bool {
+        self.is_starved = self.fragments.is_empty() || self.is_starved && heap::is_low();
+        self.flush();
+        self.is_starved
+    }
+
+    /// The thread has ended, or is about to, in the engine: give back all that it has. Where a filter may forbid that, its arenas stay.
+    pub fn give_back(&mut self) {
+        self.flush();
+        self.shrink();
+        self.is_starved = false;
+        if sys::mailbox().confined != 0 {
+            return;
+        }
+        self.context().enter = 0;
+        for arena in self.arenas.drain(..) {
+            pages::unmap_own(arena.begin.0, arena.bytes);
+        }
+        pages::discard(self.slot + abi::SLOT_VECTORS, abi::SLOT_BYTES - abi::SLOT_VECTORS);
+        sys::set_constant(self.gate_constant, entry::gate());
     }
 }
 

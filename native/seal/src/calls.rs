@@ -296,6 +296,7 @@ pub fn exit(context: &mut Context) -> ! {
     dispositions::block_all();
     context.tid = 0;
     context.state = state::RUNNING;
+    threads::leave_behind(context);
     entry::issue_exit(context, number, status);
 }
 

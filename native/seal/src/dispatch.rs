@@ -9,7 +9,7 @@ use crate::cache::{self, ExitKind, Full, Thread, Understood};
 use crate::emit::{GuestPc, HostPc};
 use crate::transfer::{self, Through};
 use crate::translate::{self, Refusal, Wish, Work};
-use crate::{calls, dispositions, entry, flow, frames, pages, recover, shadow, signals, sinks, start, sys, track};
+use crate::{calls, dispositions, entry, flow, frames, heap, pages, recover, shadow, signals, sinks, start, sys, threads, track};
 
 /// How the next address was come by, which decides what is linked.
 #[derive(Clone, Copy)]
@@ -162,10 +162,13 @@ fn with_understood(
     exit: u32,
     work: impl FnOnce(&mut Context, &Understood) -> bool,
 ) -> bool {
-    let kept = service.with(|thread| thread.understood(exit).take().filter(|known| known.exit == exit));
+    let kept = service.with(|thread| thread.understood(exit)?.take()).filter(|known| known.exit == exit);
     let Some(known) = kept.or_else(|| understand(context.rip, exit)) else { return false };
     let answer = work(context, &known);
-    service.with(|thread| *thread.understood(exit) = Some(known));
+    service.with(|thread| {
+        let place = thread.understood(exit).filter(|_| heap::has_room(size_of::<Understood>() as u64));
+        place.map(|place| *place = Some(known))
+    });
     answer
 }
 
@@ -226,7 +229,12 @@ fn go_on(context: &mut Context, mut by: By) {
                 return;
             }
             Err(Refusal::Full(Full::Flush)) => {
-                service.with(Thread::flush);
+                if heap::is_low() {
+                    threads::give_back_idle();
+                }
+                if service.with(Thread::do_with_less) {
+                    sys::mailbox().trouble = trouble::NO_MEMORY;
+                }
                 by = By::Engine;
             }
             Err(Refusal::Full(Full::NoMemory)) => {

@@ -30,7 +30,7 @@ use crate::cache::{ExitKind, Fragment, Full, Thread, kind};
 use crate::emit::{Code, GuestPc, HostPc, Operand};
 use crate::transfer::{Through, is_near_return};
 use crate::translate::{Step, Wish, Work, is_far, number};
-use crate::{pages, shadow, sinks, track};
+use crate::{heap, pages, shadow, sinks, track};
 
 /// Where the application's rcx is. Translated code uses rcx as its scratch register, and restores it when the application needs it:
 /// most returns, landings and tests follow one another without that.
@@ -103,10 +103,11 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     }
     let landed = core::mem::take(&mut lower.landed);
     let end = lower.code.here();
-    let overflow = lower.code.overflow;
+    let overflow = lower.code.overflow || lower.thread.is_short;
     let count = steps.len() as u64;
     thread.scratch.steps = steps;
-    if overflow {
+    let copied = if thread.scratch.watched { thread.scratch.bytes.len() } else { 0 };
+    if overflow || !heap::has_room(copied as u64) || !heap::grow(&mut thread.fragments) {
         return Err(Full::Flush);
     }
     thread.arenas[arena].hot = end;
@@ -131,7 +132,9 @@ pub fn fragment(thread: &mut Thread, wish: Wish, next: GuestPc) -> Result<u32, F
     }
     if !wish.once {
         let index = if wish.alone { &mut thread.untested } else { thread.index_of(wish.work) };
-        index.set(wish.pc, id);
+        if !index.set(wish.pc, id) {
+            return Err(Full::Flush);
+        }
         pages::translated(low, high);
     }
     let context = thread.context();
@@ -148,7 +151,8 @@ impl Lower<'_> {
         let kind = if self.rcx == Rcx::Saved { kind | kind::RCX } else { kind };
         let kind = if self.flags_kept { kind | kind::FLAGS } else { kind };
         let here = self.code.here();
-        self.thread.arenas[self.arena].record(here, kind, pc);
+        let has_room = self.thread.arenas[self.arena].record(here, kind, pc);
+        self.code.overflow |= !has_room;
     }
 
     pub fn saved(&self, register: usize) -> Operand {

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::abi::{Mapping, mapping};
 use crate::sys::{self, Lock, Locked};
-use crate::{start, threads};
+use crate::{heap, start, threads};
 
 pub const PAGE: u64 = 4096;
 const PROT_READ: u64 = 1;
@@ -58,15 +58,15 @@ pub fn lock() -> &'static Lock {
 pub fn map_near(near: u64, bytes: u64, reach: u64) -> Option<u64> {
     let step = bytes.max(1 << 20);
     let base = near & !(step - 1);
-    for distance in 1..reach / step {
+    for distance in nearest(base, step)..reach / step {
         for candidate in [base.checked_sub(distance * step), base.checked_add(distance * step)].into_iter().flatten() {
             if candidate < 0x1_0000 || candidate + bytes > 0x7fff_ffff_0000 {
                 continue;
             }
             match map_code(candidate, bytes, MAP_FIXED_NOREPLACE) {
                 answer if answer == candidate as i64 => {
-                    remember(candidate, bytes, mapping::ARENA);
-                    return Some(candidate);
+                    NEAREST.with(|near| near[place_of_nearest(base)] = (base, step, distance));
+                    return remember(candidate, bytes, mapping::ARENA).then_some(candidate);
                 }
                 sys::ENOMEM => return None,
                 answer if answer > 0 => unmap(answer as u64, bytes), // an old kernel took the address for a hint
@@ -76,6 +76,37 @@ pub fn map_near(near: u64, bytes: u64, reach: u64) -> Option<u64> {
     }
     None
 }
+
+// By base: with which step, at which distance there was room last. Nearer there is none, until an arena goes.
+static NEAREST: Locked<[(u64, u64, u64); NEAREST_KEPT]> = Locked::new([(0, 0, 0); NEAREST_KEPT]);
+const NEAREST_KEPT: usize = 16;
+
+fn place_of_nearest(base: u64) -> usize {
+    (base >> 20) as usize % NEAREST_KEPT
+}
+
+fn nearest(base: u64, step: u64) -> u64 {
+    let (known, known_step, distance) = NEAREST.with(|near| near[place_of_nearest(base)]);
+    if (known, known_step) == (base, step) { distance } else { 1 }
+}
+
+/// Unmap what was mapped for the engine, and forget it.
+pub fn unmap_own(address: u64, bytes: u64) {
+    {
+        let _held = start::PROCESS.hold();
+        let mailbox = sys::mailbox();
+        let count = mailbox.mapping_count as usize;
+        if let Some(entry) = mailbox.mappings[..count].iter_mut().find(|m| m.address == address && m.bytes != 0) {
+            entry.bytes = 0; // first: nobody must unmap what comes to lie there
+        }
+    }
+    FORGOTTEN.fetch_add(1, Ordering::Relaxed);
+    unmap(address, bytes);
+    NEAREST.with(|near| *near = [(0, 0, 0); NEAREST_KEPT]);
+}
+
+// How many entries of `Mailbox::mappings` are empty.
+static FORGOTTEN: AtomicU64 = AtomicU64::new(0);
 
 /// Map `bytes` of zeros that take no room until they are written, away from all else: a program that unmaps a page and maps another in its
 /// place must not find us there. Answers where.
@@ -91,8 +122,7 @@ pub fn map_apart(bytes: u64, kind: u32) -> Option<u64> {
     unmap(room as u64, APART);
     unmap(begin + bytes, APART);
     sys::call3(sys::MPROTECT, begin, bytes, PROT_READ | PROT_WRITE);
-    remember(begin, bytes, kind);
-    Some(begin)
+    remember(begin, bytes, kind).then_some(begin)
 }
 
 /// Map `bytes` of code memory wherever there is room.
@@ -101,8 +131,7 @@ pub fn map_anywhere(bytes: u64) -> Option<u64> {
     if answer < 0 {
         return None;
     }
-    remember(answer as u64, bytes, mapping::ARENA);
-    Some(answer as u64)
+    remember(answer as u64, bytes, mapping::ARENA).then_some(answer as u64)
 }
 
 fn map_code(address: u64, bytes: u64, how: u64) -> i64 {
@@ -114,15 +143,36 @@ fn unmap(address: u64, bytes: u64) {
     sys::call3(sys::MUNMAP, address, bytes, 0);
 }
 
-/// Enter a mapping of the engine's, for the release that will unmap it.
-pub fn remember(address: u64, bytes: u64, kind: u32) {
-    let _held = start::PROCESS.hold();
+/// Enter a mapping of the engine's, for the release that will unmap it. Where there is no place for it any more it is unmapped at once;
+/// the answer says so.
+pub fn remember(address: u64, bytes: u64, kind: u32) -> bool {
+    let is_noted = {
+        let _held = start::PROCESS.hold();
+        note(Mapping { address, bytes, kind, pad: 0 })
+    };
+    if !is_noted {
+        unmap(address, bytes);
+    }
+    is_noted
+}
+
+/// The same, by who has locked the mailbox. Unmaps nothing.
+pub fn note(mapping: Mapping) -> bool {
     let mailbox = sys::mailbox();
     let count = mailbox.mapping_count as usize;
-    if count < mailbox.mappings.len() {
-        mailbox.mappings[count] = Mapping { address, bytes, kind, pad: 0 };
-        mailbox.mapping_count += 1;
+    if FORGOTTEN.load(Ordering::Relaxed) != 0
+        && let Some(entry) = mailbox.mappings[..count].iter_mut().find(|m| m.bytes == 0)
+    {
+        *entry = mapping;
+        FORGOTTEN.fetch_sub(1, Ordering::Relaxed);
+        return true;
     }
+    if count == mailbox.mappings.len() {
+        return false;
+    }
+    mailbox.mappings[count] = mapping;
+    mailbox.mapping_count += 1;
+    true
 }
 
 /// Give memory back, and see zeros there from now on.
@@ -269,7 +319,7 @@ fn place_of(line: &[u8]) -> Option<(u64, u64, &[u8])> {
 impl Known {
     fn learn_line(&mut self, line: &[u8]) {
         let Some((low, high, rights)) = place_of(line) else { return };
-        if rights == b"r--p" && !is_ours(low) {
+        if rights == b"r--p" && !is_ours(low) && heap::grow(&mut self.constant) {
             self.constant.push(Range { low, high, protection: PROT_READ, shared: false });
         }
         if rights[2] != b'x' {

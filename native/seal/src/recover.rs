@@ -27,10 +27,10 @@ fn place(thread: &Thread, context: &Context, host: HostPc) -> Option<(u32, Guest
     let offset = (host.0 - arena.begin.0) as u32;
     let at = arena.records.partition_point(|r| r.host <= offset).checked_sub(1)?;
     let record = arena.records[at];
-    if record.kind & kind::VERBATIM != 0 {
-        return Some((record.kind & !kind::VERBATIM, GuestPc(record.pc.0 + u64::from(offset - record.host))));
+    if record.kind() & kind::VERBATIM != 0 {
+        return Some((record.kind() & !kind::VERBATIM, GuestPc(record.pc().0 + u64::from(offset - record.host))));
     }
-    Some((record.kind, record.pc))
+    Some((record.kind(), record.pc()))
 }
 
 /// What holds between a jump by a table and the fragment that it leads to.
@@ -122,8 +122,8 @@ fn instruction_at(thread: &Thread, host: HostPc) -> Option<GuestPc> {
     let offset = (host.0 - arena.begin.0) as u32;
     let at = arena.records.partition_point(|r| r.host <= offset).checked_sub(1)?;
     let record = arena.records[at];
-    let distance = if record.kind & kind::VERBATIM != 0 { offset - record.host } else { 0 };
-    Some(GuestPc(record.pc.0 + u64::from(distance)))
+    let distance = if record.kind() & kind::VERBATIM != 0 { offset - record.host } else { 0 };
+    Some(GuestPc(record.pc().0 + u64::from(distance)))
 }
 
 /// The x87 unit remembers where its last instruction was: let that be the application's address, in the processor. What is stored in the

@@ -13,11 +13,12 @@ pub static PROCESS: Lock = Lock::new();
 /// Once, after planting: the heap, what is to be known of the process, everything that would make the first steps slow.
 pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
     sys::set_mailbox((&raw const *mailbox) as u64);
-    HEAP.give_room(mailbox.heap, mailbox.heap_bytes);
     calls::fill_wanted_table(mailbox.mode);
     if mailbox.mapping_count == 0 {
         pages::remember(mailbox.low, mailbox.low_bytes, mapping::LOW);
     }
+    give_heap_its_room(mailbox);
+    let _ = crate::translate::decode_one(entry::gate()); // which makes the decoder's tables
     if mailbox.mode != mode::NONE {
         let Some(base) = shadow::map() else { return sys::ENOMEM };
         mailbox.shadow_offset = base;
@@ -32,13 +33,27 @@ pub extern "C" fn prepare(mailbox: &mut Mailbox) -> i64 {
     pages::learn();
     for slot in threads::slots() {
         let context = sys::context(slot);
-        threads::furnish(context);
-        if !provide(context, first_code()) {
+        if !threads::furnish(context) || !provide(context, first_code()) {
             return sys::ENOMEM;
         }
     }
-    let _ = crate::translate::decode_one(entry::gate());
     0
+}
+
+// What lies in the reservation, and elsewhere the rest: untouched, it costs nothing. Of that as much as can be had.
+fn give_heap_its_room(mailbox: &mut Mailbox) {
+    if mailbox.heap == 0 {
+        return; // in tests of the crate, which have an allocator of their own
+    }
+    HEAP.give_room(mailbox.heap, mailbox.heap_bytes);
+    let mut more = mailbox.heap_bytes_max.saturating_sub(mailbox.heap_bytes) & !(pages::PAGE - 1);
+    while more >= mailbox.heap_bytes {
+        if let Some(begin) = pages::map_apart(more, mapping::HEAP) {
+            HEAP.give_room(begin, more);
+            return;
+        }
+        more /= 2;
+    }
 }
 
 /// With all threads stopped: the dispositions become the engine's.
@@ -53,8 +68,7 @@ pub extern "C" fn take_over(mailbox: &mut Mailbox) -> i64 {
     for slot in threads::slots() {
         let context = sys::context(slot);
         context.actions = (&raw const mailbox.actions) as u64;
-        threads::furnish(context);
-        if !provide(context, first_code()) {
+        if !threads::furnish(context) || !provide(context, first_code()) {
             return sys::ENOMEM;
         }
     }

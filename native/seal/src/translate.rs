@@ -16,8 +16,9 @@ use iced_x86::{
 use crate::cache::{Full, Thread};
 use crate::emit::GuestPc;
 use crate::plan::{self, Test};
+use crate::sys::Lock;
 use crate::transfer::Through;
-use crate::{lower, pages, shadow, sinks, sys, window};
+use crate::{heap, lower, pages, shadow, sinks, sys, window};
 
 const INSTRUCTIONS_MAX: usize = 96;
 /// Those of a fragment that follows tags: it is longer.
@@ -27,6 +28,8 @@ const INSTRUCTION_BYTES_MAX: usize = 15;
 /// How far away a jump's target may lie for the fragment to go on there.
 const FOLLOW_BYTES_MAX: u64 = 0x4000;
 const PEEK_MAX: usize = 8;
+/// What making one fragment takes for the while.
+const WORK_BYTES_MAX: u64 = 64 << 10;
 const PEEKED: usize = 1024;
 
 /// No memory: nothing lies in it, and it grows by the minimum and the maximum.
@@ -123,7 +126,14 @@ pub fn translate(thread: &mut Thread, wish: Wish) -> Result<u32, Refusal> {
         Work::Follow => FOLLOWED_MAX,
         Work::Nothing | Work::Test => INSTRUCTIONS_MAX,
     };
-    let next = decode(thread, wish, most.min(thread.scratch.most))?;
+    // When there is little left, one thread at a time: or else what all need for the while might be too much.
+    static ALONE: Lock = Lock::new();
+    let _alone = heap::is_low().then(|| ALONE.hold());
+    if !thread.is_starved && !heap::has_room(WORK_BYTES_MAX) {
+        return Err(Refusal::Full(Full::Flush));
+    }
+    let most = if thread.is_starved { 1 } else { most.min(thread.scratch.most) };
+    let next = decode(thread, wish, most)?;
     liveness(thread, next);
     if wish.work == Work::Test {
         plan::plan(thread);
@@ -401,6 +411,9 @@ fn liveness(thread: &mut Thread, next: GuestPc) {
 /// Return the flags that code at `pc` may read before it writes them, by a look at its first instructions.
 fn peek(memory: &mut Vec<(u64, u8)>, pc: u64) -> u32 {
     if memory.is_empty() {
+        if !heap::has_room((PEEKED * size_of::<(u64, u8)>()) as u64) {
+            return look(pc);
+        }
         memory.resize(PEEKED, (0, 0));
     }
     let cell = (pc.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % PEEKED;

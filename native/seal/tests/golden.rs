@@ -176,9 +176,11 @@ fn lines(thread: &Thread, begin: u64, end: u64, formatter: &mut IntelFormatter) 
         formatter.format(&instruction, &mut text);
         let offset = (instruction.ip() - arena.begin.0) as u32;
         let record = arena.records.iter().rev().find(|r| r.host <= offset).expect("a record");
-        let behind = if record.kind & kind::VERBATIM != 0 { u64::from(offset - record.host) } else { 0 };
+        let behind = if record.kind() & kind::VERBATIM != 0 { u64::from(offset - record.host) } else { 0 };
         let line = format!("+{:#04x}  {text}", instruction.ip() - begin);
-        out.push_str(&format!("{line:60} {:#x} {}", record.pc.0 + behind, kinds(record.kind)).trim_end().replace("  \n", "\n"));
+        out.push_str(
+            &format!("{line:60} {:#x} {}", record.pc().0 + behind, kinds(record.kind())).trim_end().replace("  \n", "\n"),
+        );
         out.push('\n');
     }
     out

@@ -347,8 +347,8 @@ fn explain(
                 println!(
                     "  record at +{:#x}: kind {:#x}, pc {:#x}; host at +{offset:#x}, cold from +{:#x}",
                     record.host,
-                    record.kind,
-                    record.pc.0,
+                    record.kind(),
+                    record.pc().0,
                     arena.cold.0 - arena.begin.0
                 );
             }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VERSION = 4  # of the contract that this package speaks
+VERSION = 5  # of the contract that this package speaks
 _FORMATS = {1: "B", 4: "I", 8: "Q"}
 
 

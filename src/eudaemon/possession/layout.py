@@ -5,7 +5,7 @@ low   Mailbox          its magic is the mapping's first word: so a later control
                        so that any controller that speaks this contract can call it
       image            the engine
       service stack    for functions that concern the whole process; the way home's block is at its top
-      heap             the engine's
+      heap             the engine's, of which most lies elsewhere
       slots            one a thread, aligned to their size
 """
 
@@ -21,7 +21,6 @@ from eudaemon.possession.remote import Site
 
 TOP_BYTES = 256  # at the top of a stack: the way home's block, and below it the address to return to
 _SYMBOLS_AT = 1024
-TIGHT_HEAP_BYTES = 16 * 1024 * 1024  # for a process whose address space is limited
 SPARE_SLOTS_MIN = 4  # for threads that begin between planting and waking, and after
 SPARE_SLOTS_CONFINED = 16  # where it may be forbidden to map more
 
@@ -100,18 +99,28 @@ def layout_of(mailbox: Mailbox) -> Layout:
     )
 
 
-def sizes_for(engine: Engine, threads: int, *, tight: bool = False, confined: bool = False) -> Sizes:
+def sizes_for(
+    engine: Engine, threads: int, *, tight: bool = False, confined: bool = False, heap_bytes_max: int | None = None
+) -> Sizes:
     """Return the sizes for a process of so many threads, whose address space is limited, or whose calls are."""
     abi = engine.abi
     spare = SPARE_SLOTS_CONFINED if confined and not tight else SPARE_SLOTS_MIN
+    slots = min(threads + max(spare, threads // 4), abi["THREADS_MAX"])
+    least = up(heap_bytes_least(engine, slots))
+    low_heap = min(abi["HEAP_BYTES"], up(heap_bytes_max or abi["HEAP_BYTES"]))
     return Sizes(
         mailbox=up(abi.records["Mailbox"].size),
         image=engine.image.size,
         service_stack=abi["SERVICE_STACK_BYTES"],
-        heap=TIGHT_HEAP_BYTES if tight else abi["HEAP_BYTES"],
+        heap=max(low_heap, least) if tight else low_heap,
         slot=abi["SLOT_BYTES"],
-        slots=min(threads + max(spare, threads // 4), abi["THREADS_MAX"]),
+        slots=slots,
     )
+
+
+def heap_bytes_least(engine: Engine, slots: int) -> int:
+    """Return how large a heap has to be for so many threads to get on at all, an instruction at a time."""
+    return engine.abi["HEAP_BYTES_MIN"] + slots * engine.abi["HEAP_THREAD_BYTES_MIN"] * 3 // 2
 
 
 def fixed_spans(engine: Engine) -> list[tuple[int, int]]:

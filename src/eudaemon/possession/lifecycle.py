@@ -97,11 +97,11 @@ class Possession:
         with suppress(PossessionError):  # it may have ended, or somebody else was quicker
             (self if pid == self.pid else adopt(pid, engine=self._engine, kernel=self._kernel)).release()
 
-    def _begin(self, mode: str) -> None:
+    def _begin(self, mode: str, heap_bytes_max: int | None) -> None:
         known = formats.find(self.pid, self._engine.abi["FORMATS_MAX"]) if self.taint else []
         with opened(self.pid, self._engine, self._kernel) as target:
             try:
-                self.frozen_ns = _possess(target, mode, self.taint, known)
+                self.frozen_ns = _possess(target, mode, self.taint, known, heap_bytes_max)
             except Replaced as error:
                 self._lost(error.reason)
             self.remarks += target.settler.remarks
@@ -132,12 +132,14 @@ class Possession:
 
 def possess(
     pid: int, *, mode: str = "none", taint: Taint | str | None = None, on_alert: str = "contain",
-    engine: Engine | None = None, kernel: Kernel | None = None,
+    engine: Engine | None = None, kernel: Kernel | None = None, heap_bytes_max: int | None = None,
 ) -> Possession:  # fmt: skip
     """Move all threads of a process into the engine.
 
     `taint` names the sources of input that are followed (`inet,file:/srv/in/*`, see `taint.Taint`); `on_alert` is what
     happens when it takes control: `observe`, `contain`, `kill` or `release`. Then listen: `possession.alerts()`.
+
+    `heap_bytes_max` is what the engine may have for its records at the most, and makes do with; None: 2 GiB.
 
     One that executes another program meanwhile is let be: the answer says that it `is_gone`.
     Raises `Refused` before anything is changed, `Undone` if a step failed and was undone, `Vanished` if there is no
@@ -153,7 +155,7 @@ def possess(
     refuse.refuse(pid)
     if possession.taint is not None:
         possession.remarks += [*unseen(pid, possession.taint.sources), *_doubled(pid)]
-    alone(lambda: possession._begin(mode))
+    alone(lambda: possession._begin(mode, heap_bytes_max))
     return possession
 
 
@@ -165,7 +167,9 @@ def _doubled(pid: int) -> Iterator[str]:
         )
 
 
-def _possess(target: Target, mode: str, taint: Taint | None, known: list[tuple[int, int]]) -> int:
+def _possess(
+    target: Target, mode: str, taint: Taint | None, known: list[tuple[int, int]], heap_bytes_max: int | None
+) -> int:
     if mode != "none" and is_limited(target.pid):
         raise Refused(
             f"process {target.pid} may not map a shadow: its address space is limited (RLIMIT_AS)",
@@ -174,7 +178,7 @@ def _possess(target: Target, mode: str, taint: Taint | None, known: list[tuple[i
     target.await_children()
     target.tidy()
     _refuse_possessed(target)
-    planted = plant(target, mode, taint, known)
+    planted = plant(target, mode, taint, known, heap_bytes_max)
     try:
         return patiently(lambda: wake(planted))
     except Vanished:

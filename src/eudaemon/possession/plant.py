@@ -15,10 +15,11 @@ from eudaemon.possession.errors import OperationFailed, PossessionError, Refused
 from eudaemon.possession.formats import write as write_formats
 from eudaemon.possession.homeward import CODE
 from eudaemon.possession.image import PROT_EXEC, PROT_READ, PROT_WRITE, SYMBOLS
-from eudaemon.possession.layout import Layout, Sizes, fixed_spans, sizes_for
+from eudaemon.possession.layout import Layout, Sizes, fixed_spans, heap_bytes_least, sizes_for
 from eudaemon.possession.mailbox import Mailbox
 from eudaemon.possession.maps import low_room, read_maps
 from eudaemon.possession.planted import Planted
+from eudaemon.possession.refuse import refuse_crowd
 from eudaemon.possession.remote import RemoteCallFailed
 from eudaemon.possession.seizure import Seizure
 from eudaemon.possession.taint import Files, Taint, write_files
@@ -30,14 +31,28 @@ PLACES_MAX = 5  # tried, when the process takes the one that was free
 
 
 def plant(
-    target: Target, mode: str, taint: Taint | None = None, formats: list[tuple[int, int]] | None = None
-) -> Planted:
-    """Plant the engine. Raises `Undone` if that fails; nothing is left then."""
+    target: Target, mode: str, taint: Taint | None = None, formats: list[tuple[int, int]] | None = None,
+    heap_bytes_max: int | None = None,
+) -> Planted:  # fmt: skip
+    """Plant the engine. Raises `Refused` if there is no room, `Undone` if that fails; nothing is left then.
+
+    `heap_bytes_max` is what the engine's heap takes at the most; None: as much as it ever may.
+    """
     threads = len(Seizure(target.kernel, target.pid).listing())
+    refuse_crowd(target.pid, threads, target.abi["THREADS_MAX"])
     tight = is_limited(target.pid)
-    layout = _reserve(target, sizes_for(target.engine, threads, tight=tight, confined=target.confined))
+    sizes = sizes_for(target.engine, threads, tight=tight, confined=target.confined, heap_bytes_max=heap_bytes_max)
+    least = heap_bytes_least(target.engine, sizes.slots)
+    if heap_bytes_max is not None and heap_bytes_max < least:
+        raise Refused(
+            f"process {target.pid} has {threads} threads, for which the engine's records take {least >> 10} KiB at the "
+            f"least, and may take {heap_bytes_max >> 10}"
+        )
+    layout = _reserve(target, sizes, threads)
+    if heap_bytes_max is None:
+        heap_bytes_max = layout.heap_bytes if tight else target.abi["HEAP_BYTES_MAX"]
     try:
-        planted = Planted(target, _write(target, layout, mode, taint))
+        planted = Planted(target, _write(target, layout, mode, taint, heap_bytes_max))
         write_formats(planted.mailbox, formats or [])
         _prepare(planted)
     except Vanished:
@@ -66,11 +81,14 @@ def is_limited(pid: int) -> bool:
     return any(line.startswith("Max address space") and "unlimited" not in line.split()[3] for line in lines)
 
 
-def _reserve(target: Target, sizes: Sizes) -> Layout:
+def _reserve(target: Target, sizes: Sizes, threads: int) -> Layout:
     for _ in range(PLACES_MAX):
         low = low_room(read_maps(target.pid), sizes.total, sizes.head, sizes.slot)
         if low is None:
-            raise Refused(f"process {target.pid} has no {sizes.total >> 20} MiB free below 2 GiB")
+            raise Refused(
+                f"process {target.pid} has {threads} threads, which need {sizes.total >> 20} MiB in one piece below "
+                "2 GiB, and has not so much free there"
+            )
         try:
             with target.one_thread() as thread, target.outside_loan(thread) as loan:
                 target.note(low, sizes.total)
@@ -91,20 +109,21 @@ def _reserve(target: Target, sizes: Sizes) -> Layout:
     raise Undone(f"process {target.pid} takes memory below 2 GiB faster than we can", "try again")
 
 
-def _write(target: Target, layout: Layout, mode: str, taint: Taint | None) -> Mailbox:
+def _write(target: Target, layout: Layout, mode: str, taint: Taint | None, heap_bytes_max: int) -> Mailbox:
     abi = target.abi
     record = abi.records["Mailbox"]
     raw = bytearray(record.size)
     record.pack(
         raw, magic=abi["MAGIC"], version=abi["VERSION"], mode=abi[f"mode::{mode.upper()}"],
         pid=inner_pid(target.pid), low=layout.low, low_bytes=layout.size, heap=layout.heap,
-        heap_bytes=layout.heap_bytes, mapping_count=1, confined=target.confined, **(taint.fields(abi) if taint else {}),
+        heap_bytes=layout.heap_bytes, heap_bytes_max=heap_bytes_max, mapping_count=1, confined=target.confined,
+        **(taint.fields(abi) if taint else {}),
     )  # fmt: skip
     # With its own mapping in it from the first: whoever finds the magic can unmap all there is.
     abi.records["Mapping"].pack(
         raw, record["mappings"].offset, address=layout.low, bytes=layout.size, kind=abi["mapping::LOW"]
     )
-    target.memory.write(layout.low, raw)
+    target.memory.write(layout.low, raw.rstrip(b"\0"))  # the rest is zeros already, and takes no memory
     target.note(0, 0)
     mailbox = Mailbox(target.memory, abi, layout.low)
     if taint and taint.globs:

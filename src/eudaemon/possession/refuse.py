@@ -226,6 +226,30 @@ def _memory(door: Door) -> Iterator[Reason]:
         )
 
 
+THREAD_BYTES_MIN = 1 << 20  # of memory that each thread may need from the first, with code to translate
+PROCESS_BYTES_MIN = 16 << 20
+
+
+def refuse_crowd(pid: int, threads: int, threads_max: int) -> None:
+    """Raise `Refused` if a process has more threads than the engine has places for, or the machine memory."""
+    if threads > threads_max:
+        raise Refused(
+            f"process {pid} has {threads} threads, and the engine has room for {threads_max}", "let it have fewer"
+        )
+    need = PROCESS_BYTES_MIN + threads * THREAD_BYTES_MIN
+    if (free := available_bytes()) < need:
+        raise Refused(
+            f"process {pid} has {threads} threads, which need {need >> 20} MiB of memory; {free >> 20} MiB are left",
+            "free some memory",
+        )
+
+
+def available_bytes() -> int:
+    """Return how much memory the kernel can give before it swaps or kills."""
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return int(found[1]) << 10 if found else 1 << 62
+
+
 CHECKS: tuple[Callable[[Door], Iterator[Reason]], ...] = (
     _machine, _task, _own, traced, _permission, _bits, _shadow_stack, _seccomp, _memory,
 )  # fmt: skip

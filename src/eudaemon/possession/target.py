@@ -141,18 +141,18 @@ class Target:
             seizure.let_out(thread, self.is_homeward)
             thread.put_back()
 
-    def is_homeward(self, registers: Registers) -> bool:
+    def is_homeward(self, registers: Registers, known: Mailbox | None = None) -> bool:
         """Whether a thread that a killed controller had borrowed is still to come home.
 
         It is on the way home outside, or in what has no mailbox that says it is awake, or in a function on the service
-        stack, where there is room for one.
+        stack, where there is room for one. `known`: the mailbox, where that has been found already.
         """
         address = registers.rip
         if self.vdso.code <= address < self.vdso.note:
             return True
         if address >= LOW_END:
             return False
-        mailbox = self.mailbox()
+        mailbox = known or self.mailbox()
         if mailbox is None:
             return False
         low, size, awake, heap = mailbox.get("low", "low_bytes", "awake", "heap")

@@ -67,8 +67,9 @@ class Leaving:
     def seize(self) -> None:
         """Stop all threads that are not stopped yet."""
         self.seizure.seize()
+        known = self.planted.mailbox
         for thread in self.unresolved():
-            self.seizure.let_out(thread, self.planted.target.is_homeward)
+            self.seizure.let_out(thread, lambda registers: self.planted.target.is_homeward(registers, known))
 
     def unresolved(self) -> list[Thread]:
         """Return the threads of which it is not known yet where their application is."""

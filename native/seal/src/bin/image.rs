@@ -20,6 +20,11 @@ unsafe impl GlobalAlloc for Global {
         // SAFETY: the caller's.
         unsafe { start::HEAP.dealloc(block, layout) }
     }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller's.
+        unsafe { start::HEAP.realloc(block, layout, size) }
+    }
 }
 
 #[global_allocator]

@@ -193,7 +193,6 @@ impl Inside {
         mailbox.mode = mode;
         mailbox.on_alert = abi::verdict::OBSERVE;
         mailbox.low = low;
-        mailbox.heap_bytes = abi::HEAP_BYTES; // as where memory is plenty
         mailbox.low_bytes = bytes;
         mailbox.slots[0] = slot as u32;
         as_engine(|| {
