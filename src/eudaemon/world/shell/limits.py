@@ -12,6 +12,7 @@ SLEEPS_MAX = 32  # of one line
 SLEPT_S_MAX = 60.0  # of one line that sleeps, in all; further sleeps pass at once
 WORK_BYTES_MAX = 16 * 1024 * 1024  # bytes that one line reads, writes and compares
 OUTPUT_BYTES_MAX = 1024 * 1024  # what one line prints
+TYPED_BYTES_MAX = 16 * 1024 * 1024  # that a command was given and has not read
 PIPE_BYTES_MAX = 4 * 1024 * 1024  # what one command hands to the next, or to a substitution
 WORD_BYTES_MAX = 128 * 1024  # one word after expansion
 WORDS_MAX = 4096  # words of one command after expansion

@@ -75,7 +75,7 @@ def _create(evaluator: Evaluator, op: bytes, path: bytes, scope: Scope) -> Gener
     if isinstance(node, Written) and op not in (b">>", b"<>"):
         yield from shell.keep(resolved, node)
         shell.files.truncate(node)
-    file = shell.files.create(resolved, shell.at_s)
+    file = shell.create(resolved)
     if node is not file and op not in (b">>", b"<>"):
         shell.files.truncate(file)
     return Output(shell.files, file, shell.at_s, shell.budget)

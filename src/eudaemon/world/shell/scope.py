@@ -20,10 +20,13 @@ class Scope:
 
     __slots__ = ("cwd", "exported", "functions", "name", "parameters", "script_line", "status", "streams", "variables")
 
-    def __init__(self, cwd: bytes, variables: dict[bytes, bytes], streams: dict[int, Stream]) -> None:
+    def __init__(
+        self, cwd: bytes, variables: dict[bytes, bytes], streams: dict[int, Stream],
+        exported: frozenset[bytes] | None = None,
+    ) -> None:  # fmt: skip
         self.cwd = cwd
         self.variables = variables
-        self.exported = frozenset(variables)
+        self.exported = frozenset(variables) if exported is None else exported
         self.functions: dict[bytes, Function] | None = None
         self.parameters: tuple[bytes, ...] = ()
         self.name = b"-sh"

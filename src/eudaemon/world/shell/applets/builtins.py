@@ -7,7 +7,6 @@ from eudaemon.world.shell.applets.output import printed
 from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
 from eudaemon.world.shell.evaluator import Break, Continue, Exit, Return
 from eudaemon.world.shell.programs import looks_like_script
-from eudaemon.world.shell.streams import Stream
 from eudaemon.world.shell.words import NAME
 
 
@@ -127,15 +126,16 @@ def shift(call: Call) -> int:
     return 0
 
 
-def read(call: Call) -> int:
+def read(call: Call) -> Run:
     """Read a line into variables."""
     given, names = options(call.args, "nptdu")
     names = names or [b"REPLY"]
-    stream = call.streams.get(0, Stream())
     if "p" in given:
         call.say(text(given["p"]))
-    line = stream.read(number(given["n"], 1)) if "n" in given else stream.read_line()
-    call.shell.budget.work(len(line) + 16)
+    if "n" in given:
+        line = yield from call.input(number(given["n"], 1))
+    else:
+        line = yield from call.input_line(hidden="s" in given)
     ended = line.endswith(b"\n") or "n" in given
     line = line.rstrip(b"\n").replace(b"\0", b"")
     if "r" not in given:
@@ -164,7 +164,7 @@ def source(call: Call) -> Run:
     if not call.args:
         return _failed(call, "filename argument required", 2)
     try:
-        data = call.read(call.args[0])
+        data = yield from call.read(call.args[0])
         node = call.files.find(call.args[0], call.scope.cwd)
     except FileError:
         return _failed(call, f"can't open '{text(call.args[0])}'", 2)

@@ -9,6 +9,7 @@ from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.call import Applet, Call, Run, options, text
 
 _URL_CHARS_MAX = 4096
+_FTP_LINES_MAX = 64
 _BROUGHT = frozenset(("ok", "partial"))
 _STDOUT = (b"-", b"/dev/stdout")
 
@@ -196,7 +197,10 @@ def ftp(call: Call) -> Run:
     _, rest = options(call.args, "A")
     host, port = [*rest, b"", b""][:2]
     user = ""
-    for line in call.input(16 * 1024).split(b"\n")[:64]:
+    for _ in range(_FTP_LINES_MAX):
+        line = yield from call.input_line()
+        if not line:
+            break
         words = line.split()
         if not words:
             continue
