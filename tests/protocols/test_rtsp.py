@@ -66,8 +66,8 @@ def test_the_way_to_the_stream(make: int, split: int) -> None:
     assert CommandEntered(f"DESCRIBE rtsp://192.0.2.1:554{path} (Lavf58)") in table.facts
 
 
-@pytest.mark.parametrize(("password", "found"), [("12345", "12345"), ("Tr0ub4dor&3", "")])
-def test_a_digest_is_evidence(password: str, found: str) -> None:
+@pytest.mark.parametrize(("password", "found"), [("12345", "12345"), ("Tr0ub4dor&3", None)])
+def test_a_digest_is_evidence(password: str, found: str | None) -> None:
     table = talk()
     challenge = table.say(request("DESCRIBE"))
     nonce = re.search(rb'nonce="(\w{32})"', challenge)

@@ -151,7 +151,7 @@ class Authentication:
         password, base = self._found(kind, user, domain, lm, nt, flags)
         is_guest = user.lower() == "guest"
         accepted = self._windows.accepts(user, password) if password is not None else self._gives_in(user)
-        yield Saw(LoginTried(user, password or "", accepted))
+        yield Saw(LoginTried(user, password, accepted))
         key = None
         if accepted and base is not None and not is_guest:
             key = Rc4(base).under(session_key) if flags & _KEY_EXCHANGE and len(session_key) == 16 else base

@@ -188,7 +188,8 @@ class Mqtt(Room):
         yield Saw(CommandEntered(f"CONNECT {version} {printable(said.client, 256)}{will}"))
         accepted = said.user is None or self.visit.host.accepts(said.user, said.password or b"")
         if said.user is not None:
-            yield Saw(LoginTried(printable(said.user), printable(said.password or b""), accepted))
+            password = None if said.password is None else printable(said.password)
+            yield Saw(LoginTried(printable(said.user), password, accepted))
         if not accepted:
             yield Send(packet(CONNACK, bytes((0, _BAD_LOGIN[said.level])) + (b"\0" if said.level == 5 else b"")))
             yield from self._leave()
