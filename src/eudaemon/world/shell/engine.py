@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from eudaemon.wire import PeerError, Purse
-from eudaemon.world.files import Device, Files
+from eudaemon.world.files import Device, FileError, Files, Written
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
@@ -17,7 +17,7 @@ from eudaemon.world.shell.budget import LimitError, PatienceError
 from eudaemon.world.shell.evaluator import Break, Evaluator, Exit, Return
 from eudaemon.world.shell.expansion import ExpansionError
 from eudaemon.world.shell.keeping import Keeper
-from eudaemon.world.shell.limits import LINE_BYTES_MAX, NOTE_BYTES_MAX, SCRIPT_BYTES_MAX
+from eudaemon.world.shell.limits import LINE_BYTES_MAX, NOTE_BYTES_MAX, OFFERED_MAX, SCRIPT_BYTES_MAX
 from eudaemon.world.shell.notes import note_used
 from eudaemon.world.shell.parser import Parser
 from eudaemon.world.shell.scope import Scope
@@ -57,6 +57,7 @@ class Shell(Keeper):
         "_heard",
         "_held_bytes",
         "_levels",
+        "_offers",
         "_reader",
         "_scope",
         "_screen",
@@ -106,6 +107,7 @@ class Shell(Keeper):
         self._screen = bytearray()
         self._reader: Reader | None = None  # of what is not finished
         self._draws = 0
+        self._offers: list[bytes] | None = None
         self._levels = 0
         self._held_bytes = 0
         self._heard = False  # whether the line that runs has read what was typed
@@ -158,6 +160,7 @@ class Shell(Keeper):
             yield self._shown()
         if self._heard:
             self.note_typed()
+        self.withdraw(0)
         self._settle()
         return self._scope.status
 
@@ -208,7 +211,11 @@ class Shell(Keeper):
 
     def _evaluate_guarded(self, line: bytes) -> Generator[Act, Downloaded | None, None]:
         try:
-            yield from self._read_and_run(line, self._scope)
+            try:
+                yield from self._read_and_run(line, self._scope)
+            except Exit:
+                yield from self.evaluator.at_exit(self._scope)
+                raise
         except (ShellSyntaxError, ExpansionError) as error:
             self._screen += self._scope.name + f": {error}\n".encode("latin-1", "replace")
             self._scope.status = 2
@@ -299,6 +306,36 @@ class Shell(Keeper):
             case b"tty" | b"console":
                 return self._scope.streams[1]
         return Stream()
+
+    @property
+    def offered(self) -> int:
+        """How many files there are of what commands print: `<(…)`."""
+        return len(self._offers or ())
+
+    def offer(self, data: bytes) -> bytes:
+        """Return the path of a file that holds this. It is gone when the command that reads it has ended."""
+        offers = self._offers = self._offers or []
+        if len(offers) >= OFFERED_MAX or not self.purse.take(len(data)):
+            raise LimitError("files")
+        file = Written(0o755, self.at_s)
+        file.data += data
+        for folder in (b"/dev", b"/tmp", b"/var/run"):
+            path = folder + b"/%d" % (63 - len(offers))
+            try:
+                self.files.place(path, file)
+            except FileError:
+                continue
+            offers.append(path)
+            return path
+        self.purse.give_back(len(data))
+        raise LimitError("files")
+
+    def withdraw(self, left: int) -> None:
+        """Take away the files of `offer` but for the first ones."""
+        while self._offers and len(self._offers) > left:
+            path = self._offers.pop()
+            if self.files.find(path) is not None:
+                self.files.remove(path)
 
     def random(self, below: int) -> int:
         """Return a number that differs from call to call."""

@@ -179,6 +179,28 @@ def touch(call: Call) -> int:
     return status
 
 
+def make_temporary(call: Call) -> int:
+    """`mktemp [-d] [-p DIR] [TEMPLATE]`."""
+    given, rest = options(call.args, "p")
+    folder = given.get("p") or call.scope.variables.get(b"TMPDIR", b"/tmp")
+    wanted = rest[0] if rest else folder.rstrip(b"/") + b"/tmp." + b"X" * 6
+    wanted = folder.rstrip(b"/") + b"/" + wanted if "t" in given and b"/" not in wanted else wanted
+    stem = wanted.rstrip(b"X")
+    if len(wanted) - len(stem) < 3:
+        return call.error(f"Invalid argument: {text(wanted)}" if rest else "Invalid argument")
+    letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    name = stem + bytes(letters[call.shell.random(len(letters))] for _ in range(min(len(wanted) - len(stem), 16)))
+    try:
+        if "d" in given:
+            call.files.make_directory(call.resolve(name), call.at_s, 0o700)
+        elif "u" not in given:
+            call.shell.create(call.resolve(name)).mode = 0o600
+    except FileError as error:
+        return call.error(f"(null): {error}")
+    call.out(name + b"\n")
+    return 0
+
+
 def link(call: Call) -> Run:
     """`ln`."""
     given, paths = options(call.args)
@@ -364,6 +386,7 @@ TABLE: dict[str, Applet] = {
     "cat": cat, "more": cat, "less": cat, "cp": copy, "mv": move, "rm": remove, "unlink": remove,
     "mkdir": make_directory,
     "rmdir": remove_directory, "touch": touch, "ln": link, "chmod": change_mode, "chown": change_owner,
-    "chgrp": change_owner, "dd": dd, "tee": tee, "mkfifo": make_node, "mknod": make_node, "readlink": real_path,
+    "chgrp": change_owner,
+    "mktemp": make_temporary, "dd": dd, "tee": tee, "mkfifo": make_node, "mknod": make_node, "readlink": real_path,
     "realpath": real_path, "basename": base_name, "dirname": directory_name,
 }  # fmt: skip

@@ -123,7 +123,7 @@ def _busybox_help(call: Call) -> bytes:
 def privileged(call: Call) -> Run:
     """`su`, `sudo`, `nohup`, `nice`, `time`, `timeout`, `setsid`, `chroot`: the command after the options."""
     args = list(call.args)
-    with_value = {b"-u", b"-n", b"-s", b"-t", b"-k"}
+    with_value = {b"-u", b"-n", b"-s", b"-t", b"-k"} if call.name != "setsid" else set()
     while args and args[0][:1] == b"-":
         option = args.pop(0)
         if option == b"-c" and args:
@@ -182,5 +182,6 @@ TABLE: dict[str, Applet] = {
     "sh": shell, "ash": shell, "bash": shell, "busybox": busybox,
     "su": privileged,
     "sudo": privileged, "nohup": privileged, "nice": privileged, "renice": nothing, "time": privileged,
-    "timeout": privileged, "chroot": privileged, "watch": privileged, "env": env, "xargs": xargs,
+    "timeout": privileged,
+    "setsid": privileged, "chroot": privileged, "watch": privileged, "env": env, "xargs": xargs,
 }  # fmt: skip

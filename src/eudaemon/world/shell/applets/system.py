@@ -356,6 +356,7 @@ def sysctl(call: Call) -> int:
 
 
 _SUCCEEDING = (
+    "chattr lsattr "
     "sync insmod modprobe rmmod logger syslogd klogd crond telnetd udhcpc udhcpd getty swapon "
     "swapoff "
     "umount hwclock mdev ntpclient stty reset watchdog setconsole fuser start-stop-daemon "

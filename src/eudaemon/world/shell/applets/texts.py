@@ -214,18 +214,24 @@ def base64(call: Call) -> Run:
     given, paths = options(call.args, "w")
     for _, data in (yield from call.sources(paths)):
         if given.keys() & {"d", "D", "decode"}:
-            letters = data.translate(None, _NO_BASE64)
-            try:
-                call.out(
-                    binascii.a2b_base64(letters[: len(letters) - (len(letters) % 4 == 1)] + b"=" * (-len(letters) % 4))
-                )
-            except binascii.Error:
+            found = decoded(data)
+            if found is None:
                 return call.error("truncated base64 input")
+            call.out(found)
         else:
             encoded = binascii.b2a_base64(data, newline=False)
             wide = number(given.get("w", b"76"), 76) or len(encoded) or 1
             call.out(b"".join(encoded[at : at + wide] + b"\n" for at in range(0, len(encoded), wide)))
     return 0
+
+
+def decoded(data: bytes) -> bytes | None:
+    """Return what base64 says, whatever else stands in it; None if that is nothing."""
+    letters = data.translate(None, _NO_BASE64)
+    try:
+        return binascii.a2b_base64(letters[: len(letters) - (len(letters) % 4 == 1)] + b"=" * (-len(letters) % 4))
+    except binascii.Error:
+        return None
 
 
 _NO_BASE64 = bytes(set(range(256)).difference(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
@@ -334,7 +340,7 @@ def yes(call: Call) -> int:
     line = (b" ".join(call.args) or b"y") + b"\n"
     while True:
         call.shell.budget.step()
-        call.out(line * 64)
+        call.out(line * 1024)
 
 
 def reverse(call: Call) -> Run:
@@ -343,6 +349,54 @@ def reverse(call: Call) -> Run:
         rows = _lines(data)
         rows = list(reversed(rows)) if call.name == "tac" else [row[::-1] for row in rows]
         call.out(b"".join(row + b"\n" for row in rows))
+    return 0
+
+
+def paste(call: Call) -> Run:
+    """`paste -s`: the lines of each file as one; without it, line by line beside each other."""
+    given, paths = options(call.args, "d")
+    joint = unescape(given["d"])[0][:1] if "d" in given else b"\t"
+    columns = [_lines(data) for _, data in (yield from call.sources(paths))]
+    if "s" in given:
+        for column in columns:
+            call.out(joint.join(column) + b"\n")
+        return 0
+    for row in range(max(map(len, columns), default=0)):
+        call.out(joint.join(column[row] if row < len(column) else b"" for column in columns) + b"\n")
+    return 0
+
+
+def number_lines(call: Call) -> Run:
+    """`nl`: a number before each line that says something."""
+    _, paths = options(call.args, "bnsvw")
+    count = 0
+    for _, data in (yield from call.sources(paths)):
+        for line in _lines(data):
+            count += bool(line)
+            call.out((b"%6d\t" % count if line else b"       ") + line + b"\n")
+    return 0
+
+
+def fold(call: Call) -> Run:
+    """Break lines at a width."""
+    given, paths = options(call.args, "w")
+    wide = max(1, number(given.get("w", b"80"), 80))
+    for _, data in (yield from call.sources(paths)):
+        for line in _lines(data):
+            call.out(b"".join(line[at : at + wide] + b"\n" for at in range(0, len(line) or 1, wide)))
+    return 0
+
+
+def shuffle(call: Call) -> Run:
+    """Lines in another order; `-n` so many of them, `-e` of arguments, `-i` of a range."""
+    given, paths = options(call.args, "ni")
+    if "i" in given:
+        low, _, high = given["i"].partition(b"-")
+        rows = [b"%d" % figure for figure in range(number(low), number(high) + 1)[:_SEQUENCE_MAX]]
+    else:
+        rows = paths if "e" in given else [row for _, data in (yield from call.sources(paths)) for row in _lines(data)]
+    rows.sort(key=lambda _: call.shell.random(1 << 30))
+    call.out(b"".join(row + b"\n" for row in rows[: number(given["n"]) if "n" in given else None]))
     return 0
 
 
@@ -365,5 +419,5 @@ TABLE: dict[str, Applet] = {
     "head": head, "tail": tail, "wc": count, "cut": cut, "tr": translate, "sort": sort, "uniq": unique, "seq": sequence,
     "base64": base64, "md5sum": checksum, "sha1sum": checksum, "sha256sum": checksum, "sha512sum": checksum,
     "hexdump": hexdump, "xxd": xxd, "od": octal_dump, "strings": strings, "yes": yes, "rev": reverse, "tac": reverse,
-    "cmp": compare, "diff": compare,
+    "cmp": compare, "diff": compare, "paste": paste, "nl": number_lines, "fold": fold, "shuf": shuffle,
 }  # fmt: skip
