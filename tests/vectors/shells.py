@@ -131,7 +131,8 @@ KEYS[10] = b"\n"
 
 
 def _base64_typed(data: bytes, dice: Random, most: int) -> Iterator[bytes]:
-    yield from (b"base64 -d > %s" % F, *base64.encodebytes(data).splitlines(), CTRL_D)
+    lines = (base64.b64encode(data[at : at + 3000]) for at in range(0, len(data), 3000))  # as long as N_TTY takes them
+    yield from (b"base64 -d > %s" % F, *lines, CTRL_D)
 
 
 def _text_typed(data: bytes, dice: Random, most: int) -> Iterator[bytes]:
