@@ -82,6 +82,15 @@ def test_of_files_of_what_commands_print_there_are_so_many_and_none_is_left() ->
         assert told.finish() == []
 
 
+def test_what_grows_by_itself_has_an_end() -> None:
+    told = Told()
+    told.run("seq 60000 > /tmp/n")
+    assert told.run("paste /tmp/n" + " /dev/null" * 4000).endswith("Killed\n")
+    assert told.run("a=([" + "9" * 5000 + "]=x y); echo ${#a[@]}") == "2\n"
+    assert told.run("for ((;;)); do :; done") == "Killed\n"
+    assert told.run("trap 'trap \"echo in\" EXIT; echo out' EXIT; exit") == "out\n"
+
+
 def test_limits_of_arrays() -> None:
     for past in (0, 1):
         told = Told()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from eudaemon.world.shell.engine import Shell
     from eudaemon.world.shell.scope import Scope
 
+_ITEM_COSTS = 16  # what copying an item of an array costs, against copying a byte
 Steps: TypeAlias = Generator[Act, Downloaded | None, None]
 Streams: TypeAlias = dict[int, Stream]
 
@@ -310,8 +311,10 @@ class Evaluator:
     def _assign_items(self, given: Assignment, scope: Scope) -> Steps:
         """`name=(one two)`, `name+=(three)`, `name[key]=value`."""
         items = dict((scope.arrays or {}).get(given.name, {}))
+        self.shell.budget.work(_ITEM_COSTS * len(items))
         if isinstance(given.value, list):
             items = items if given.appends else {}
+            following = max((int(key) for key in items if key.isdigit() and len(key) < 19), default=-1) + 1
             for word in given.value:
                 values = yield from self.expander.fields(word, scope)
                 for value in values:
@@ -319,7 +322,8 @@ class Evaluator:
                     if value[:1] == b"[" and equals:
                         items[key] = said
                     else:
-                        items[b"%d" % (max((int(key) for key in items if key.isdigit()), default=-1) + 1)] = value
+                        items[b"%d" % following] = value
+                        following += 1
                     self.shell.budget.step()
         else:
             key = self.expander.key(given.subscript, scope)

@@ -282,7 +282,7 @@ def trap(call: Call) -> int:
 def map_file(call: Call) -> Run:
     """`mapfile`, `readarray`: lines into an array; `-t` without their ends."""
     given, names = options(call.args, "ndOsu")
-    lines = (yield from call.input()).split(b"\n")
+    lines = (yield from call.input()).split(b"\n", WORDS_MAX)
     lines = lines[:-1] if lines[-1:] == [b""] else lines
     end = b"" if "t" in given else b"\n"
     items = {b"%d" % at: line + end for at, line in enumerate(lines[:WORDS_MAX])}

@@ -362,6 +362,7 @@ def paste(call: Call) -> Run:
             call.out(joint.join(column) + b"\n")
         return 0
     for row in range(max(map(len, columns), default=0)):
+        call.shell.budget.work(len(columns))
         call.out(joint.join(column[row] if row < len(column) else b"" for column in columns) + b"\n")
     return 0
 
