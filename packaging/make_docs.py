@@ -32,7 +32,7 @@ def events_page() -> str:
     for kind, fact in KINDS.items():
         out += ["", f"## {kind}", "", _summary(fact), "", "| field | type | meaning |", "|---|---|---|"]
         for field in fields_of(fact):
-            shape = str(field.type).replace("tuple[str, ...]", "list of str")
+            shape = str(field.type).replace("tuple[str, ...]", "list of str").replace(" | None", " or null")
             out.append(f"| `{field.name}` | {shape} | {field.metadata['says']} |")
     return "\n".join(out) + "\n"
 

@@ -561,10 +561,10 @@ def test_who_only_spoke_is_told_from_who_only_connected(desk: Watched, running: 
 def test_a_password_that_no_answer_to_a_challenge_told_is_not_called_empty(desk: Watched, running: Running) -> None:
     answered = facts.ChallengeAnswered("challenged", "rtsp", "$response$")
     session = running.happen(time.time(), [facts.SessionOpened("tcp", "rtsp"), answered,
-                                           facts.LoginTried("challenged", "", False),
+                                           facts.LoginTried("challenged", None, False),
                                            facts.SessionClosed("rtsp", "peer", 1.0, 10, 10)])  # fmt: skip
     page = desk.open("/credentials?span=7d&contains=challenged")
-    expect(page.locator("tbody tr").first).to_contain_text("challenged / (empty or unknown)")
+    expect(page.locator("tbody tr").first).to_contain_text("challenged / (unknown)")
     page = desk.open(f"/sessions/{session}")
     expect(page.locator(".replay-panel")).to_contain_text("No recording was kept")
     expect(page.locator(".replay-panel")).to_contain_text("SSH without a shell")

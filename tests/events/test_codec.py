@@ -14,6 +14,7 @@ from eudaemon.events import KINDS, CodecError, Endpoint, Event, Fact, IdSource, 
 ID = "0193a5c1-7a10-7000-8000-0123456789ab"
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     "str": st.text(max_size=50),
+    "str | None": st.none() | st.text(max_size=50),
     "int": st.integers(0, 2**62),
     "float": st.floats(0, 1e9).map(lambda f: round(f, 6)),
     "bool": st.booleans(),

@@ -8,13 +8,13 @@ import pytest
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Claim, HalfClosed
-from eudaemon.protocols._services import GIVEN_BYTES_MAX
 from eudaemon.protocols.adb import Adb
 from eudaemon.protocols.adb.messages import PAYLOAD_BYTES_MAX
 from eudaemon.protocols.adb.room import OPENED_MAX, STREAMS_MAX, UNSENT_BYTES_MAX
 from eudaemon.protocols.adb.sync import PATH_BYTES_MAX
 from eudaemon.world.android import RELEASES
 from eudaemon.world.outside import HEAD_BYTES_MAX
+from eudaemon.world.shell.limits import TYPED_BYTES_MAX
 from payload.servers import SIZES, content
 from protocols.adb_client import CONNECT, Client, frame, request, sent_file
 
@@ -296,8 +296,8 @@ def test_limits() -> None:
         client.write(stream, request(b"STAT", b"/".ljust(PATH_BYTES_MAX + past, b"a")))
         assert bool(client.table.fault) == bool(past)
         client = Client(bytes_max=64 << 20).connect()
-        stream = client.open(b"exec:cat > /data/x")
-        client.write(stream, bytes(GIVEN_BYTES_MAX + past), 65536)
+        stream = client.open(b"exec:wc -c")
+        client.write(stream, bytes(TYPED_BYTES_MAX + past), 65536)
         assert bool(client.table.fault) == bool(past)
 
 

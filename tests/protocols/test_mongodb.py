@@ -20,7 +20,7 @@ from eudaemon.protocols.mongodb.bson import (
     document_at,
     encode,
 )
-from eudaemon.protocols.mongodb.collections import COLLECTIONS_MAX, DOCUMENTS_MAX
+from eudaemon.protocols.mongodb.collections import COLLECTIONS_MAX, DOCUMENTS_MAX, KEPT_MAX, TEXT_CHARS_MAX
 from eudaemon.protocols.mongodb.commands import CURSORS_MAX
 from eudaemon.protocols.mongodb.messages import MESSAGE_BYTES_MAX
 from eudaemon.protocols.mongodb.server import STARTS_MAX, server_of
@@ -198,7 +198,26 @@ def test_a_value_arrives_byte_for_byte(size: int) -> None:
     c, data = client(), content(size)
     c.do("insert", "t", "d", documents=[{"payload": data}])
     c.table.end()
-    assert [(keep.data, keep.name) for keep in c.table.kept] == ([(data, "d.t")] if size >= 512 else [])
+    assert [(keep.data, keep.name) for keep in c.table.kept] == ([(data, "d.t")] if size else [])
+
+
+def test_of_values_programs_and_long_texts_are_kept_and_what_an_event_tells_is_not() -> None:
+    c = client()
+    uuid = Raw(0x05, struct.pack("<iB", 16, 4) + bytes(16))
+    listed = ["#!/bin/sh\nid", "f0VMRgIBAQ", "x" * (TEXT_CHARS_MAX + 1), b"\1", "#!/bin/sh\nid"]
+    documents = [{"a": {"b": listed}}, {"note": "pay 0.01 BTC " * 15, "t": "x" * TEXT_CHARS_MAX, "id": uuid, "e": b""}]
+    c.do("insert", "t", "d", documents=documents)
+    c.table.end()
+    assert [keep.data for keep in c.table.kept] == [
+        b"#!/bin/sh\nid", b"f0VMRgIBAQ", b"x" * (TEXT_CHARS_MAX + 1), b"\1"]  # fmt: skip
+
+
+def test_of_payloads_so_many_are_kept() -> None:
+    for past in (0, 1):
+        c = client()
+        c.do("insert", "t", "d", documents=[{"a": bytes((number,))} for number in range(KEPT_MAX + past)])
+        c.table.end()
+        assert len(c.table.kept) == KEPT_MAX
 
 
 def test_logins() -> None:

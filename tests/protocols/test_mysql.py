@@ -106,7 +106,7 @@ def test_the_eighth_has_an_unknown_password_sent_to_it_enciphered() -> None:
     table = talk(EIGHT)
     respond(table, b"correct horse 12")
     table.say(packets([bytes(128)], 3))
-    assert logins(table) == [LoginTried("root", "", accepted=False)]
+    assert logins(table) == [LoginTried("root", None, accepted=False)]
 
 
 def test_what_scanners_and_worms_ask_first() -> None:

@@ -74,8 +74,8 @@ def test_the_header_that_hydra_writes_is_read() -> None:
     assert table.facts[-1] == LoginTried("admin", "admin", accepted=True)
 
 
-@pytest.mark.parametrize(("password", "found"), [("12345", "12345"), ("Tr0ub4dor&3", "")])
-def test_a_digest_is_evidence(password: str, found: str) -> None:
+@pytest.mark.parametrize(("password", "found"), [("12345", "12345"), ("Tr0ub4dor&3", None)])
+def test_a_digest_is_evidence(password: str, found: str | None) -> None:
     table = talk()
     challenge = table.say(request("DESCRIBE"))
     nonce = re.search(rb'nonce="(\w{32})"', challenge)

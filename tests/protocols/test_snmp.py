@@ -160,7 +160,7 @@ def test_version_three() -> None:
     assert (kind, bytes.fromhex(shown_engine)) == ("0", engine)
     assert hmac.digest(key, bytes.fromhex(whole), "md5")[:12].hex() == shown
     table.say(secured(engine, b"initial"))
-    assert LoginTried("initial", "", accepted=False) in table.facts
+    assert LoginTried("initial", None, accepted=False) in table.facts
     assert table.say(secured(engine, flags=0)) == b"", "who wants no report gets none"
 
 

@@ -73,7 +73,7 @@ def test_four(split: int) -> None:
     assert table.over
     table.end()
     assert table.facts == [
-        LoginTried("mallory", "", accepted=True), ProxyAsked("socks4", "connect", "203.0.113.9", 80),
+        LoginTried("mallory", None, accepted=True), ProxyAsked("socks4", "connect", "203.0.113.9", 80),
     ]  # fmt: skip
     table = talk()
     table.say(b"\4\1\1\xbb\0\0\0\1\0example.net\0", split)

@@ -239,7 +239,7 @@ def rows() -> Iterator[Vector]:
     )
     yield Vector("mssql", "left in a table", left_in_a_servers_table, 512, why=events, broken="encoded")
     yield Vector("mongodb", "GridFS", grid, broken="encoded")
-    yield Vector("mongodb", "a binary value", value, 512, why=events, broken="encoded")
+    yield Vector("mongodb", "a binary value", value, 1, broken="encoded")
     saved = (b"config set dir /tmp", b"config set dbfilename x.so", b"save")
     yield Vector("redis", "SET, CONFIG SET, SAVE", redis(*saved, before=(b"SET", b"x")), inside=True)
     yield Vector("redis", "APPEND, CONFIG SET, SAVE", redis_pieces, 1, inside=True, broken="as it is")

@@ -18,6 +18,7 @@ from random import Random
 from typing import TypeAlias
 from urllib.parse import quote_from_bytes
 
+from eudaemon.protocols._base import HalfClosed
 from eudaemon.protocols.kubelet.node import node_of
 from eudaemon.protocols.ssh import fields
 from eudaemon.protocols.ssh.fields import message, number
@@ -121,6 +122,45 @@ POSIX: dict[str, Way] = {
     "cat of parts": _parts,
 }
 TEXTS: dict[str, Way] = {"cat <<EOF": _text_in_a_document}
+
+# --- typed behind a command that reads the terminal -----------------------------------------------------
+
+CTRL_D, CTRL_V = b"\x04", b"\x16"
+KEYS = [CTRL_V + bytes((byte,)) if byte < 32 or byte == 127 else bytes((byte,)) for byte in range(256)]
+KEYS[10] = b"\n"
+
+
+def _base64_typed(data: bytes, dice: Random, most: int) -> Iterator[bytes]:
+    lines = (base64.b64encode(data[at : at + 3000]) for at in range(0, len(data), 3000))  # as long as N_TTY takes them
+    yield from (b"base64 -d > %s" % F, *lines, CTRL_D)
+
+
+def _text_typed(data: bytes, dice: Random, most: int) -> Iterator[bytes]:
+    yield from (b"cat > %s" % F, *data.splitlines(), CTRL_D)
+
+
+def _read_by_line(data: bytes, dice: Random, most: int) -> Iterator[bytes]:
+    yield from (b'while read -r l; do echo "$l" >> %s; done' % F, *data.splitlines(), CTRL_D)
+
+
+def _keys_typed(data: bytes, dice: Random, most: int) -> Iterator[bytes]:
+    """Bytes of every value: those that are keys are typed behind Ctrl-V, and two Ctrl-D end a line that has no end."""
+    yield b"cat > %s" % F
+    *lines, last = escaped(data, KEYS).split(b"\n")
+    yield from lines
+    yield last + 2 * CTRL_D
+
+
+TYPED: dict[str, Way] = {"base64 -d >, typed": _base64_typed}
+TEXTS_TYPED: dict[str, Way] = {"cat >, typed": _text_typed, "while read, typed": _read_by_line}
+KEYS_TYPED: dict[str, Way] = {"cat >, typed with Ctrl-V": _keys_typed}
+
+
+def _copy_con(data: bytes, dice: Random, most: int) -> Iterator[bytes]:
+    yield from (b"copy con %sf.txt" % T, *data.splitlines(), b"\x1a")
+
+
+WINDOWS_TYPED: dict[str, Way] = {"copy con, typed": _copy_con}
 
 # --- Windows --------------------------------------------------------------------------------------------
 
@@ -396,6 +436,13 @@ def opened(room: str, ends: bytes) -> Callable[[Attack], Run]:
     return carrier
 
 
+def to_the_end(attack: Attack, data: bytes) -> None:
+    """What a command reads at the end of a pipe: bytes as they are, until nothing more comes."""
+    line = attack.table("sh", host=HOST)
+    line.say(b"cd /tmp\ncat > f\n" + data)
+    line.tell(HalfClosed(line.at_s))
+
+
 def vnc(attack: Attack) -> Run:
     """Typed at the desktop, key by key, into a window of cmd.exe."""
     line = attack.table("vnc", host=HOST)
@@ -421,7 +468,7 @@ def vnc(attack: Attack) -> Run:
 ENCODED = {
     "base64 -d <<EOF", "base64 -d of a file", "xxd -r of a file", "cat of a file | base64 -d", "cat <<EOF",
     "echo and certutil -decode", "echo and certutil -decodehex", "echo and debug.exe", "PowerShell WriteAllBytes",
-    "typed, certutil", "WScript.Shell, certutil",
+    "typed, certutil", "WScript.Shell, certutil", "base64 -d >, typed",
 }  # fmt: skip
 CARRIERS: tuple[tuple[str, Callable[[Attack], Run], int], ...] = (
     ("ssh", ssh, 60_000),
@@ -459,6 +506,14 @@ def rows() -> Iterator[Vector]:
     """Yield the rows."""
     yield from _typed("telnet", telnet, POSIX, 60_000)
     yield from _typed("telnet", telnet, TEXTS, 60_000, bytes_min=64, text_ends=b"\n")
+    yield from _typed("telnet", telnet, TYPED, 60_000)
+    yield from _typed("telnet", telnet, TEXTS_TYPED, 60_000, bytes_min=64, text_ends=b"\n", broken="partial")
+    yield from _typed("ssh", ssh, KEYS_TYPED, 60_000, broken="partial")
+    yield from _typed("adb", adb, TYPED, 60_000)
+    yield from _typed(
+        "cmd", opened("cmd", b"\r\n"), WINDOWS_TYPED, 8000, bytes_min=64, text_ends=b"\r\n", broken="partial"
+    )
+    yield Vector("sh", "cat >, to the end", to_the_end, 1)
     yield from _typed("mssql", mssql, WINDOWS, 4000)
     yield from _typed("mssql", mssql, WINDOWS_TEXTS, 4000, bytes_min=64, text_ends=b"\r\n")
     one: dict[str, Way] = {"echo | base64 -d": POSIX["echo | base64 -d"]}

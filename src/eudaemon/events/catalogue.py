@@ -156,7 +156,7 @@ class LoginTried(Fact):
 
     kind: ClassVar[str] = "login.tried"
     user: str = said("user name")
-    password: str = said("password; empty also where a challenge was answered with one that is not known")
+    password: str | None = said("password; null where none was said, or the answer to a challenge does not tell it")
     accepted: bool = said("whether the pretended host let them in")
 
 

@@ -18,7 +18,8 @@ from eudaemon.events.catalogue import KINDS, VERSION, Fact, Unknown, fields_of
 from eudaemon.events.envelope import Endpoint, Event, rfc3339
 
 _ENVELOPE = ("v", "id", "time", "sensor", "session", "attacker", "local", "kind")
-_SHAPES: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,),
+_SHAPES: dict[str, tuple[type, ...]] = {"str": (str,), "str | None": (str, type(None)), "int": (int,),
+                                        "float": (int, float), "bool": (bool,),
                                         "tuple[str, ...]": (list,)}  # fmt: skip
 _FIELDS = {kind: tuple((f.name, _SHAPES[str(f.type)], f.default) for f in fields_of(fact))
            for kind, fact in KINDS.items()}  # fmt: skip

@@ -55,7 +55,7 @@ class CommandPrompt(ShellDialogue):
         """Whether a program that reads what is typed was started, and not left."""
         from eudaemon.world.windows.engine import CommandShell
 
-        return isinstance(self._shell, CommandShell) and self._shell.mode is not None
+        return self.listening or (isinstance(self._shell, CommandShell) and self._shell.mode is not None)
 
     def _make(self) -> Interpreter:
         from eudaemon.world.windows.engine import CommandShell
@@ -64,6 +64,7 @@ class CommandPrompt(ShellDialogue):
         return CommandShell(
             self.machine, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
             watched=self.watched, files=self.files, starts_in=self.starts_in.decode("latin-1"),
+            typed=self._typed(),
         )  # fmt: skip
 
 
@@ -72,6 +73,7 @@ class PipedPrompt(CommandPrompt):
 
     __slots__ = ()
     watched: ClassVar[bool] = True
+    gives_input: ClassVar[bool] = True
 
     def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
         yield from self._send(line + b"\r\n")  # also of one that waited for a download

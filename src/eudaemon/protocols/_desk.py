@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered
 from eudaemon.protocols._base import Answered, Keep, Order, Saw, Visit, Woken
@@ -27,6 +28,7 @@ _NAMES = {0xFF09: "Tab", 0xFF1B: "Escape", 0xFFFF: "Delete", 0xFF50: "Home", 0xF
           0xFF53: "Right", 0xFF54: "Down", 0xFF55: "PageUp", 0xFF56: "PageDown", 0xFF57: "End"}  # fmt: skip
 _BACKSPACE = 0xFF08
 _F1 = 0xFFBE
+_CTRL_Z = "\x1a"
 _KEYS = re.compile(r"<(?:Ctrl|Alt|Super|Tab|Delete|Home|Left|Up|Right|Down|Page|End|F\d|0x)[^>]{0,24}>")
 _WINDOW = re.compile(r"\s*(?:cmd|powershell|pwsh)(?:\.exe)?(?:\s+/k.*|\s+-noexit.*)?\s*", re.IGNORECASE)
 
@@ -107,6 +109,13 @@ def _name(key: int) -> str:
     return _NAMES.get(key, f"{key:#x}")
 
 
+class _Window(CommandPrompt):
+    """A window of cmd.exe, whose commands read what is typed into it."""
+
+    __slots__ = ()
+    gives_input: ClassVar[bool] = True
+
+
 class Desk:
     """One person at the desktop. `computer` is what it is called, for `whoami`."""
 
@@ -151,12 +160,19 @@ class Desk:
     def _line(self, line: str, at_s: float) -> Iterator[Order]:
         """Run what was typed where it would run; of all else it is told that it was typed."""
         command = line.removeprefix("<Super+r>")
+        if command == line and self._prompt is not None and self._prompt.listening:
+            if command == "<Ctrl+c>":
+                self._prompt.interrupt()
+            else:
+                typed = command.replace("<Ctrl+z>", _CTRL_Z).replace("<F6>", _CTRL_Z)
+                yield from self._prompt.enter(typed.encode("latin-1", "replace"), at_s)
+            return
         if (command == line and not self._window) or _KEYS.search(command):
             yield Saw(CommandEntered(line))
             yield from self._look_into(line.encode("utf-8", "replace"))
             return
         if self._prompt is None:
-            self._prompt = CommandPrompt(self._visit, f"{self._computer.lower()}\\administrator", muted=True)
+            self._prompt = _Window(self._visit, f"{self._computer.lower()}\\administrator", muted=True)
         self._window = (self._window and command == line) or _WINDOW.fullmatch(command) is not None
         yield from self._prompt.enter(command.encode("utf-8", "replace"), at_s)
         if self._prompt.over or command.strip().lower() == "exit":

@@ -157,7 +157,7 @@ class Authentication:
             accepted = admits(self._visit, name, password.encode("utf-8", "replace"), right=right, accounts=WINDOWS)
         else:
             accepted = not is_settled(self._visit, name, WINDOWS) and self._gives_in(user)
-        yield Saw(LoginTried(user, password or "", accepted))
+        yield Saw(LoginTried(user, password, accepted))
         key = None
         if accepted and base is not None and not is_guest:
             key = Rc4(base).under(session_key) if flags & _KEY_EXCHANGE and len(session_key) == 16 else base

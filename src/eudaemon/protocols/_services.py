@@ -6,22 +6,15 @@ frames what comes and goes as its protocol wants it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import replace
+from typing import ClassVar
 
-from eudaemon.protocols._base import Answered, HangUp, Keep, Order, Send, Visit, Woken
+from eudaemon.protocols._base import Answered, HangUp, Order, Send, Visit, Woken
+from eudaemon.protocols._piped import Pipe
 from eudaemon.protocols._seat import Seat
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols._terminal import Terminal
-from eudaemon.wire import LineReader, PeerError
 from eudaemon.world.files import Files
-from eudaemon.world.shell.limits import LINE_BYTES_MAX
-from eudaemon.world.shell.survey import reads_input
-
-GIVEN_BYTES_MAX = 16 * 1024 * 1024  # what one command gets as its standard input
-# A command that is told how much it is to read: `adb install`.
-_WAITS_FOR = re.compile(rb"\s*(?:pm|cmd\s+'?package'?)\s+'?install(?:-write)?'?\s.*-S'?\s+'?(\d{1,9})", re.DOTALL)
 
 
 class Service:
@@ -69,6 +62,7 @@ class _CommandShell(ShellDialogue):
     """A shell of which nobody sees a prompt. `terminal` is whether a line discipline makes CR LF of its LF."""
 
     __slots__ = ("_terminal",)
+    gives_input: ClassVar[bool] = True
 
     def __init__(self, visit: Visit, files: Files, *, terminal: bool) -> None:
         super().__init__(visit, files=files)
@@ -79,17 +73,24 @@ class _CommandShell(ShellDialogue):
         return data.replace(b"\n", b"\r\n") if self._terminal else data
 
 
+class _Once(_CommandShell):
+    """The same for one command."""
+
+    __slots__ = ()
+    shares: ClassVar[bool] = False
+
+
 class Command(Service):
-    """One command. It runs at once, or when what it reads is there. `stdin` is whether it is given anything."""
+    """One command. `terminal` is whether it has one, `stdin` whether it is given anything to read."""
 
     def __init__(self, visit: Visit, files: Files, line: bytes, *, terminal: bool, stdin: bool = True) -> None:
-        self._shell = _CommandShell(visit, files, terminal=terminal)
-        self._purse = visit.purse
+        self._shell = _Once(visit, files, terminal=terminal)
         self._line = line
-        self._given = bytearray()
-        counted = _WAITS_FOR.match(line)
-        self._wants = int(counted[1]) if counted else None if stdin and reads_input(line) else 0  # None: all that comes
-        self._ran = False
+        self._stdin = stdin
+        self._seat: Seat | Pipe = (
+            Seat(visit, "root", Terminal(visit.purse), alone=self._shell) if terminal and stdin
+            else Pipe(self._shell, takes_lines=False)
+        )  # fmt: skip
 
     @property
     def status(self) -> int:  # type: ignore[override]
@@ -98,46 +99,44 @@ class Command(Service):
 
     def opened(self, at_s: float) -> Iterator[Order]:
         """See `Service`."""
-        if self._wants == 0:
-            yield from self._run(at_s)
+        yield from self._seat.run(self._line, at_s)
+        if not self._stdin:
+            yield from self.closed(at_s)
+        else:
+            yield from self._leave()
 
     def received(self, data: bytes, at_s: float) -> Iterator[Order]:
         """See `Service`."""
-        if self._ran:
+        if self._seat.over:
             return  # nobody reads it
-        if len(self._given) + len(data) > GIVEN_BYTES_MAX or not self._purse.take(len(data)):
-            raise PeerError(f"over {GIVEN_BYTES_MAX} bytes for a command, or more than the session may hold")
-        self._given += data
-        if self._wants is not None and len(self._given) >= self._wants:
-            yield from self._run(at_s)
+        if isinstance(self._seat, Seat):
+            yield from self._seat.typed(data, at_s)
+        else:
+            yield from self._seat.received(data, at_s)
+        yield from self._leave()
 
     def told(self, occasion: Answered | Woken) -> Iterator[Order]:
         """See `Service`."""
-        if isinstance(occasion, Answered):
-            yield from self._shell.answered(occasion)
-        if self._ran and not self._shell.busy:
-            yield HangUp()
+        if isinstance(self._seat, Seat):
+            yield from self._seat.go_on(occasion)
+        else:
+            yield from self._seat.told(occasion)
+        yield from self._leave()
 
     def closed(self, at_s: float) -> Iterator[Order]:
         """See `Service`."""
-        if not self._ran:
-            yield from self._run(at_s)
+        if isinstance(self._seat, Seat):
+            yield from self._seat.typed(b"\x04", at_s)
+        else:
+            yield from self._seat.closed(at_s)
+        yield from self._leave()
 
-    def cut(self, at_s: float) -> Iterator[Order]:
+    def cut(self, at_s: float) -> Iterator[Order]:  # noqa: ARG002
         """See `Service`: what is made of a part is one."""
-        if self._ran or not self._given:
-            return
-        for order in (*self._run(at_s), *self._shell.ended()):
-            yield replace(order, partial=True) if isinstance(order, Keep) else order
+        yield from self._seat.broken_off()
 
-    def _run(self, at_s: float) -> Iterator[Order]:
-        self._ran = True
-        given, self._given = bytes(self._given), bytearray()
-        if given:
-            self._shell.read_from(given)
-        yield from self._shell.enter(self._line, at_s)
-        self._purse.give_back(len(given))
-        if not self._shell.busy:
+    def _leave(self) -> Iterator[Order]:
+        if self._seat.over:
             yield HangUp()
 
 
@@ -145,33 +144,34 @@ class Lines(Service):
     """A shell that reads lines from a pipe: no echo and no prompt."""
 
     def __init__(self, visit: Visit, files: Files) -> None:
-        self._shell = _CommandShell(visit, files, terminal=False)
-        self._lines = LineReader(LINE_BYTES_MAX)
-        self._leaves = False
+        self._pipe = Pipe(_CommandShell(visit, files, terminal=False), takes_lines=True)
 
     def received(self, data: bytes, at_s: float) -> Iterator[Order]:
         """See `Service`."""
-        for line in self._lines.feed(data):
-            if not self._shell.over:
-                yield from self._shell.enter(line, at_s)
+        yield from self._pipe.received(data, at_s)
         yield from self._leave()
 
     def told(self, occasion: Answered | Woken) -> Iterator[Order]:
         """See `Service`."""
-        if isinstance(occasion, Answered):
-            yield from self._shell.answered(occasion)
+        yield from self._pipe.told(occasion)
         yield from self._leave()
 
     def closed(self, at_s: float) -> Iterator[Order]:
         """See `Service`."""
-        last, self._lines = self._lines.unfinished(), LineReader(LINE_BYTES_MAX)
-        if last and not self._shell.over:
-            yield from self._shell.enter(last, at_s)
-        self._leaves = True
+        yield from self._pipe.closed(at_s)
         yield from self._leave()
 
+    def cut(self, at_s: float) -> Iterator[Order]:
+        """See `Service`: what is made of a part is one, and a line without an end is a line."""
+        yield from self.broken_off()
+        yield from self.closed(at_s)
+
+    def broken_off(self) -> Iterator[Order]:
+        """The session is over, and a line without an end is none."""
+        yield from self._pipe.broken_off()
+
     def _leave(self) -> Iterator[Order]:
-        if self._shell.over or (self._leaves and not self._shell.busy):
+        if self._pipe.over:
             yield HangUp()
 
 
@@ -198,6 +198,10 @@ class Person(Service):
     def closed(self, at_s: float) -> Iterator[Order]:  # noqa: ARG002
         """See `Service`."""
         yield HangUp()
+
+    def cut(self, at_s: float) -> Iterator[Order]:  # noqa: ARG002
+        """See `Service`: what is made of a part is one."""
+        yield from self._seat.broken_off()
 
     def _leave(self) -> Iterator[Order]:
         if self._seat.over:

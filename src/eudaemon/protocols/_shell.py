@@ -1,5 +1,9 @@
 """The shell as rooms use it: lines in, orders out; one download at a time, and a queue for what is typed meanwhile.
 
+    enter(line) --> the line runs --> it is over               --> enter(line)
+                                  --> it downloads, or sleeps  --> busy: lines wait
+                                  --> it reads what is typed   --> listening: hear(data), end_input()
+
 Shared by every room in which an attacker gets commands to run. The room says what its terminal does to the text
 (`shown`) and hears when the shell has been left (`over`).
 """
@@ -7,6 +11,7 @@ Shared by every room in which an attacker gets commands to run. The room says wh
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import ClassVar, Protocol
 
 from eudaemon.events.catalogue import CommandEntered
@@ -14,12 +19,14 @@ from eudaemon.protocols._base import Answered, Fetch, Keep, Order, Saw, Send, Vi
 from eudaemon.wire import PeerError, printable
 from eudaemon.world.files import Files
 from eudaemon.world.outside import Download, Downloaded
-from eudaemon.world.shell import Act, Kept, Pause, Print, Shell
+from eudaemon.world.shell import Act, Kept, Listen, Pause, Print, Shell
+from eudaemon.world.shell.streams import Typed
 
 QUEUED_LINES_MAX = 1024
 QUEUED_BYTES_MAX = 256 * 1024
 PRINTED_BYTES_MAX = 256 * 1024  # of a command whose output a room takes into its answer
 _LINE_CHARS_MAX = 4096
+_INTERRUPTED = 130  # what a command ends with that SIGINT has ended
 
 
 class Interpreter(Protocol):
@@ -29,9 +36,7 @@ class Interpreter(Protocol):
     exited: bool
     unknown: tuple[str, ...]
 
-    @property
-    def asking(self) -> bool:
-        """Whether the next line is an answer that a terminal does not show."""
+    typed: Typed | None
 
     @property
     def unfinished(self) -> bool:
@@ -43,14 +48,20 @@ class Interpreter(Protocol):
     def run(self, line: bytes, at_s: float) -> Generator[Act, Downloaded | None, int]:
         """Run one line; each `Download` is to be answered by `send`."""
 
-    def give_input(self, data: bytes) -> None:
-        """Let the next line's commands read this from their standard input."""
+    def hear(self, data: bytes) -> None:
+        """Let commands read this."""
+
+    def hear_line(self, line: bytes) -> None:
+        """Let commands read a line, which is without its end."""
 
     def interrupt(self) -> None:
         """Forget an unfinished line, as Ctrl-C does."""
 
     def finish(self) -> Iterator[Kept]:
         """Yield what was written and not kept yet."""
+
+    def finish_writing(self) -> Iterator[Kept]:
+        """Yield what the line that runs was writing."""
 
 
 class ShellDialogue:
@@ -62,12 +73,16 @@ class ShellDialogue:
     """
 
     __slots__ = (
-        "_line", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_user", "files", "muted",
+        "_line", "_listening", "_pausing", "_queue", "_queued_bytes", "_running", "_shell", "_user", "files", "muted",
         "printed", "starts_in", "status", "visit",
     )  # fmt: skip
     name: ClassVar[bytes] = b""  # what the shell calls itself, if not as the host's does
     captures: ClassVar[bool] = False  # whether output goes into `printed`, up to a limit, and is not sent
     watched: ClassVar[bool] = False  # whether somebody sits at a terminal; then `woken` must be told
+    gives_input: ClassVar[bool] = (
+        False  # whether commands are given what they read; then `ended` keeps what they make of it
+    )
+    shares: ClassVar[bool] = True  # whether that comes as the shell's own lines do
 
     def __init__(self, visit: Visit, user: str = "root", *, muted: bool = False, files: Files | None = None) -> None:
         self.visit = visit
@@ -80,6 +95,7 @@ class ShellDialogue:
         self._shell: Interpreter | None = None
         self._running: Generator[Act, Downloaded | None, int] | None = None
         self._pausing = False
+        self._listening: Listen | None = None
         self._queue: list[bytes] | None = None
         self._queued_bytes = 0
         self._line: bytes | None = None
@@ -89,7 +105,17 @@ class ShellDialogue:
     @property
     def busy(self) -> bool:
         """Whether a download is awaited or a command takes its time; lines entered now wait too."""
-        return self._running is not None
+        return self._running is not None and self._listening is None
+
+    @property
+    def listening(self) -> bool:
+        """Whether a command waits for what it reads."""
+        return self._listening is not None
+
+    @property
+    def wants_line(self) -> bool:
+        """Whether that is a line, which is stated as one."""
+        return self._listening is not None and self._listening.stated
 
     @property
     def over(self) -> bool:
@@ -98,8 +124,8 @@ class ShellDialogue:
 
     @property
     def asking(self) -> bool:
-        """Whether the next line is a password, which no terminal shows."""
-        return self._shell is not None and self._shell.asking
+        """Whether the next line is a secret, which no terminal shows."""
+        return self._listening is not None and self._listening.hidden
 
     @property
     def prompt(self) -> bytes:
@@ -107,7 +133,7 @@ class ShellDialogue:
         return self._shell.prompt() if self._shell is not None else self.visit.host.prompt_in(self.visit.host.starts_in)
 
     def enter(self, line: bytes, at_s: float) -> Iterator[Order]:
-        """Run a line, or queue it while busy. Raises `PeerError` past a limit."""
+        """Run a line, give it to the command that reads, or queue it while busy. Raises `PeerError` past a limit."""
         if self.busy:
             if self._queue is None:
                 self._queue = []
@@ -118,11 +144,54 @@ class ShellDialogue:
                 raise PeerError("the session holds too many bytes")
             self._queue.append(line)
             return
-        yield from self._start(line, at_s)
+        yield from self._take(line, at_s)
 
-    def read_from(self, data: bytes) -> None:
-        """Let the next line's commands read this from their standard input."""
-        self._made().give_input(data)
+    def _take(self, line: bytes, at_s: float) -> Iterator[Order]:
+        if self._listening is None:
+            yield from self._start(line, at_s)
+            return
+        if self.wants_line:
+            self._line = line
+        self._made().hear_line(line)
+        yield from self._hear_on(at_s)
+
+    def hear(self, data: bytes, at_s: float) -> Iterator[Order]:
+        """Give a command what it reads; before there is one, for the next. Raises `PeerError` past a limit."""
+        if self.wants_line:
+            self._line = data.rstrip(b"\r\n")
+        self._made().hear(data)
+        yield from self._hear_on(at_s)
+
+    def end_input(self, at_s: float) -> Iterator[Order]:
+        """There is nothing more to read: at a terminal for the command that reads now, else for all."""
+        typed = self._made().typed
+        if typed is not None:
+            typed.end()
+        yield from self._hear_on(at_s)
+
+    def not_read(self) -> bytes:
+        """Return what was given to commands, and none of them has read."""
+        typed = self._shell.typed if self._shell is not None else None
+        return typed.take_back() if typed is not None else b""
+
+    def _hear_on(self, at_s: float) -> Iterator[Order]:
+        if self._listening is not None and self._shell is not None:
+            self._listening = None
+            self._shell.at_s = at_s
+            yield from self._resume(None, at_s)
+
+    def broken_off(self, rest: bytes = b"") -> Iterator[Order]:
+        """The session is over while a command reads: what it makes of what came is a part, and worth keeping."""
+        if self._listening is None or self._shell is None:
+            return
+        self._shell.hear(rest)
+        for order in self.end_input(self._shell.at_s):
+            if isinstance(order, Keep):
+                yield replace(order, partial=True)
+            elif not isinstance(order, Send):
+                yield order
+        for kept in self._shell.finish_writing():
+            yield Keep(kept.data, kept.origin, kept.path, partial=True)
 
     @property
     def unfinished(self) -> bool:
@@ -131,7 +200,7 @@ class ShellDialogue:
 
     def answered(self, occasion: Answered) -> Iterator[Order]:
         """Go on with what a download brought, then with the lines that waited."""
-        if self._running is not None and not self._pausing:
+        if self._running is not None and not self._pausing and self._listening is None:
             yield from self._resume(occasion.downloaded, occasion.at_s)
 
     def woken(self, at_s: float) -> Iterator[Order]:
@@ -151,11 +220,14 @@ class ShellDialogue:
             line = self._queue.pop(0)
             self._queued_bytes -= len(line)
             self.visit.purse.give_back(len(line))
-            yield from self._start(line, at_s)
+            yield from self._take(line, at_s)
 
     def interrupt(self) -> None:
         """Ctrl-C: forget the unfinished line, what is awaited and what waits."""
-        self._running = None
+        if self._running is not None:
+            self._running.close()
+            self.status = _INTERRUPTED
+        self._running = self._listening = None
         self._pausing = False
         self._queue = None
         self.visit.purse.give_back(self._queued_bytes)
@@ -165,7 +237,8 @@ class ShellDialogue:
 
     def ended(self, *, keeps: bool = True) -> Iterator[Order]:
         """The session is over: keep what was written and not kept, if nobody else does it later."""
-        self._running = None
+        yield from self.broken_off()
+        self._running = self._listening = None
         if self._line is not None:
             yield self._entered()
         if self._shell is not None and keeps:
@@ -200,8 +273,12 @@ class ShellDialogue:
         return Shell(
             visit.host, purse=visit.purse, seed=visit.seed, user=self._user, peer=visit.attacker.ip,
             ports=(visit.local.port, visit.attacker.port), watched=self.watched, files=self.files, name=self.name,
-            starts_in=self.starts_in,
+            starts_in=self.starts_in, typed=self._typed(),
         )  # fmt: skip
+
+    def _typed(self) -> Typed | None:
+        """Return what commands read."""
+        return Typed(self.visit.purse, on_terminal=self.watched, shared=self.shares) if self.gives_input else None
 
     def _start(self, line: bytes, at_s: float) -> Iterator[Order]:
         self._line = line if line.strip() else None
@@ -231,6 +308,9 @@ class ShellDialogue:
                 case Download():
                     yield Fetch(act)
                     return
+                case Listen():
+                    self._listening = act
+                    return
                 case Pause(seconds):
                     self._pausing = True
                     yield WakeAt(at_s + seconds)
@@ -240,7 +320,9 @@ class ShellDialogue:
             yield from self._send(prompt)
 
     def _entered(self) -> Saw:
-        unknown = self._shell.unknown if self._shell is not None else ()
+        unknown: tuple[str, ...] = ()
+        if self._shell is not None:
+            unknown, self._shell.unknown = self._shell.unknown, ()
         return Saw(CommandEntered(printable(self._line or b"", _LINE_CHARS_MAX), unknown))
 
     def _send(self, data: bytes) -> Iterator[Order]:
@@ -257,6 +339,7 @@ class TerminalShell(ShellDialogue):
 
     __slots__ = ()
     watched: ClassVar[bool] = True
+    gives_input: ClassVar[bool] = True
 
     def shown(self, data: bytes) -> bytes:
         """See `ShellDialogue`."""

@@ -202,7 +202,8 @@ class Rtsp(Room):
     def _tried(self, user: bytes, password: bytes | None) -> Generator[Order, None, bool]:
         right = password is not None and self.visit.host.accepts(user, password)
         accepted = password is not None and admits(self.visit, user, password, right=right)
-        yield Saw(LoginTried(printable(user, 128), printable(password or b"", 128), accepted))
+        told = None if password is None else printable(password, 128)
+        yield Saw(LoginTried(printable(user, 128), told, accepted))
         return accepted
 
     # --- answers -------------------------------------------------------------------------------------

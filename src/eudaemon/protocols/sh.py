@@ -21,6 +21,7 @@ class Sh(OpenShell):
     name: ClassVar[str] = "sh"
 
     __slots__ = ("_files",)
+    _service: Lines
 
     def __init__(self, visit: Visit) -> None:
         self._files: Files = Files(visit.host.tree, visit.host.writable, visit.purse)
@@ -32,4 +33,5 @@ class Sh(OpenShell):
 
     def left(self) -> Iterator[Order]:
         """See `OpenShell`."""
+        yield from self._service.broken_off()
         yield from left_in(self._files, self.visit)

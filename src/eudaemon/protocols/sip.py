@@ -161,7 +161,7 @@ class Sip(Room):
             and is_extension(self._seed, login.user)
             and password == password_of(self._seed, login.user)
         )
-        yield Saw(LoginTried(user, printable(password or b"", 128), accepted))
+        yield Saw(LoginTried(user, None if password is None else printable(password, 128), accepted))
         return accepted
 
     # --- answers -------------------------------------------------------------------------------------

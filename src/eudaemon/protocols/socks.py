@@ -111,7 +111,7 @@ class Socks(Room):
             host = printable(data[name_at:end], NAME_BYTES_MAX)
         self._reader.take(end + 1)
         if user:
-            yield Saw(LoginTried(printable(user, 256), "", accepted=not self._asks))
+            yield Saw(LoginTried(printable(user, 256), None, accepted=not self._asks))
         port = int.from_bytes(data[2:4], "big")
         yield Saw(ProxyAsked(version, _ACTIONS.get(data[1], f"command {data[1]}"), host, port))
         yield from self._finish(bytes((0, _REJECTED)) + data[2:8])

@@ -167,13 +167,13 @@ class Synthetic:
         talk.host(_BANNER)
         for _ in range(1 + int(5 * self._dice.random() ** 2)):
             tried = self._login(False)
-            talk.login(tried.user, tried.password, accepted=False)
+            talk.login(tried.user, tried.password or "", accepted=False)
             yield 0.9, tried
 
     def _infection(self, talk: _Talk) -> Iterator[tuple[float, Fact]]:
         talk.host(_BANNER)
         tried = self._login(True)
-        talk.login(tried.user, tried.password, accepted=True)
+        talk.login(tried.user, tried.password or "", accepted=True)
         yield 0.8, tried
         number, url, sha256, size, _ = self._sample()
         name = url.rsplit("/", 1)[1]

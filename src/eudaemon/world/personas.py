@@ -235,18 +235,20 @@ def words(text: str) -> tuple[str, ...]:
 
 # What every persona's BusyBox has; the downloaders come on top, unless the host is to do without.
 APPLETS = words(
-    "[ [[ arp ash awk base64 basename bunzip2 bzcat cat chgrp chmod chown chpasswd chroot clear cmp cp crond "
-    "crontab cut date dd df diff dirname dmesg du echo egrep env expr false fdisk fgrep find free fuser getty "
-    "grep gunzip gzip halt head hexdump hostname hwclock id ifconfig init insmod ip iptables kill killall klogd "
-    "less ln logger login logread ls lsmod md5sum mkdir mkfifo mknod modprobe more mount mv netstat nice nohup "
-    "nproc nslookup od passwd pidof ping pivot_root poweroff printf ps pwd readlink realpath reboot renice reset "
-    "rm rmdir rmmod route sed seq sh sha1sum sha256sum sleep sort stat strings stty su sync sysctl syslogd tail "
-    "tar tee telnet telnetd test time timeout top touch tr traceroute true tty udhcpc udhcpd umount uname uniq "
-    "unzip uptime usleep uuencode vi w watch watchdog wc which who whoami xargs xxd yes zcat"
+    "[ [[ arp ash awk base64 basename bunzip2 bzcat cat chattr chgrp chmod chown chpasswd chroot clear cmp cp crond "
+    "crontab cut date dd df diff dirname dmesg du echo egrep env expr false fdisk fgrep find fold free fuser getty "
+    "grep gunzip gzip halt head hexdump hostname hwclock id ifconfig init insmod ip iptables kill killall klogd less "
+    "ln logger login logread ls lsattr lsmod md5sum mkdir mkfifo mknod mktemp modprobe more mount mv netstat nice "
+    "nohup nl nproc nslookup od passwd paste pgrep pidof ping pkill pivot_root poweroff printf ps pwd readlink "
+    "realpath reboot renice reset rev rm rmdir rmmod route sed seq setsid sh sha1sum sha256sum shuf sleep sort stat "
+    "strings stty su sync sysctl syslogd tac tail tar tee telnet telnetd test time timeout top touch tr traceroute "
+    "true tty udhcpc udhcpd umount uname uniq unzip uptime usleep uuencode vi w watch watchdog wc which who whoami "
+    "xargs xxd yes zcat"
 )
 DOWNLOADERS = ("ftpget", "ftpput", "nc", "tftp", "wget")
 # Programs of their own, not of BusyBox.
 PROGRAMS = ("nvram", "dropbear", "sudo")
+OF_SERVERS = ("openssl", "perl", "python3")  # what a machine brings along that is no device
 DOWNLOADING_PROGRAMS = ("curl", "ftp", "scp", "lwp-download", "python")
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from eudaemon.world.container import Container
 from eudaemon.world.files import Directory, Fixed
 from eudaemon.world.host import Host
-from eudaemon.world.personas import Persona
+from eudaemon.world.personas import OF_SERVERS, Persona
 from eudaemon.world.rootfs import placed
 from eudaemon.world.seed import Seed
 
@@ -59,6 +59,11 @@ class Server(Container):
         """See `Host`; a server has its root, and whom its persona names."""
         others = (account.partition(":")[0].encode() for account in self.persona.accounts)
         return tuple(dict.fromkeys((b"root", *others)))
+
+    @cached_property
+    def programs(self) -> frozenset[str]:
+        """See `Host`."""
+        return super().programs | frozenset(OF_SERVERS)
 
     def _planted(self) -> Directory:
         root = super()._planted()

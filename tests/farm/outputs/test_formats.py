@@ -23,6 +23,8 @@ from eudaemon.farm.outputs.batch import Item
 from eudaemon.farm.outputs.formats import FORMATS, eve, misp, stix
 from eudaemon.farm.outputs.formats.channels import published
 from eudaemon.farm.outputs.formats.encrypted import zipped
+from eudaemon.farm.outputs.formats.reports import REPORTS
+from eudaemon.farm.outputs.formats.sentences import sentence
 from eudaemon.farm.outputs.settings import CHANNELS
 from farm.outputs.told import ATTACKER, ELF, ELF_SHA256, EXPLOIT, INFECTION, NOW_S, SSH, URL, Told, made
 
@@ -379,3 +381,19 @@ def test_what_readers_of_hpfeeds_channels_expect() -> None:
         "urls": [URL], "version": None, "ttylog": None, "hashes": [ELF_SHA256], "protocol": "telnet",
     }  # fmt: skip
     assert said["kippo.sessions"][0].data == said["cowrie.sessions"][0].data
+
+
+def test_a_password_that_was_not_told_is_told_from_an_empty_one() -> None:
+    told = Told()
+    told.session(facts.LoginTried("a", None, accepted=False), facts.LoginTried("b", "", accepted=False))
+    logins = [record for record in records("cowrie", told) if record["eventid"] == "cowrie.login.failed"]
+    assert [(login["username"], login["password"]) for login in logins] == [("a", None), ("b", "")]
+    (connection,) = records("dionaea", told)
+    assert [one["password"] for one in connection["credentials"]] == [None, ""]
+    said = [record["payload_printable"] for record in records("eve", told) if record["event_type"] == "alert"]
+    assert said == ["a", "b "]
+    assert [sentence(row.event.fact) for row in told.rows[1:3]] == [
+        "tried to log in as a with a password that was not told: refused",
+        "tried to log in as b with an empty password: refused",
+    ]
+    assert [item.key for item in REPORTS["dshield"].make(told.batch())] == [f"login {told.rows[0].event.session} 2"]

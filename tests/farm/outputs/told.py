@@ -90,7 +90,8 @@ FORMS = {
     "scheme": "sip", "origin": "upload", "sha256": "ab" * 32, "sender": "mark@zq.example",
     "reference": "CVE-2026-4711", "outcome": "ok", "action": "read", "recipients": ("mark@zq.example",),
 }  # fmt: skip
-TYPES = {"str": "mark{}zq", "int": 4711, "float": 4.25, "bool": False, "tuple[str, ...]": ("mark{}zq",)}
+TYPES = {"str": "mark{}zq", "str | None": "mark{}zq", "int": 4711, "float": 4.25, "bool": False,
+         "tuple[str, ...]": ("mark{}zq",)}  # fmt: skip
 
 
 def made(kind: type[Fact]) -> Fact:

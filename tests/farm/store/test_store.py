@@ -19,8 +19,9 @@ from eudaemon.events import Endpoint, Event, Fact, IdSource, Unknown
 from eudaemon.events import catalogue as facts
 from eudaemon.farm.geo import Place
 from eudaemon.farm.settings import StoreSettings
-from eudaemon.farm.store import DiskFullError, QueueFullError, RowError, Store, cgroups, row_of
+from eudaemon.farm.store import DiskFullError, QueueFullError, RowError, Store, cgroups, chdb, row_of
 from eudaemon.farm.store.engine import EngineError, QueryTooLargeError
+from eudaemon.farm.store.schema import CREATE, TOLD_OR_NOT
 
 NOW_S = 1_795_487_000.0
 SPOOL = "ab" * 16
@@ -45,7 +46,7 @@ async def keep(store: Store, *events: Event, first: int = 0, place: Place | None
 
 async def test_every_kind_comes_back_as_it_was(store: Store) -> None:
     values: dict[str, Any] = {"str": "a 'q' \\ \n\t\0 é 漢 \U0001f600", "int": 7, "float": 0.5, "bool": True,
-                              "tuple[str, ...]": ("x", "y'")}  # fmt: skip
+                              "str | None": None, "tuple[str, ...]": ("x", "y'")}  # fmt: skip
     every = [
         event(kind(**{f.name: values[str(f.type)] for f in facts.fields_of(kind)})) for kind in facts.KINDS.values()
     ]
@@ -60,6 +61,28 @@ async def test_every_kind_comes_back_as_it_was(store: Store) -> None:
             f.name: list(values["tuple[str, ...]"]) if "tuple" in str(f.type) else values[str(f.type)]
             for f in facts.fields_of(type(one.fact))
         }
+
+
+async def test_a_password_that_was_not_told_is_none_and_no_empty_one(store: Store) -> None:
+    await keep(store, event(facts.LoginTried("root", None, accepted=False)), event(facts.LoginTried("a", "", True)),
+               event(facts.CommandEntered("id")))  # fmt: skip
+    rows = await store.query("SELECT user, password, fields FROM events ORDER BY user")
+    assert [(row["user"], row["password"]) for row in rows] == [("", ""), ("a", ""), ("root", None)]
+    assert json.loads(rows[2]["fields"])["password"] is None
+
+
+async def test_a_store_from_before_takes_passwords_that_were_not_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(chdb, "CREATE", CREATE.replace(TOLD_OR_NOT, "LowCardinality(String)"))
+        before.setattr(chdb, "TOLD_OR_NOT", "LowCardinality(String)")
+        async with Store(tmp_path, StoreSettings(**QUICK)) as opened:
+            await keep(opened, event(facts.LoginTried("root", "", accepted=False)))
+    async with Store(tmp_path, StoreSettings(**QUICK)) as opened:
+        await keep(opened, event(facts.LoginTried("root", None, accepted=False)), first=1)
+        rows = await opened.query("SELECT password FROM events ORDER BY password NULLS LAST")
+        assert [row["password"] for row in rows] == ["", None]
 
 
 async def test_columns_are_lifted_and_the_place_stands_beside(store: Store) -> None:

@@ -144,6 +144,39 @@ def lines() -> list[str]:
     return LINES.strip().split("\n")
 
 
+# What scripts of today take for granted, and only bash knows: it is the judge.
+OF_BASH = r"""
+a=(one two three); echo ${a[0]} ${a[1]} ${a[@]} ${#a[@]} "${a[@]:1}"; a[1]=2; unset 'a[0]'; echo "${a[@]}"
+a=(x "y z"); a+=(w); for i in "${a[@]}"; do echo "<$i>"; done; echo ${#a[*]} ${!a[@]}; n=1; echo ${a[$n]} ${a[n]} ${a[-1]}
+declare -A m; m[k]=v; m[j]=w; echo ${m[k]} ${m[j]}; IFS=.; a=(1 2 3); echo "${a[*]}"
+IFS=: read -r u p <<< "root:x"; echo "$u-$p"; IFS= read -r l <<< " a b "; echo "[$l]"; IFS=. read -r a b c <<< 1.2.3.4; echo $c
+while read -r l; do echo "<$l>"; done < <(printf 'x\ny\n'); cat <(echo a) <(echo b); bash <(echo 'echo in'); . <(echo 'x=5'); echo $x
+diff <(echo a) <(echo a) && echo same; mapfile -t l < <(printf 'a\nb\n'); echo ${l[1]} ${#l[@]}; IFS=, read -ra p <<< a,b; echo ${p[1]}
+for ((i=0;i<3;i++)); do [ $i = 1 ] && continue; echo $i; done; ((x=3+4)); echo $x; ((x>5)) && echo big; ((x--)); echo $x
+for i in {1..3} x{a,b} {01..03}; do echo $i; done; for i in {3..1}; do echo $i; done
+x=hello; echo ${x^^} ${x^} ${x: -2} ${x/#he/q} ${x/%lo/w}; y=ABC; echo ${y,,} ${y,}; v=x; echo ${!v}; x+=s; echo $x
+[[ abc == a* ]] && echo glob; [[ abc == "a*" ]] || echo quoted; [[ abc =~ ^a(b|x)c$ ]] && echo regex; [[ abc =~ x ]] || echo none
+x=; [[ -z $x && 1 -lt 2 ]] && echo and; [[ $x == y || ( a < b ) ]] && echo or; [[ ! -f /nonexistent ]] && echo not
+echo a &> f; cat f; echo b &>> f; cat f; exec 3>out; echo three >&3; exec 3>&-; cat out; exec 4<<<"line"; read -u 4 l; echo $l
+trap 'echo bye' EXIT; (trap "echo inner" EXIT; echo a); echo hi
+d=$(mktemp -d) && [ -d "$d" ] && echo dir; t=$(mktemp); [ -f "$t" ] && echo file; echo $((2**10)) $((16#ff)) $((2#101))
+printf 'a\nb\n' | paste -sd,; printf 'a\nb\n' | tac; echo abc | rev; printf 'a\nb\n' | nl; echo abc | fold -w1; yes | head -n 2
+setsid echo sid; printf '%s\n' a b c | shuf | wc -l; { (( 1 )) && echo one; }; (( 0 )) || echo zero; ( (echo sub) )
+"""  # noqa: E501
+
+
+@pytest.mark.parametrize("line", OF_BASH.strip().split("\n"))
+def test_a_line_prints_what_bash_prints(line: str, tmp_path: Path) -> None:
+    line = line.replace("\\\\", "\\")
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C", "TZ": "UTC"}
+    real = subprocess.run(
+        ["bash", "-c", line], capture_output=True, cwd=tmp_path, env=environment, timeout=10, stdin=subprocess.DEVNULL
+    )
+    told = Told()
+    told.run("cd /tmp; mkdir judged; cd judged; x=; unset x OLDPWD")
+    assert told.run(f"({line}\n) 2>/dev/null </dev/null | cat") == real.stdout.decode("latin-1")
+
+
 @pytest.fixture(scope="module")
 def applets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if BUSYBOX is None:

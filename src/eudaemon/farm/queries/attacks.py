@@ -369,7 +369,8 @@ async def _happened(store: Answers, opened: Sequence[Row]) -> dict[str, Row]:
     rows = await ask(
         store,
         f"""SELECT session, countIf(kind = 'login.tried') AS logins,
-                   anyIf(concat(user, ' / ', password), kind = 'login.tried' AND accepted) AS credential,
+                   anyIf(concat(user, ' / ', ifNull(password, '(unknown)')),
+                         kind = 'login.tried' AND accepted) AS credential,
                    countIf(kind = 'command.entered') AS commands,
                    uniqExactIf(sha256, {SAMPLE_KEPT}) AS samples,
                    anyIf(JSONExtractString(fields, 'process'), kind = 'control.hijacked') AS hijacked,

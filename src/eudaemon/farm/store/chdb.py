@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from eudaemon.farm.settings import StoreSettings
 from eudaemon.farm.store.cgroups import without_cgroups
 from eudaemon.farm.store.engine import EngineError, QueryTooLargeError
-from eudaemon.farm.store.schema import CREATE, TABLE
+from eudaemon.farm.store.schema import CREATE, TABLE, TOLD_OR_NOT
 
 log = logging.getLogger("eudaemon.farm.store")
 
@@ -65,6 +65,9 @@ class Chdb:
         with without_cgroups():
             self._writer = self._connect()
         self._write(CREATE)
+        for name, type_ in self._types().items():
+            if name == "password" and type_ != TOLD_OR_NOT:  # of a store whose passwords were never unknown
+                self._write(f"ALTER TABLE {TABLE} MODIFY COLUMN password {TOLD_OR_NOT}")
 
     def close(self) -> None:
         """Close the engine. No question may be under way."""
@@ -122,6 +125,9 @@ class Chdb:
         rows = self._rows(f"SELECT sum(bytes_on_disk) AS bytes FROM system.parts WHERE table = '{TABLE}' AND active")  # noqa: S608
         size: int = rows[0]["bytes"]
         return size
+
+    def _types(self) -> dict[str, str]:
+        return {row["name"]: row["type"] for row in self._rows(f"DESCRIBE TABLE {TABLE}")}
 
     def _ids(self, block: int) -> list[str]:
         return [row["id"] for row in self._rows(f"SELECT toString(id) AS id FROM {TABLE} WHERE block = {block}")]  # noqa: S608

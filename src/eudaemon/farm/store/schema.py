@@ -20,6 +20,7 @@ from eudaemon.farm.geo import NOWHERE, Place
 
 TABLE = "events"
 
+TOLD_OR_NOT = "LowCardinality(Nullable(String))"
 # name, type. The order is the order of a row's values.
 COLUMNS: tuple[tuple[str, str], ...] = (
     ("id", "UUID"),
@@ -39,7 +40,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     # What attackers write repeats itself a thousandfold: a dictionary makes ranking it twice and searching it six times
     # as fast; for what does not repeat, each part of the table falls back to plain text by itself.
     ("user", "LowCardinality(String)"),
-    ("password", "LowCardinality(String)"),
+    ("password", TOLD_OR_NOT),  # NULL where it was not told
     ("accepted", "Bool"),
     ("command", "LowCardinality(String)"),
     ("name", "LowCardinality(String)"),
@@ -144,7 +145,8 @@ def row_of(event: Event, received_s: float, place: Place = NOWHERE) -> Row:
             stored_address(attacker.ip) if attacker else NO_ADDRESS, attacker.port if attacker else 0,
             stored_address(local.ip) if local else NO_ADDRESS, local.port if local else 0,
             place.country, place.asn, place.as_name,
-            *(_text(lifted.get(column)) for column in ("room", "user", "password")),
+            *(_text(lifted.get(column)) for column in ("room", "user")),
+            None if lifted.get("password", "") is None else _text(lifted.get("password")),
             lifted.get("accepted") is True,
             *(_text(lifted.get(column)) for column in ("command", "name", "origin", "url", "sha256")),
             _number(lifted.get("size")), fields,

@@ -6,6 +6,7 @@ its next connection: who ransoms looks whether the note is there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,12 +17,15 @@ from eudaemon.wire import PeerError, Purse, printable
 
 DOCUMENTS_MAX = 20_000  # that one session stores
 COLLECTIONS_MAX = 512  # that one session makes
-KEPT_BYTES_MIN = 512  # binary that is smaller stands in the events
+TEXT_CHARS_MAX = 4096  # of a text that stands in the event of its document; one that is longer is kept
 KEPT_MAX = 64
 NOTES_MAX = 8  # that are remembered of an address
 _NOTE_BYTES_MAX = 4096
 _DOCUMENT_BYTES = 256  # what one costs besides its size
 _SERVICE = "mongodb"
+_IDS = (3, 4, 5)  # kinds of binary values that are a UUID or an MD5: BSON's specification, subtypes
+# A script; a program for Windows, Linux, or gzip's, in base64 or hexadecimal.
+_BEGINS_PROGRAM = re.compile(r"\s*(?:#!|(?i:<\?php)|<%|TV[opqr]|f0VM|H4sI|(?i:4d5a[0-9a-f]{8}|7f454c46))")
 
 
 class FullError(Exception):
@@ -177,18 +181,30 @@ class Collections:
         yield Keep(data, "upload", printable(str(name or f"{database}.{collection}").encode(), 1024))
 
     def left(self) -> Iterator[Keep]:
-        """Yield binary values that were inserted and are no part of a file that is kept."""
-        count = 0
+        """Yield the payloads that were inserted and are no part of a file that is kept, each once."""
+        kept: set[bytes] = set()
         for database, collections in self.databases.items():
             for collection, documents in collections.items():
                 for document in documents if self._costs else ():
-                    for value in document.values() if id(document) in self._costs else ():
-                        data = binary_of(value)
-                        if data is not None and len(data) >= KEPT_BYTES_MIN and data not in self._files:
-                            count += 1
-                            if count > KEPT_MAX:
-                                return
-                            yield Keep(data, "upload", printable(f"{database}.{collection}".encode(), 256))
+                    for data in payloads_in(document) if id(document) in self._costs else ():
+                        if data in self._files or data in kept:
+                            continue
+                        if len(kept) >= KEPT_MAX:
+                            return
+                        kept.add(data)
+                        yield Keep(data, "upload", printable(f"{database}.{collection}".encode(), 256))
+
+
+def payloads_in(value: Any) -> Iterator[bytes]:
+    """Yield what in a value no event tells: binary values other than ids, programs, and texts that are too long."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from payloads_in(inner)
+    elif isinstance(value, str):
+        if len(value) > TEXT_CHARS_MAX or _BEGINS_PROGRAM.match(value):
+            yield value.encode("utf-8", "surrogateescape")
+    elif (data := binary_of(value)) and not (isinstance(value, Raw) and value.data[4] in _IDS and len(data) == 16):
+        yield data
 
 
 def binary_of(value: Any) -> bytes | None:

@@ -189,10 +189,10 @@ class Mqtt(Room):
         yield Saw(CommandEntered(f"CONNECT {version} {printable(said.client, 256)}{will}"))
         accepted = said.user is None
         if said.user is not None:
-            password = said.password or b""
-            right = self.visit.host.accepts(said.user, password)
-            accepted = admits(self.visit, said.user, password, right=right)
-            yield Saw(LoginTried(printable(said.user), printable(password), accepted))
+            right = self.visit.host.accepts(said.user, said.password or b"")
+            accepted = admits(self.visit, said.user, said.password or b"", right=right)
+            password = None if said.password is None else printable(said.password)
+            yield Saw(LoginTried(printable(said.user), password, accepted))
         if not accepted:
             yield Send(packet(CONNACK, bytes((0, _BAD_LOGIN[said.level])) + (b"\0" if said.level == 5 else b"")))
             yield from self._leave()

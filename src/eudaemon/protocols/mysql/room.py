@@ -142,13 +142,13 @@ class MySql(DatabaseRoom[tuple[int, bytes]]):
         password = payload.removesuffix(b"\0") if in_tls else sent_password(self.server.key, payload, self._salt)
         user = self._response.user if self._response is not None else b""
         accepted = password is not None and self._admits(user, password)
-        yield from self._decide(printable(password or b"", 256), accepted, True, at_s)
+        yield from self._decide(None if password is None else printable(password, 256), accepted, True, at_s)
 
     def _admits(self, user: bytes, password: bytes) -> bool:
         right = accepts(self.server.seed, ADMINISTRATORS, user, password)
         return admits(self.visit, user.lower(), password, right=right, accounts=self.name)
 
-    def _decide(self, password: str, accepted: bool, with_password: bool, at_s: float) -> Iterator[Order]:
+    def _decide(self, password: str | None, accepted: bool, with_password: bool, at_s: float) -> Iterator[Order]:
         response = self._response
         if response is None:
             return

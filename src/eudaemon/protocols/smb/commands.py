@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
+from typing import ClassVar
 
 from eudaemon.protocols._base import Answered, Fetch, Order, Visit, WakeAt, Woken
 from eudaemon.protocols._command_prompt import CommandPrompt, PipedPrompt
@@ -37,6 +38,13 @@ class CommandLine(CommandPrompt):
     def machine(self) -> Windows:
         """See `CommandPrompt`."""
         return self._machine
+
+
+class SeenCommandLine(CommandLine):
+    """The same, for somebody who sees what one command prints, and types what it reads."""
+
+    __slots__ = ()
+    gives_input: ClassVar[bool] = True
 
 
 class PipedCommandLine(PipedPrompt):
@@ -78,7 +86,7 @@ class Commands:
         """Return the shell for a command line whose output somebody sees, or who types at it."""
         if _SHELL_ALONE.fullmatch(command):
             return PipedCommandLine(self._visit, self._machine, self._files())
-        return CommandLine(self._visit, self._machine, self._files(), muted=False)
+        return SeenCommandLine(self._visit, self._machine, self._files(), muted=False)
 
     def of(self, prompt: CommandPrompt, orders: Iterator[Order]) -> Iterator[Order]:
         """Pass a shell's orders on, and note what it waits for."""

@@ -250,7 +250,7 @@ class Snmp(Room):
                 yield Saw(ChallengeAnswered(printable(asked.user, 256), "snmp", said))
                 counter = _WRONG_DIGESTS if asked.user in self.visit.host.users else counter
             elif asked.user:
-                yield Saw(LoginTried(printable(asked.user, 256), "", accepted=False))
+                yield Saw(LoginTried(printable(asked.user, 256), None, accepted=False))
         if asked.flags & m.REPORTABLE:
             uptime = int(self.visit.host.uptime_s(at_s))
             boots = 1 + self.visit.host.seed.child("snmp").number("boots", 90)

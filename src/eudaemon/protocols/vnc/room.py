@@ -205,7 +205,7 @@ class Vnc(Room):
         if found is not None and des.answer(found, self._challenge) != said:
             found = None
         accepted = found == password_of(self.visit.host)
-        yield Saw(LoginTried("", printable(found or b""), accepted))
+        yield Saw(LoginTried("", None if found is None else printable(found), accepted))
         if accepted:
             self._stage = Stage.INIT
             yield Send(bytes(4))

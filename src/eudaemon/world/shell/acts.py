@@ -32,4 +32,15 @@ class Pause:
     seconds: float
 
 
-Act: TypeAlias = Print | Download | Kept | Pause
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Go on when more of what a command reads has come (`streams.Typed`), or has ended.
+
+    `stated` if it is worth an event as a line is, `hidden` if it is a secret that no terminal shows.
+    """
+
+    stated: bool = False
+    hidden: bool = False
+
+
+Act: TypeAlias = Print | Download | Kept | Pause | Listen

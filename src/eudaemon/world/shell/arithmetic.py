@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_TOKEN = re.compile(rb"\s*(0[xX][0-9a-fA-F]+|[0-9]+|[A-Za-z_][A-Za-z0-9_]*|<<=|>>=|&&|\|\|"
+_TOKEN = re.compile(rb"\s*(0[xX][0-9a-fA-F]+|[0-9]+#[0-9a-zA-Z]+|[0-9]+|\*\*|[A-Za-z_][A-Za-z0-9_]*|<<=|>>=|&&|\|\|"
                     rb"|[-+*/%&|^<>=!]=|<<|>>|\+\+|--"
                     rb"|[-+*/%()<>=!~&|^?:,])\s*")  # fmt: skip
 _LEVELS = {b"||": 1, b"&&": 2, b"|": 3, b"^": 4, b"&": 5, b"==": 6, b"!=": 6, b"<": 7, b">": 7, b"<=": 7, b">=": 7,
-           b"<<": 8, b">>": 8, b"+": 9, b"-": 9, b"*": 10, b"/": 10, b"%": 10}  # fmt: skip
+           b"<<": 8, b">>": 8, b"+": 9, b"-": 9, b"*": 10, b"/": 10, b"%": 10, b"**": 11}  # fmt: skip
 _ASSIGNMENTS = frozenset((b"=", b"+=", b"-=", b"*=", b"/=", b"%=", b"&=", b"|=", b"^=", b"<<=", b">>="))
 _TOKENS_MAX = 512
 _DEPTH_MAX = 24
@@ -23,33 +23,24 @@ def _wrapped(value: int) -> int:
     return (value + 2**63) % 2**64 - 2**63
 
 
+_OPERATIONS: dict[bytes, Callable[[int, int], int]] = {
+    b"+": int.__add__, b"-": int.__sub__, b"*": int.__mul__, b"&": int.__and__, b"|": int.__or__, b"^": int.__xor__,
+    b"<<": lambda left, right: left << (right & 63), b">>": lambda left, right: left >> (right & 63),
+    b"==": int.__eq__, b"!=": int.__ne__, b"<": int.__lt__, b">": int.__gt__, b"<=": int.__le__, b">=": int.__ge__,
+}  # fmt: skip
+
+
 def _apply(operator: bytes, left: int, right: int) -> int:
-    match operator:
-        case b"+":
-            value = left + right
-        case b"-":
-            value = left - right
-        case b"*":
-            value = left * right
-        case b"/" | b"%":
-            if right == 0:
-                raise ExpressionError("divide by zero")
-            quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
-            value = quotient if operator == b"/" else left - quotient * right
-        case b"<<":
-            value = left << (right & 63)
-        case b">>":
-            value = left >> (right & 63)
-        case b"&":
-            value = left & right
-        case b"|":
-            value = left | right
-        case b"^":
-            value = left ^ right
-        case _:
-            value = int({b"==": left == right, b"!=": left != right, b"<": left < right, b">": left > right,
-                         b"<=": left <= right, b">=": left >= right}[operator])  # fmt: skip
-    return _wrapped(value)
+    if operator in _OPERATIONS:
+        return _wrapped(int(_OPERATIONS[operator](left, right)))
+    if operator == b"**":
+        if right < 0:
+            raise ExpressionError("exponent less than 0")
+        return _wrapped(pow(left, right, 2**64))
+    if right == 0:
+        raise ExpressionError("divide by zero")
+    quotient = abs(left) // abs(right) * (1 if (left < 0) == (right < 0) else -1)
+    return _wrapped(quotient if operator == b"/" else left - quotient * right)
 
 
 class Expression:
@@ -172,6 +163,9 @@ def number(text: bytes) -> int:
     if len(text) > 24:
         raise ExpressionError("arithmetic syntax error")
     try:
+        base, hash_, digits = text.partition(b"#")
+        if hash_:
+            return int(digits, int(base))
         if text[:2] in (b"0x", b"0X"):
             return int(text, 16)
         return int(text, 8) if text[:1] == b"0" and len(text) > 1 else int(text)

@@ -37,6 +37,11 @@ class Budget:
         self.sleeps = SLEEPS_MAX
         self.slept_s = SLEPT_S_MAX
 
+    def heard(self, count: int) -> None:
+        """A command that reads was given so many bytes: it may do with them what a new line may, and turn them over."""
+        self.steps, self.output_bytes, self.sleeps = STEPS_MAX, OUTPUT_BYTES_MAX, SLEEPS_MAX
+        self.work_bytes += 2 * count
+
     def step(self, count: int = 1) -> None:
         """One command, loop turn or expansion."""
         self.steps -= count

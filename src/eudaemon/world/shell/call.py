@@ -9,7 +9,7 @@ from eudaemon.world.files import Device, Directory, FileError, Files, Fixed, Wri
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.acts import Act
 from eudaemon.world.shell.notes import TURNING, note_used, reading_costs
-from eudaemon.world.shell.streams import Output, Terminal, content
+from eudaemon.world.shell.streams import Output, Terminal, Typed, content
 
 if TYPE_CHECKING:
     from eudaemon.world.host import Host
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from eudaemon.world.shell.streams import Stream
 
 Run: TypeAlias = Generator[Act, Downloaded | None, int]
+Reading: TypeAlias = Generator[Act, Downloaded | None, bytes]
+_STANDARD_INPUT = (b"-", b"/dev/stdin", b"/dev/fd/0", b"/proc/self/fd/0")
 Applet: TypeAlias = "Callable[[Call], int | Run]"
 
 
@@ -53,6 +55,12 @@ class Call:
         """Whether standard output is the attacker's screen."""
         return isinstance(self.streams.get(1), Terminal)
 
+    @property
+    def typed_at(self) -> bool:
+        """Whether somebody at a terminal types what is read from standard input."""
+        stream = self.streams.get(0)
+        return isinstance(stream, Typed) and stream.on_terminal
+
     # --- output ------------------------------------------------------------------------------------
 
     def out(self, data: bytes) -> None:
@@ -86,14 +94,46 @@ class Call:
 
     # --- input -------------------------------------------------------------------------------------
 
-    def input(self, count: int = -1) -> bytes:
-        """Read from standard input."""
-        return self._taken(self.streams[0].read(count) if 0 in self.streams else b"")
+    def input(self, count: int = -1) -> Reading:
+        """Read from standard input, and wait for what somebody types."""
+        stream = self.streams.get(0)
+        if stream is None:
+            return b""
+        yield from stream.wait(count)
+        return self._taken(stream.read(count))
 
-    def read(self, path: bytes, count: int = -1) -> bytes:
+    def input_line(self, *, hidden: bool = False) -> Reading:
+        """Read a line from standard input, with its end. `hidden` is whether no terminal shows what is typed."""
+        stream = self.streams.get(0)
+        if stream is None:
+            return b""
+        yield from stream.wait_line(hidden=hidden)
+        line = stream.read_line()
+        self.shell.budget.work(len(line) + 16)
+        return line
+
+    def pour(self, *sinks: Callable[[bytes], None]) -> Generator[Act, Downloaded | None, None]:
+        """Give standard input to each of the sinks, as it comes."""
+        stream = self.streams.get(0)
+        while True:
+            if isinstance(stream, Typed):
+                yield from stream.wait(1)
+                data = self._taken(stream.read_some())
+            else:
+                data = yield from self.input()
+            for sink in sinks:
+                sink(data)
+            if not isinstance(stream, Typed) or not data:
+                return
+
+    def read(self, path: bytes, count: int = -1) -> Reading:
         """Return a file's content, or standard input's for `-`. Raises `FileError`."""
-        if path == b"-":
-            return self.input(count)
+        if path in _STANDARD_INPUT:
+            return (yield from self.input(count))
+        return self.read_file(path, count)
+
+    def read_file(self, path: bytes, count: int = -1) -> bytes:
+        """Return a file's content, for which nobody waits. Raises `FileError`."""
         node = self.files.get(path, self.scope.cwd)
         if isinstance(node, Directory):
             raise FileError("Is a directory")
@@ -112,12 +152,12 @@ class Call:
             note_used(self.files, data)
         return data
 
-    def sources(self, paths: list[bytes]) -> list[tuple[bytes, bytes]]:
+    def sources(self, paths: list[bytes]) -> Generator[Act, Downloaded | None, list[tuple[bytes, bytes]]]:
         """Return name and content of the files, of standard input if there are none; complain about the missing."""
         found: list[tuple[bytes, bytes]] = []
         for path in paths or [b"-"]:
             try:
-                found.append((path, self.read(path)))
+                found.append((path, (yield from self.read(path))))
             except FileError as error:
                 self.error(f"{text(path)}: {error}" if str(error) == "Is a directory" else cannot_open(path, error))
         return found

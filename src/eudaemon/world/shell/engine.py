@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from eudaemon.wire import PeerError, Purse
-from eudaemon.world.files import Device, Files
+from eudaemon.world.files import Device, FileError, Files, Written
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.seed import Seed
@@ -16,21 +17,26 @@ from eudaemon.world.shell.budget import LimitError, PatienceError
 from eudaemon.world.shell.evaluator import Break, Evaluator, Exit, Return
 from eudaemon.world.shell.expansion import ExpansionError
 from eudaemon.world.shell.keeping import Keeper
-from eudaemon.world.shell.limits import LINE_BYTES_MAX, NOTE_BYTES_MAX, SCRIPT_BYTES_MAX
+from eudaemon.world.shell.limits import LINE_BYTES_MAX, NOTE_BYTES_MAX, OFFERED_MAX, SCRIPT_BYTES_MAX
 from eudaemon.world.shell.notes import note_used
 from eudaemon.world.shell.parser import Parser
 from eudaemon.world.shell.scope import Scope
-from eudaemon.world.shell.streams import Buffered, Endless, Full, PipeFullError, Stream, Terminal
+from eudaemon.world.shell.streams import Endless, Full, PipeFullError, Stream, Terminal, Typed
 from eudaemon.world.shell.survey import unknown_commands
-from eudaemon.world.shell.unfinished import Unfinished
-from eudaemon.world.shell.words import IncompleteError, ShellSyntaxError
+from eudaemon.world.shell.unfinished import Reader
+from eudaemon.world.shell.words import ShellSyntaxError
 
 if TYPE_CHECKING:
     from eudaemon.world.shell.call import Applet
 
 
-_LEAVES_EDITOR = (b":q", b":q!", b":x", b":wq", b":wq!", b":x!", b"ZZ", b"ZQ")
 _READING_COSTS = 32  # what reading a byte of shell text costs, against copying one
+
+
+@lru_cache(maxsize=16)
+def _names(names: tuple[bytes, ...]) -> frozenset[bytes]:
+    """Return the names of an environment, which all sessions of a host share."""
+    return frozenset(names)
 
 
 class Shell(Keeper):
@@ -40,21 +46,21 @@ class Shell(Keeper):
     `ports` are the host's and the attacker's of the connection. `hostname` is what `hostname` last set.
     `files` are those of a session that has several shells, `name` is what the shell calls itself and `starts_in` where
     it begins, if not as the host's does.
+    `typed` is what commands hear that read their standard input, none if nobody gives them any.
     `watched` is whether somebody sits at a terminal. `unwatched` is 0 while he sees what is being evaluated: for what
     he does not see, such as a job in the background, no time passes.
     `unknown` names the commands of the last line that the host does not have; `exited` is true after `exit`.
     """
 
     __slots__ = (
-        "_asked",
         "_draws",
-        "_given_bytes",
+        "_heard",
         "_held_bytes",
-        "_lent",
         "_levels",
+        "_offers",
+        "_reader",
         "_scope",
         "_screen",
-        "_unfinished",
         "evaluator",
         "exited",
         "host",
@@ -64,6 +70,7 @@ class Shell(Keeper):
         "ports",
         "ran_program",
         "seed",
+        "typed",
         "unknown",
         "unwatched",
         "user",
@@ -82,6 +89,7 @@ class Shell(Keeper):
         files: Files | None = None,
         name: bytes = b"",
         starts_in: bytes = b"",
+        typed: Typed | None = None,
     ) -> None:
         super().__init__(files or Files(host.tree, host.writable, purse), purse)
         self.host = host
@@ -97,16 +105,18 @@ class Shell(Keeper):
         self.unwatched = int(not watched)
         self.pid = 0
         self._screen = bytearray()
-        self._unfinished: Unfinished | None = None
-        self._asked: tuple[bytes, ...] = ()
+        self._reader: Reader | None = None  # of what is not finished
         self._draws = 0
+        self._offers: list[bytes] | None = None
         self._levels = 0
-        self._lent = False
         self._held_bytes = 0
-        self._given_bytes = 0
-        terminal = Terminal(self._screen, self.budget)
+        self._heard = False  # whether the line that runs has read what was typed
+        self.typed = typed
+        terminal = Terminal(self._screen, self.budget, typed)
         starts_in = starts_in or host.starts_in
-        self._scope = Scope(starts_in, self._environment(starts_in), {0: Stream(), 1: terminal, 2: terminal})
+        environment = self._environment(starts_in)
+        streams = {0: typed or Stream(), 1: terminal, 2: terminal}
+        self._scope = Scope(starts_in, environment, streams, _names(tuple(environment)))
         self._scope.name = name or host.shell_name
 
     def _environment(self, starts_in: bytes) -> dict[bytes, bytes]:
@@ -117,11 +127,7 @@ class Shell(Keeper):
 
     def prompt(self) -> bytes:
         """Return the prompt that stands before the next line."""
-        if self._asked:
-            return self._asked[0]
-        if self._lent:
-            return b""
-        return b"> " if self._unfinished else self.host.prompt_in(self._scope.cwd)
+        return b"> " if self._reader is not None else self.host.prompt_in(self._scope.cwd)
 
     def run(self, line: bytes, at_s: float) -> Generator[Act, Downloaded | None, int]:
         """Run one line, without its line end. Each `Download` is to be answered by `send`; returns the exit status.
@@ -132,25 +138,14 @@ class Shell(Keeper):
         self.unknown = ()
         if not self.pid:
             self.pid = self.host.pid_at(at_s)
-        if self._asked:
-            self._asked = self._asked[1:]
-            if len(self._asked) == 1:
-                yield Print(self._asked[0])
-                self._asked = ()
-            return 0
-        if self._lent:
-            if line.endswith(_LEAVES_EDITOR):
-                self._lent = False
-                yield Print(b"\x1b[24;1H\x1b[K")
-            return 0
-        whole = self._unfinished.add(line) if self._unfinished else Unfinished.of(line)
+        whole = (Reader() if self._reader is None else self._reader).whole(line)
         if whole is None:
             self._settle()
             return 0
         self.budget.renew()
-        given_bytes = self._given_bytes + (len(whole) if len(whole) > LINE_BYTES_MAX else 0)
-        self.budget.work(-2 * given_bytes)  # what somebody took the trouble to send may be read and written once
-        self._given_bytes = 0
+        if len(whole) > LINE_BYTES_MAX:
+            self.budget.heard(len(whole))
+        self._writing, self._heard = None, False
         walk = self._evaluate_guarded(whole)
         answer: Downloaded | None = None
         while True:
@@ -163,28 +158,38 @@ class Shell(Keeper):
             answer = yield act
         if self._screen:
             yield self._shown()
+        if self._heard:
+            self.note_typed()
+        self.withdraw(0)
         self._settle()
         return self._scope.status
 
     def finish(self) -> Iterator[Kept]:
         """See `Keeper`; a here-document that was never ended is a part of whatever it was to become."""
         yield from super().finish()
-        if self._unfinished and self._unfinished.is_document and len(self._unfinished) > NOTE_BYTES_MAX:
-            yield Kept("unfinished document", self._unfinished.text, "upload", partial=True)
+        unfinished = self._reader.unfinished if self._reader is not None else None
+        if unfinished and unfinished.is_document and len(unfinished) > NOTE_BYTES_MAX:
+            yield Kept("unfinished document", unfinished.text, "upload", partial=True)
 
-    def give_input(self, data: bytes) -> None:
-        """Let the next line's commands read this from their standard input; the purse is the caller's affair."""
-        self._scope.streams[0] = Buffered(data)
-        self._given_bytes = len(data)
+    def hear(self, data: bytes) -> None:
+        """Let commands read this. Raises `PeerError` past a limit."""
+        if self.typed is not None:
+            self.typed.hear(data)
+            self.budget.heard(len(data))
+            self._heard = True
+
+    def hear_line(self, line: bytes) -> None:
+        """Let commands read a line, which is without its end."""
+        self.hear(line + b"\n")
 
     @property
     def unfinished(self) -> bool:
         """Whether the last line wants to be continued."""
-        return bool(self._unfinished)
+        return self._reader is not None
 
     def _settle(self) -> None:
         """Take from the purse what the shell's state has grown by. Raises `PeerError` if that is not there."""
-        held = self._scope.held_bytes() + len(self._unfinished or b"")
+        held = self._scope.held_bytes() + (len(self._reader) if self._reader is not None else 0)
         if held > self._held_bytes:
             if not self.purse.take(held - self._held_bytes):
                 raise PeerError("the session holds too many bytes")
@@ -194,7 +199,10 @@ class Shell(Keeper):
 
     def interrupt(self) -> None:
         """Forget an unfinished line, as Ctrl-C does."""
-        self._unfinished, self._asked = None, ()
+        self._reader = None
+        self._scope.status = 130
+        if self._heard:
+            self.note_typed()
 
     def _shown(self) -> Print:
         data = bytes(self._screen)
@@ -203,10 +211,11 @@ class Shell(Keeper):
 
     def _evaluate_guarded(self, line: bytes) -> Generator[Act, Downloaded | None, None]:
         try:
-            yield from self._read_and_run(line, self._scope)
-        except IncompleteError as error:
-            self._unfinished = self._unfinished or Unfinished()
-            self._unfinished.wait(line, error)
+            try:
+                yield from self._read_and_run(line, self._scope)
+            except Exit:
+                yield from self.evaluator.at_exit(self._scope)
+                raise
         except (ShellSyntaxError, ExpansionError) as error:
             self._screen += self._scope.name + f": {error}\n".encode("latin-1", "replace")
             self._scope.status = 2
@@ -225,18 +234,11 @@ class Shell(Keeper):
             self._scope.status = 137
 
     def _read_and_run(self, text: bytes, scope: Scope) -> Generator[Act, Downloaded | None, None]:
-        # All of a typed line is read before any of it runs: a line that is not finished must not run twice.
-        parser = Parser(text)
-        lines = []
-        try:
-            while (commands := parser.next_line()) is not None:
-                lines.append(commands)
-        except IncompleteError:
-            raise
-        except (PeerError, ShellSyntaxError):
-            self._unfinished = None
-            raise
-        self._unfinished = None
+        reader, self._reader = Reader() if self._reader is None else self._reader, None
+        lines = reader.commands(text)
+        if lines is None:
+            self._reader = reader
+            return
         self.unknown = unknown_commands(lines, self, scope)
         for commands in lines:
             yield from self.evaluator.commands(commands, scope, scope.streams)
@@ -305,6 +307,36 @@ class Shell(Keeper):
                 return self._scope.streams[1]
         return Stream()
 
+    @property
+    def offered(self) -> int:
+        """How many files there are of what commands print: `<(…)`."""
+        return len(self._offers or ())
+
+    def offer(self, data: bytes) -> bytes:
+        """Return the path of a file that holds this. It is gone when the command that reads it has ended."""
+        offers = self._offers = self._offers or []
+        if len(offers) >= OFFERED_MAX or not self.purse.take(len(data)):
+            raise LimitError("files")
+        file = Written(0o755, self.at_s)
+        file.data += data
+        for folder in (b"/dev", b"/tmp", b"/var/run"):
+            path = folder + b"/%d" % (63 - len(offers))
+            try:
+                self.files.place(path, file)
+            except FileError:
+                continue
+            offers.append(path)
+            return path
+        self.purse.give_back(len(data))
+        raise LimitError("files")
+
+    def withdraw(self, left: int) -> None:
+        """Take away the files of `offer` but for the first ones."""
+        while self._offers and len(self._offers) > left:
+            path = self._offers.pop()
+            if self.files.find(path) is not None:
+                self.files.remove(path)
+
     def random(self, below: int) -> int:
         """Return a number that differs from call to call."""
         self._draws += 1
@@ -317,19 +349,6 @@ class Shell(Keeper):
     def leave(self) -> None:
         """The session is over after this line, however many shells were started in the shell."""
         self.exited = True
-
-    @property
-    def asking(self) -> bool:
-        """Whether the next line is an answer that a terminal does not show."""
-        return bool(self._asked)
-
-    def ask(self, *questions: bytes, then: bytes) -> None:
-        """Take the next lines as answers to questions, then show a text."""
-        self._asked = (*questions, then)
-
-    def lend(self) -> None:
-        """Give the screen to an editor: what is typed is its, until it is told to quit."""
-        self._lent = True
 
     def which(self, name: bytes) -> bytes | None:
         """Return where a program stands, None if the host does not have it."""

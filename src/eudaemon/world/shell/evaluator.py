@@ -18,12 +18,13 @@ from eudaemon.world.shell.call import Call, text
 from eudaemon.world.shell.expansion import Expander, ExpansionError
 from eudaemon.world.shell.limits import WORDS_MAX
 from eudaemon.world.shell.streams import Pipe, PipeFullError, Stream
-from eudaemon.world.shell.syntax import AndOr, Case, Command, For, Function, Group, If, Simple, While
+from eudaemon.world.shell.syntax import AndOr, Assignment, Case, Command, For, Function, Group, If, Simple, While, Word
 
 if TYPE_CHECKING:
     from eudaemon.world.shell.engine import Shell
     from eudaemon.world.shell.scope import Scope
 
+_ITEM_COSTS = 16  # what copying an item of an array costs, against copying a byte
 Steps: TypeAlias = Generator[Act, Downloaded | None, None]
 Streams: TypeAlias = dict[int, Stream]
 
@@ -76,6 +77,14 @@ class Evaluator:
         except ExpansionError as error:
             self.complain(child, child.streams, str(error))
             child.status = 2
+        yield from self.at_exit(child)
+
+    def at_exit(self, scope: Scope) -> Steps:
+        """Run what `trap` has to be run when this shell ends."""
+        if scope.at_exit:
+            command, scope.at_exit, status = scope.at_exit, b"", scope.status
+            yield from self.shell.evaluate(command, scope, scope.name)
+            scope.status = status
 
     def subshell_line(self, commands: tuple[AndOr, ...], scope: Scope) -> Steps:
         """Evaluate one line of a script: a jump that leads nowhere ends the line, `exit` the script."""
@@ -158,7 +167,7 @@ class Evaluator:
             yield from self.commands(group.body, scope, streams)
             return
         child = scope.copy()
-        child.streams = streams
+        child.streams = dict(streams)
         yield from self.subshell(group.body, child)
         scope.status = child.status
 
@@ -172,6 +181,9 @@ class Evaluator:
         yield from self.commands(node.otherwise, scope, streams)
 
     def _for(self, node: For, scope: Scope, streams: Streams) -> Steps:
+        if node.counts is not None:
+            yield from self._count(node, node.counts, scope, streams)
+            return
         values: list[bytes] = []
         if node.words is None:
             values = list(scope.parameters)
@@ -182,6 +194,15 @@ class Evaluator:
             scope.set(node.name, value)
             if not (yield from self._turn(node.body, scope, streams)):
                 break
+
+    def _count(self, node: For, counts: tuple[Word, Word, Word], scope: Scope, streams: Streams) -> Steps:
+        first, goes_on, step = counts
+        self.expander.arithmetic((yield from self.expander.text(first, scope)), scope)
+        scope.status = 0
+        while self.expander.arithmetic((yield from self.expander.text(goes_on, scope)), scope) != b"0":
+            if not (yield from self._turn(node.body, scope, streams)):
+                break
+            self.expander.arithmetic((yield from self.expander.text(step, scope)), scope)
 
     def _while(self, node: While, scope: Scope, streams: Streams) -> Steps:
         status = 0
@@ -231,19 +252,11 @@ class Evaluator:
 
     def _simple(self, node: Simple, scope: Scope, streams: Streams) -> Steps:
         self.shell.budget.step()
-        argv: list[bytes] = []
-        for word in node.words:
-            if word.plain is not None:
-                argv.append(word.plain)
-            else:
-                argv += yield from self.expander.fields(word, scope)
-                if len(argv) > WORDS_MAX:
-                    raise LimitError("words")
+        before, offered = streams, self.shell.offered
+        argv = yield from self._arguments(node.words, scope)
         if not argv:
             scope.status = 0
-        values: list[tuple[bytes, bytes]] = []
-        for name, word in node.assignments:
-            values.append((name, (yield from self.expander.text(word, scope))))
+        values = yield from self._assigned(node.assignments, scope, at_once=not argv)
         try:
             if node.redirects:
                 streams = yield from redirections.redirected(self, node.redirects, scope, streams)
@@ -252,15 +265,71 @@ class Evaluator:
             scope.status = 1
             return
         if not argv:
-            for name, value in values:
-                scope.set(name, value)
             return
-        if argv == [b"exec"]:
+        if argv == [b"exec"] and before is not streams:
             scope.streams = streams
+            before.clear()  # what stands behind it in the same line has them, too
+            before.update(streams)
         if values:
             yield from self._with_assignments(values, argv, scope, streams)
         else:
             scope.status = yield from self.call(argv, scope, streams)
+        self.shell.withdraw(offered)
+
+    def _arguments(self, words: list[Word], scope: Scope) -> Generator[Act, Downloaded | None, list[bytes]]:
+        argv: list[bytes] = []
+        is_condition = bool(words) and words[0].literal == b"[["
+        for word in words:
+            if is_condition:  # neither split nor taken for paths; what is compared with is a pattern
+                compared = argv[-1:] in ([b"=="], [b"="], [b"!="])
+                argv.append((yield from (self.expander.pattern if compared else self.expander.text)(word, scope)))
+            elif word.plain is not None:
+                argv.append(word.plain)
+            else:
+                argv += yield from self.expander.fields(word, scope)
+                if len(argv) > WORDS_MAX:
+                    raise LimitError("words")
+        return argv
+
+    def _assigned(
+        self, assignments: list[Assignment], scope: Scope, *, at_once: bool
+    ) -> Generator[Act, Downloaded | None, list[tuple[bytes, bytes]]]:
+        """Return names and values; set them, too, if they are for the shell itself and not for one command."""
+        values: list[tuple[bytes, bytes]] = []
+        for given in assignments:
+            if isinstance(given.value, list) or given.subscript:
+                yield from self._assign_items(given, scope)
+                continue
+            value = yield from self.expander.text(given.value, scope)
+            if given.appends:
+                value = (self.expander.value_of(given.name, scope) or b"") + value
+            values.append((given.name, value))
+            if at_once:
+                scope.set(given.name, value)
+        return values
+
+    def _assign_items(self, given: Assignment, scope: Scope) -> Steps:
+        """`name=(one two)`, `name+=(three)`, `name[key]=value`."""
+        items = dict((scope.arrays or {}).get(given.name, {}))
+        self.shell.budget.work(_ITEM_COSTS * len(items))
+        if isinstance(given.value, list):
+            items = items if given.appends else {}
+            following = max((int(key) for key in items if key.isdigit() and len(key) < 19), default=-1) + 1
+            for word in given.value:
+                values = yield from self.expander.fields(word, scope)
+                for value in values:
+                    key, equals, said = value[1:].partition(b"]=")
+                    if value[:1] == b"[" and equals:
+                        items[key] = said
+                    else:
+                        items[b"%d" % following] = value
+                        following += 1
+                    self.shell.budget.step()
+        else:
+            key = self.expander.key(given.subscript, scope)
+            value = yield from self.expander.text(given.value, scope)
+            items[key] = (items.get(key, b"") if given.appends else b"") + value
+        scope.set_items(given.name, items)
 
     def _with_assignments(
         self, values: list[tuple[bytes, bytes]], argv: list[bytes], scope: Scope, streams: Streams

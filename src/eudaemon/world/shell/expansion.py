@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, TypeAlias
 
 from eudaemon.world.outside import Downloaded
@@ -12,11 +12,12 @@ from eudaemon.world.shell.arithmetic import Expression, ExpressionError
 from eudaemon.world.shell.budget import LimitError
 from eudaemon.world.shell.limits import WORD_BYTES_MAX, WORDS_MAX
 from eudaemon.world.shell.streams import Pipe, PipeFullError
-from eudaemon.world.shell.syntax import Arithmetic, Parameter, Part, Substitution, Text, Word
+from eudaemon.world.shell.syntax import Arithmetic, Parameter, Part, Process, Substitution, Text, Word
 
 if TYPE_CHECKING:
     from eudaemon.world.shell.evaluator import Evaluator
     from eudaemon.world.shell.scope import Scope
+    from eudaemon.world.shell.syntax import AndOr
 
 Bytes: TypeAlias = Generator[Act, Downloaded | None, bytes]
 Fields: TypeAlias = Generator[Act, Downloaded | None, list[bytes]]
@@ -112,11 +113,11 @@ class Expander:
         for index, part in enumerate(word.parts):
             if isinstance(part, Text):
                 self._text(part, fields, scope, first=index == 0)
-            elif isinstance(part, Parameter) and part.name == b"@" and part.quoted and not part.op:
-                for number, value in enumerate(scope.parameters):
+            elif isinstance(part, Parameter) and (values := (yield from self._listed(part, scope))) is not None:
+                for number, value in enumerate(values):
                     if number:
                         fields.close()
-                    fields.quoted(value)
+                    (fields.quoted if part.quoted else fields.expanded)(value)
             else:
                 value = yield from self._part(part, scope)
                 (fields.quoted if part.quoted else fields.expanded)(value)
@@ -177,6 +178,8 @@ class Expander:
             case Arithmetic():
                 expression = yield from self.text(part.expression, scope)
                 return self.arithmetic(expression, scope)
+            case Process():
+                return self._evaluator.shell.offer((yield from self._printed(part.body, scope)))
             case Text():
                 return part.value
 
@@ -189,13 +192,17 @@ class Expander:
         return b"%d" % value
 
     def _substitution(self, part: Substitution, scope: Scope) -> Bytes:
+        printed = yield from self._printed(part.body, scope)
+        return printed.replace(b"\0", b"").rstrip(b"\n")
+
+    def _printed(self, body: tuple[AndOr, ...], scope: Scope) -> Bytes:
         shell = self._evaluator.shell
         child = scope.copy()
         pipe = Pipe(shell.budget, shell.purse)
         child.streams[1] = pipe
         shell.budget.enter()
         try:
-            yield from self._evaluator.subshell(part.body, child)
+            yield from self._evaluator.subshell(body, child)
             scope.status = child.status
         except PipeFullError:
             scope.status = 141
@@ -203,9 +210,38 @@ class Expander:
             shell.budget.leave()
             printed = pipe.read()
             pipe.release()
-        return printed.replace(b"\0", b"").rstrip(b"\n")
+        return printed
 
     # --- parameters --------------------------------------------------------------------------------
+
+    def _listed(self, part: Parameter, scope: Scope) -> Generator[Act, Downloaded | None, list[bytes] | None]:
+        """Return the values that a parameter gives as fields of their own, None if it gives one: `"$@"`, `${a[@]}`."""
+        if part.op not in (b"", b":") or b"@" not in (part.name, part.subscript):
+            return None
+        if part.name == b"@":
+            if part.op or not part.quoted:
+                return None
+            return list(scope.parameters)
+        items = (scope.arrays or {}).get(part.name, {})
+        values = list(items) if part.indirect else list(items.values())
+        if part.op:
+            start = int(self.arithmetic((yield from self.text(part.words[0], scope)), scope))
+            values = values[start:]
+            if len(part.words) > 1:
+                values = values[: int(self.arithmetic((yield from self.text(part.words[1], scope)), scope))]
+        return values
+
+    def key(self, subscript: bytes, scope: Scope) -> bytes:
+        """Return the key that a subscript means: itself, what a variable says, or what an expression comes to."""
+        subscript = subscript.strip(b"\"'")
+        if subscript[:1] == b"$" and subscript[1:2] != b"(":
+            return self.value_of(subscript[1:].strip(b"{}"), scope) or b""
+        if subscript.isdigit() or not (set(subscript) & set(b"+-*/%#$") or subscript in scope.variables):
+            return subscript
+        try:
+            return self.arithmetic(subscript, scope)
+        except ExpansionError:
+            return subscript
 
     def value_of(self, name: bytes, scope: Scope) -> bytes | None:
         """Return the value of a parameter, None if it is not set."""
@@ -227,16 +263,37 @@ class Expander:
                 return b"%d" % (self._evaluator.shell.pid + 4)
             case b"-":
                 return b"smi"
+            case b"PPID":
+                return b"%d" % (self._evaluator.shell.pid - 1)
             case b"RANDOM":
                 return b"%d" % self._evaluator.shell.random(32_768)
+        if scope.arrays and name in scope.arrays:
+            return next(iter(scope.arrays[name].values()), None)
         return scope.variables.get(name, _IFS if name == b"IFS" else None)
 
+    def _item(self, part: Parameter, scope: Scope) -> bytes | None:
+        """Return the value of `name[subscript]`, of all of an array joined for `@` and `*`."""
+        items = (scope.arrays or {}).get(part.name)
+        if items is None:
+            items = {b"0": scope.variables[part.name]} if part.name in scope.variables else {}
+        if part.subscript in (b"@", b"*"):
+            joint = scope.variables.get(b"IFS", _IFS)[:1] if part.subscript == b"*" else b" "
+            return joint.join(items if part.indirect else items.values()) if items else None
+        key = self.key(part.subscript, scope)
+        if key[:1] == b"-" and key[1:].isdigit():
+            return next(iter(list(items.values())[-int(key[1:4]) :]), None)
+        return items.get(key)
+
     def _parameter(self, part: Parameter, scope: Scope) -> Bytes:
-        value = self.value_of(part.name, scope)
+        value = self._item(part, scope) if part.subscript else self.value_of(part.name, scope)
+        if part.indirect and not part.subscript:
+            value = self.value_of(value, scope) if value else None
         op = part.op
         if not op:
             return value or b""
         if op == b"len":
+            if part.subscript in (b"@", b"*"):
+                return b"%d" % len((scope.arrays or {}).get(part.name, {}))
             return b"%d" % len(value or b"")
         if op in _DEFAULTS:
             return (yield from self._default(part, value, scope))
@@ -244,9 +301,16 @@ class Expander:
         if op in (b"#", b"##", b"%", b"%%"):
             pattern = yield from self.pattern(part.words[0], scope)
             return self._trimmed(op, value, pattern)
-        if op in (b"/", b"//"):
+        if op in _CASES:
+            return _CASES[op](value)
+        if op in (b"/", b"//", b"/#", b"/%"):
             pattern = yield from self.pattern(part.words[0], scope)
             replacement = (yield from self.text(part.words[1], scope)) if len(part.words) > 1 else b""
+            if op in (b"/#", b"/%"):
+                trimmed = self._trimmed(b"##" if op == b"/#" else b"%%", value, pattern)
+                if trimmed == value:
+                    return value
+                return replacement + trimmed if op == b"/#" else trimmed + replacement
             return self._replaced(value, pattern, replacement, everywhere=op == b"//")
         offset = int(self.arithmetic((yield from self.text(part.words[0], scope)), scope))
         start = max(0, len(value) + offset) if offset < 0 else offset
@@ -301,4 +365,8 @@ class Expander:
 
 
 _IFS = b" \t\n"
+_CASES: dict[bytes, Callable[[bytes], bytes]] = {
+    b"^^": bytes.upper, b"^": lambda value: value[:1].upper() + value[1:],
+    b",,": bytes.lower, b",": lambda value: value[:1].lower() + value[1:],
+}  # fmt: skip
 _DEFAULTS = frozenset((b":-", b"-", b":=", b"=", b":?", b"?", b":+", b"+"))

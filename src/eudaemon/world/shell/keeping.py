@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Generator, Iterator
 
 from eudaemon.wire import PeerError, Purse, printable
-from eudaemon.world.files import Device, Files, Written
+from eudaemon.world.files import FILES_MAX, Device, Files, Written
 from eudaemon.world.outside import Download, Downloaded
 from eudaemon.world.shell.acts import Act, Kept
 from eudaemon.world.shell.budget import Budget
@@ -17,7 +17,7 @@ from eudaemon.world.shell.notes import is_note
 class Keeper:
     """The files of one session, and what of them was kept. What they hold is taken from `purse`."""
 
-    __slots__ = ("_exhausted", "_kept", "at_s", "budget", "files", "purse")
+    __slots__ = ("_exhausted", "_kept", "_writing", "at_s", "budget", "files", "purse")
 
     def __init__(self, files: Files, purse: Purse) -> None:
         self.files = files
@@ -26,6 +26,7 @@ class Keeper:
         self.at_s = 0.0
         self._exhausted = 0
         self._kept: set[bytes] | None = None
+        self._writing: dict[int, Written] | None = None  # what the line that runs has opened for writing
 
     # --- what differs from system to system ----------------------------------------------------------
 
@@ -98,9 +99,29 @@ class Keeper:
         node = self.files.find(path)
         if isinstance(node, Device):
             return None
-        file = self.files.create(path, self.at_s)
+        file = self.create(path)
         self.files.truncate(file)
         return file
+
+    def create(self, path: bytes) -> Written:
+        """Return the file at a resolved path, to be written by the line that runs. Raises `FileError`."""
+        file = self.files.create(path, self.at_s)
+        if self._writing is None:
+            self._writing = {}
+        if len(self._writing) < FILES_MAX:
+            self._writing[id(file)] = file
+        return file
+
+    def note_typed(self) -> None:
+        """What the line that runs writes was typed, and stands in no event: it is no note."""
+        for file in (self._writing or {}).values():
+            file.used = True
+
+    def finish_writing(self) -> Iterator[Kept]:
+        """Yield what the line that runs was writing when the session broke off."""
+        for path, file in list(self.files.written()):
+            if id(file) in (self._writing or {}):
+                yield from self.keep(path, file)
 
     def store(self, path: bytes, got: Downloaded) -> Generator[Act, Downloaded | None, None]:
         """Put what a download brought at a resolved path. Raises `FileError`."""

@@ -24,18 +24,21 @@ from eudaemon.world.shell.syntax import (
     Pipeline,
     Redirect,
     Simple,
+    Text,
     While,
     Word,
 )
-from eudaemon.world.shell.words import NAME, IncompleteError, ShellSyntaxError, Words, assignment
+from eudaemon.world.shell.words import NAME, IncompleteError, ShellSyntaxError, Words, assignment, braces
 
-_OPERATORS = (b"<<<", b"<<-", b"&&", b"||", b";;", b"<<", b">>", b"<&", b">&", b"<>", b">|", b"&>",
+_OPERATORS = (b"<<<", b"<<-", b"&>>", b"&&", b"||", b";;", b"<<", b">>", b"<&", b">&", b"<>", b">|", b"&>",
               b"|", b"&", b";", b"<", b">", b"(", b")")  # fmt: skip
 _OPERATOR_START = frozenset(b"|&;<>()")
-_REDIRECTS = frozenset((b"<<<", b"<<-", b"<<", b">>", b"<&", b">&", b"<>", b">|", b"&>", b"<", b">"))
+_REDIRECTS = frozenset((b"<<<", b"<<-", b"<<", b">>", b"<&", b">&", b"<>", b">|", b"&>", b"&>>", b"<", b">"))
 _CLOSERS = frozenset((b"then", b"else", b"elif", b"fi", b"do", b"done", b"esac", b"}"))
 _INDENT = re.compile(rb"^\t+", re.MULTILINE)
 _EXPANDED = re.compile(rb"[\\`$]")
+_COMMANDS = re.compile(rb"[\w)][ \t\n]+[\w(./$-]*[A-Za-z./]|[;`]")  # what is no expression: two words beside each other
+_REGULAR = re.compile(rb"(?:\\.|[^\s\\])+")
 _TAB, _LINE_END = 9, 10
 Commands = tuple[AndOr, ...]
 
@@ -135,10 +138,13 @@ class Parser(Words):
 
     def _command(self) -> Command:
         self._blanks()
-        if self._operator() == b"(":
+        end = self._arithmetic_end(self.at + 2) if self.text.startswith(b"((", self.at) else -1
+        if end >= 0 and not _COMMANDS.search(self.text, self.at + 2, end):
+            command: Command = self._let(end)
+        elif self._operator() == b"(":
             with self.deeper():
                 self.at += 1
-                command: Command = Group(self.commands_until(b")"), subshell=True)
+                command = Group(self.commands_until(b")"), subshell=True)
         else:
             reader = self._COMPOUNDS.get(self._peek_reserved())
             if reader is None:
@@ -147,6 +153,30 @@ class Parser(Words):
                 command = reader(self)
         self._redirects(command.redirects)
         return command
+
+    def _let(self, end: int) -> Simple:
+        """`((…))`: bash's, which BusyBox takes for two subshells."""
+        expression = self._expression(self.text[self.at + 2 : end])
+        self.at = end + 2
+        return Simple([], [Word((Text(b"let", quoted=True),), b"let"), expression], [])
+
+    def _expression(self, text: bytes) -> Word:
+        with self.deeper():
+            return self.document(text, quoted=False)
+
+    def _counting(self) -> Command:
+        """`for ((first; while; step))`."""
+        end = self._arithmetic_end(self.at + 2)
+        pieces = self.text[self.at + 2 : end].split(b";")
+        if end < 0 or len(pieces) != 3:
+            raise ShellSyntaxError("syntax error: bad for loop variable")
+        first, goes_on, step = (self._expression(piece.strip() or b"1") for piece in pieces)
+        self.at = end + 2
+        self._blanks()
+        if self._operator() == b";":
+            self.at += 1
+        self._skip_newlines(b"done")
+        return For(b"", None, self._do(), counts=(first, goes_on, step))
 
     def _brace(self) -> Command:
         self.at += 1
@@ -180,6 +210,8 @@ class Parser(Words):
     def _for(self) -> Command:
         self.at += 3
         self._blanks()
+        if self.text.startswith(b"((", self.at):
+            return self._counting()
         name = self.word()
         if name is None or not NAME.fullmatch(name.literal):
             raise ShellSyntaxError("bad for loop variable")
@@ -200,7 +232,7 @@ class Parser(Words):
             word = self.word()
             if word is None:
                 break
-            words.append(word)
+            words += braces(word)
         if self._operator() == b";":
             self.at += 1
         elif self.at < len(self.text) and self.text[self.at] != 10:
@@ -272,6 +304,8 @@ class Parser(Words):
             if not command.words:
                 split = assignment(word)
                 if split is not None:
+                    if isinstance(split.value, Word) and not split.value.parts and self._operator() == b"(":
+                        split.value = self._items()
                     command.assignments.append(split)
                     continue
                 if self._operator() == b"(":
@@ -281,12 +315,55 @@ class Parser(Words):
                 self._blanks()
                 if self._operator() == b"(" or self._peek_reserved() == b"{":
                     return self._function(word)
-            command.words.append(word)
+            command.words += braces(word) if word.plain is not None and b"://" in word.plain else [word]
             if self.at == start:
                 raise self._unexpected()
+            if word.literal == b"[[" and len(command.words) == 1:
+                self._condition(command.words)
+                break
         if not (command.words or command.assignments or command.redirects):
             raise self._unexpected()
         return command
+
+    def _items(self) -> list[Word]:
+        """Read the values of an array, `(one two)`."""
+        self.at += 1
+        items: list[Word] = []
+        while True:
+            self._skip_newlines(b")")
+            if self._operator() == b")":
+                self.at += 1
+                return items
+            word = self.word()
+            if word is None:
+                if self.at < len(self.text) and self.text[self.at] != _LINE_END:
+                    raise self._unexpected()
+                continue
+            items += braces(word)
+
+    def _condition(self, words: list[Word]) -> None:
+        """Read what stands between `[[` and `]]`, where operators are words, and a pattern of `=~` is one as it is."""
+        while True:
+            self._blanks()
+            if self._newline():
+                continue
+            if self.at >= len(self.text):
+                raise IncompleteError(b"]]")
+            if words[-1].plain == b"=~" and (found := _REGULAR.match(self.text, self.at)):
+                self.at = found.end()
+                words.append(self.document(found[0].replace(b"\\ ", b" "), quoted=False))
+                continue
+            operator = self._operator()
+            if operator:
+                self.at += len(operator)
+                words.append(Word((Text(operator, quoted=True),), operator))
+                continue
+            word = self.word()
+            if word is None:
+                raise self._unexpected()
+            words.append(word)
+            if word.literal == b"]]":
+                return
 
     def _function(self, name: Word) -> Command:
         if self._operator() == b"(":
@@ -310,7 +387,7 @@ class Parser(Words):
             while self.at < len(self.text) and 48 <= self.text[self.at] <= 57 and self.at - start < 4:
                 self.at += 1
             operator = self._operator()
-            if operator not in _REDIRECTS:
+            if operator not in _REDIRECTS or (operator == b"<" and self.text.startswith(b"<(", self.at)):
                 self.at = start
                 return
             digits = self.text[start : self.at]

@@ -97,6 +97,7 @@ def run_script(evaluator: Evaluator, data: bytes, argv: list[bytes], scope: Scop
     evaluator.shell.budget.enter()
     try:
         yield from evaluator.shell.evaluate(data, child, argv[0])
+        yield from evaluator.at_exit(child)
     finally:
         evaluator.shell.budget.leave()
     return child.status

@@ -44,7 +44,7 @@ def redirected(
                 streams[redirect.fd] = _open(evaluator, target, scope)
             else:
                 streams[redirect.fd] = yield from _create(evaluator, redirect.op, target, scope)
-                if redirect.op == b"&>" or (redirect.op == b">&" and redirect.fd == 1):
+                if redirect.op in (b"&>", b"&>>") or (redirect.op == b">&" and redirect.fd == 1):
                     streams[2] = streams[redirect.fd]
         except FileError as error:
             reading = redirect.op in (b"<", b"<&")
@@ -72,11 +72,12 @@ def _create(evaluator: Evaluator, op: bytes, path: bytes, scope: Scope) -> Gener
     node = shell.files.find(resolved)
     if isinstance(node, Device):
         return shell.device(node)
-    if isinstance(node, Written) and op not in (b">>", b"<>"):
+    appends = op in (b">>", b"<>", b"&>>")
+    if isinstance(node, Written) and not appends:
         yield from shell.keep(resolved, node)
         shell.files.truncate(node)
-    file = shell.files.create(resolved, shell.at_s)
-    if node is not file and op not in (b">>", b"<>"):
+    file = shell.create(resolved)
+    if node is not file and not appends:
         shell.files.truncate(file)
     return Output(shell.files, file, shell.at_s, shell.budget)
 

@@ -24,6 +24,8 @@ class Parameter:
     op: bytes
     words: tuple[Word, ...]
     quoted: bool
+    subscript: bytes = b""  # of an array, as written
+    indirect: bool = False  # `${!name}`: of whom it names, or the keys of an array
 
 
 @dataclass(slots=True)
@@ -42,7 +44,15 @@ class Arithmetic:
     quoted: bool
 
 
-Part: TypeAlias = Text | Parameter | Substitution | Arithmetic
+@dataclass(slots=True)
+class Process:
+    """`<(…)`: a file in which stands what the commands print."""
+
+    body: tuple[AndOr, ...]
+    quoted: bool = True
+
+
+Part: TypeAlias = Text | Parameter | Substitution | Arithmetic | Process
 
 
 @dataclass(slots=True)
@@ -75,10 +85,20 @@ class Redirect:
 
 
 @dataclass(slots=True)
+class Assignment:
+    """`name=value`, `name+=value`, `name[subscript]=value`, `name=(values)`."""
+
+    name: bytes
+    value: Word | list[Word]
+    subscript: bytes = b""
+    appends: bool = False
+
+
+@dataclass(slots=True)
 class Simple:
     """Assignments, words, redirections."""
 
-    assignments: list[tuple[bytes, Word]]
+    assignments: list[Assignment]
     words: list[Word]
     redirects: list[Redirect]
 
@@ -103,12 +123,16 @@ class If:
 
 @dataclass(slots=True)
 class For:
-    """`for name in words; do body; done`; without `in`, `words` is None: the positional parameters."""
+    """`for name in words; do body; done`; without `in`, `words` is None: the positional parameters.
+
+    With `counts` it is bash's `for ((first; while; step))`.
+    """
 
     name: bytes
     words: list[Word] | None
     body: tuple[AndOr, ...]
     redirects: list[Redirect] = field(default_factory=list)
+    counts: tuple[Word, Word, Word] | None = None
 
 
 @dataclass(slots=True)

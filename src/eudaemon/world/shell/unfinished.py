@@ -1,4 +1,4 @@
-"""What was typed of a command that is not finished: its text so far, and which line may finish it.
+"""Commands that come line by line, and what was said of one that is not finished: its text, and what may finish it.
 
     cat > f <<EOF        --> nothing runs: a line that is EOF ends it, whatever stands between
     f0VMRgIBAQ…          --> only held
@@ -17,6 +17,7 @@ from eudaemon.world.shell.limits import (
     LARGE_READ_AGAIN_MAX,
     LINE_BYTES_MAX,
 )
+from eudaemon.world.shell.parser import Commands, Parser
 from eudaemon.world.shell.words import IncompleteError
 
 
@@ -80,3 +81,36 @@ class Unfinished:
         if len(text) != len(self._text):
             self._text[:] = text
         self._why = why
+
+
+class Reader:
+    """Makes commands of lines. `unfinished` is what waits for more of them, if anything does."""
+
+    __slots__ = ("unfinished",)
+
+    def __init__(self) -> None:
+        self.unfinished: Unfinished | None = None
+
+    def __len__(self) -> int:
+        return len(self.unfinished or b"")
+
+    def whole(self, line: bytes) -> bytes | None:
+        """Return the line with what it continues, or None while it surely ends nothing. Raises `PeerError`."""
+        return self.unfinished.add(line) if self.unfinished else Unfinished.of(line)
+
+    def commands(self, text: bytes) -> list[Commands] | None:
+        """Return what a text says, None if that is not finished. Raises `PeerError` and `ShellSyntaxError`.
+
+        All of it is read before any of it runs: what is not finished must not run twice.
+        """
+        parser = Parser(text)
+        found: list[Commands] = []
+        before, self.unfinished = self.unfinished, None
+        try:
+            while (commands := parser.next_line()) is not None:
+                found.append(commands)
+        except IncompleteError as error:
+            self.unfinished = before or Unfinished()
+            self.unfinished.wait(text, error)
+            return None
+        return found

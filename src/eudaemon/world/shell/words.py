@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from eudaemon.wire import PeerError
 from eudaemon.world.shell.limits import NESTING_LEVELS_MAX
-from eudaemon.world.shell.syntax import Arithmetic, Parameter, Part, Substitution, Text, Word
+from eudaemon.world.shell.syntax import Arithmetic, Assignment, Parameter, Part, Process, Substitution, Text, Word
 
 if TYPE_CHECKING:
     from eudaemon.world.shell.syntax import AndOr
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*")
 _PARAMETER = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]")
 _SHORT_PARAMETER = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
-_OPERATION = re.compile(rb":[-=?+]|[-=?+]|##|#|%%|%|//|/|:")
+_OPERATION = re.compile(rb":[-=?+]|[-=?+]|##|#|%%|%|//|/#|/%|/|:|\^\^|\^|,,|,")
 _PLAIN = re.compile(rb"[^ \t\n|&;<>()\\'\"`$]+")
 _PLAIN_IN_DOUBLE_QUOTES = re.compile(rb'[^"\\`$]+')
 _RESERVED = re.compile(rb"[!{}]|[a-z]+")
 _BLANKS = re.compile(rb"(?:[ \t]|\\\n)*")
 _WORD_ENDS = frozenset(b" \t\n|&;<>()")
 _PATTERN = re.compile(rb"[*?\[]")
-_ASSIGNMENT = re.compile(rb"([A-Za-z_][A-Za-z0-9_]*)=")
+_ASSIGNMENT = re.compile(rb"([A-Za-z_][A-Za-z0-9_]*)(?:\[([^\]]{1,256})\])?(\+?)=")
+_SUBSCRIPT = re.compile(rb"\[([^\]]{1,256})\]")
+_BRACES = re.compile(rb"\{((\d{1,6})\.\.(\d{1,6})|[^{},]*(?:,[^{},]*)+)\}")
+_BRACES_MAX = 1024  # words that one becomes
 _ESCAPED_IN_BACKTICKS = re.compile(rb"\\([`$\\])")
 
 
@@ -96,6 +99,11 @@ class Words:
                 self.at = plain.end()
                 continue
             byte = text[self.at]
+            if text.startswith(b"<(", self.at):
+                self.at += 2
+                with self.deeper():
+                    parts.append(Process(self.commands_until(b")")))
+                continue
             if byte in _WORD_ENDS:
                 break
             self._part(byte, parts)
@@ -251,10 +259,16 @@ class Words:
         text = self.text
         if text.startswith(b"#", self.at) and not text.startswith(b"#}", self.at):
             name = _PARAMETER.match(text, self.at + 1)
-            if name is None or not text.startswith(b"}", name.end()):
+            if name is None:
                 raise ShellSyntaxError("syntax error: bad substitution")
-            self.at = name.end() + 1
-            return Parameter(name.group(), b"len", (), quoted)
+            self.at = name.end()
+            subscript = self._subscript()
+            if not text.startswith(b"}", self.at):
+                raise ShellSyntaxError("syntax error: bad substitution")
+            self.at += 1
+            return Parameter(name.group(), b"len", (), quoted, subscript)
+        indirect = text.startswith(b"!", self.at) and NAME.match(text, self.at + 1) is not None
+        self.at += indirect
         name = _PARAMETER.match(text, self.at)
         if name is None:
             raise (
@@ -263,23 +277,31 @@ class Words:
                 else ShellSyntaxError("syntax error: bad substitution")
             )
         self.at = name.end()
+        subscript = self._subscript()
         if self.at >= len(text):
             raise IncompleteError(b"}")
         if text[self.at] == 0x7D:
             self.at += 1
-            return Parameter(name.group(), b"", (), quoted)
+            return Parameter(name.group(), b"", (), quoted, subscript, indirect)
         operation = _OPERATION.match(text, self.at)
         if operation is None:
             raise ShellSyntaxError("syntax error: bad substitution")
         self.at = operation.end()
         op = operation.group()
-        separator = {b":": 0x3A, b"/": 0x2F, b"//": 0x2F}.get(op, -1)
+        separator = {b":": 0x3A, b"/": 0x2F, b"//": 0x2F, b"/#": 0x2F, b"/%": 0x2F}.get(op, -1)
         words = [self._word_in_braces(separator, quoted=quoted)]
         if self.text[self.at] == separator:
             self.at += 1
             words.append(self._word_in_braces(-1, quoted=quoted))
         self.at += 1
-        return Parameter(name.group(), op, tuple(words), quoted)
+        return Parameter(name.group(), op, tuple(words), quoted, subscript, indirect)
+
+    def _subscript(self) -> bytes:
+        found = _SUBSCRIPT.match(self.text, self.at)
+        if found is None:
+            return b""
+        self.at = found.end()
+        return found[1]
 
     def _word_in_braces(self, separator: int, *, quoted: bool) -> Word:
         text = self.text
@@ -332,8 +354,26 @@ def _finished(parts: list[Part]) -> Word:
     return Word(tuple(parts), None if needs else plain)
 
 
-def assignment(word: Word) -> tuple[bytes, Word] | None:
-    """Split `name=value` into its name and the word of its value; None if the word is no assignment."""
+def braces(word: Word) -> list[Word]:
+    """Return what bash makes of `a{b,c}` and `{1..3}`, which BusyBox leaves as it is; else the word itself."""
+    for index, part in enumerate(word.parts):
+        found = _BRACES.search(part.value) if isinstance(part, Text) and not part.quoted else None
+        if found is None or not isinstance(part, Text):
+            continue
+        first, last = found[2], found[3]
+        pieces = found[1].split(b",")
+        if first is not None:
+            step = 1 if int(last) >= int(first) else -1
+            digits = len(first) if first[:1] == b"0" else 0
+            pieces = [b"%0*d" % (digits, number) for number in range(int(first), int(last) + step, step)[:_BRACES_MAX]]
+        head, tail = part.value[: found.start()], part.value[found.end() :]
+        made = [Text(head + piece + tail, quoted=False) for piece in pieces]
+        return [_finished([*word.parts[:index], one, *word.parts[index + 1 :]]) for one in made]
+    return [word]
+
+
+def assignment(word: Word) -> Assignment | None:
+    """Return what `name=value` says; None if the word is no assignment."""
     first = word.parts[0]
     if not isinstance(first, Text) or first.quoted:
         return None
@@ -342,7 +382,7 @@ def assignment(word: Word) -> tuple[bytes, Word] | None:
         return None
     rest = first.value[found.end() :]
     parts: list[Part] = [Text(rest, quoted=False)] if rest else []
-    return found.group(1), _finished([*parts, *word.parts[1:]])
+    return Assignment(found[1], _finished([*parts, *word.parts[1:]]), found[2] or b"", bool(found[3]))
 
 
 # The first alternative takes whole runs of `\\xNN` at once: that is how loaders write their binaries.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from eudaemon.world.windows.scope import Scope
 
 Run: TypeAlias = Generator[Act, Downloaded | None, int]
+Reading: TypeAlias = Generator[Act, Downloaded | None, bytes]
 Command: TypeAlias = "Callable[[Call], int | Run]"
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _TOKEN = re.compile(r'(?:[^\s",;=]|"[^"]*"?)+')
@@ -94,9 +95,21 @@ class Call:
         data = content(node, self.at_s) if isinstance(node, Fixed | Written) else b""
         return self.taken(data)
 
-    def input(self) -> bytes:
-        """Return what is left of standard input."""
-        return self.taken(self.streams[0].read() if 0 in self.streams else b"")
+    def input(self) -> Reading:
+        """Read what is left of standard input, and wait for what somebody types."""
+        stream = self.streams.get(0)
+        if stream is None:
+            return b""
+        yield from stream.wait()
+        return self.taken(stream.read())
+
+    def input_line(self) -> Reading:
+        """Read a line of standard input, with its end."""
+        stream = self.streams.get(0)
+        if stream is None:
+            return b""
+        yield from stream.wait_line()
+        return self.taken(stream.read_line())
 
     def taken(self, data: bytes) -> bytes:
         """Count bytes that are read."""
@@ -122,7 +135,7 @@ class Call:
         if device(path):
             return
         try:
-            file = self.shell.files.create(self.locate(path), self.at_s)
+            file = self.shell.create(self.locate(path))
             self.shell.budget.work(len(data))
             self.shell.files.append(file, data, self.at_s)
         except FileError as error:

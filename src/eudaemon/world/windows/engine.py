@@ -15,7 +15,7 @@ from eudaemon.world.shell.acts import Act, Kept, Print
 from eudaemon.world.shell.budget import LimitError, PatienceError
 from eudaemon.world.shell.keeping import Keeper
 from eudaemon.world.shell.limits import LINE_BYTES_MAX, NOTE_BYTES_MAX
-from eudaemon.world.shell.streams import Buffered, PipeFullError, Stream, Terminal
+from eudaemon.world.shell.streams import Buffered, PipeFullError, Stream, Terminal, Typed
 from eudaemon.world.windows import expansion
 from eudaemon.world.windows.batch import Exit, Goto, Leave
 from eudaemon.world.windows.call import Command, Run
@@ -32,6 +32,7 @@ from eudaemon.world.windows.survey import unknown_commands
 from eudaemon.world.windows.syntax import CommandError, IncompleteError
 from eudaemon.world.windows.tree import SERVICE_PROFILE, WRITABLE
 
+_CTRL_Z = b"\x1a"
 _READING_COSTS = 32  # what reading a character of a line costs, against copying one
 _TEXT = bytes((*b"\t\n\r", *range(0x20, 0x7F)))
 _RUN_LATER = (b"startup/", b"/tasks/", b".bat", b".cmd", b".vbs", b".vbe", b".js", b".jse", b".wsf", b".hta", b".ps1",
@@ -50,6 +51,7 @@ class CommandShell(Keeper):
     __slots__ = (
         "_draws",
         "_given_bytes",
+        "_heard",
         "_held_bytes",
         "_nested",
         "_pending",
@@ -68,6 +70,7 @@ class CommandShell(Keeper):
         "registry",
         "scope",
         "seed",
+        "typed",
         "unknown",
         "user",
         "watched",
@@ -76,7 +79,7 @@ class CommandShell(Keeper):
 
     def __init__(
         self, machine: Windows, *, purse: Purse, seed: Seed, user: str, peer: str = "", watched: bool = False,
-        files: Files | None = None, starts_in: str = "",
+        files: Files | None = None, starts_in: str = "", typed: Typed | None = None,
     ) -> None:  # fmt: skip
         super().__init__(files or Files(machine.tree, WRITABLE, purse), purse)
         self.machine = machine
@@ -101,8 +104,10 @@ class CommandShell(Keeper):
         elif base["USERNAME"][1] in machine.profiles:
             self.scope.cwd = self.drives.locate(base["USERPROFILE"][1], b"/C")
         self._screen = bytearray()
+        self.typed = typed
+        self._heard = False  # whether the line that runs has read what was typed
         terminal = Terminal(self._screen, self.budget)
-        self._streams: dict[int, Stream] = {0: Stream(), 1: terminal, 2: terminal}
+        self._streams: dict[int, Stream] = {0: typed or Stream(), 1: terminal, 2: terminal}
         self._pending = ""
         self._pending_lines = 0
         self._nested = 0
@@ -119,11 +124,6 @@ class CommandShell(Keeper):
         return b"More? " if self._pending else shown(self.scope.cwd).encode("latin-1") + b">"
 
     @property
-    def asking(self) -> bool:
-        """Whether the next line is an answer that a terminal does not show."""
-        return False
-
-    @property
     def unfinished(self) -> bool:
         """Whether the last line wants to be continued."""
         return bool(self._pending)
@@ -138,6 +138,7 @@ class CommandShell(Keeper):
         if len(self._pending) + len(line) > LINE_BYTES_MAX:
             raise PeerError(f"command line over {LINE_BYTES_MAX} bytes")
         self.budget.renew()
+        self._writing, self._heard = None, False
         self.budget.levels = LEVELS_MAX
         self.layers = self.depth = 0
         self.budget.work(-2 * self._given_bytes)  # what somebody took the trouble to send may be read and written once
@@ -154,6 +155,8 @@ class CommandShell(Keeper):
             answer = yield act
         if self._screen:
             yield self._shown()
+        if self._heard:
+            self.note_typed()
         self._settle()
         return self.scope.status
 
@@ -162,8 +165,24 @@ class CommandShell(Keeper):
         self._streams[0] = Buffered(data)
         self._given_bytes = len(data)
 
+    def hear(self, data: bytes) -> None:
+        """Let commands read this. Raises `PeerError` past a limit."""
+        if self.typed is not None:
+            self.typed.hear(data)
+            self.budget.heard(len(data))
+            self._heard = True
+
+    def hear_line(self, line: bytes) -> None:
+        """Let commands read a line, which is without its end. Ctrl-Z in it ends what they read."""
+        text, end, _ = line.partition(_CTRL_Z)
+        self.hear(text if end else text + b"\r\n")
+        if end and self.typed is not None:
+            self.typed.end()
+
     def interrupt(self) -> None:
         """Forget an unfinished line, as Ctrl-C does."""
+        if self._heard:
+            self.note_typed()
         self._pending, self._pending_lines, self.mode = "", 0, None
 
     def _shown(self) -> Print:
@@ -300,7 +319,7 @@ class CommandShell(Keeper):
 
     def is_typing(self, streams: dict[int, Stream]) -> bool:
         """Say whether a command would read what is typed next."""
-        return type(streams.get(0)) is Stream
+        return type(streams.get(0)) in (Stream, Typed)
 
     def matching(self, pattern: str, cwd: bytes) -> Iterator[bytes]:
         """Yield the resolved paths that a name with `*` and `?` means."""

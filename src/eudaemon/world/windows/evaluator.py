@@ -237,7 +237,7 @@ class Evaluator:
         resolved = shell.drives.locate(path, scope.cwd)
         if op == ">":
             yield from shell.keep_before(resolved)
-        file = shell.files.create(resolved, shell.at_s)
+        file = shell.create(resolved)
         if op == ">":
             shell.files.truncate(file)
         return Output(shell.files, file, shell.at_s, shell.budget)

@@ -79,7 +79,7 @@ def _closed(fact: facts.SessionClosed, *_: Endpoint) -> Iterator[Said]:
 
 def _login(fact: facts.LoginTried, *_: Endpoint) -> Iterator[Said]:
     how, word = ("success", "succeeded") if fact.accepted else ("failed", "failed")
-    message = f"login attempt [{fact.user}/{fact.password}] {word}"
+    message = f"login attempt [{fact.user}/{fact.password or ''}] {word}"
     yield f"cowrie.login.{how}", message, {"username": fact.user, "password": fact.password}
 
 

@@ -49,7 +49,7 @@ def _opened(record: Record, session: Session, _: facts.SessionOpened) -> None:
     }
 
 
-def _credential(record: Record, user: str, password: str) -> None:
+def _credential(record: Record, user: str, password: str | None) -> None:
     record.setdefault("credentials", []).append({"password": password, "username": user})
 
 

@@ -76,7 +76,7 @@ def _alert(
 
 def _login(fact: facts.LoginTried, _: Session) -> Said:
     how = ("login accepted", 2, _USER) if fact.accepted else ("login refused", 3, _TRIED_USER)
-    yield _alert(*how, f"{fact.user} {fact.password}")
+    yield _alert(*how, " ".join((fact.user, *([] if fact.password is None else [fact.password]))))
 
 
 def _challenge(fact: facts.ChallengeAnswered, _: Session) -> Said:

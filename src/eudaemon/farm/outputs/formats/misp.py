@@ -145,7 +145,7 @@ def _exploit(session: Session, fact: facts.ExploitRecognised) -> Iterator[Object
 
 
 def _credential(session: Session, fact: facts.LoginTried) -> Iterator[Object]:
-    fields = [("username", "text", fact.user), ("password", "text", fact.password),
+    fields = [("username", "text", fact.user), ("password", "text", fact.password or ""),
               ("origin", "text", "accepted" if fact.accepted else "refused")]  # fmt: skip
     yield _object(session, "credential", f"{fact.user}\0{fact.password}\0{fact.accepted}", _filled(fields))
 

@@ -14,7 +14,7 @@ from eudaemon.events import Event, Fact, rfc3339
 from eudaemon.events import catalogue as facts
 from eudaemon.farm.outputs.batch import Batch, Item, Session
 from eudaemon.farm.outputs.formats.misp import did_something
-from eudaemon.farm.outputs.formats.sentences import quoted, sentence
+from eudaemon.farm.outputs.formats.sentences import quoted, secret, sentence
 
 LINE_CHARS_MAX = 300
 LINES_MAX = 20  # of those that are told together
@@ -49,7 +49,7 @@ def _deeds(session: Session) -> list[str]:
 def _did(session: Session) -> str:
     said: list[str] = []
     if accepted := [login for login in session.every(facts.LoginTried) if login.accepted]:
-        said.append(f"logged in as {quoted(accepted[-1].user)} with {quoted(accepted[-1].password)}")
+        said.append(f"logged in as {quoted(accepted[-1].user)} with {secret(accepted[-1].password)}")
     said += [f"used {name}" for name in dict.fromkeys(fact.name for fact in session.every(facts.ExploitRecognised))]
     if commands := session.every(facts.CommandEntered):
         said.append(f"entered {len(commands)} commands")

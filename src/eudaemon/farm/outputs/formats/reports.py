@@ -67,7 +67,7 @@ def dshield(batch: Batch) -> Iterator[Item]:
             fact = told.event.fact
             if isinstance(fact, facts.CommandEntered):
                 command = fact.line
-            elif isinstance(fact, facts.LoginTried):
+            elif isinstance(fact, facts.LoginTried) and fact.password is not None:
                 about = {
                     "timestamp": int(told.event.at_s), "source_ip": session.attacker.ip, "user": fact.user,
                     "password": fact.password, "lastcommand": command, "hassh": client.hassh if client else "",

@@ -26,9 +26,14 @@ def quoted(text: str) -> str:
     return line if len(line) <= QUOTED_CHARS_MAX else line[:QUOTED_CHARS_MAX] + "…"
 
 
+def secret(password: str | None) -> str:
+    """Return what is said of a password."""
+    return "a password that was not told" if password is None else quoted(password) or "an empty password"
+
+
 def _login(fact: facts.LoginTried) -> str:
     how = "accepted" if fact.accepted else "refused"
-    return f"tried to log in as {quoted(fact.user)} with {quoted(fact.password)}: {how}"
+    return f"tried to log in as {quoted(fact.user)} with {secret(fact.password)}: {how}"
 
 
 def _ntlm(fact: facts.NtlmResponseGiven) -> str:

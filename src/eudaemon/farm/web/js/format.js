@@ -103,7 +103,7 @@ export function says(kind, f = {}) {
   switch (kind) {
     case "session.opened": return [f.follows ? `has the shell of its own shellcode (${f.room})` : `connected to ${f.room} over ${f.transport}`, "", f.follows ? "hot" : ""];
     case "session.closed": return [`ended after ${span(f.duration_s)}: ${ending(f.reason)}; ${bytes(f.bytes_in ?? 0)} in, ${bytes(f.bytes_out ?? 0)} out`, "", ""];
-    case "login.tried": return [f.accepted ? "logged in as" : "tried", `${f.user} / ${f.password}`, f.accepted ? "hot" : ""];
+    case "login.tried": return [f.accepted ? "logged in as" : "tried", `${f.user} / ${f.password ?? "(unknown)"}`, f.accepted ? "hot" : ""];
     case "rdp.client": return ["spoke Remote Desktop as", `${f.name}${f.cookie ? ` (${f.cookie})` : ""}`, ""];
     case "login.answered": return [`answered the challenge of a login (${f.scheme})${f.user ? ` as ${f.user}` : ""}:`, f.response, ""];
     case "command.entered": return ["entered", f.line, ""];

@@ -24,7 +24,7 @@ export function Raw({ text, max = 0, block = false, plain = false, empty = "(emp
 }
 
 // Of an answered challenge (NTLM, VNC, SIP …) the password is told only where it is one of the obvious ones.
-export const Password = ({ text, max }) => html`<${Raw} text=${text} max=${max} empty="(empty or unknown)" />`;
+export const Password = ({ text, max }) => html`<${Raw} text=${text} max=${max} empty=${text == null ? "(unknown)" : "(empty)"} />`;
 export const Credential = ({ user, password, max }) => html`<${Raw} text=${user} max=${max} /> <span class="slash">/</span> <${Password} text=${password} max=${max} />`;
 
 export function Time({ at }) {

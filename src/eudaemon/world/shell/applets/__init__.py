@@ -11,6 +11,7 @@ from eudaemon.world.shell.applets import (
     archives,
     awk,
     builtins,
+    code,
     downloads,
     files,
     filters,
@@ -40,4 +41,5 @@ APPLETS: dict[str, Applet] = {
     **network.TABLE,
     **system.TABLE,
     **android.TABLE,
+    **code.TABLE,
 }

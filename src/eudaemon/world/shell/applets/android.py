@@ -45,7 +45,7 @@ def package_manager(call: Call) -> Run:
 def _install(call: Call, args: list[bytes]) -> Run:
     given, rest = options(args, "iSo")
     if "S" in given:
-        package = call.input(number(given["S"], 0, _APK_BYTES_MAX))
+        package = yield from call.input(number(given["S"], 0, _APK_BYTES_MAX))
         if package:
             yield Kept("base.apk", package, "upload")
     elif not rest:

@@ -29,7 +29,7 @@ def tar(call: Call) -> Run:
     if not {"x", "t"} & given.keys():
         return 0
     try:
-        data = call.read(name)
+        data = yield from call.read(name)
         if data[:2] == _GZIP:
             data, _ = _inflated(call, data)
         found = list(members(data))
@@ -66,7 +66,7 @@ def gunzip(call: Call) -> Run:
     status = 0
     for name in paths or [b"-"]:
         try:
-            data = call.read(name)
+            data = yield from call.read(name)
             found, whole = _inflated(call, data)
             if not whole:
                 status = call.error("invalid magic" if data[:2] != _GZIP else "unexpected end of file")
@@ -91,7 +91,7 @@ def unknown(call: Call) -> Run:
     _, paths = options(call.args, "dO")
     name = next(iter(paths), b"-")
     try:
-        data = call.read(name)
+        data = yield from call.read(name)
     except FileError as error:
         return call.error(f"{text(name)}: {error}")
     yield from _as_it_came(call, data if name == b"-" else b"")

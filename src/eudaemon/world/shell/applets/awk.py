@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from eudaemon.world.shell.applets._awk import Parser, ProgramError, Rule, Tree
 from eudaemon.world.shell.applets.output import printed
-from eudaemon.world.shell.call import Applet, Call, options
+from eudaemon.world.shell.call import Applet, Call, Run, options
 from eudaemon.world.shell.limits import WORD_BYTES_MAX
 from eudaemon.world.shell.regular import Regular, RegularError
 from eudaemon.world.shell.words import unescape
@@ -39,7 +39,7 @@ class _Exit(Exception):  # noqa: N818 (a jump, no error)
     pass
 
 
-def awk(call: Call) -> int:
+def awk(call: Call) -> Run:
     """`awk [-F separator] [-v name=value] program [file…]`."""
     given, rest = options(call.args, "Fvf")
     if not rest:
@@ -56,7 +56,8 @@ def awk(call: Call) -> int:
     if name:
         run.names[name] = Input(unescape(value)[0])
     try:
-        run.all(rules, rest)
+        reads = any(rule[0] != _BEGIN for rule in rules)
+        run.all(rules, (yield from call.sources(rest)) if reads else [])
     except RegularError as error:
         return call.error(f"bad regex: {error}")
     return run.status
@@ -74,18 +75,17 @@ class _Run:
         self.fields: list[bytes] = []
         self._regulars: dict[bytes, Regular] = {}
 
-    def all(self, rules: list[Rule], paths: list[bytes]) -> None:
+    def all(self, rules: list[Rule], sources: list[tuple[bytes, bytes]]) -> None:
         """Do what is to be done first, for each line, and last."""
         always = [rule for rule in rules if rule[0] not in (_BEGIN, _END)]
         ending = [rule for rule in rules if rule[0] == _END]
         try:
             self._apply([rule for rule in rules if rule[0] == _BEGIN])
-            if always or ending:
-                for _, data in self.call.sources(paths):
-                    for line in data.removesuffix(b"\n").split(b"\n") if data else ():
-                        self.call.shell.budget.work(2 * len(line) + 8)
-                        self._take(line)
-                        self._apply(always)
+            for _, data in sources:
+                for line in data.removesuffix(b"\n").split(b"\n") if data else ():
+                    self.call.shell.budget.work(2 * len(line) + 8)
+                    self._take(line)
+                    self._apply(always)
         except _Exit:
             pass
         if not self.status:

@@ -6,6 +6,7 @@ from eudaemon.world.files import Directory, FileError, Written
 from eudaemon.world.shell.applets.output import printed
 from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
 from eudaemon.world.shell.evaluator import Break, Continue, Exit, Return
+from eudaemon.world.shell.limits import WORDS_MAX
 from eudaemon.world.shell.programs import looks_like_script
 from eudaemon.world.shell.streams import Stream
 from eudaemon.world.shell.words import NAME
@@ -127,30 +128,53 @@ def shift(call: Call) -> int:
     return 0
 
 
-def read(call: Call) -> int:
+def read(call: Call) -> Run:
     """Read a line into variables."""
-    given, names = options(call.args, "nptdu")
+    given, names = options(call.args, "nptdua")
+    if "u" in given:
+        streams = {**call.streams, 0: call.streams.get(number(given["u"]), Stream())}
+        call = Call(call.shell, call.scope, streams, "read", [])
     names = names or [b"REPLY"]
-    stream = call.streams.get(0, Stream())
     if "p" in given:
         call.say(text(given["p"]))
-    line = stream.read(number(given["n"], 1)) if "n" in given else stream.read_line()
-    call.shell.budget.work(len(line) + 16)
+    if "d" in given and not given["d"]:
+        line = (yield from call.input()).rstrip(b"\n")
+    elif "n" in given:
+        line = yield from call.input(number(given["n"], 1))
+    else:
+        line = yield from call.input_line(hidden="s" in given)
     ended = line.endswith(b"\n") or "n" in given
     line = line.rstrip(b"\n").replace(b"\0", b"")
     if "r" not in given:
         line = line.replace(b"\\\\", b"\0").replace(b"\\", b"").replace(b"\0", b"\\")
-    rest = line.strip(b" \t")
+    separators = call.scope.variables.get(b"IFS", b" \t\n")
+    white = bytes(byte for byte in separators if byte in b" \t\n")
+    rest = line.strip(white) if white else line
+    if "a" in given:
+        values: list[bytes] = []
+        while rest and len(values) < WORDS_MAX:
+            first, rest = _field(rest, separators, white)
+            values.append(first)
+        call.scope.set_items(given["a"], {b"%d" % at: value for at, value in enumerate(values)})
+        return 0 if ended else 1
     for index, name in enumerate(names):
         if not NAME.fullmatch(name):
             return _failed(call, f"{text(name)}: bad variable name", 2)
         if index == len(names) - 1:
             call.scope.set(name, rest)
         else:
-            first, _, rest = rest.replace(b"\t", b" ").partition(b" ")
-            rest = rest.lstrip(b" ")
+            first, rest = _field(rest, separators, white)
             call.scope.set(name, first)
     return 0 if ended else 1
+
+
+def _field(line: bytes, separators: bytes, white: bytes) -> tuple[bytes, bytes]:
+    """Return the first field of a line, and what stands behind it. POSIX.1 XCU 2.6.5."""
+    end = next((at for at, byte in enumerate(line) if byte in separators), len(line))
+    rest = line[end:].lstrip(white) if white else line[end:]
+    if rest[:1] and rest[0] in separators and rest[0] not in white:
+        rest = rest[1:].lstrip(white) if white else rest[1:]
+    return line[:end], rest
 
 
 def evaluate(call: Call) -> Run:
@@ -164,7 +188,7 @@ def source(call: Call) -> Run:
     if not call.args:
         return _failed(call, "filename argument required", 2)
     try:
-        data = call.read(call.args[0])
+        data = yield from call.read(call.args[0])
         node = call.files.find(call.args[0], call.scope.cwd)
     except FileError:
         return _failed(call, f"can't open '{text(call.args[0])}'", 2)
@@ -247,6 +271,25 @@ def help_(call: Call) -> int:
     return 0
 
 
+def trap(call: Call) -> int:
+    """`trap command EXIT`: what is run when this shell ends. No signal ever comes."""
+    args = call.args[1:] if call.args[:1] == [b"--"] else call.args
+    if len(args) > 1 and {b"EXIT", b"0"} & set(args[1:]):
+        call.scope.at_exit = b"" if args[0] == b"-" else args[0]
+    return 0
+
+
+def map_file(call: Call) -> Run:
+    """`mapfile`, `readarray`: lines into an array; `-t` without their ends."""
+    given, names = options(call.args, "ndOsu")
+    lines = (yield from call.input()).split(b"\n", WORDS_MAX)
+    lines = lines[:-1] if lines[-1:] == [b""] else lines
+    end = b"" if "t" in given else b"\n"
+    items = {b"%d" % at: line + end for at, line in enumerate(lines[:WORDS_MAX])}
+    call.scope.set_items(names[0] if names else b"MAPFILE", items)
+    return 0
+
+
 def let(call: Call) -> int:
     """`let expression`."""
     value = b"0"
@@ -280,6 +323,8 @@ TABLE: dict[str, Applet] = {
     "local": export, "declare": export, "typeset": export, "unset": unset, "set": set_, "shift": shift, "read": read,
     "eval": evaluate, ".": source, "source": source, "exec": execute, "command": command, "type": kind,
     "umask": umask, "ulimit": ulimit, "help": help_,
-    "let": let, "getopts": getopts, "trap": nothing, "wait": nothing, "jobs": nothing, "fg": nothing, "bg": nothing,
+    "let": let, "getopts": getopts,
+    "trap": trap, "mapfile": map_file, "readarray": map_file, "shopt": nothing, "disown": nothing,
+    "wait": nothing, "jobs": nothing, "fg": nothing, "bg": nothing,
     "hash": nothing, "alias": nothing, "unalias": nothing, "times": nothing, "printf": printf_to,
 }  # fmt: skip

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from eudaemon.world.files import FileError
 from eudaemon.world.outside import Downloaded
-from eudaemon.world.shell.call import Applet, Call, Run, options, text
+from eudaemon.world.shell.call import Applet, Call, Run, cannot_open, options, text
 
 _URL_CHARS_MAX = 4096
+_FTP_LINES_MAX = 64
 _BROUGHT = frozenset(("ok", "partial"))
 _STDOUT = (b"-", b"/dev/stdout")
 
@@ -39,7 +40,12 @@ def _usage(call: Call, lines: str) -> int:
 
 def wget(call: Call) -> Run:
     """Retrieve files by HTTP, HTTPS or FTP."""
-    given, urls = options(call.args, "OPUTYtoAe")
+    given, urls = options(_without_values(call.args), "OPUTYtoAewia")
+    if "i" in given:
+        try:
+            urls += [url for url in (yield from call.read(given["i"])).split() if b"://" in url]
+        except FileError as error:
+            return call.error(cannot_open(given["i"], error))
     if b"-g" in call.args:  # Huawei's routers: -g HOST -l LOCAL -r REMOTE, what CVE-2017-17215 is exploited with
         theirs, hosts = options(call.args, "lrP")
         urls = [host + b"/" + theirs.get("r", b"").lstrip(b"/") for host in hosts[:1]]
@@ -112,9 +118,30 @@ def _deliver(call: Call, got: Downloaded, name: bytes) -> Run:
     return 0
 
 
+_LONG_WITH_VALUE = frozenset(
+    b"--" + name for name in
+    b"connect-timeout max-time retry retry-delay retry-max-time user-agent header data data-raw data-binary request "
+    b"user referer cookie cookie-jar proxy interface resolve limit-rate max-redirs cacert form upload-file range "
+    b"tries timeout wait waitretry user password http-user http-password post-data dns-timeout read-timeout".split()
+)  # fmt: skip
+
+
+def _without_values(args: list[bytes]) -> list[bytes]:
+    """Leave out the long options whose value is a word of its own, and give that of `--output` to `-o`."""
+    found: list[bytes] = []
+    at = 0
+    while at < len(args):
+        if args[at] in _LONG_WITH_VALUE:
+            at += 2
+            continue
+        found.append({b"--output": b"-o", b"--output-document": b"-O", b"--url": b"--"}.get(args[at], args[at]))
+        at += 1
+    return [word for word in found if word != b"--"]
+
+
 def curl(call: Call) -> Run:
     """Retrieve files, to standard output unless `-o` or `-O`."""
-    given, urls = options(call.args, "oAHdXmuebxTwFrCKc")
+    given, urls = options(_without_values(call.args), "oAHdXmuebxTwFrCKcytYz")
     if not urls:
         call.say("curl: try 'curl --help' or 'curl --manual' for more information\n")
         return 2
@@ -196,7 +223,10 @@ def ftp(call: Call) -> Run:
     _, rest = options(call.args, "A")
     host, port = [*rest, b"", b""][:2]
     user = ""
-    for line in call.input(16 * 1024).split(b"\n")[:64]:
+    for _ in range(_FTP_LINES_MAX):
+        line = yield from call.input_line()
+        if not line:
+            break
         words = line.split()
         if not words:
             continue

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from eudaemon.world.files import Device, Directory, FileError, Fixed, Link, Written
 from eudaemon.world.shell.acts import Kept
 from eudaemon.world.shell.call import Applet, Call, Run, cannot_open, number, options, text
-from eudaemon.world.shell.streams import content
+from eudaemon.world.shell.streams import Output, content
 
 _TREE_MAX = 4096  # entries that one recursive command touches
 
 
-def cat(call: Call) -> int:
+def cat(call: Call) -> Run:
     """Write files one after the other."""
     _, paths = options(call.args)
     status = 0
     for path in paths or [b"-"]:
         try:
-            call.out(call.read(path))
+            if path == b"-":
+                yield from call.pour(call.out)
+            else:
+                call.out((yield from call.read(path)))
         except FileError as error:
             shown = f"read error: {error}" if str(error) == "Is a directory" else cannot_open(path, error)
             status = call.error(shown)
@@ -176,7 +179,29 @@ def touch(call: Call) -> int:
     return status
 
 
-def link(call: Call) -> int:
+def make_temporary(call: Call) -> int:
+    """`mktemp [-d] [-p DIR] [TEMPLATE]`."""
+    given, rest = options(call.args, "p")
+    folder = given.get("p") or call.scope.variables.get(b"TMPDIR", b"/tmp")
+    wanted = rest[0] if rest else folder.rstrip(b"/") + b"/tmp." + b"X" * 6
+    wanted = folder.rstrip(b"/") + b"/" + wanted if "t" in given and b"/" not in wanted else wanted
+    stem = wanted.rstrip(b"X")
+    if len(wanted) - len(stem) < 3:
+        return call.error(f"Invalid argument: {text(wanted)}" if rest else "Invalid argument")
+    letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+    name = stem + bytes(letters[call.shell.random(len(letters))] for _ in range(min(len(wanted) - len(stem), 16)))
+    try:
+        if "d" in given:
+            call.files.make_directory(call.resolve(name), call.at_s, 0o700)
+        elif "u" not in given:
+            call.shell.create(call.resolve(name)).mode = 0o600
+    except FileError as error:
+        return call.error(f"(null): {error}")
+    call.out(name + b"\n")
+    return 0
+
+
+def link(call: Call) -> Run:
     """`ln`."""
     given, paths = options(call.args)
     if len(paths) < 2:
@@ -188,7 +213,7 @@ def link(call: Call) -> int:
         if "s" in given:
             call.files.make_link(target, paths[0], call.at_s)
         else:
-            data = call.read(paths[0])
+            data = yield from call.read(paths[0])
             call.files.append(call.files.create(target, call.at_s, 0o755), data, call.at_s)
     except FileError as error:
         return call.error(f"{text(paths[-1])}: {error}")
@@ -253,7 +278,7 @@ def dd(call: Call) -> Run:
     count = _size(given["count"]) if "count" in given else -1
     skip = _size(given.get("skip", b"0")) * size
     try:
-        data = call.read(given.get("if", b"-"), skip + count * size if count >= 0 else -1)[skip:]
+        data = (yield from call.read(given.get("if", b"-"), skip + count * size if count >= 0 else -1))[skip:]
         if "of" in given:
             yield from _put(call, given, data)
         else:
@@ -270,7 +295,7 @@ def _put(call: Call, given: dict[str, bytes], data: bytes) -> Iterator[Kept]:
     path = call.resolve(given["of"])
     if isinstance(call.files.find(path), Device):
         return
-    file = call.files.create(path, call.at_s)
+    file = call.shell.create(path)
     size = _size(given.get("bs", given.get("obs", b"512")))
     at = _size(given.get("seek", given.get("oseek", b"0"))) * size
     at = len(file.data) if b"append" in given.get("oflag", b"") else at
@@ -290,19 +315,21 @@ def _size(value: bytes) -> int:
 def tee(call: Call) -> Run:
     """Copy standard input to files and to standard output."""
     given, paths = options(call.args)
-    data = call.input()
     status = 0
+    sinks: list[Callable[[bytes], None]] = []
     for shown in paths:
         try:
             path = call.resolve(shown)
             if "a" in given:
-                call.files.append(call.files.create(path, call.at_s), data, call.at_s)
+                file: Written | None = call.shell.create(path)
             else:
                 yield from call.shell.keep_before(path)
-                call.write(shown, data)
+                file = call.shell.open_for_writing(path)
+            if file is not None:
+                sinks.append(Output(call.files, file, call.at_s, call.shell.budget).write)
         except FileError as error:
             status = call.error(f"{text(shown)}: {error}")
-    call.out(data)
+    yield from call.pour(*sinks, call.out)
     return status
 
 
@@ -359,6 +386,7 @@ TABLE: dict[str, Applet] = {
     "cat": cat, "more": cat, "less": cat, "cp": copy, "mv": move, "rm": remove, "unlink": remove,
     "mkdir": make_directory,
     "rmdir": remove_directory, "touch": touch, "ln": link, "chmod": change_mode, "chown": change_owner,
-    "chgrp": change_owner, "dd": dd, "tee": tee, "mkfifo": make_node, "mknod": make_node, "readlink": real_path,
+    "chgrp": change_owner,
+    "mktemp": make_temporary, "dd": dd, "tee": tee, "mkfifo": make_node, "mknod": make_node, "readlink": real_path,
     "realpath": real_path, "basename": base_name, "dirname": directory_name,
 }  # fmt: skip

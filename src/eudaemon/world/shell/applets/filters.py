@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from eudaemon.world.shell.call import Applet, Call, number, options, text
+from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
 from eudaemon.world.shell.regular import Regular, RegularError
 
 
-def grep(call: Call) -> int:
+def grep(call: Call) -> Run:
     """Lines that match."""
     given, rest = options(call.args, "efmABC")
     pattern = given.get("e")
@@ -25,7 +25,7 @@ def grep(call: Call) -> int:
     limit = number(given["m"]) if "m" in given else -1
     hits = 0
     prefixed = len(rest) > 1 or "H" in given
-    for name, data in call.sources(rest):
+    for name, data in (yield from call.sources(rest)):
         found = 0
         for at, line in enumerate(data.removesuffix(b"\n").split(b"\n") if data else (), 1):
             call.shell.budget.work(wanted.cost(line))

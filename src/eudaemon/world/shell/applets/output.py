@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eudaemon.world.files import content_size
+from eudaemon.world.shell import patterns
 from eudaemon.world.shell.applets.listing import letters
 from eudaemon.world.shell.call import Applet, Call, number, text
 from eudaemon.world.shell.expansion import ExpansionError
 from eudaemon.world.shell.limits import WORD_BYTES_MAX
+from eudaemon.world.shell.regular import Regular, RegularError
 from eudaemon.world.shell.words import unescape
 
 if TYPE_CHECKING:
@@ -167,7 +169,7 @@ def _primary(call: Call, args: list[bytes], at: int, depth: int) -> tuple[bool, 
         at += 1
     left = len(args) - at
     if left >= 3 and args[at + 1] in _COMPARISONS:
-        value = _compare(args[at], args[at + 1], args[at + 2])
+        value = (_match if call.name == "[[" else _compare)(call, args[at], args[at + 1], args[at + 2])
         at += 3
     elif args[at] == b"(" and left > 1:
         if depth >= _DEPTH_MAX:
@@ -185,13 +187,26 @@ def _primary(call: Call, args: list[bytes], at: int, depth: int) -> tuple[bool, 
     return value != negated, at
 
 
-_COMPARISONS = frozenset((b"=", b"==", b"!=", b"<", b">", b"-eq", b"-ne", b"-lt", b"-le", b"-gt", b"-ge", b"-nt",
+_COMPARISONS = frozenset((b"=", b"==", b"!=", b"<", b">", b"-eq", b"-ne", b"-lt", b"-le", b"-gt", b"-ge", b"-nt", b"=~",
                           b"-ot", b"-ef"))  # fmt: skip
 _KINDS = {b"f": "-", b"d": "d", b"h": "l", b"L": "l", b"b": "b", b"c": "c", b"p": "p", b"S": "s"}
 _UNARY = frozenset(bytes((letter,)) for letter in b"nzefdrwxshLbcpSugkOGt")
 
 
-def _compare(left: bytes, operator: bytes, right: bytes) -> bool:
+def _match(call: Call, left: bytes, operator: bytes, right: bytes) -> bool:
+    """Compare as `[[` does: with a pattern, or with a regular expression."""
+    if operator == b"=~":
+        try:
+            return Regular(right, extended=True).search(left) is not None
+        except RegularError as error:
+            raise _TestError(f"bad regex: {error}") from None
+    if operator in (b"=", b"==", b"!="):
+        call.shell.budget.work(len(left) + len(right))
+        return patterns.matches(right, left, call.shell.budget) == (operator != b"!=")
+    return _compare(call, left, operator, right)
+
+
+def _compare(_: Call, left: bytes, operator: bytes, right: bytes) -> bool:
     match operator:
         case b"=" | b"==":
             return left == right

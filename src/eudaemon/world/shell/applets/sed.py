@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from eudaemon.world.shell.call import Applet, Call, text
+from eudaemon.world.shell.call import Applet, Call, Run, text
 from eudaemon.world.shell.regular import Regular, RegularError
 
 STEPS_MAX = 64  # of one script
@@ -53,7 +53,7 @@ class _Pass:
     quits: bool = False
 
 
-def sed(call: Call) -> int:
+def sed(call: Call) -> Run:
     """`sed [-n] [-E|-r] [-i] [-e] script [file…]`."""
     scripts, rest, letters = _arguments(call.args)
     if not scripts:
@@ -68,7 +68,7 @@ def sed(call: Call) -> int:
         return call.error(f"bad regex: {error}")
     except _ScriptError as error:
         return call.error(str(error))
-    sources = call.sources(rest)
+    sources = yield from call.sources(rest)
     if ord("i") in letters:
         for name, data in sources:
             call.write(name, _edited(call, steps, data, silent=ord("n") in letters))

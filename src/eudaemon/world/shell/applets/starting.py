@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from eudaemon.world.files import Device, FileError, Written
+from eudaemon.world.shell.acts import Kept
 from eudaemon.world.shell.applets.builtins import nothing
 from eudaemon.world.shell.call import Applet, Call, Run, number, options, text
+from eudaemon.world.shell.evaluator import Exit
+from eudaemon.world.shell.limits import SCRIPT_BYTES_MAX
 from eudaemon.world.shell.programs import looks_like_script, run_script
-from eudaemon.world.shell.streams import Stream, Terminal
+from eudaemon.world.shell.streams import Stream, Terminal, Typed
+from eudaemon.world.shell.unfinished import Reader
+from eudaemon.world.shell.words import ShellSyntaxError
 
 
 def shell(call: Call) -> Run:
@@ -22,20 +29,48 @@ def shell(call: Call) -> Run:
     if rest and rest[0] != b"-" and "s" not in given:
         return (yield from _script_file(call, rest))
     stream = call.streams.get(0, Stream())
-    data = stream.read()
-    if data:
-        return (yield from run_script(call.shell.evaluator, data, [b"sh"], call.scope, call.streams))
+    if isinstance(stream, Typed) and not stream.shared:
+        return (yield from _from_pipe(call))
+    if not isinstance(stream, Typed):
+        data = yield from call.input()
+        if data:
+            return (yield from run_script(call.shell.evaluator, data, [b"sh"], call.scope, call.streams))
     if isinstance(call.streams.get(1), Terminal):
         call.line(f"\n\n{call.host.busybox_line} built-in shell (ash)\nEnter 'help' for a list of built-in commands.\n")
         call.shell.nest()
     return 0
 
 
+def _from_pipe(call: Call) -> Run:
+    """Run what comes through a pipe, each command as soon as it is whole: `ssh host sh`. All of it is kept."""
+    child = call.scope.fresh(b"sh")
+    child.streams = dict(call.streams)
+    reader = Reader()
+    heard = bytearray()
+    try:
+        while line := (yield from call.input_line()):
+            if len(heard) + len(line) <= SCRIPT_BYTES_MAX and call.shell.purse.take(len(line)):
+                heard += line
+            text = reader.whole(line.rstrip(b"\r\n"))
+            for commands in (None if text is None else reader.commands(text)) or ():
+                yield from call.shell.evaluator.subshell_line(commands, child)
+    except ShellSyntaxError as error:
+        call.say(f"sh: {error}\n")
+        child.status = 2
+    except Exit:
+        pass
+    finally:
+        call.shell.purse.give_back(len(heard))
+    if heard and call.shell.note_kept(hashlib.sha256(heard).digest()):
+        yield Kept("stdin", bytes(heard), "script")
+    return child.status
+
+
 def _script_file(call: Call, rest: list[bytes]) -> Run:
     path = rest[0]
     node = call.files.find(path, call.scope.cwd)
     try:
-        data = call.read(path)
+        data = yield from call.read(path)
     except FileError:
         return call.error(f"can't open '{text(path)}'", 2)
     if isinstance(node, Written):
@@ -88,7 +123,7 @@ def _busybox_help(call: Call) -> bytes:
 def privileged(call: Call) -> Run:
     """`su`, `sudo`, `nohup`, `nice`, `time`, `timeout`, `setsid`, `chroot`: the command after the options."""
     args = list(call.args)
-    with_value = {b"-u", b"-n", b"-s", b"-t", b"-k"}
+    with_value = {b"-u", b"-n", b"-s", b"-t", b"-k"} if call.name != "setsid" else set()
     while args and args[0][:1] == b"-":
         option = args.pop(0)
         if option == b"-c" and args:
@@ -126,7 +161,7 @@ def env(call: Call) -> Run:
 def xargs(call: Call) -> Run:
     """Run a command with the words of standard input."""
     given, rest = options(call.args, "nIPLs") if call.args and call.args[0][:1] == b"-" else ({}, call.args)
-    words = call.input().split()[:1024]
+    words = (yield from call.input()).split()[:1024]
     base = rest or [b"echo"]
     if "I" in given:
         status = 0
@@ -147,5 +182,6 @@ TABLE: dict[str, Applet] = {
     "sh": shell, "ash": shell, "bash": shell, "busybox": busybox,
     "su": privileged,
     "sudo": privileged, "nohup": privileged, "nice": privileged, "renice": nothing, "time": privileged,
-    "timeout": privileged, "chroot": privileged, "watch": privileged, "env": env, "xargs": xargs,
+    "timeout": privileged,
+    "setsid": privileged, "chroot": privileged, "watch": privileged, "env": env, "xargs": xargs,
 }  # fmt: skip

@@ -196,15 +196,20 @@ def lscpu(call: Call) -> int:
     return 0
 
 
-def passwd(call: Call) -> int:
+def passwd(call: Call) -> Run:
     """The change is taken: from standard input, or from the two lines that are typed next."""
     name = text(call.args[-1])[:64] if call.args else call.shell.user
     call.line(f"Changing password for {name}")
-    changed = f"passwd: password for {name} changed by root\n"
-    if call.on_terminal and not call.input(1024):
-        call.shell.ask(b"New password: ", b"Retype password: ", then=changed.encode("latin-1"))
-    else:
-        call.out(f"New password: \nRetype password: \n{changed}".encode("latin-1"))
+    given: list[bytes] = []
+    for question in (b"New password: ", b"Retype password: "):
+        call.out(question)
+        given.append((yield from call.input_line(hidden=True)).rstrip(b"\n"))
+        if not call.typed_at:
+            call.out(b"\n")  # which a terminal has shown by itself
+    if given[0] != given[1]:
+        call.line("Passwords don't match")
+        return call.error(f"password for {name} is unchanged")
+    call.line(f"passwd: password for {name} changed by root")
     return 0
 
 
@@ -215,6 +220,7 @@ def restart(call: Call) -> int:
     return 0
 
 
+_LEAVES_EDITOR = (b":q", b":q!", b":x", b":wq", b":wq!", b":x!", b"ZZ", b"ZQ")
 _UNITS_S = {b"s": 1.0, b"m": 60.0, b"h": 3600.0, b"d": 86400.0}
 
 
@@ -241,12 +247,12 @@ def modules(call: Call) -> int:
     return 0
 
 
-def vi(call: Call) -> int:
+def vi(call: Call) -> Run:
     """One screen of the editor. It keeps the screen until it is told to quit; nothing is edited."""
     _, paths = options(call.args, "c")
     shown = paths[0] if paths else b"-"
     try:
-        data = call.read(shown) if paths else b""
+        data = call.read_file(shown) if paths else b""
     except FileError:
         data = b""
     lines = data.split(b"\n")[:-1]
@@ -257,15 +263,18 @@ def vi(call: Call) -> int:
     status = b"- " + (shown if paths else b"No file") + place.encode()
     if call.on_terminal and not call.shell.unwatched:
         call.out(b"\x1b[H\x1b[J" + b"\n".join(rows) + b"\n" + status + b"\x1b[H")
-        call.shell.lend()
+        while line := (yield from call.input_line()):
+            if line.rstrip(b"\n").endswith(_LEAVES_EDITOR):
+                break
+        call.out(b"\x1b[24;1H\x1b[K")
     else:
         call.out(b"\x1b[H\x1b[J" + b"\n".join(rows) + b"\n" + status + b"\n")
     return 0
 
 
-def chpasswd(call: Call) -> int:
+def chpasswd(call: Call) -> Run:
     """Take `user:password` lines."""
-    for line in call.input(64 * 1024).split(b"\n")[:64]:
+    while line := (yield from call.input_line()):
         name, colon, _ = line.partition(b":")
         if colon:
             call.line(f"Password for '{text(name)}' changed")
@@ -288,7 +297,7 @@ def crontab(call: Call) -> Run:
             call.files.remove(path)
         return 0
     try:
-        data = call.read(rest[0] if rest else b"-")
+        data = yield from call.read(rest[0] if rest else b"-")
         yield from call.shell.keep_before(path)
         call.write(path, data)
     except FileError as error:
@@ -342,11 +351,12 @@ def sysctl(call: Call) -> int:
         node = call.files.find(b"/proc/sys/" + name.replace(b".", b"/"))
         if node is None or isinstance(node, Device):
             return call.error(f"error: '{text(name)}' is an unknown key")
-        call.out(name + b" = " + call.read(b"/proc/sys/" + name.replace(b".", b"/")))
+        call.out(name + b" = " + call.read_file(b"/proc/sys/" + name.replace(b".", b"/")))
     return 0
 
 
 _SUCCEEDING = (
+    "chattr lsattr "
     "sync insmod modprobe rmmod logger syslogd klogd crond telnetd udhcpc udhcpd getty swapon "
     "swapoff "
     "umount hwclock mdev ntpclient stty reset watchdog setconsole fuser start-stop-daemon "

@@ -6,16 +6,25 @@ import binascii
 import hashlib
 
 from eudaemon.world.files import FileError
-from eudaemon.world.shell.call import Applet, Call, cannot_open, number, options, text
+from eudaemon.world.shell.call import Applet, Call, Run, cannot_open, number, options, text
 from eudaemon.world.shell.words import unescape
 
 _SEQUENCE_MAX = 65_536
 
 
-def head(call: Call) -> int:
+def head(call: Call) -> Run:
     """The first lines, or bytes."""
     lines, size, paths = _how_much(call.args)
-    for _, data in call.sources(paths):
+    if not paths and (size is None or size >= 0):
+        # It leaves what stands behind to whoever reads next.
+        if size is not None:
+            call.out((yield from call.input(size)))
+            return 0
+        while lines > 0 and (line := (yield from call.input_line())):
+            call.out(line)
+            lines -= 1
+        return 0
+    for _, data in (yield from call.sources(paths)):
         if size is not None:
             call.out(data[:size] if size >= 0 else data[: max(0, len(data) + size)])
         else:
@@ -23,11 +32,11 @@ def head(call: Call) -> int:
     return 0
 
 
-def tail(call: Call) -> int:
+def tail(call: Call) -> Run:
     """The last lines, or bytes, or with `+N` all from the Nth on; `-f` does not wait."""
     lines, size, paths = _how_much(call.args)
     from_start = any(word[:1] == b"+" or word[:3] in (b"-n+", b"-c+") for word in call.args if word not in paths)
-    for _, data in call.sources(paths):
+    for _, data in (yield from call.sources(paths)):
         if from_start:
             skipped = max(0, (lines if size is None else size) - 1)
             call.out(data[skipped if size is not None else len(_first(data, skipped)) :])
@@ -60,18 +69,18 @@ def _how_much(args: list[bytes]) -> tuple[int, int | None, list[bytes]]:
     return abs(number(given.get("n", b"10"), 10)), size, paths
 
 
-def count(call: Call) -> int:
+def count(call: Call) -> Run:
     """`wc`."""
     given, paths = options(call.args)
     wanted = [letter for letter in "lwcm" if letter in given] or list("lwc")
-    for name, data in call.sources(paths):
+    for name, data in (yield from call.sources(paths)):
         figures = {"l": data.count(b"\n"), "w": len(data.split()), "c": len(data), "m": len(data)}
         row = " ".join(str(figures[letter]) if len(wanted) == 1 else f"{figures[letter]:>9}" for letter in wanted)
         call.line(row + (f" {text(name)}" if paths else ""))
     return 0
 
 
-def cut(call: Call) -> int:
+def cut(call: Call) -> Run:
     """Cut fields or characters out of each line."""
     given, paths = options(call.args, "dfcb")
     by_field = "f" in given
@@ -79,7 +88,7 @@ def cut(call: Call) -> int:
     if not ranges:
         return call.error("expected a list of bytes, characters, or fields")
     delimiter = given.get("d", b"\t")[:1] or b"\t"
-    for _, data in call.sources(paths):
+    for _, data in (yield from call.sources(paths)):
         for line in _lines(data):
             if not by_field:
                 call.out(b"".join(line[low - 1 : high] for low, high in ranges) + b"\n")
@@ -105,7 +114,7 @@ def _lines(data: bytes) -> list[bytes]:
     return rows[:-1] if not rows[-1] else rows
 
 
-def translate(call: Call) -> int:
+def translate(call: Call) -> Run:
     """`tr`."""
     given, rest = options(call.args)
     if not rest:
@@ -113,7 +122,7 @@ def translate(call: Call) -> int:
     first = _members(rest[0])
     if "c" in given or "C" in given:
         first = bytes(byte for byte in range(256) if byte not in first)
-    data = call.input()
+    data = yield from call.input()
     if "d" in given:
         call.out(data.translate(None, first))
         return 0
@@ -151,10 +160,10 @@ def _members(given: bytes) -> bytes:
     return bytes(found)
 
 
-def sort(call: Call) -> int:
+def sort(call: Call) -> Run:
     """Sort lines."""
     given, paths = options(call.args, "kto")
-    rows = [line for _, data in call.sources(paths) for line in _lines(data)]
+    rows = [line for _, data in (yield from call.sources(paths)) for line in _lines(data)]
     call.shell.budget.work(32 * len(rows))
     column = number(given.get("k", b"1"), 1)
 
@@ -170,11 +179,11 @@ def sort(call: Call) -> int:
     return 0
 
 
-def unique(call: Call) -> int:
+def unique(call: Call) -> Run:
     """Drop repeated lines."""
     given, paths = options(call.args, "fsw")
     runs: list[tuple[bytes, int]] = []
-    for _, data in call.sources(paths[:1]):
+    for _, data in (yield from call.sources(paths[:1])):
         for line in _lines(data):
             if runs and runs[-1][0] == line:
                 runs[-1] = (line, runs[-1][1] + 1)
@@ -200,18 +209,15 @@ def sequence(call: Call) -> int:
     return 0
 
 
-def base64(call: Call) -> int:
+def base64(call: Call) -> Run:
     """Encode, or with `-d` decode."""
     given, paths = options(call.args, "w")
-    for _, data in call.sources(paths):
+    for _, data in (yield from call.sources(paths)):
         if given.keys() & {"d", "D", "decode"}:
-            letters = data.translate(None, _NO_BASE64)
-            try:
-                call.out(
-                    binascii.a2b_base64(letters[: len(letters) - (len(letters) % 4 == 1)] + b"=" * (-len(letters) % 4))
-                )
-            except binascii.Error:
+            found = decoded(data)
+            if found is None:
                 return call.error("truncated base64 input")
+            call.out(found)
         else:
             encoded = binascii.b2a_base64(data, newline=False)
             wide = number(given.get("w", b"76"), 76) or len(encoded) or 1
@@ -219,23 +225,32 @@ def base64(call: Call) -> int:
     return 0
 
 
+def decoded(data: bytes) -> bytes | None:
+    """Return what base64 says, whatever else stands in it; None if that is nothing."""
+    letters = data.translate(None, _NO_BASE64)
+    try:
+        return binascii.a2b_base64(letters[: len(letters) - (len(letters) % 4 == 1)] + b"=" * (-len(letters) % 4))
+    except binascii.Error:
+        return None
+
+
 _NO_BASE64 = bytes(set(range(256)).difference(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 _NO_HEXADECIMAL = bytes(set(range(256)).difference(b"0123456789abcdef"))
 
 
-def checksum(call: Call) -> int:
+def checksum(call: Call) -> Run:
     """`md5sum`, `sha1sum`, `sha256sum`, `sha512sum`."""
     _, paths = options(call.args)
-    for name, data in call.sources(paths):
+    for name, data in (yield from call.sources(paths)):
         call.line(f"{hashlib.new(call.name.removesuffix('sum'), data).hexdigest()}  {text(name)}")
     return 0
 
 
-def hexdump(call: Call) -> int:
+def hexdump(call: Call) -> Run:
     """`hexdump`, with `-C` in the canonical form."""
     given, paths = options(call.args, "nse")
     size = number(given.get("n", b""), -1)
-    data = b"".join(data for _, data in call.sources(paths))[number(given.get("s", b"")) :]
+    data = b"".join(data for _, data in (yield from call.sources(paths)))[number(given.get("s", b"")) :]
     data = data if size < 0 else data[:size]
     call.shell.budget.work(4 * len(data))
     for at in range(0, len(data), 16):
@@ -255,10 +270,10 @@ def _printable(row: bytes) -> str:
     return "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
 
 
-def xxd(call: Call) -> int:
+def xxd(call: Call) -> Run:
     """`xxd`: with `-p` plain, with `-r` back to bytes."""
     given, paths = options(call.args, "lsc")
-    data = b"".join(data for _, data in call.sources(paths[:1]))
+    data = b"".join(data for _, data in (yield from call.sources(paths[:1])))
     if "r" in given:
         digits = data.lower().translate(None, _NO_HEXADECIMAL)
         call.out(bytes.fromhex(digits[: len(digits) & ~1].decode()))
@@ -274,10 +289,10 @@ def xxd(call: Call) -> int:
     return 0
 
 
-def octal_dump(call: Call) -> int:
+def octal_dump(call: Call) -> Run:
     """`od`: `-x`/`-t x1` hexadecimal, `-c` characters, else octal words; `-A n` without addresses."""
     given, paths = options(call.args, "tANjw")
-    data = b"".join(data for _, data in call.sources(paths))[number(given.get("j", b"")) :]
+    data = b"".join(data for _, data in (yield from call.sources(paths)))[number(given.get("j", b"")) :]
     data = data[: number(given["N"])] if "N" in given else data
     call.shell.budget.work(4 * len(data))
     bare = given.get("A") == b"n"
@@ -301,11 +316,11 @@ def _cells(row: bytes, kind: bytes) -> list[str]:
     return [f" {word:04x}" if kind[:1] == b"x" else f" {word:06o}" for word in words]
 
 
-def strings(call: Call) -> int:
+def strings(call: Call) -> Run:
     """Runs of at least four printable characters."""
     given, paths = options(call.args, "n")
     least = max(1, number(given.get("n", b"4"), 4))
-    for _, data in call.sources(paths):
+    for _, data in (yield from call.sources(paths)):
         run = bytearray()
         call.shell.budget.work(16 * len(data))
         for byte in data:
@@ -325,25 +340,75 @@ def yes(call: Call) -> int:
     line = (b" ".join(call.args) or b"y") + b"\n"
     while True:
         call.shell.budget.step()
-        call.out(line * 64)
+        call.out(line * 1024)
 
 
-def reverse(call: Call) -> int:
+def reverse(call: Call) -> Run:
     """`rev`, and `tac` by lines."""
-    for _, data in call.sources(call.args):
+    for _, data in (yield from call.sources(call.args)):
         rows = _lines(data)
         rows = list(reversed(rows)) if call.name == "tac" else [row[::-1] for row in rows]
         call.out(b"".join(row + b"\n" for row in rows))
     return 0
 
 
-def compare(call: Call) -> int:
+def paste(call: Call) -> Run:
+    """`paste -s`: the lines of each file as one; without it, line by line beside each other."""
+    given, paths = options(call.args, "d")
+    joint = unescape(given["d"])[0][:1] if "d" in given else b"\t"
+    columns = [_lines(data) for _, data in (yield from call.sources(paths))]
+    if "s" in given:
+        for column in columns:
+            call.out(joint.join(column) + b"\n")
+        return 0
+    for row in range(max(map(len, columns), default=0)):
+        call.shell.budget.work(len(columns))
+        call.out(joint.join(column[row] if row < len(column) else b"" for column in columns) + b"\n")
+    return 0
+
+
+def number_lines(call: Call) -> Run:
+    """`nl`: a number before each line that says something."""
+    _, paths = options(call.args, "bnsvw")
+    count = 0
+    for _, data in (yield from call.sources(paths)):
+        for line in _lines(data):
+            count += bool(line)
+            call.out((b"%6d\t" % count if line else b"       ") + line + b"\n")
+    return 0
+
+
+def fold(call: Call) -> Run:
+    """Break lines at a width."""
+    given, paths = options(call.args, "w")
+    wide = max(1, number(given.get("w", b"80"), 80))
+    for _, data in (yield from call.sources(paths)):
+        for line in _lines(data):
+            call.out(b"".join(line[at : at + wide] + b"\n" for at in range(0, len(line) or 1, wide)))
+    return 0
+
+
+def shuffle(call: Call) -> Run:
+    """Lines in another order; `-n` so many of them, `-e` of arguments, `-i` of a range."""
+    given, paths = options(call.args, "ni")
+    if "i" in given:
+        low, _, high = given["i"].partition(b"-")
+        rows = [b"%d" % figure for figure in range(number(low), number(high) + 1)[:_SEQUENCE_MAX]]
+    else:
+        rows = paths if "e" in given else [row for _, data in (yield from call.sources(paths)) for row in _lines(data)]
+    rows.sort(key=lambda _: call.shell.random(1 << 30))
+    call.out(b"".join(row + b"\n" for row in rows[: number(given["n"]) if "n" in given else None]))
+    return 0
+
+
+def compare(call: Call) -> Run:
     """`cmp`, `diff`: whether two files are the same."""
     _, paths = options(call.args)
     if len(paths) < 2:
         return call.error("missing operand", 2)
     try:
-        first, second = call.read(paths[0]), call.read(paths[1])
+        first = yield from call.read(paths[0])
+        second = yield from call.read(paths[1])
     except FileError as error:
         return call.error(cannot_open(paths[0], error), 2)
     if first != second:
@@ -355,5 +420,5 @@ TABLE: dict[str, Applet] = {
     "head": head, "tail": tail, "wc": count, "cut": cut, "tr": translate, "sort": sort, "uniq": unique, "seq": sequence,
     "base64": base64, "md5sum": checksum, "sha1sum": checksum, "sha256sum": checksum, "sha512sum": checksum,
     "hexdump": hexdump, "xxd": xxd, "od": octal_dump, "strings": strings, "yes": yes, "rev": reverse, "tac": reverse,
-    "cmp": compare, "diff": compare,
+    "cmp": compare, "diff": compare, "paste": paste, "nl": number_lines, "fold": fold, "shuf": shuffle,
 }  # fmt: skip

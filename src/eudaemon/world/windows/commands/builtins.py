@@ -56,13 +56,13 @@ def _calculate(call: Call, text: str) -> int:
     return 0
 
 
-def _ask(call: Call, text: str) -> int:
+def _ask(call: Call, text: str) -> Run:
     """Read a line from standard input into a variable: `set /p x=<file` does, and `<nul set /p =text` prints."""
     text = text[1 : text.rfind('"')] if text.startswith('"') and text.rfind('"') > 0 else text
     name, _, question = text.partition("=")
     question = question.strip(" ") if question.startswith('"') else question.lstrip(" ")
     call.out(question.strip('"'))
-    line = call.streams[0].read_line().rstrip(b"\r\n").decode("latin-1") if 0 in call.streams else ""
+    line = (yield from call.input_line()).rstrip(b"\r\n").decode("latin-1")
     if name.strip() and line:
         call.scope.set(name, line)
     return 0 if line else 1

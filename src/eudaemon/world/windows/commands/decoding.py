@@ -177,12 +177,18 @@ class _Debug:
 def debug(call: Call) -> Run:
     """`debug < script`: `e` enters bytes, `n` names a file, `rcx` its length, `w` writes it."""
     session = _Debug()
-    for line in call.use(call.input()).decode("latin-1").replace("\r\n", "\n").split("\n"):
-        data = session.take(line)
+    said = []
+    while line := (yield from call.input_line()):
+        said.append(line)
+        text = line.decode("latin-1").rstrip("\r\n")
+        if text.strip().lower() == "q":
+            break
+        data = session.take(text)
         if data is not None:
             call.shell.budget.work(len(data))
             yield from call.write(session.name, data)
             call.line(f"Writing {len(data):05X} bytes")
+    call.use(b"".join(said))
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from eudaemon.world.files import Directory, FileError, Fixed, Node, Written
 from eudaemon.world.outside import Downloaded
 from eudaemon.world.shell.acts import Act
-from eudaemon.world.windows.call import BROUGHT, Call, Command, Run, is_there, words
+from eudaemon.world.windows.call import BROUGHT, Call, Command, Reading, Run, is_there, words
 from eudaemon.world.windows.paths import DENIED, NO_FILE, NO_PATH, device, shown
 from eudaemon.world.windows.tree import Image
 
@@ -36,13 +36,14 @@ def _matching(call: Call, path: str) -> list[bytes]:
 # --- reading -----------------------------------------------------------------------------------------
 
 
-def type_(call: Call) -> int:
+def type_(call: Call) -> Run:
     """Show files."""
     _, paths = _options(call)
     if not paths:
         return call.error("The syntax of the command is incorrect.")
     for path in paths:
         if device(path):
+            call.out((yield from _of_device(call, path)))
             continue
         several = len(paths) > 1 or "*" in path or "?" in path
         found = _matching(call, path)
@@ -249,6 +250,7 @@ def copy(call: Call) -> Run:
         for resolved in found:
             if resolved == b"\0":
                 count += 1
+                joined += yield from _of_device(call, path)
                 continue
             if isinstance(call.shell.files.find(resolved), Directory):
                 found += list(call.shell.matching(shown(resolved) + "\\*", call.scope.cwd))
@@ -266,6 +268,11 @@ def copy(call: Call) -> Run:
         yield from call.write(_into(call, target or last, last), bytes(joined))
     call.line(f"{count:>9} file(s) copied.")
     return 0
+
+
+def _of_device(call: Call, path: str) -> Reading:
+    """Read a device: what is typed at the console, until Ctrl-Z, and nothing of all others."""
+    return (yield from call.input()) if device(path) == "con" else b""
 
 
 def _copied(call: Call) -> tuple[list[str], str]:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from eudaemon.world.files import FileError
-from eudaemon.world.windows.call import Call, Command, switches
+from eudaemon.world.outside import Downloaded
+from eudaemon.world.shell.acts import Act
+from eudaemon.world.windows.call import Call, Command, Run, switches
 from eudaemon.world.windows.paths import shown
 
 _SEARCHED_COSTS = 4
 
 
-def _inputs(call: Call, paths: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield name and text of the files, or of standard input."""
+def _inputs(call: Call, paths: list[str]) -> Generator[Act, Downloaded | None, list[tuple[str, str]]]:
+    """Return name and text of the files, or of standard input."""
     if not paths:
-        yield "", call.input().decode("latin-1")
+        return [("", (yield from call.input()).decode("latin-1"))]
+    found: list[tuple[str, str]] = []
     for path in paths:
         names = (
             [shown(found) for found in call.shell.matching(path, call.scope.cwd)]
             if "*" in path or "?" in path
             else [path]
         )
-        for name in names:
-            yield name, call.read(name).decode("latin-1")
+        found += [(name, call.read(name).decode("latin-1")) for name in names]
+    return found
 
 
 def _lines(text: str) -> list[str]:
@@ -30,7 +33,7 @@ def _lines(text: str) -> list[str]:
     return lines[:-1] if lines[-1:] == [""] else lines
 
 
-def find(call: Call) -> int:
+def find(call: Call) -> Run:
     """`find [/v] [/c] [/n] [/i] "text" [file]`: lines that hold a text."""
     quote = call.tail.find('"')
     end = call.tail.find('"', quote + 1)
@@ -42,7 +45,7 @@ def find(call: Call) -> int:
     }
     paths = [word.strip('"') for word in call.tail[end + 1 :].split() if word[:1] != "/"]
     found_any = False
-    for name, text in _inputs(call, paths):
+    for name, text in (yield from _inputs(call, paths)):
         call.shell.budget.work(_SEARCHED_COSTS * len(text))
         found = [(number, line) for number, line in enumerate(_lines(text), 1)
                  if _holds(line, wanted, ignores_case="/i" in options) != ("/v" in options)]  # fmt: skip
@@ -59,10 +62,11 @@ def find(call: Call) -> int:
 
 
 def _holds(line: str, wanted: str, *, ignores_case: bool) -> bool:
-    return wanted.lower() in line.lower() if ignores_case else wanted in line
+    # A text of no length is in no line, by which `find /v ""` shows all of them.
+    return bool(wanted) and (wanted.lower() in line.lower() if ignores_case else wanted in line)
 
 
-def findstr(call: Call) -> int:
+def findstr(call: Call) -> Run:
     """Lines that hold one of several texts; a regular expression is taken for the words in it."""
     options, rest = switches(call.args)
     wanted = [options["c"]] if options.get("c") else rest.pop(0).split(" ") if rest else []
@@ -71,7 +75,7 @@ def findstr(call: Call) -> int:
     ignores_case = "i" in options
     simple = [_plain(text) for text in wanted]
     found_any = False
-    for name, text in _inputs(call, rest):
+    for name, text in (yield from _inputs(call, rest)):
         call.shell.budget.work(_SEARCHED_COSTS * len(text) * len(simple))
         for number, line in enumerate(_lines(text), 1):
             if any(_fits(line, one, ignores_case=ignores_case) for one in simple) == ("v" in options):
@@ -98,27 +102,27 @@ def _fits(line: str, wanted: tuple[str, bool, bool], *, ignores_case: bool) -> b
     return line.startswith(text) if start else line.endswith(text) if end else text in line
 
 
-def more(call: Call) -> int:
+def more(call: Call) -> Run:
     """Show text, all of it: nobody presses the bar."""
     _, paths = switches(call.args)
-    for _, text in _inputs(call, paths):
+    for _, text in (yield from _inputs(call, paths)):
         call.out(text)
     return 0
 
 
-def sort(call: Call) -> int:
+def sort(call: Call) -> Run:
     """Sort lines."""
     options, paths = switches(call.args)
-    for _, text in _inputs(call, paths[:1]):
+    for _, text in (yield from _inputs(call, paths[:1])):
         call.shell.budget.work(16 * len(text))
         for line in sorted(_lines(text), key=str.lower, reverse="r" in options):
             call.line(line)
     return 0
 
 
-def clip(call: Call) -> int:
+def clip(call: Call) -> Run:
     """Take text, and show nothing of it."""
-    call.input()
+    yield from call.input()
     return 0
 
 

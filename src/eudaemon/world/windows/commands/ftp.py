@@ -185,7 +185,7 @@ def ftp(call: Call) -> Run:
         except FileError:
             return call.error(f"Error opening script file {script}.")
     else:
-        data = call.input()[:_SCRIPT_BYTES_MAX]
+        data = (yield from call.input())[:_SCRIPT_BYTES_MAX]
     status = 0
     for line in data.decode("latin-1").replace("\r\n", "\n").split("\n")[:ANSWERS_MAX]:
         if session.over:

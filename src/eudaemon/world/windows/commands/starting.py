@@ -61,7 +61,7 @@ def cmd(call: Call) -> Run:
         call.out(call.machine.greeting)
         return 0
     status = 0
-    for line in call.input().decode("latin-1").replace("\r\n", "\n").split("\n")[:_LINES_MAX]:
+    for line in (yield from call.input()).decode("latin-1").replace("\r\n", "\n").split("\n")[:_LINES_MAX]:
         if line.strip():
             status = yield from _one_line(call, line, scope)
     return status

@@ -5,21 +5,27 @@ The text on cmd.exe's line is one word after the other, quotes gone; encoded it 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from eudaemon.wire import decode
 from eudaemon.world.files import FileError
+from eudaemon.world.shell.limits import LINE_BYTES_MAX
 from eudaemon.world.windows.call import Call, Run
+from eudaemon.world.windows.limits import CONTINUATION_LINES_MAX
 from eudaemon.world.windows.mode import Mode
 from eudaemon.world.windows.paths import shown
 from eudaemon.world.windows.powershell.cmdlets import run_text
 from eudaemon.world.windows.powershell.evaluator import Evaluator, Leave, Thrown
 from eudaemon.world.windows.powershell.given import printed
+from eudaemon.world.windows.powershell.parser import Parser
+from eudaemon.world.windows.powershell.syntax import ParseError, UnfinishedError
 
 if TYPE_CHECKING:
     from eudaemon.world.shell.streams import Stream
     from eudaemon.world.windows.engine import CommandShell
 
+_OPENS_TEXT = re.compile(r"@([\"'])[ \t]*$")
 _WITH_VALUE = ("executionpolicy", "ep", "windowstyle", "version", "inputformat", "outputformat", "psconsolefile",
                "configurationname", "settingsfile", "workingdirectory", "custompipename")  # fmt: skip
 
@@ -39,7 +45,7 @@ def powershell(call: Call) -> Run:
         call.lines("Windows PowerShell\nCopyright (C) Microsoft Corporation. All rights reserved.\n\n")
         call.shell.mode = PowerShellPrompt(evaluator)
         return 0
-    return (yield from _run(evaluator, call.input().decode("latin-1")))
+    return (yield from _run(evaluator, (yield from call.input()).decode("latin-1")))
 
 
 def _asked(tail: str) -> tuple[str, str]:
@@ -113,16 +119,31 @@ def _run(evaluator: Evaluator, text: str, *, decoded: bool = False) -> Run:
     return status
 
 
-class PowerShellPrompt(Mode):
-    """PowerShell that reads what is typed. Its variables last from line to line."""
+def _unfinished(text: str) -> bool:
+    try:
+        Parser(text).script()
+    except UnfinishedError:
+        return True
+    except ParseError:
+        pass
+    return False
 
-    __slots__ = ("_evaluator",)
+
+class PowerShellPrompt(Mode):
+    """PowerShell that reads what is typed. Its variables last from line to line, and a text or a block goes on."""
+
+    __slots__ = ("_evaluator", "_here", "_lines", "_pending")
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
+        self._pending = ""  # lines that are not finished
+        self._lines = 0
+        self._here = ""  # what ends the text over several lines that is being typed
 
     def prompt(self, shell: CommandShell) -> bytes:
         """See `Mode`."""
+        if self._pending:
+            return b">> "
         return b"PS " + shown(shell.scope.cwd).encode("latin-1") + b"> "
 
     def line(self, shell: CommandShell, line: str, streams: dict[int, Stream]) -> Run:
@@ -131,11 +152,26 @@ class PowerShellPrompt(Mode):
             shell.mode = None
             return 0
         self._evaluator.call.streams = streams
-        return (yield from _run(self._evaluator, line))
+        whole = self._whole(line)
+        return (yield from _run(self._evaluator, whole)) if whole else 0
+
+    def _whole(self, line: str) -> str:
+        """Return the line with what it continues; nothing while that is not finished, as far as it may grow."""
+        whole = f"{self._pending}\n{line}" if self._pending else line
+        if self._here and line.startswith(self._here):
+            self._here = ""
+        elif not self._here and (opened := _OPENS_TEXT.search(line)):
+            self._here = f"{opened[1]}@"
+        self._lines = self._lines + 1 if self._pending and not self._here else 0
+        if len(whole) < LINE_BYTES_MAX and self._lines < CONTINUATION_LINES_MAX and (self._here or _unfinished(whole)):
+            self._pending = whole
+            return ""
+        self._pending = self._here = ""
+        return whole
 
     def held_bytes(self) -> int:
         """See `Mode`."""
-        return sum(64 + _size(value) for value in self._evaluator.variables.values())
+        return len(self._pending) + sum(64 + _size(value) for value in self._evaluator.variables.values())
 
 
 def _size(value: object) -> int:

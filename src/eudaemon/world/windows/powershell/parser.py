@@ -25,6 +25,7 @@ from eudaemon.world.windows.powershell.syntax import (
     ParseError,
     Pipeline,
     Try,
+    UnfinishedError,
 )
 
 _STATEMENT = re.compile(
@@ -56,7 +57,7 @@ class Parser(Expressions):
             self.skip_separators()
             if self.at >= len(self.text):
                 if closing:
-                    raise ParseError(f"{closing} expected")
+                    raise UnfinishedError(f"{closing} expected")
                 break
             if closing and self.take(closing):
                 break

@@ -10,6 +10,10 @@ class ParseError(Exception):
     """The text is no PowerShell that is understood here."""
 
 
+class UnfinishedError(ParseError):
+    """The text ends within a block."""
+
+
 @dataclass(frozen=True, slots=True)
 class Constant:
     """A text or a number."""
