@@ -25,6 +25,7 @@ class Loot:
     script: bytes = b""  # a program in another language, kept as it is
     shows: bytes = b""  # what the product would have shown, where that is no shell's output
     urls: tuple[str, ...] = ()  # what it would have fetched by itself
+    reads: bytes = b""  # the path of a file of the host that it would have shown
 
 
 Taker: TypeAlias = Callable[[bytes], Loot | None]
@@ -34,8 +35,12 @@ _LOGGED_BYTES_MAX = 64 * 1024
 _MAY_LOOK_UP = re.compile(rb"(?:\$|%24|\\u0024)(?:\{|%7b|\\u007b)", re.IGNORECASE)
 _CALLS_MAX = 16  # of Java methods looked at
 _CALL_BYTES_MAX = 64 * 1024
-_SUBSTITUTIONS = (re.compile(rb"`([^`]+)`"), re.compile(rb"\$\(((?:[^()]|\([^()]*\))+)\)"))
+_SUBSTITUTIONS = (re.compile(rb"`([^`]+)`"), re.compile(rb"\$\(((?:[^()]|\([^()]*\))+)(?:\)|\Z)"))
 _SEPARATOR = re.compile(rb"\|\||&&|[;|&\n]")
+_OF_OPTION_C = re.compile(rb"\A\s*(?:(?:cmd|cmd\.exe|sh|bash|/bin/sh|/bin/bash)\s+)?[/-]c\s+[\"']?", re.IGNORECASE)
+_ADDRESS = re.compile(rb"[;|\n]")
+_OF_ADDRESS = re.compile(rb"[;|\n]")  # that do not belong to a URL
+_NAME_ENDS = re.compile(rb"[;|&<>)]")
 _QUOTE = re.compile(rb"[\"']")
 _LITERAL = re.compile(rb"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _PHP_CALL = re.compile(rb"\b(?:system|shell_exec|passthru|exec|popen|proc_open)\s*\(\s*", re.IGNORECASE)
@@ -43,6 +48,9 @@ _PHP_BASE64 = re.compile(rb"base64_decode\s*\(\s*", re.IGNORECASE)
 _PHP_MD5 = re.compile(rb"\bmd5\s*\(\s*['\"]?([\w. -]{1,100})['\"]?\s*\)", re.IGNORECASE)
 _PHP_ECHO = re.compile(rb"\b(?:echo|print|die)\b[\s(]*['\"]([^'\"]{1,200})['\"]", re.IGNORECASE)
 _JAVA_CALL = re.compile(rb"(?:\bexec|\bProcessBuilder|\bcommand)\s*\(")
+_JAVA_OVERLOAD = re.compile(rb"\[[\"']\(java\.lang\.String(?:\[\])?\)[\"']\]")  # JavaScript's way to name a constructor
+_BASE64_CALL = re.compile(rb"ase64")
+_VARIABLE = re.compile(rb"\s*([A-Za-z_]\w{0,63})\s*[,)]")
 _JAVA_CONTEXT = re.compile(rb"ApplicationContext\(\s*[\"'](https?://[^\s\"'<>]{1,1000})[\"']")
 _OGNL_CMD = re.compile(rb"#(?:cmd|command|a|s|q|x)\s*=\s*")
 _NODE_CALL = re.compile(rb"\b(?:exec|spawn)(?:File)?(?:Sync)?\s*\(")
@@ -60,8 +68,22 @@ _SHELLS = (b"sh", b"bash", b"ash", b"cmd", b"cmd.exe", b"powershell", b"powershe
 _COMMANDS = frozenset(
     b"wget curl tftp ftpget ftp nc ncat busybox cd sh bash ash chmod rm cat echo printf id uname whoami ls ps ping "
     b"sleep mkdir mount kill killall pkill export python python3 perl php telnetd nohup cp mv touch reboot "
-    b"iptables cmd powershell certutil bitsadmin set env ifconfig nslookup dd head base64 openssl sudo ulimit".split()
+    b"iptables cmd powershell certutil bitsadmin set env ifconfig nslookup dd head base64 openssl sudo ulimit "
+    b"dig host expr pwd hostname netstat ipconfig systeminfo type dir find tee ruby node exec eval timeout".split()
 )
+# Those that are words, too: what follows must not be.
+_WORDS = frozenset(
+    b"cat cd echo exec eval export find head host kill mount nice ping set sleep sudo timeout touch type "
+    b"dir dig php perl python ruby node env hostname expr reboot".split()
+)
+_ALONE = frozenset(
+    b"id whoami ls ps pwd uname env ifconfig ipconfig netstat hostname reboot systeminfo dir sh bash".split()
+)
+_PROSE = re.compile(rb"[A-Za-z,.!?' -]+")
+_SPELT = re.compile(rb"[a-z]{3}")
+_ARGUMENT = re.compile(rb"\A\S+\s+(?:\S+\s+)*?(?:-[a-zA-Z]|/(?:c\b|[a-z]+/|\Z)|[a-z]+://|\S+\.\S+\.\S+)")
+_OPTION_C = re.compile(rb"\A\s*(?:(?:cmd|cmd\.exe|sh|bash|/bin/sh|/bin/bash)\s+)?[/-]c\s+[\"']?", re.IGNORECASE)
+_ADDRESS = re.compile(rb"[a-z][a-z0-9+.-]{1,12}://\S*")
 
 
 def whole(value: bytes) -> Loot | None:
@@ -84,7 +106,11 @@ def anything(value: bytes) -> Loot | None:
 
 def plausible(value: bytes) -> Loot | None:
     """Like `injected`, where nothing but the command itself tells an attack from an odd text."""
-    return next((Loot(command) for command in _injections(value) if _is_command(command)), None)
+    is_address = _ADDRESS.match(value) is not None  # in which `&` is at home
+    commands = (command for command in _injections(value, is_address=is_address) if _is_meant(command))
+    before = _SEPARATOR.split(value, maxsplit=1)[0]
+    is_prose = before.endswith(b" ") and _is_prose(before)  # `tom & id`, unless the rest is none
+    return next((Loot(command) for command in commands if not is_prose or unmistakable(command)), None)
 
 
 def program(value: bytes) -> Loot | None:
@@ -99,8 +125,17 @@ def argument(value: bytes) -> Loot | None:
 
 
 def spelt_out(value: bytes) -> Loot | None:
-    """The value is a whole command line, where nothing else tells: it begins with a command and goes on."""
-    return Loot(value.strip()) if b" " in value.strip() and _is_command(decode.ifs(value.strip())) else None
+    """The value is a whole command line, where its name tells as much: it begins with a command."""
+    line = decode.ifs(value.strip())
+    return Loot(value.strip()) if _is_meant(line) else None
+
+
+def unmistakable(value: bytes) -> Loot | None:
+    """The value is a whole command line, where nothing else tells: a command, and what follows only those."""
+    option = _OPTION_C.match(value)
+    value = value[option.end() :] if option else value
+    line = decode.ifs(value.strip(b" \t\r\n()"))
+    return Loot(value.strip()) if _is_command(line) and (option or _ARGUMENT.search(line)) else None
 
 
 def base64ed(value: bytes) -> Loot | None:
@@ -149,9 +184,13 @@ def php_call(value: bytes) -> Loot | None:
 
 def java(value: bytes) -> Loot | None:
     """The value is Java, OGNL, SpEL or MVEL: the literals of `exec(…)`, `ProcessBuilder(…)` or `#cmd=…`."""
+    value = _JAVA_OVERLOAD.sub(b"", value)
     for place, arguments in ((_OGNL_CMD, _first_literal), (_JAVA_CALL, _arguments)):
         for call in islice(place.finditer(value), _CALLS_MAX):
             command = _command_line(arguments(value, call.end(), call.end() + _CALL_BYTES_MAX))
+            if command and _BASE64_CALL.search(value, call.end(), call.end() + 512):
+                command = decode.base64_text(command) or command
+            command = command or _of_variable(value, call.end())
             if command:
                 return Loot(command)
     context = _JAVA_CONTEXT.search(value)  # Spring's, whose beans are made as they are read
@@ -227,10 +266,15 @@ def ognl(value: bytes) -> Loot | None:
 
 def _called(call: re.Pattern[bytes], value: bytes) -> Loot | None:
     for found in islice(call.finditer(value), _CALLS_MAX):
-        command = _command_line(_arguments(value, found.end(), found.end() + _CALL_BYTES_MAX))
+        command = arguments_of(value, found.end())
         if command:
             return Loot(command)
     return None
+
+
+def arguments_of(value: bytes, at: int) -> bytes:
+    """Return the command line that the quoted arguments of a call are, which begin here."""
+    return _command_line(_arguments(value, at, at + _CALL_BYTES_MAX))
 
 
 def xml_strings(value: bytes) -> Loot | None:
@@ -286,27 +330,56 @@ def asked_of_jndi(request: Request) -> tuple[str, ...]:
     return tuple(found)[:URLS_MAX]
 
 
-def _injections(value: bytes) -> Iterator[bytes]:
+def _injections(value: bytes, *, is_address: bool = False) -> Iterator[bytes]:
+    """Yield what may be commands, the one that begins first first; one that stands within another comes after it."""
     value = decode.ifs(value)
-    for substitution in _SUBSTITUTIONS:
-        found = substitution.search(value)
-        if found and found[1].strip():
-            yield found[1].strip()
-    cut = _SEPARATOR.search(value)
+    found = [hit for each in _SUBSTITUTIONS if (hit := each.search(value)) and hit[1].strip()]
+    cut = (_SEPARATOR if not is_address else _OF_ADDRESS).search(value)
+    outer = [hit for hit in found if not any(o.start() < hit.start() and hit.end() <= o.end() for o in found)]
+    for hit in found:
+        command = _tail(value[cut.end() :]) if cut and cut.end() <= hit.start() else b""
+        if command and _is_command(command):  # the substitution is an argument of this
+            yield command
+        if hit in outer:
+            yield hit[1].strip()
+    for hit in found:
+        yield hit[1].strip()
     if cut:
-        command = value[cut.end() :].strip(b" \t\r\n;|&`").rstrip(b"$#")  # `#` hides the rest of the product's own line
-        for quote in (b"'", b'"'):
-            if command.count(quote) % 2:  # what opened it stood before, in the product's own line
-                command = command.rpartition(quote)[0]
-        command = command.strip(b" \t\r\n;|&")
+        command = _tail(value[cut.end() :])
         if command:
             yield command
 
 
+def _tail(text: bytes) -> bytes:
+    """Return the command that stands behind a separator, without what belongs to the product's own line."""
+    command = text.strip(b" \t\r\n;|&`").rstrip(b"$#")  # `#` hides the rest of that line
+    for quote in (b"'", b'"'):
+        if command.count(quote) % 2 and not command.startswith(quote):  # what opened it stood before
+            command = command.rpartition(quote)[0]
+    return command.strip(b" \t\r\n;|&")
+
+
 def _is_command(text: bytes) -> bool:
-    word = text.split(None, 1)[0] if text.split(None, 1) else b""
-    name = word.rpartition(b"/")[2].rstrip(b";|&>")
+    words = text.split(None, 1)
+    word = words[0].strip(b"'\"(") if words else b""
+    name = _NAME_ENDS.split(word, maxsplit=1)[0].rpartition(b"/")[2]
     return name in _COMMANDS or word.startswith((b"./", b"/bin/", b"/tmp/", b"/usr/", b"/var/"))
+
+
+def _is_meant(text: bytes) -> bool:
+    """Say whether a text is a command, and not words of which the first happens to be one: `cat food`."""
+    if not _is_command(text):
+        return False
+    name, _, rest = text.strip(b"'\"( ").partition(b" ")
+    if not rest.strip():
+        name = _NAME_ENDS.split(name, maxsplit=1)[0].strip(b"'\"")
+        return name not in _WORDS or name in _ALONE
+    rest = rest.strip().partition(b"\n")[0]
+    return name not in _WORDS or (name == b"echo" and b" " not in rest) or not _is_prose(rest)
+
+
+def _is_prose(text: bytes) -> bool:
+    return _PROSE.fullmatch(text) is not None and _SPELT.search(text) is not None
 
 
 def _literals(text: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -341,6 +414,16 @@ def _command_line(words: list[bytes]) -> bytes:
         if line.startswith(shell):
             return decode.braces(line[len(shell) :])
     return decode.braces(line)
+
+
+def _of_variable(text: bytes, at: int) -> bytes:
+    """Return the command line that was put into the variable which is the argument here."""
+    name = _VARIABLE.match(text, at)
+    given = re.search(rb"\b%b\s*=\s*(?:new\s+String\s*\[\]\s*)?[{\[]?\s*(?=[\"'])" % name[1], text) if name else None
+    if not given:
+        return b""
+    end = text.find(b";", given.end())
+    return _command_line([word for word, _, _ in _literals(text, given.end(), end if end >= 0 else len(text))])
 
 
 def _text_of(literal: re.Match[bytes]) -> bytes:
