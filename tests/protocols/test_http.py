@@ -11,12 +11,13 @@ import pytest
 
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised, LoginTried, RequestReceived
 from eudaemon.protocols import _loot as loot
+from eudaemon.protocols import _places as places
 from eudaemon.protocols._base import HalfClosed
 from eudaemon.protocols._http import Request
-from eudaemon.protocols.http import Http, places, room
+from eudaemon.protocols._places import Look
+from eudaemon.protocols.http import Http, room
 from eudaemon.protocols.http.exploits import recognised
 from eudaemon.protocols.http.persona import PRODUCTS, Persona, http_date, persona_of
-from eudaemon.protocols.http.places import Look
 from eudaemon.testing.script import START_S, Table, play, visit
 from eudaemon.wire import Purse, decode
 from eudaemon.world.host import Host

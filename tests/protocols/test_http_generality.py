@@ -12,9 +12,10 @@ import pytest
 from eudaemon.events.catalogue import CommandEntered, ExploitRecognised
 from eudaemon.protocols import _carried as carried
 from eudaemon.protocols import _loot as loot
+from eudaemon.protocols import load
 from eudaemon.protocols._http import Request
+from eudaemon.protocols._places import Look
 from eudaemon.protocols.http import Http, planted, ways
-from eudaemon.protocols.http.places import Look
 from eudaemon.testing.script import Table, visit
 from eudaemon.world.memory import Memory
 
@@ -296,3 +297,35 @@ def test_ordinary_clients_are_no_exploit(kind: str, body: bytes) -> None:
     talk = ask("POST /api/things", body, f"Content-Type: {kind}\r\nUser-Agent: python-requests/2.32.3")
     assert exploits(talk) == []
     assert talk.wishes == []
+
+
+# --- other rooms that speak HTTP -------------------------------------------------------------------
+
+OTHERS = ("tr069", "upnp", "jenkins", "elasticsearch", "yarn")
+
+
+def ask_of(name: str, line: str, body: bytes = b"", headers: str = "") -> Table:
+    lines = [f"{line} HTTP/1.1", "Host: 192.0.2.1", *([headers] if headers else []), f"Content-Length: {len(body)}"]
+    talk = Table(load(name)(visit(host=HOST, port=8088))).open()
+    talk.say("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+    talk.end()
+    return talk
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_rooms_take_what_was_meant_for_other_products_and_answer_as_ever(name: str) -> None:
+    for attacked, harmless in (
+        (f"GET /cgi-bin/a.cgi?h=;{quote(WGET)}", "GET /cgi-bin/a.cgi?h=1"),
+        (f"GET /x?y=$({quote(WGET)})", "GET /x?y=1"),
+    ):
+        talk = ask_of(name, attacked)
+        assert exploits(talk) == ["shell-injection"]
+        assert commands(talk) == [WGET]
+        assert talk.sent.split(b" ")[1] == ask_of(name, harmless).sent.split(b" ")[1]
+    assert exploits(ask_of(name, "GET /a?f=../../../etc/passwd")) == ["path-traversal"]
+    kept = ask_of(
+        name, "POST /up", part("a.php", "<?php system($_GET['a']);?>"), "Content-Type: multipart/form-data; boundary=B"
+    ).kept
+    assert [keep.data for keep in kept if keep.origin == "upload"] == [b"<?php system($_GET['a']);?>"]
+    for target in ORDINARY[1:]:
+        assert exploits(ask_of(name, f"GET {target}", headers=BROWSER)) == [], target

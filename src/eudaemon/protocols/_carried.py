@@ -54,7 +54,7 @@ _ENTITY = re.compile(  # not the PUBLIC ones of HTML and property lists
     rb"\s+[\"']([^\"']{1,1000})[\"']"
 )
 _INCLUDED = re.compile(
-    rb"\A(?:https?|ftp)://[^\s\"'<>]{3,1000}(?:\.(?:txt|php\d?|phtml|sh|dtd|jspx?|inc|cgi|pl|py|exe|elf)(?:[?#%\0]\S*)?|\?{1,2}|%00|\0)\Z",
+    rb"\A(?:https?|ftp)://[^\s\"'<>]{3,1000}(?:\.(?:txt|php\d?|phtml|sh|dtd|jspx?|aspx?|inc|cgi|pl|py|exe|elf)(?:[?#%\0]\S*)?|\?{1,2}|%00|\0)\Z",
     re.IGNORECASE,
 )
 _INSIDE = re.compile(

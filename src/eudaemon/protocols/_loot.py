@@ -69,12 +69,15 @@ _COMMANDS = frozenset(
     b"wget curl tftp ftpget ftp nc ncat busybox cd sh bash ash chmod rm cat echo printf id uname whoami ls ps ping "
     b"sleep mkdir mount kill killall pkill export python python3 perl php telnetd nohup cp mv touch reboot "
     b"iptables cmd powershell certutil bitsadmin set env ifconfig nslookup dd head base64 openssl sudo ulimit "
-    b"dig host expr pwd hostname netstat ipconfig systeminfo type dir find tee ruby node exec eval timeout".split()
+    b"dig host expr pwd hostname netstat ipconfig systeminfo type dir find tee ruby node exec eval timeout "
+    b"mkfifo mail telnet xterm su awk sed grep tail more less sort socat service systemctl crontab arp route "
+    b"net reg wmic rundll32 mshta msiexec bitsadmin regsvr32 lua rmdir unlink true ln which stat".split()
 )
 # Those that are words, too: what follows must not be.
 _WORDS = frozenset(
     b"cat cd echo exec eval export find head host kill mount nice ping set sleep sudo timeout touch type "
-    b"dir dig php perl python ruby node env hostname expr reboot".split()
+    b"dir dig php perl python ruby node env hostname expr reboot mail tail more less sort service route net "
+    b"true which stat telnet id su".split()
 )
 _ALONE = frozenset(
     b"id whoami ls ps pwd uname env ifconfig ipconfig netstat hostname reboot systeminfo dir sh bash".split()

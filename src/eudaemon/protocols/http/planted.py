@@ -17,8 +17,8 @@ from eudaemon.protocols import _carried as carried
 from eudaemon.protocols import _loot as loot
 from eudaemon.protocols._base import Visit
 from eudaemon.protocols._loot import Loot
+from eudaemon.protocols._places import LOOKED_BYTES_MAX, Look
 from eudaemon.protocols._remembered import Remembered
-from eudaemon.protocols.http.places import LOOKED_BYTES_MAX, Look
 from eudaemon.wire import decode
 
 SCRIPTS_MAX = 8  # of one request, counted by their names

@@ -33,6 +33,7 @@ from eudaemon.protocols._base import (
 )  # fmt: skip
 from eudaemon.protocols._http import BadRequestError, HttpLimits, Request, RequestReader, looks_like_http
 from eudaemon.protocols._loot import Loot
+from eudaemon.protocols._places import LOOKED_BYTES_MAX, Look
 from eudaemon.protocols._proxied import asked_of_proxy
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols._uploads import files_of
@@ -41,7 +42,6 @@ from eudaemon.protocols.http.answers import PAGE
 from eudaemon.protocols.http.exploits import WEB_SHELL, Exploit, recognised
 from eudaemon.protocols.http.pages import Reply, filled, login_of, page
 from eudaemon.protocols.http.persona import persona_of
-from eudaemon.protocols.http.places import LOOKED_BYTES_MAX, Look
 from eudaemon.protocols.http.wanted import asked_for
 from eudaemon.protocols.http.ways import is_open
 from eudaemon.wire import PeerError, decode, printable

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from eudaemon.protocols.http.places import Look
+from eudaemon.protocols._places import Look
 
 URLS_MAX = 2  # of a request
 _URL = re.compile(rb"(?:jar:)?((?:https?|ftp)://([^\s/?#\"'<>\\]{3,255})[^\s\"'<>\\!]{0,1000})", re.IGNORECASE)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from eudaemon.protocols._base import Visit
-from eudaemon.protocols.http.places import Look
+from eudaemon.protocols._places import Look
 
 WAYS_MAX = 4  # of an address
 _PATH_BYTES_MAX = 96
