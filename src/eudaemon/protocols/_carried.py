@@ -27,7 +27,7 @@ _MEANT = re.compile(
     rb"(?:\b|\Z)|cmd(?:\.exe)? /c|(?:https?|ldaps?|rmi)://"
 )
 _PHP_PROBE = re.compile(
-    rb"\b(?:echo|print|die|exit|var_dump|print_r|printf)\b[\s(]*md5\s*\(|\bphpinfo\s*\(\s*\)|\A\s*phpinfo\s*\Z"
+    rb"\b(?:echo|print|die|exit|var_dump|print_r|printf)\b[\s(@]*md5\s*\(|\bphpinfo\s*\(\s*\)|\A\s*phpinfo\s*\Z"
 )
 _PHP_BARE = re.compile(rb"\b(?:system|shell_exec|passthru)\s*\(\s*([a-z][\w ./-]{1,64}?)\s*\)")
 _PHP_INFO = b'<h1 class="p">PHP Version 5.6.40</h1><h2>PHP Extension Build</h2><h2>PHP Credits</h2>'

@@ -1,8 +1,8 @@
 """The general rule: what a request carries that no room knows as an exploit of its own product.
 
 One row for each kind of thing that ordinary clients do not send, with the place to look in and how it is taken out of
-there. Commands in another language come before the shell's, whose separators stand in every language; what only looks
-like an attack comes last.
+there. Commands in another language come before the shell's, whose separators stand in every language; whole command
+lines before what is injected into one; what only looks like an attack comes last.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ GENERAL = (
     _row("java-injection", "CWE-94", VALUES, carried.java),
     _row("script-injection", "CWE-94", VALUES, carried.called),
     _row("php-injection", "CWE-94", VALUES, carried.php_command),
+    _row("shell-parameter", "CWE-78", NAMED_FOR_COMMANDS, loot.spelt_out),
+    _row("shell-parameter", "CWE-78", VALUES, loot.unmistakable),
     _row("shell-injection", "CWE-78", VALUES, loot.plausible),
     _row("php-injection", "CWE-94", VALUES, carried.php),
     _row("path-traversal", "CWE-22", VALUES, carried.climbing),
@@ -48,8 +50,6 @@ GENERAL = (
     _row("java-injection", "CWE-94", PATH, carried.java),
     _row("script-injection", "CWE-94", FILES, carried.called, shows=False),
     _row("java-injection", "CWE-94", FILES, carried.java, shows=False),
-    _row("shell-parameter", "CWE-78", NAMED_FOR_COMMANDS, loot.spelt_out),
-    _row("shell-parameter", "CWE-78", VALUES, loot.unmistakable),
     _row("template-injection", "CWE-1336", VALUES, carried.template),
     _row("file-inclusion", "CWE-98", AnyParameter(), carried.included, shows=False),
 )

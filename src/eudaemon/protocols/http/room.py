@@ -207,6 +207,10 @@ class Http(Room):
         elif again is not None:
             yield from self._reply(request, Reply(200, "text/html", again.shows), at_s)
             return
+        if found and found[1].script and not found[1].command:
+            given = planted.performed(found[1].script, look)  # that runs a parameter of the same request
+            if given is not None and given.command:
+                found = found[0], replace(given, script=found[1].script)
         if found:
             yield from self._exploited(look, *found, at_s, answers=True)
         else:
