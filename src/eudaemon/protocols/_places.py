@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
@@ -45,6 +45,7 @@ class Look:
         self.body = body
         self.text = body[:LOOKED_BYTES_MAX]
         self.path = _twice(request.path)
+        self.place = self.path.lower()  # which rows of tables are for
 
     @cached_property
     def target(self) -> bytes:
@@ -296,9 +297,16 @@ NAMED_FOR_COMMANDS = NamedFor(
 )
 
 
+@lru_cache(maxsize=512)
+def _pieces(pattern: str) -> tuple[bytes, ...]:
+    return tuple(pattern.encode().split(b"*"))
+
+
 def matches(pattern: str, path: bytes) -> bool:
     """Say whether a path is `pattern`, in which `*` stands for anything."""
-    first, *middle = pattern.encode().split(b"*")
+    if pattern == "*":
+        return True
+    first, *middle = _pieces(pattern)
     if not middle:
         return path == first
     *middle, last = middle
