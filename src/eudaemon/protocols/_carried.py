@@ -142,7 +142,12 @@ def java(value: bytes) -> Loot | None:
     if found is None and b".execute" in value:
         groovy = loot.groovy(value)
         found = groovy if groovy and loot.spelt_out(groovy.command) else None
-    return found or (loot.program(value) if _EXPRESSION.search(value) else None)
+    return found
+
+
+def expression(value: bytes) -> Loot | None:
+    """The value gets at classes of Java for some other end."""
+    return loot.program(value) if _EXPRESSION.search(value) else None
 
 
 def named_class(value: bytes) -> Loot | None:

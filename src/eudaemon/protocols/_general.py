@@ -43,6 +43,7 @@ GENERAL = (
     _row("shell-parameter", "CWE-78", VALUES, loot.unmistakable),
     _row("shell-injection", "CWE-78", VALUES, loot.plausible),
     _row("php-injection", "CWE-94", VALUES, carried.php),
+    _row("java-injection", "CWE-94", VALUES, carried.expression),
     _row("path-traversal", "CWE-22", VALUES, carried.climbing),
     _row("path-traversal", "CWE-22", VALUES, carried.file),
     _row("path-traversal", "CWE-22", PATH, carried.file_at_end),

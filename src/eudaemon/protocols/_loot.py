@@ -130,7 +130,7 @@ def argument(value: bytes) -> Loot | None:
 def spelt_out(value: bytes) -> Loot | None:
     """The value is a whole command line, where its name tells as much: it begins with a command."""
     line = decode.ifs(value.strip())
-    return Loot(value.strip()) if _is_meant(line) else None
+    return Loot(value.strip()) if not _is_substitution(line) and _is_meant(line) else None
 
 
 def unmistakable(value: bytes) -> Loot | None:
@@ -138,6 +138,8 @@ def unmistakable(value: bytes) -> Loot | None:
     option = _OPTION_C.match(value)
     value = value[option.end() :] if option else value
     line = decode.ifs(value.strip(b" \t\r\n()"))
+    if _is_substitution(line):
+        return None
     return Loot(value.strip()) if _is_command(line) and (option or _ARGUMENT.search(line)) else None
 
 
@@ -341,7 +343,7 @@ def _injections(value: bytes, *, is_address: bool = False) -> Iterator[bytes]:
     outer = [hit for hit in found if not any(o.start() < hit.start() and hit.end() <= o.end() for o in found)]
     for hit in found:
         command = _tail(value[cut.end() :]) if cut and cut.end() <= hit.start() else b""
-        if command and _is_command(command):  # the substitution is an argument of this
+        if _is_command(command) and not command.startswith((b"`", b"$")):  # the substitution is an argument of this
             yield command
         if hit in outer:
             yield hit[1].strip()
@@ -355,16 +357,20 @@ def _injections(value: bytes, *, is_address: bool = False) -> Iterator[bytes]:
 
 def _tail(text: bytes) -> bytes:
     """Return the command that stands behind a separator, without what belongs to the product's own line."""
-    command = text.strip(b" \t\r\n;|&`").rstrip(b"$#")  # `#` hides the rest of that line
+    command = text.strip(b" \t\r\n;|&").rstrip(b"$#")  # `#` hides the rest of that line
     for quote in (b"'", b'"'):
         if command.count(quote) % 2 and not command.startswith(quote):  # what opened it stood before
             command = command.rpartition(quote)[0]
+        elif command.count(quote) == 2 and command.startswith(quote) and command.endswith(quote):
+            command = command[1:-1]
+    if command.count(b"`") % 2:
+        command = command.strip(b"`")
     return command.strip(b" \t\r\n;|&")
 
 
 def _is_command(text: bytes) -> bool:
     words = text.split(None, 1)
-    word = words[0].strip(b"'\"(") if words else b""
+    word = words[0].strip(b"'\"($`") if words else b""
     name = _NAME_ENDS.split(word, maxsplit=1)[0].rpartition(b"/")[2]
     return name in _COMMANDS or word.startswith((b"./", b"/bin/", b"/tmp/", b"/usr/", b"/var/"))
 
@@ -373,12 +379,16 @@ def _is_meant(text: bytes) -> bool:
     """Say whether a text is a command, and not words of which the first happens to be one: `cat food`."""
     if not _is_command(text):
         return False
-    name, _, rest = text.strip(b"'\"( ").partition(b" ")
+    name, _, rest = text.strip(b"'\"($` ").partition(b" ")
     if not rest.strip():
         name = _NAME_ENDS.split(name, maxsplit=1)[0].strip(b"'\"")
         return name not in _WORDS or name in _ALONE
     rest = rest.strip().partition(b"\n")[0]
     return name not in _WORDS or (name == b"echo" and b" " not in rest) or not _is_prose(rest)
+
+
+def _is_substitution(text: bytes) -> bool:
+    return text.lstrip(b"'\"( ").startswith((b"`", b"$"))
 
 
 def _is_prose(text: bytes) -> bool:
@@ -396,11 +406,21 @@ def _arguments(text: bytes, start: int, end: int) -> list[bytes]:
     """Return the quoted texts up to the parenthesis that closes the call."""
     words: list[bytes] = []
     for word, begins, ends in _literals(text, start, end):
-        if words and b")" in text[start:begins]:
+        if (words and b")" in text[start:begins]) or (not words and _closes(text[start : min(begins, start + 512)])):
             break
         words.append(word)
         start = ends
     return words
+
+
+def _closes(text: bytes) -> bool:
+    """Say whether a call ends in this text, which begins behind its parenthesis."""
+    depth = 1
+    for byte in text:
+        depth += (byte == ord("(")) - (byte == ord(")"))
+        if not depth:
+            return True
+    return False
 
 
 def _first_literal(text: bytes, start: int, end: int) -> list[bytes]:

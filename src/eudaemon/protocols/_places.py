@@ -111,10 +111,9 @@ class Look:
 
     def _each_value(self) -> Iterator[bytes]:
         for name, value in self.parameters:
-            inside = [text for _, text in _inside(value)]
-            if not inside or value.lstrip()[:1] == b"<":
+            if value.lstrip()[:1] not in (b"{", b"[") or _json(value) is None:
                 yield value or name
-            yield from inside
+            yield from (text for _, text in _inside(value))
         yield from (word for part in self.parts for word in part.words)
         text, begins = self.text, self.text.lstrip()[:1]
         if begins in (b"<", b"{", b"["):
@@ -292,9 +291,7 @@ class Headers:
 
 PATH, QUERY, BODY, ANYWHERE = Whole("path"), Whole("query"), Whole("text"), Whole("everything")
 VALUES, FILES = Whole("values"), Whole("files")
-NAMED_FOR_COMMANDS = NamedFor(
-    re.compile(rb"cmd|command|exec|shell|script|code|ping|glue|\A(?:run|c|x|do|system)\Z", re.IGNORECASE)
-)
+NAMED_FOR_COMMANDS = NamedFor(re.compile(rb"cmd|command|exec|shell|ping|glue|\A(?:run|c|x|do|system)\Z", re.IGNORECASE))
 
 
 @lru_cache(maxsize=512)
