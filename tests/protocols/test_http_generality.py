@@ -15,6 +15,7 @@ from eudaemon.protocols import _loot as loot
 from eudaemon.protocols import load
 from eudaemon.protocols._http import Request
 from eudaemon.protocols._places import Look
+from eudaemon.protocols._uploads import files_of
 from eudaemon.protocols.http import Http, planted, ways
 from eudaemon.testing.script import Table, visit
 from eudaemon.world.memory import Memory
@@ -224,6 +225,15 @@ def test_what_a_command_writes_can_be_asked_for() -> None:
     assert b"4711" not in ask("GET /seen.txt").sent
 
 
+def test_what_was_left_by_other_rooms_is_there() -> None:
+    came = visit(host=HOST, memory=(memory := Memory()))
+    files = files_of(came, "device", HOST.tree, HOST.writable)  # as telnet, SSH and FTP have it
+    files.append(files.create(b"/tmp/left", 0.0), b"4711\n", 0.0)
+    files.leave()
+    assert answer(ask("GET /a.cgi?h=;cat+/tmp/left", memory=memory)) == b"4711\n"
+    assert b"4711" not in ask("GET /a.cgi?h=;cat+/tmp/left").sent
+
+
 @pytest.mark.parametrize("past", [0, 1])
 def test_scripts_are_remembered_up_to_limits(past: int) -> None:
     memory = Memory()
@@ -316,7 +326,7 @@ def test_ordinary_clients_are_no_exploit(kind: str, body: bytes) -> None:
 
 # --- other rooms that speak HTTP -------------------------------------------------------------------
 
-OTHERS = ("tr069", "upnp", "jenkins", "elasticsearch", "yarn")
+OTHERS = ("tr069", "upnp", "jenkins", "elasticsearch", "yarn", "ipp")
 
 
 def ask_of(name: str, line: str, body: bytes = b"", headers: str = "") -> Table:
