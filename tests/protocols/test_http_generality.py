@@ -234,6 +234,13 @@ def test_what_was_left_by_other_rooms_is_there() -> None:
     assert b"4711" not in ask("GET /a.cgi?h=;cat+/tmp/left").sent
 
 
+def test_who_only_looks_leaves_nothing() -> None:
+    memory = Memory()
+    for target in ORDINARY:
+        ask(f"GET {target}", memory=memory)
+    assert (memory.bytes_held, memory.left.bytes_held) == (0, 0)
+
+
 @pytest.mark.parametrize("past", [0, 1])
 def test_scripts_are_remembered_up_to_limits(past: int) -> None:
     memory = Memory()

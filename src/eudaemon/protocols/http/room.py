@@ -55,6 +55,7 @@ INFLATED_BYTES_MAX = 1024 * 1024
 OVERFLOW_BYTES_MAX = 4096  # of a body that is longer than it says
 CUT_BYTES_MIN = 512  # of a body that is broken off
 SILENCE_S_MAX = 8.0  # then what came of a body is all of it
+_DISK = "device"  # which telnet, SSH and FTP have as well
 _CODINGS = (b"gzip", b"x-gzip", b"deflate")
 # A body that begins so is a payload whatever its type says: ELF, PE, zip, gzip, script, PHP, serialised Java.
 _PAYLOADS = (b"\x7fELF", b"MZ", b"PK\x03\x04", b"\x1f\x8b", b"#!", b"<?php", b"\xac\xed\x00\x05")
@@ -274,13 +275,15 @@ class Http(Room):
         """Return what lies on the disk: with what this address has changed."""
         if self._disk is None:
             host = self.visit.host
-            self._disk = files_of(self.visit, "device", host.tree, host.writable)
+            self._disk = files_of(self.visit, _DISK, host.tree, host.writable)
         return self._disk
 
     def _written(self, look: Look) -> Loot | None:
         """Return what a file does that a command of this address has put somewhere, if it is asked for by its name."""
         name = look.path.rpartition(b"/")[2]
-        if len(name) < planted.NAME_BYTES_MIN or look.path.startswith(b"/etc/"):
+        if len(name) < planted.NAME_BYTES_MIN:
+            return None
+        if self._disk is None and not self.visit.memory.left.has(_DISK, self.visit.attacker.ip):
             return None
         for path, node in self._files().written():
             if path.endswith(b"/" + name) and node.data:
