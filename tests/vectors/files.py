@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote_from_bytes
 
 from eudaemon.protocols._base import HalfClosed
-from eudaemon.protocols.http.places import LOOKED_BYTES_MAX
+from eudaemon.protocols._places import LOOKED_BYTES_MAX
 from eudaemon.protocols.kubelet.node import node_of
 from eudaemon.protocols.mqtt.packets import CONNECT, PUBLISH, packet
 from eudaemon.protocols.mqtt.packets import text as mqtt_text

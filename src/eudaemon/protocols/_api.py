@@ -278,7 +278,11 @@ class ApiRoom(Room):
             yield Send(_refusal("400 Bad Request: missing required Host header"))
             self._leaves = True
         else:
-            yield from self.handle(request, at_s)
+            yield from self.take(request, at_s)
+
+    def take(self, request: Request, at_s: float) -> Iterator[Order]:
+        """Take a request in: answer it."""
+        return self.handle(request, at_s)
 
     def _run_on(self, task: _Task, at_s: float) -> Iterator[Order]:
         while not task.shell.busy:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
+from eudaemon.protocols import _commands
 from eudaemon.protocols._http import Request
 from eudaemon.wire import decode
 
@@ -25,6 +26,7 @@ class Loot:
     script: bytes = b""  # a program in another language, kept as it is
     shows: bytes = b""  # what the product would have shown, where that is no shell's output
     urls: tuple[str, ...] = ()  # what it would have fetched by itself
+    reads: bytes = b""  # the path of a file of the host that it would have shown
 
 
 Taker: TypeAlias = Callable[[bytes], Loot | None]
@@ -34,8 +36,6 @@ _LOGGED_BYTES_MAX = 64 * 1024
 _MAY_LOOK_UP = re.compile(rb"(?:\$|%24|\\u0024)(?:\{|%7b|\\u007b)", re.IGNORECASE)
 _CALLS_MAX = 16  # of Java methods looked at
 _CALL_BYTES_MAX = 64 * 1024
-_SUBSTITUTIONS = (re.compile(rb"`([^`]+)`"), re.compile(rb"\$\(((?:[^()]|\([^()]*\))+)\)"))
-_SEPARATOR = re.compile(rb"\|\||&&|[;|&\n]")
 _QUOTE = re.compile(rb"[\"']")
 _LITERAL = re.compile(rb"\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.)*)'", re.DOTALL)
 _PHP_CALL = re.compile(rb"\b(?:system|shell_exec|passthru|exec|popen|proc_open)\s*\(\s*", re.IGNORECASE)
@@ -43,6 +43,9 @@ _PHP_BASE64 = re.compile(rb"base64_decode\s*\(\s*", re.IGNORECASE)
 _PHP_MD5 = re.compile(rb"\bmd5\s*\(\s*['\"]?([\w. -]{1,100})['\"]?\s*\)", re.IGNORECASE)
 _PHP_ECHO = re.compile(rb"\b(?:echo|print|die)\b[\s(]*['\"]([^'\"]{1,200})['\"]", re.IGNORECASE)
 _JAVA_CALL = re.compile(rb"(?:\bexec|\bProcessBuilder|\bcommand)\s*\(")
+_JAVA_OVERLOAD = re.compile(rb"\[[\"']\(java\.lang\.String(?:\[\])?\)[\"']\]")  # JavaScript's way to name a constructor
+_BASE64_CALL = re.compile(rb"ase64")
+_VARIABLE = re.compile(rb"\s*([A-Za-z_]\w{0,63})\s*[,)]")
 _JAVA_CONTEXT = re.compile(rb"ApplicationContext\(\s*[\"'](https?://[^\s\"'<>]{1,1000})[\"']")
 _OGNL_CMD = re.compile(rb"#(?:cmd|command|a|s|q|x)\s*=\s*")
 _NODE_CALL = re.compile(rb"\b(?:exec|spawn)(?:File)?(?:Sync)?\s*\(")
@@ -56,12 +59,6 @@ _GROOVY_CALL = re.compile(rb"[\"'\])]\s*\.\s*execute\s*\(")
 _JNDI_COMMAND = re.compile(r"/Base64/([A-Za-z0-9+/=_%-]{8,})", re.IGNORECASE)
 _FUNCTION = re.compile(rb"\(\s*\)\s*\{.*?\}\s*;?\s*(.+)", re.DOTALL)
 _SHELLS = (b"sh", b"bash", b"ash", b"cmd", b"cmd.exe", b"powershell", b"powershell.exe")
-# What an attacker's line begins with; a text in which one of these follows a separator is a command and no accident.
-_COMMANDS = frozenset(
-    b"wget curl tftp ftpget ftp nc ncat busybox cd sh bash ash chmod rm cat echo printf id uname whoami ls ps ping "
-    b"sleep mkdir mount kill killall pkill export python python3 perl php telnetd nohup cp mv touch reboot "
-    b"iptables cmd powershell certutil bitsadmin set env ifconfig nslookup dd head base64 openssl sudo ulimit".split()
-)
 
 
 def whole(value: bytes) -> Loot | None:
@@ -74,7 +71,7 @@ def whole(value: bytes) -> Loot | None:
 
 def injected(value: bytes) -> Loot | None:
     """The value is put into a command line: what stands in backticks or `$(…)`, or after `;`, `|`, `&`, a line end."""
-    return next((Loot(command) for command in _injections(value)), None)
+    return next((Loot(command) for command in _commands.injections(value)), None)
 
 
 def anything(value: bytes) -> Loot | None:
@@ -84,7 +81,8 @@ def anything(value: bytes) -> Loot | None:
 
 def plausible(value: bytes) -> Loot | None:
     """Like `injected`, where nothing but the command itself tells an attack from an odd text."""
-    return next((Loot(command) for command in _injections(value) if _is_command(command)), None)
+    command = _commands.meant(value)
+    return Loot(command) if command else None
 
 
 def program(value: bytes) -> Loot | None:
@@ -99,8 +97,14 @@ def argument(value: bytes) -> Loot | None:
 
 
 def spelt_out(value: bytes) -> Loot | None:
-    """The value is a whole command line, where nothing else tells: it begins with a command and goes on."""
-    return Loot(value.strip()) if b" " in value.strip() and _is_command(decode.ifs(value.strip())) else None
+    """The value is a whole command line, where its name tells as much: it begins with a command."""
+    return Loot(value.strip()) if _commands.begins_with_one(value) else None
+
+
+def unmistakable(value: bytes) -> Loot | None:
+    """The value is a whole command line, where nothing else tells: a command, and what follows only those."""
+    command = _commands.unmistakable(value)
+    return Loot(command) if command else None
 
 
 def base64ed(value: bytes) -> Loot | None:
@@ -119,7 +123,7 @@ def php(value: bytes) -> Loot | None:
         if literal:
             text = _text_of(literal)
             return Loot((decode.base64_text(text) or b"") if unwrap else text, script)
-    ticks = _SUBSTITUTIONS[0].search(value)
+    ticks = _commands.BACKTICKS.search(value)
     if ticks:
         return Loot(ticks[1], script)
     hashed, said = _PHP_MD5.search(value), _PHP_ECHO.search(value)
@@ -149,9 +153,13 @@ def php_call(value: bytes) -> Loot | None:
 
 def java(value: bytes) -> Loot | None:
     """The value is Java, OGNL, SpEL or MVEL: the literals of `exec(…)`, `ProcessBuilder(…)` or `#cmd=…`."""
+    value = _JAVA_OVERLOAD.sub(b"", value)
     for place, arguments in ((_OGNL_CMD, _first_literal), (_JAVA_CALL, _arguments)):
         for call in islice(place.finditer(value), _CALLS_MAX):
             command = _command_line(arguments(value, call.end(), call.end() + _CALL_BYTES_MAX))
+            if command and _BASE64_CALL.search(value, call.end(), call.end() + 512):
+                command = decode.base64_text(command) or command
+            command = command or _of_variable(value, call.end())
             if command:
                 return Loot(command)
     context = _JAVA_CONTEXT.search(value)  # Spring's, whose beans are made as they are read
@@ -227,10 +235,15 @@ def ognl(value: bytes) -> Loot | None:
 
 def _called(call: re.Pattern[bytes], value: bytes) -> Loot | None:
     for found in islice(call.finditer(value), _CALLS_MAX):
-        command = _command_line(_arguments(value, found.end(), found.end() + _CALL_BYTES_MAX))
+        command = arguments_of(value, found.end())
         if command:
             return Loot(command)
     return None
+
+
+def arguments_of(value: bytes, at: int) -> bytes:
+    """Return the command line that the quoted arguments of a call are, which begin here."""
+    return _command_line(_arguments(value, at, at + _CALL_BYTES_MAX))
 
 
 def xml_strings(value: bytes) -> Loot | None:
@@ -286,29 +299,6 @@ def asked_of_jndi(request: Request) -> tuple[str, ...]:
     return tuple(found)[:URLS_MAX]
 
 
-def _injections(value: bytes) -> Iterator[bytes]:
-    value = decode.ifs(value)
-    for substitution in _SUBSTITUTIONS:
-        found = substitution.search(value)
-        if found and found[1].strip():
-            yield found[1].strip()
-    cut = _SEPARATOR.search(value)
-    if cut:
-        command = value[cut.end() :].strip(b" \t\r\n;|&`").rstrip(b"$#")  # `#` hides the rest of the product's own line
-        for quote in (b"'", b'"'):
-            if command.count(quote) % 2:  # what opened it stood before, in the product's own line
-                command = command.rpartition(quote)[0]
-        command = command.strip(b" \t\r\n;|&")
-        if command:
-            yield command
-
-
-def _is_command(text: bytes) -> bool:
-    word = text.split(None, 1)[0] if text.split(None, 1) else b""
-    name = word.rpartition(b"/")[2].rstrip(b";|&>")
-    return name in _COMMANDS or word.startswith((b"./", b"/bin/", b"/tmp/", b"/usr/", b"/var/"))
-
-
 def _literals(text: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield the quoted texts and where they begin and end; a quote that is never closed ends it."""
     while (quote := _QUOTE.search(text, start, end)) and (found := _LITERAL.match(text, quote.start(), end)):
@@ -320,11 +310,21 @@ def _arguments(text: bytes, start: int, end: int) -> list[bytes]:
     """Return the quoted texts up to the parenthesis that closes the call."""
     words: list[bytes] = []
     for word, begins, ends in _literals(text, start, end):
-        if words and b")" in text[start:begins]:
+        if (words and b")" in text[start:begins]) or (not words and _closes(text[start : min(begins, start + 512)])):
             break
         words.append(word)
         start = ends
     return words
+
+
+def _closes(text: bytes) -> bool:
+    """Say whether a call ends in this text, which begins behind its parenthesis."""
+    depth = 1
+    for byte in text:
+        depth += (byte == ord("(")) - (byte == ord(")"))
+        if not depth:
+            return True
+    return False
 
 
 def _first_literal(text: bytes, start: int, end: int) -> list[bytes]:
@@ -341,6 +341,16 @@ def _command_line(words: list[bytes]) -> bytes:
         if line.startswith(shell):
             return decode.braces(line[len(shell) :])
     return decode.braces(line)
+
+
+def _of_variable(text: bytes, at: int) -> bytes:
+    """Return the command line that was put into the variable which is the argument here."""
+    name = _VARIABLE.match(text, at)
+    given = re.search(rb"\b%b\s*=\s*(?:new\s+String\s*\[\]\s*)?[{\[]?\s*(?=[\"'])" % name[1], text) if name else None
+    if not given:
+        return b""
+    end = text.find(b";", given.end())
+    return _command_line([word for word, _, _ in _literals(text, given.end(), end if end >= 0 else len(text))])
 
 
 def _text_of(literal: re.Match[bytes]) -> bytes:

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
-from eudaemon.events.catalogue import ExploitRecognised
+from eudaemon.events.catalogue import CommandEntered, ExploitRecognised
 from eudaemon.protocols._api import ApiRoom, Then
-from eudaemon.protocols._base import Order, Saw, Send
+from eudaemon.protocols._base import Keep, Order, Saw, Send
+from eudaemon.protocols._general import suspected
 from eudaemon.protocols._http import Request, http_date
+from eudaemon.protocols._places import Look
 from eudaemon.protocols._shell import Captured
 from eudaemon.wire import printable
 from eudaemon.world.files import Files
@@ -34,6 +36,7 @@ REASONS = {
 class PageRoom(ApiRoom):
     """One connection. A room overrides `handle` and `server`, and says how its product answers."""
 
+    suspects: ClassVar[bool] = True  # whether requests that attack other products than its own are looked through
     needs_host: ClassVar[bool] = False  # bots leave it out, and devices do not care
     version: ClassVar[str] = "HTTP/1.1"
     keeps_alive: ClassVar[bool] = True
@@ -53,6 +56,38 @@ class PageRoom(ApiRoom):
     def inside(self) -> Host:
         """The host that its commands see."""
         return self.visit.host
+
+    def take(self, request: Request, at_s: float) -> Iterator[Order]:
+        """Answer a request; and if it is no attack that the room knows, see whether it is one at all.
+
+        Bots send what they have to every port. The product is not what they hope for, and answers as it would; what
+        they carry is taken.
+        """
+        is_known = False
+        for order in self.handle(request, at_s):
+            is_known = is_known or (
+                isinstance(order, Saw) and isinstance(order.fact, ExploitRecognised | CommandEntered)
+            )
+            yield order
+        if self.suspects and not is_known:
+            yield from self._suspect(Look(request, request.body), at_s)
+
+    def _suspect(self, look: Look, at_s: float) -> Iterator[Order]:
+        found = suspected(look)
+        if not found:
+            return
+        rule, loot = found
+        carried = loot.command or loot.script or " ".join(loot.urls).encode() or loot.reads
+        yield from self.attacked(rule.name, rule.reference, carried)
+        for part in look.parts:
+            if part.filename and part.content:
+                yield Keep(part.content, "upload", printable(part.filename, 256), look.request.cut)
+        if loot.script:
+            yield Keep(loot.script, "script", rule.name, look.request.cut)
+        for url in loot.urls:
+            yield from self.fetch(url, "class loading" if url.startswith("http") else "jndi")
+        if loot.command:
+            yield from self.obey(loot.command, silently, at_s, holds=False)
 
     def answer(
         self, request: Request, at_s: float, status: int, body: bytes = b"", content_type: str = "text/html",

@@ -1,7 +1,7 @@
 """The catch-all: takes whatever comes, says what it looks like, keeps it, and answers nothing.
 
 Silent over UDP, so that nobody is flooded through it, and over TCP, so that there is nothing to recognise. What reads
-as commands for a shell is given to the pretended one, whose output is not shown.
+as commands for a shell is given to the pretended one, whose output is not shown; so is what a request in HTTP carries.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from eudaemon.protocols._base import (
     Answered,
     Claim,
     Ended,
+    Fetch,
     HalfClosed,
     HangUp,
     Keep,
@@ -28,9 +29,14 @@ from eudaemon.protocols._base import (
     WakeAt,
     Woken,
 )  # fmt: skip
+from eudaemon.protocols._general import suspected
+from eudaemon.protocols._http import BadRequestError, HttpLimits, Request, RequestReader
+from eudaemon.protocols._loot import asked_of_jndi
+from eudaemon.protocols._places import Look
 from eudaemon.protocols._shell import ShellDialogue
 from eudaemon.protocols._signatures import HEAD_BYTES, looks_like
-from eudaemon.wire import LineReader, PeerError, printable
+from eudaemon.wire import LineReader, PeerError, Purse, printable
+from eudaemon.world.outside import Download
 
 PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
 LINE_BYTES_MAX = 8192  # of what goes to the shell
@@ -38,6 +44,7 @@ PAUSE_S = 0.3  # in which nothing comes: then what came may be whole
 SILENCE_S_MAX = 2.0  # then the first bytes are all the first bytes there will be
 LOOKS_MAX = 4  # into what came, while more may come: an exploit's author waits for the shell of his code
 LOOK_BYTES_MAX = 256 * 1024  # of that: what is larger is no exploit alone, and is looked into when it is kept
+COMMAND_LINES_MAX = 64  # of one request in HTTP
 DATAGRAMS_MAX = 64  # of one peer that are looked at; the rest is only kept
 _JUNGLE = b"orf;"  # Realtek Jungle's UDPServer on 9034, CVE-2021-35394
 
@@ -47,7 +54,10 @@ class CatchAll(Room):
 
     name: ClassVar[str] = "catchall"
 
-    __slots__ = ("_guess", "_kept", "_leaves", "_lines", "_looked", "_looks", "_payload", "_shell")
+    __slots__ = (
+        "_asked_by_shell", "_guess", "_kept", "_leaves", "_lines", "_looked", "_looks", "_payload", "_requests",
+        "_shell",
+    )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
         super().__init__(visit)
@@ -58,6 +68,8 @@ class CatchAll(Room):
         self._looks = 0  # into what came over TCP
         self._lines = LineReader(LINE_BYTES_MAX)
         self._shell: ShellDialogue | None = None
+        self._requests = 0  # of HTTP that were looked through
+        self._asked_by_shell: list[bool] = []  # who asked for each download that has no answer yet
         self._leaves = False
 
     @classmethod
@@ -75,20 +87,22 @@ class CatchAll(Room):
             case Woken(at_s):
                 yield from self._classify(at_s)
                 yield from self._look_into()
+                yield from self._look_through(at_s, whole=False)
             case HalfClosed(at_s):
                 yield from self._finish(at_s)
                 self._leaves = True
-                if not (self._shell and self._shell.busy):
+                if not self._asked_by_shell:
                     yield HangUp()
-            case Answered(at_s) if self._shell:
-                yield from self._shell.answered(occasion)
-                if self._leaves and not self._shell.busy:
+            case Answered():
+                if self._asked_by_shell.pop(0) and self._shell:
+                    yield from self._of_shell(self._shell.answered(occasion))
+                if self._leaves and not self._asked_by_shell:
                     yield HangUp()
             case Ended(at_s):
                 yield from self._finish(at_s)
                 if self._shell:
                     yield from self._shell.ended()
-            case Opened() | Answered():
+            case Opened():
                 return
 
     def _stream(self, data: bytes, at_s: float) -> Iterator[Order]:
@@ -125,7 +139,47 @@ class CatchAll(Room):
     def _command(self, line: bytes, at_s: float) -> Iterator[Order]:
         if line.strip():
             self._shell = self._shell or ShellDialogue(self.visit, muted=True)
-            yield from self._shell.enter(line, at_s)
+            yield from self._of_shell(self._shell.enter(line, at_s))
+
+    def _of_shell(self, orders: Iterator[Order]) -> Iterator[Order]:
+        for order in orders:
+            if isinstance(order, Fetch):
+                self._asked_by_shell.append(True)
+            yield order
+
+    def _look_through(self, at_s: float, *, whole: bool) -> Iterator[Order]:
+        """Take what requests in HTTP carry, by the general rule; each once. `whole`: no more will come."""
+        if self._guess != "http" or not 0 < len(self._payload) <= LOOK_BYTES_MAX or self.visit.transport == "udp":
+            return
+        reader = RequestReader(Purse(4 * LOOK_BYTES_MAX), HttpLimits())
+        requests: list[Request] = []
+        try:
+            reader.feed(bytes(self._payload))
+            while item := reader.next():
+                requests += [item] if isinstance(item, Request) else []
+        except BadRequestError:
+            pass  # what came before it counts; that it is none is the peer's affair
+        last = reader.cut_short() if whole else None
+        requests += [last] if last else []
+        for request in requests[self._requests :]:
+            self._requests += 1
+            yield from self._suspect(request, at_s)
+
+    def _suspect(self, request: Request, at_s: float) -> Iterator[Order]:
+        found = suspected(Look(request, request.body))
+        urls = asked_of_jndi(request)
+        if urls:
+            yield Saw(ExploitRecognised("log4shell", "CVE-2021-44228", urls[0]))
+        elif found:
+            rule, loot = found
+            carried = loot.command or loot.script or " ".join(loot.urls).encode() or loot.reads
+            yield Saw(ExploitRecognised(rule.name, rule.reference, printable(carried, 2048)))
+            urls = loot.urls
+        for url in urls:
+            self._asked_by_shell.append(False)
+            yield Fetch(Download(url, "class loading" if url.startswith("http") else "jndi"))
+        for line in (found[1].command.split(b"\n") if found else ())[:COMMAND_LINES_MAX]:
+            yield from self._command(line[: 4 * LINE_BYTES_MAX], at_s)
 
     def _datagram(self, data: bytes, at_s: float) -> Iterator[Order]:
         yield from self._take(data)
@@ -167,4 +221,5 @@ class CatchAll(Room):
         if self._guess == "shell" and self.visit.transport == "tcp":
             last, self._lines = self._lines.unfinished(), LineReader(LINE_BYTES_MAX)
             yield from self._command(last, at_s)
+        yield from self._look_through(at_s, whole=True)
         yield from self._keep()

@@ -101,6 +101,7 @@ class Proxy(PageRoom):
     """One connection to the proxy."""
 
     name: ClassVar[str] = "proxy"
+    suspects: ClassVar[bool] = False  # what goes through it is meant for others
     paths: ClassVar[re.Pattern[bytes]] = re.compile(rb"(?:CONNECT |[A-Z]+ (?:https?|ftp)://)", re.IGNORECASE)
     order: ClassVar[tuple[str, ...]] = (
         "Server", "Mime-Version: 1.0", "Date", "Content-Type", "Content-Length", "*", "Connection",

@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from eudaemon.events.catalogue import CommandEntered, LoginTried
-from eudaemon.protocols import _loot as loot
 from eudaemon.protocols import _soap as soap
 from eudaemon.protocols._base import Order, Saw
 from eudaemon.protocols._http import Request
 from eudaemon.protocols._pages import PageRoom, silently
-from eudaemon.wire import decode, printable
+from eudaemon.wire import printable
 
 _SERVERS = ("RomPager/4.07 UPnP/1.0", "RomPager/4.03 UPnP/1.0", "RomPager/4.31 UPnP/1.0", "RomPager/4.51 UPnP/1.0")
 _FIXED = "RomPager/4.51"
@@ -52,10 +51,6 @@ class Tr069(PageRoom):
             yield from self._posted(request, at_s)
             return
         cookie = _COOKIE.search(request.header(b"cookie"))
-        injected = loot.plausible(decode.percent(request.target))
-        if injected:
-            yield from self.attacked("shell-injection", "CWE-78", injected.command)
-            yield from self.obey(injected.command, silently, at_s, holds=False)
         if cookie:
             yield from self._misfortune(request, cookie[1] or cookie[2] or b"", at_s)
         elif request.method not in ("GET", "HEAD"):
@@ -98,10 +93,6 @@ class Tr069(PageRoom):
     def _posted(self, request: Request, at_s: float) -> Iterator[Order]:
         call = soap.call_of(request)
         if call is None:
-            found = loot.plausible(decode.percent(request.body[: soap.BODY_BYTES_MAX], plus=True))
-            if found:
-                yield from self.attacked("shell-injection", "CWE-78", found.command)
-                yield from self.obey(found.command, silently, at_s, holds=False)
             yield from self.refused(request, at_s, 404)
             return
         yield Saw(CommandEntered(printable(call.line().encode(), 4096)))

@@ -152,6 +152,11 @@ class Left:
         self._shelves.move_to_end(key)
         return found
 
+    def has(self, disk: str, address: str) -> bool:
+        """Say whether an address has left anything there; to ask makes no shelf."""
+        found = self._shelves.get((disk, address))
+        return found is not None and bool(found.paths)
+
     def grew(self, count: int) -> None:
         """Note that the shelves hold more, or less; those that were not asked for longest go if that is too much."""
         self.bytes_held += count

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from eudaemon.protocols._http import http_date
+from eudaemon.protocols._places import Look, matches
 from eudaemon.protocols.http.answers import SERVICES, Answer
 from eudaemon.protocols.http.persona import Persona
-from eudaemon.protocols.http.places import Look, matches
 from eudaemon.wire import decode
 
 _USER_FIELDS = (b"user", b"usr", b"uname", b"login", b"log", b"account", b"name", b"email")

@@ -34,13 +34,19 @@ from eudaemon.protocols._base import (
 )  # fmt: skip
 from eudaemon.protocols._http import BadRequestError, HttpLimits, Request, RequestReader, looks_like_http
 from eudaemon.protocols._loot import Loot
+from eudaemon.protocols._places import LOOKED_BYTES_MAX, Look
 from eudaemon.protocols._proxied import asked_of_proxy
 from eudaemon.protocols._shell import ShellDialogue
-from eudaemon.protocols.http.exploits import Exploit, recognised
+from eudaemon.protocols._uploads import files_of
+from eudaemon.protocols.http import planted
+from eudaemon.protocols.http.answers import PAGE
+from eudaemon.protocols.http.exploits import WEB_SHELL, Exploit, recognised
 from eudaemon.protocols.http.pages import Reply, filled, login_of, page
 from eudaemon.protocols.http.persona import persona_of
-from eudaemon.protocols.http.places import LOOKED_BYTES_MAX, Look
+from eudaemon.protocols.http.wanted import asked_for
+from eudaemon.protocols.http.ways import is_open
 from eudaemon.wire import PeerError, decode, printable
+from eudaemon.world.files import Files, Fixed, Written
 from eudaemon.world.outside import Download
 
 COMMAND_BYTES_MAX = 32 * 1024
@@ -50,6 +56,7 @@ INFLATED_BYTES_MAX = 1024 * 1024
 OVERFLOW_BYTES_MAX = 4096  # of a body that is longer than it says
 CUT_BYTES_MIN = 512  # of a body that is broken off
 SILENCE_S_MAX = 8.0  # then what came of a body is all of it
+_DISK = "device"  # which telnet, SSH and FTP have as well
 _CODINGS = (b"gzip", b"x-gzip", b"deflate")
 # A body that begins so is a payload whatever its type says: ELF, PE, zip, gzip, script, PHP, serialised Java.
 _PAYLOADS = (b"\x7fELF", b"MZ", b"PK\x03\x04", b"\x1f\x8b", b"#!", b"<?php", b"\xac\xed\x00\x05")
@@ -61,7 +68,8 @@ class Http(Room):
     name: ClassVar[str] = "http"
 
     __slots__ = (
-        "_asked_by_shell", "_last", "_leaves", "_output", "_over", "_persona", "_reader", "_shell", "_unanswered",
+        "_asked_by_shell", "_disk", "_last", "_leaves", "_output", "_over", "_persona", "_reader", "_shell",
+        "_unanswered",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -69,6 +77,7 @@ class Http(Room):
         self._reader = RequestReader(visit.purse, HttpLimits())
         self._persona = persona_of(visit.host)
         self._shell: ShellDialogue | None = None
+        self._disk: Files | None = None
         self._asked_by_shell: list[bool] = []  # who asked for each download that has no answer yet
         self._output = b""  # what the command printed for the answer that is due
         self._unanswered: tuple[Request, Exploit] | None = None  # while the command that its answer shows still runs
@@ -158,6 +167,7 @@ class Http(Room):
             fault = error  # after what is still to be kept
         if self._shell:
             yield from self._shell.ended()
+            self._files().leave()
         self._reader.close()
         if fault:
             raise fault
@@ -192,6 +202,17 @@ class Http(Room):
         self._last = request if 0 < len(body) <= OVERFLOW_BYTES_MAX and body is request.body else None
         found = recognised(look)
         yield from _uploads(look, found[1].script if found else b"")
+        again = planted.called(self.visit, look) or self._written(look)
+        planted.plant(self.visit, look)
+        if again is not None and (again.command or again.script):
+            found = WEB_SHELL, again
+        elif again is not None:
+            yield from self._reply(request, Reply(200, "text/html", again.shows), at_s)
+            return
+        if found and found[1].script and not found[1].command:
+            given = planted.performed(found[1].script, look)  # that runs a parameter of the same request
+            if given is not None and given.command:
+                found = found[0], replace(given, script=found[1].script)
         if found:
             yield from self._exploited(look, *found, at_s, answers=True)
         else:
@@ -203,11 +224,15 @@ class Http(Room):
             user, password = login
             accepted = admits(self.visit, user, password, right=self.visit.host.accepts(user, password))
             yield Saw(LoginTried(printable(user, 256), printable(password, 256), accepted))
+        if accepted is None:
+            for url in asked_for(look, self.visit.local.ip):
+                self._asked_by_shell.append(False)
+                yield Fetch(Download(url, "request"))
         yield from self._reply(look.request, page(self._persona, look, accepted=accepted), at_s)
 
     def _exploited(self, look: Look, exploit: Exploit, loot: Loot, at_s: float, *, answers: bool) -> Iterator[Order]:
         command = loot.command[:COMMAND_BYTES_MAX]
-        carried = command or loot.script or " ".join(loot.urls).encode()
+        carried = command or loot.script or " ".join(loot.urls).encode() or loot.reads
         yield Saw(ExploitRecognised(exploit.name, exploit.reference, printable(carried, 2048)))
         if loot.script:
             yield Keep(loot.script, "script", exploit.name, look.request.cut)
@@ -215,9 +240,11 @@ class Http(Room):
             self._asked_by_shell.append(False)
             yield Fetch(Download(url, "class loading" if url.startswith("http") else "jndi"))
         self._output = loot.shows
+        if loot.reads:
+            self._output = _content(self._files(), loot.reads, at_s)
         if command:
             if self._shell is None or self._shell.over:  # every command has a shell of its own, but one set of files
-                self._shell = ShellDialogue(self.visit)
+                self._shell = ShellDialogue(self.visit, files=self._files())
             for line in command.split(b"\n")[:COMMAND_LINES_MAX]:
                 yield from self._of_shell(self._shell.enter(line, at_s))
         if not answers:
@@ -245,11 +272,36 @@ class Http(Room):
                     self._asked_by_shell.append(True)
                 yield order
 
+    def _files(self) -> Files:
+        """Return what lies on the disk: with what this address has changed."""
+        if self._disk is None:
+            host = self.visit.host
+            self._disk = files_of(self.visit, _DISK, host.tree, host.writable)
+        return self._disk
+
+    def _written(self, look: Look) -> Loot | None:
+        """Return what a file does that a command of this address has put somewhere, if it is asked for by its name."""
+        name = look.path.rpartition(b"/")[2]
+        if len(name) < planted.NAME_BYTES_MIN:
+            return None
+        if self._disk is None and not self.visit.memory.left.has(_DISK, self.visit.attacker.ip):
+            return None
+        for path, node in self._files().written():
+            if path.endswith(b"/" + name) and node.data:
+                return planted.performed(bytes(node.data[:OUTPUT_BYTES_MAX]), look)
+        return None
+
     # --- answers -------------------------------------------------------------------------------------
 
     def _answer(self, request: Request, exploit: Exploit, at_s: float) -> Iterator[Order]:
         """Answer as the broken product does."""
         answer, output, self._output = exploit.answer, self._output, b""
+        if exploit.general:
+            look = Look(request, request.body)
+            if not is_open(self.visit, look) or (exploit.reference == "CWE-22" and not output):
+                yield from self._reply(request, page(self._persona, look, accepted=None), at_s)
+                return
+            answer = answer if output else PAGE
         session = str(int.from_bytes(self.visit.seed.bytes("http session", 5), "big"))
         extra: tuple[tuple[str, str], ...] = ()
         if answer.header:
@@ -267,6 +319,14 @@ class Http(Room):
             )
         )  # fmt: skip
         self._leaves = self._leaves or not stays
+
+
+def _content(files: Files, path: bytes, at_s: float) -> bytes:
+    """Return what a file of the pretended host holds, nothing if it is none."""
+    node = files.find(path)
+    if isinstance(node, Fixed):
+        return (node.content if isinstance(node.content, bytes) else node.content(at_s))[:OUTPUT_BYTES_MAX]
+    return bytes(node.data[:OUTPUT_BYTES_MAX]) if isinstance(node, Written) else b""
 
 
 def _uploads(look: Look, script: bytes) -> Iterator[Order]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any, Protocol
 
+from eudaemon.protocols import _carried as carried
 from eudaemon.protocols._http import Request
 from eudaemon.wire import decode
 
@@ -16,6 +19,12 @@ PARAMETERS_MAX = 128  # of the query, and of the form; the last one holds the re
 PARTS_MAX = 32
 TAGS_MAX = 256
 JSON_VALUES_MAX = 256
+VALUES_MAX = 512  # of all kinds that are looked at where no place is known
+VALUES_BYTES_MAX = 512 * 1024  # of these together
+_ATTRIBUTE = re.compile(rb"=\s*\"([^\"]{4,65536})\"")
+_QUOTED = re.compile(rb"[\"']((?:[^\"'\\]|\\.){2,65536})[\"']")
+_HARMLESS = re.compile(rb"[\w.,:+/ -]{0,15}")  # too short and plain to hold anything
+_NUMBERS = (b"content-length", b"connection", b"date")  # of headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,7 @@ class Part:
     name: bytes
     filename: bytes | None
     content: bytes
+    words: tuple[bytes, ...] = ()  # whatever its disposition says, names included
 
 
 class Look:
@@ -35,6 +45,7 @@ class Look:
         self.body = body
         self.text = body[:LOOKED_BYTES_MAX]
         self.path = _twice(request.path)
+        self.place = self.path.lower()  # which rows of tables are for
 
     @cached_property
     def target(self) -> bytes:
@@ -54,7 +65,7 @@ class Look:
             found = [(part.name, part.content[:LOOKED_BYTES_MAX]) for part in self.parts if part.filename is None]
         else:
             found = []
-            if b"=" in self.text[:256] and self.text.lstrip()[:1] not in (b"<", b"{", b"["):  # XML, JSON
+            if self._is_form:
                 pairs += self.text.split(b"&", PARAMETERS_MAX)
         split = (pair.partition(b"=") for pair in pairs if pair)
         return (*((_twice(name, plus=True), _twice(value, plus=True)) for name, _, value in split), *found)
@@ -70,10 +81,7 @@ class Look:
     @cached_property
     def json(self) -> Any:
         """The body as JSON, None if it is none."""
-        try:
-            return json.loads(self.text.decode("utf-8", "surrogatepass"))  # RFC 8259 §8.1: nothing else is JSON
-        except (ValueError, RecursionError):
-            return None
+        return _json(self.text)
 
     @cached_property
     def everything(self) -> tuple[bytes, ...]:
@@ -83,13 +91,69 @@ class Look:
         return tuple(dict.fromkeys((*plain, *undone)))
 
     @cached_property
+    def values(self) -> tuple[bytes, ...]:
+        """Whatever may hold something: each value of the query, a form, JSON, XML and headers, its wrappings undone."""
+        found: dict[bytes, None] = {}
+        for text in carried.unwrapped(self._raw_values()):
+            if len(found) >= VALUES_MAX:
+                break
+            found[text] = None
+        return tuple(found)
+
+    def _raw_values(self) -> Iterator[bytes]:
+        left = VALUES_BYTES_MAX
+        for value in self._each_value():
+            if not _HARMLESS.fullmatch(value) or b"/" in value:
+                left -= len(value)
+                if left < 0:
+                    return
+                yield value
+
+    def _each_value(self) -> Iterator[bytes]:
+        for name, value in self.parameters:
+            if value.lstrip()[:1] not in (b"{", b"[") or _json(value) is None:
+                yield value or name
+            yield from (text for _, text in _inside(value))
+        yield from (word for part in self.parts for word in part.words)
+        text, begins = self.text, self.text.lstrip()[:1]
+        if begins in (b"<", b"{", b"["):
+            yield from (value for _, value in self.fields)
+        elif self._boundary is None and not self._is_form:
+            yield text
+        for name, value in self.request.headers:
+            if name == b"cookie":
+                yield from (decode.percent(pair.partition(b"=")[2]) for pair in value.split(b";")[:PARAMETERS_MAX])
+            if name not in _NUMBERS:
+                yield decode.percent(value)
+
+    @cached_property
+    def fields(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Names and texts of a body in JSON or XML, wherever they stand in it."""
+        return tuple(_inside(self.text))
+
+    @cached_property
+    def files(self) -> tuple[bytes, ...]:
+        """The beginning of each file that is uploaded, of a form or by PUT."""
+        sent = [part.content[:LOOKED_BYTES_MAX] for part in self.parts if part.filename]
+        return (*sent, self.text) if self.request.method == "PUT" else tuple(sent)
+
+    @cached_property
+    def scripts(self) -> tuple[bytes, ...]:
+        """The values that are scripts for a web server."""
+        return tuple(value for value in self.values if b"<?" in value or b"<%" in value)
+
+    @cached_property
+    def _is_form(self) -> bool:
+        return b"=" in self.text[:256] and self.text.lstrip()[:1] not in (b"<", b"{", b"[")  # XML, JSON
+
+    @cached_property
     def _boundary(self) -> bytes | None:
         kind = self.request.header(b"content-type")
         if not kind.lower().startswith(b"multipart/"):
             return None
         return kind.partition(b"boundary=")[2].partition(b";")[0].strip(b' "')[:70]  # RFC 2046 section 5.1.1
 
-    def values(self, name: bytes) -> Iterator[bytes]:
+    def values_of(self, name: bytes) -> Iterator[bytes]:
         """Yield the values of a parameter; names do not depend on case."""
         return (value for known, value in self.parameters if known.lower() == name.lower())
 
@@ -112,7 +176,7 @@ class Parameter:
 
     def values(self, look: Look) -> Iterable[bytes]:
         """Return its values."""
-        return (value for name in self.names for value in look.values(name))
+        return (value for name in self.names for value in look.values_of(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,15 +236,15 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class AnyTag:
-    """The content of every XML element."""
+class NamedFor:
+    """The values of parameters, fields of JSON and headers whose names hold one of these words."""
+
+    words: re.Pattern[bytes]
 
     def values(self, look: Look) -> Iterable[bytes]:
-        """Return the texts that stand after a tag."""
-        if not look.text.lstrip().startswith(b"<"):
-            return ()
-        pieces = look.text.split(b"<", TAGS_MAX)
-        return (decode.html_entities(piece.partition(b">")[2]) for piece in pieces)
+        """Return their values."""
+        named = (*look.parameters, *look.fields, *look.request.headers)
+        return (value for name, value in named if self.words.search(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +290,20 @@ class Headers:
 
 
 PATH, QUERY, BODY, ANYWHERE = Whole("path"), Whole("query"), Whole("text"), Whole("everything")
+VALUES, FILES = Whole("values"), Whole("files")
+NAMED_FOR_COMMANDS = NamedFor(re.compile(rb"cmd|command|exec|shell|ping|glue|\A(?:run|c|x|do|system)\Z", re.IGNORECASE))
+
+
+@lru_cache(maxsize=512)
+def _pieces(pattern: str) -> tuple[bytes, ...]:
+    return tuple(pattern.encode().split(b"*"))
 
 
 def matches(pattern: str, path: bytes) -> bool:
     """Say whether a path is `pattern`, in which `*` stands for anything."""
-    first, *middle = pattern.encode().split(b"*")
+    if pattern == "*":
+        return True
+    first, *middle = _pieces(pattern)
     if not middle:
         return path == first
     *middle, last = middle
@@ -253,24 +326,56 @@ def _twice(data: bytes, *, plus: bool = False) -> bytes:
 def _part(piece: bytes) -> Part:
     head, _, content = piece.partition(b"\r\n\r\n")
     name, filename = b"", None
+    words: list[bytes] = []
     for line in head.split(b"\r\n"):
         if line.lower().startswith(b"content-disposition:"):
             for item in line.split(b";")[1:]:
                 key, _, value = item.strip().partition(b"=")
+                words.append(decode.percent(value.strip(b'"')))
                 if key.lower() == b"name":
                     name = value.strip(b'"')
                 elif key.lower() == b"filename":
                     filename = value.strip(b'"')
-    return Part(name, filename, content)
+    return Part(name, filename, content, tuple(words))
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text.decode("utf-8", "surrogatepass"))  # RFC 8259 §8.1: nothing else is JSON
+    except (ValueError, RecursionError):
+        return None
+
+
+def _inside(text: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the names and texts of a value that is JSON or XML itself, or what some product takes for it."""
+    begins = text.lstrip()[:1]
+    if begins == b"<":
+        for piece in text.split(b"<", TAGS_MAX)[1:]:
+            tag, _, content = piece.partition(b">")
+            yield tag.split(None, 1)[0] if tag.strip() else b"", decode.html_entities(content).strip()
+        yield from ((b"", found[1]) for found in islice(_ATTRIBUTE.finditer(text), TAGS_MAX))
+        yield from ((b"", piece.partition(b"]]>")[0]) for piece in text.split(b"<![CDATA[", TAGS_MAX)[1:])
+    elif begins in (b"{", b"["):
+        made = _json(text)
+        if made is None:
+            yield from ((b"", found[1]) for found in islice(_QUOTED.finditer(text), JSON_VALUES_MAX))
+        else:
+            yield from _json_fields(made)
 
 
 def _json_texts(value: Any) -> Iterator[bytes]:
-    waiting = [value]
+    return (text for _, text in _json_fields(value))
+
+
+def _json_fields(value: Any) -> Iterator[tuple[bytes, bytes]]:
+    waiting: list[tuple[str, Any]] = [("", value)]
     for _ in range(JSON_VALUES_MAX):
         if not waiting:
             return
-        value = waiting.pop()
+        name, value = waiting.pop()
         if isinstance(value, str):
-            yield value.encode("utf-8", "replace")
-        elif isinstance(value, dict | list):
-            waiting += list(value.values() if isinstance(value, dict) else value)[:JSON_VALUES_MAX]
+            yield name.encode("utf-8", "replace"), value.encode("utf-8", "replace")
+        elif isinstance(value, dict):
+            waiting += list(value.items())[:JSON_VALUES_MAX]
+        elif isinstance(value, list):
+            waiting += [(name, each) for each in value[:JSON_VALUES_MAX]]
