@@ -8,7 +8,7 @@ import { SpanChooser } from "../span.js";
 import { useData, useSpan } from "../state.js";
 
 const FIELDS = ["since", "until", "country", "network", "asn", "port", "sensor", "room", "with_sample", "with_login", "text"];
-const ROOMS = ["activemq", "adb", "backdoor", "catchall", "cmd", "dns", "docker", "elasticsearch", "epmap", "ftp", "git", "http", "imap", "ipp", "jenkins", "kubelet", "ldap", "memcached", "modbus", "mongodb", "mqtt", "mssql", "mysql", "netbios", "ntp", "pop3", "postgres", "pptp", "printer", "proxy", "rdp", "redis", "rtsp", "s7", "sh", "sip", "smartinstall", "smb", "smtp", "snmp", "socks", "ssh", "telnet", "tftp", "tr069", "upnp", "vnc", "yarn"]; // a test holds it to the sensor's
+const ROOMS = ["activemq", "adb", "backdoor", "catchall", "cmd", "distcc", "dns", "docker", "elasticsearch", "epmap", "ftp", "git", "http", "imap", "ipp", "java", "jdwp", "jenkins", "kubelet", "ldap", "memcached", "modbus", "mongodb", "mqtt", "mssql", "mysql", "netbios", "ntp", "pop3", "postgres", "pptp", "printer", "proxy", "rdp", "redis", "rocketmq", "rtsp", "s7", "sh", "sip", "smartinstall", "smb", "smtp", "snmp", "socks", "ssh", "telnet", "tftp", "tr069", "upnp", "vnc", "yarn"]; // a test holds it to the sensor's
 
 function Filters({ wanted, sensors }) {
   const form = useRef(null);
