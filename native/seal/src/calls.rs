@@ -58,6 +58,24 @@ const CALLS: &[(u64, Way, usize)] = &[
     (441, Way::Suspend, R8),
 ];
 
+const NUMBERED: usize = 512;
+
+// By a call's number: which row is its, counted from 1.
+static ROWS: [u8; NUMBERED] = {
+    let mut rows = [0; NUMBERED];
+    let mut at = 0;
+    while at < CALLS.len() {
+        rows[CALLS[at].0 as usize] = at as u8 + 1;
+        at += 1;
+    }
+    rows
+};
+
+fn row(number: u64) -> Option<&'static (u64, Way, usize)> {
+    let row = *ROWS.get(number as usize)?;
+    CALLS.get(usize::from(row).checked_sub(1)?)
+}
+
 /// Enter which calls the translated code hands to the engine.
 pub fn fill_wanted_table(mode: u32) {
     if mode == mode::TAINT {
@@ -88,7 +106,7 @@ pub fn make(context: &mut Context) {
     context.rip = at + 2;
     context.regs[RCX] = context.rip;
     context.regs[R11] = context.rflags;
-    let row = CALLS.iter().find(|row| row.0 == number);
+    let row = row(number);
     match row.map(|row| row.1) {
         Some(Way::Memory) => memory(context, number),
         Some(Way::Break) => match window::before(number, &context.regs) {

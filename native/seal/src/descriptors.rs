@@ -230,18 +230,54 @@ const DUP3: u64 = 292;
 const PIPE2: u64 = 293;
 const CLOSE_RANGE: u64 = 436;
 
-/// Those that answer with a descriptor of something else.
+const CLONE: u64 = 56;
+const FORK: u64 = 57;
+const VFORK: u64 = 58;
+const UNSHARE: u64 = 272;
+const CLONE3: u64 = 435;
+const PIDFD_GETFD: u64 = 438;
+
+/// Whether a call answers with a descriptor of something else.
 #[rustfmt::skip]
-const OTHERS: &[u64] = &[
-    2, 85, 257, 437, 304,                                            // open, creat, openat, openat2, open_by_handle_at
-    213, 291, 253, 294, 282, 289, 283, 284, 290, 300,                // epoll_create, inotify_init, signalfd, timerfd, eventfd, fanotify_init
-    240, 298, 319, 321, 323, 425, 434, 444, 447, 428, 430, 432, 433, // mq_open … fspick
-];
+fn makes_another(number: u64) -> bool {
+    matches!(
+        number,
+        2 | 85 | 257 | 437 | 304                                                             // open, creat, openat, openat2, open_by_handle_at
+        | 213 | 291 | 253 | 294 | 282 | 289 | 283 | 284 | 290 | 300                          // epoll_create … fanotify_init
+        | 240 | 298 | 319 | 321 | 323 | 425 | 434 | 444 | 447 | 428 | 430 | 432 | 433 // mq_open … fspick
+    )
+}
+
+/// What a call has done to the process's descriptors.
+pub enum Changed {
+    Nothing,
+    One(u64), // closed, or made
+    All,      // several of them
+    Apart,    // another table than other threads'
+}
+
+/// Say what a call has done to the process's descriptors. What comes with a message is its reader's to see.
+pub fn changed(number: u64, arguments: &[u64; 6], answer: i64) -> Changed {
+    const CLONE_FILES: u64 = 0x400;
+    match number {
+        CLOSE => Changed::One(arguments[0]),
+        UNSHARE if arguments[0] & CLONE_FILES != 0 => Changed::Apart,
+        CLOSE_RANGE | PIPE_CALL | PIPE2 | SOCKETPAIR | CLONE | FORK | VFORK | CLONE3 => Changed::All,
+        DUP | DUP2 | DUP3 | SOCKET_CALL | ACCEPT | ACCEPT4 | PIDFD_GETFD => Changed::One(answer as u64),
+        FCNTL if is_copy(arguments[1]) => Changed::One(answer as u64),
+        _ if makes_another(number) => Changed::One(answer as u64),
+        _ => Changed::Nothing,
+    }
+}
+
+fn is_copy(command: u64) -> bool {
+    const F_DUPFD: u64 = 0;
+    const F_DUPFD_CLOEXEC: u64 = 1030;
+    matches!(command & 0xffff_ffff, F_DUPFD | F_DUPFD_CLOEXEC)
+}
 
 /// A confined process has made a call, which may have changed what a descriptor leads to.
 pub fn after(number: u64, arguments: &[u64; 6], answer: i64) {
-    const F_DUPFD: u64 = 0;
-    const F_DUPFD_CLOEXEC: u64 = 1030;
     const TYPE: u64 = 0xf;
     if STATE.load(Ordering::Acquire) < LEARN || answer < 0 {
         return;
@@ -254,7 +290,7 @@ pub fn after(number: u64, arguments: &[u64; 6], answer: i64) {
             (first..=second.min(REMEMBERED_MAX as u64)).for_each(|descriptor| all.set(descriptor, None));
         }
         DUP | DUP2 | DUP3 => all.set(made, all.get(first)),
-        FCNTL if matches!(second & 0xffff_ffff, F_DUPFD | F_DUPFD_CLOEXEC) => all.set(made, all.get(first)),
+        FCNTL if is_copy(second) => all.set(made, all.get(first)),
         SOCKET_CALL => {
             let mut new = all.connection(first as u32);
             new.socket.kind = (second & TYPE) as u32;
@@ -280,7 +316,7 @@ pub fn after(number: u64, arguments: &[u64; 6], answer: i64) {
         }
         PIPE_CALL | PIPE2 => all.pair(first, |pipe| pipe.status.kind = PIPE),
         SOCKETPAIR => all.pair(arguments[3], |_| {}),
-        _ if OTHERS.contains(&number) => all.set(made, Some(Descriptor::default())),
+        _ if makes_another(number) => all.set(made, Some(Descriptor::default())),
         _ => {}
     });
 }

@@ -75,13 +75,13 @@ pub extern "C" fn from_exit(context: &mut Context) {
                     By::Table { table: number, entry: entry as u8 }
                 }
                 ExitKind::Tagged => {
-                    if !is_touched(context) {
+                    if !is_touched(context, service, id) {
                         context.once = once::UNTESTED;
                     }
                     By::Engine
                 }
                 ExitKind::Shadow => {
-                    if !is_touched(context) {
+                    if !is_touched(context, service, id) {
                         context.resume = field.0;
                         return;
                     }
@@ -128,29 +128,45 @@ pub extern "C" fn from_exit(context: &mut Context) {
 
 // In clean mode: whether the instruction that comes next touches what has a tag. If so tags are followed from there on; where tags are
 // only tested for, those of what it writes are cleared.
-fn is_touched(context: &mut Context) -> bool {
-    let Some(instruction) = translate::decode_one(context.rip) else { return false };
-    let mut info = InstructionInfoFactory::new();
-    let used = info.info(&instruction).used_memory();
+fn is_touched(context: &mut Context, service: &sys::Locked<Thread>, exit: u32) -> bool {
     let follows = shadow::is_followed();
-    let is_touched = shadow::is_touched(context, &instruction, used, follows);
+    let is_touched = with_understood(context, service, exit, |context, known| {
+        let used = known.info.used_memory();
+        let is_touched = shadow::is_touched(context, &known.instruction, used, follows);
+        if !follows {
+            shadow::clear_written(context, &known.instruction, used);
+        }
+        is_touched
+    });
     context.tagged_reads += u64::from(is_touched);
     if follows && is_touched {
         track::begin(context);
-    } else if !follows {
-        shadow::clear_written(context, &instruction, used);
     }
     follows && is_touched
 }
 
 // In tracking mode: see to the tags for the instruction that comes next.
 fn follow(context: &mut Context, service: &sys::Locked<Thread>, exit: u32) {
-    let known = service.with(|thread| thread.understood(exit).take().filter(|known| known.exit == exit));
-    let Some(known) = known.or_else(|| understand(context.rip, exit)) else { return };
-    sinks::store(context, known.info.used_memory());
-    flow::follow(&known.instruction, &known.info, context);
     context.tracked += 1;
+    with_understood(context, service, exit, |context, known| {
+        sinks::store(context, known.info.used_memory());
+        flow::follow(&known.instruction, &known.info, context);
+        true
+    });
+}
+
+// Do `work` with the instruction that comes next, where `exit` left. False: there is none.
+fn with_understood(
+    context: &mut Context,
+    service: &sys::Locked<Thread>,
+    exit: u32,
+    work: impl FnOnce(&mut Context, &Understood) -> bool,
+) -> bool {
+    let kept = service.with(|thread| thread.understood(exit).take().filter(|known| known.exit == exit));
+    let Some(known) = kept.or_else(|| understand(context.rip, exit)) else { return false };
+    let answer = work(context, &known);
     service.with(|thread| *thread.understood(exit) = Some(known));
+    answer
 }
 
 fn understand(pc: u64, exit: u32) -> Option<Box<Understood>> {

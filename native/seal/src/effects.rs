@@ -6,7 +6,7 @@
 //! Between the kernel's write and the tag another thread may use what has come.
 
 use crate::abi::{self, Context, R8, R9, R10, RAX, RDI, RDX, RSI, Registers};
-use crate::descriptors::Address;
+use crate::descriptors::{Address, Changed};
 use crate::sources::{self, Origin};
 use crate::written::{self, Count, Load, Size, When, Write};
 use crate::{descriptors, entry, extent, pages, shadow, sys};
@@ -129,6 +129,7 @@ pub fn after(context: &Context, registers: &Registers, answer: i64) {
     }
     extent::after(call.number(), &call.arguments(), answer);
     descriptors::after(call.number(), &call.arguments(), answer);
+    sources::forget(descriptors::changed(call.number(), &call.arguments(), answer));
 }
 
 impl Call<'_> {
@@ -261,7 +262,10 @@ impl Call<'_> {
         let said = self.name(word(MSG_NAME), header + MSG_NAMELEN, name_bytes);
         shadow::clear_tags(header + MSG_FLAGS, 4);
         shadow::clear_tags(header + MSG_CONTROLLEN, 8);
-        controls(word(MSG_CONTROL), word(MSG_CONTROLLEN));
+        if word(MSG_CONTROL) != 0 && word(MSG_CONTROLLEN) != 0 {
+            sources::forget(Changed::All); // descriptors may be among them
+            controls(word(MSG_CONTROL), word(MSG_CONTROLLEN));
+        }
         arrived.in_room(answer, said, |each| vector(word(MSG_IOV), word(MSG_IOVLEN), each));
     }
 
@@ -325,7 +329,7 @@ fn vector(list: u64, count: u64, each: &mut dyn FnMut(u64, u64)) {
 fn controls(begin: u64, bytes: u64) {
     const HEADER_BYTES: u64 = 16;
     let mut at = 0;
-    while begin != 0 && bytes - at >= HEADER_BYTES {
+    while bytes - at >= HEADER_BYTES {
         let Some(length) = sys::read_guest_u64(begin + at).filter(|&length| length >= HEADER_BYTES) else { return };
         let length = length.min(bytes - at);
         shadow::clear_tags(begin + at, length);

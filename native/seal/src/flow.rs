@@ -212,7 +212,7 @@ impl<T: Tagged> Flow<'_, T> {
         let mut tags = tags.first(bytes);
         if let Some(passes) = self.passes() {
             let old = if self.instruction.merging_masking() { self.operand(at) } else { Tags::CLEAN };
-            tags = Tags::from_fn(|at| if passes >> at & 1 != 0 { tags.0[at] } else { old.0[at] }).first(bytes);
+            tags = Tags::choose(passes, &tags, &old).first(bytes);
         } else if self.instruction.has_op_mask() {
             let to_mask = self.instruction.op_register(at).is_k();
             if self.instruction.merging_masking() && !to_mask {
@@ -242,6 +242,9 @@ impl<T: Tagged> Flow<'_, T> {
             return None;
         }
         let mask = self.state.mask(self.instruction.op_mask())?;
+        if element == 1 {
+            return Some(mask);
+        }
         let each = !0 >> (64 - element);
         Some((0..64 / element).filter(|at| mask >> at & 1 != 0).fold(0, |all, at| all | each << (at * element)))
     }
@@ -249,6 +252,9 @@ impl<T: Tagged> Flow<'_, T> {
     // The tags of the bits that may decide about each byte: an element has at least one byte, and a bit.
     fn deciding(&self, to_mask: bool) -> Tags {
         let mask = self.state.register(self.instruction.op_mask());
+        if mask.is_clean() {
+            return mask;
+        }
         let mut below = 0;
         let below = Tags::from_fn(|at| {
             below |= mask.0[at];

@@ -5,18 +5,21 @@
 //! got its tag before keeps the bit, and is taken for the new stream's. What a stream brings is counted (`Stream::received`) and kept in its
 //! label's ring at `Mailbox::input`: byte n at n modulo INPUT_BYTES.
 //!
-//! A descriptor is looked at each time it is read from. What is known of a socket goes by its inode, which no later socket has; of connections
-//! more is kept than there are labels, for a server takes turns among its peers.
+//! What a descriptor leads to is asked when it is first read from, and again when a call may have changed it. What is known of a socket goes by
+//! its inode, which no later socket has; of connections more is kept than there are labels, for a server takes turns among its peers.
 //!
-//! Not seen: what comes by io_uring, by the kernel's asynchronous reads, into shared memory. Of threads that read the same stream at once, the
+//! Not seen: another process that closes descriptors which it shares with this one, what comes by io_uring, by the kernel's asynchronous reads, into shared memory. Of threads that read the same stream at once, the
 //! ring has the bytes in the order in which they came back from the kernel.
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use crate::abi::{ADDRESS_BYTES, INPUT_BYTES, LABELS, Stream, mapping, source};
-use crate::descriptors::{AF_INET, AF_INET6, AF_UNIX, Address, End, PIPE, SOCKET};
+use crate::descriptors::{AF_INET, AF_INET6, AF_UNIX, Address, Changed, End, PIPE, SOCKET};
 use crate::sys::{self, Lock, Locked};
 use crate::{descriptors, pages, shadow};
 
 const STANDARD_INPUT: u64 = 0;
+const INT: u64 = 0xffff_ffff; // of an argument, all that counts
 
 /// What a descriptor leads to, where that is a source.
 #[derive(Clone, Copy)]
@@ -48,15 +51,33 @@ struct Connection {
     peer: Address,
 }
 
+/// Where a descriptor leads. Each has the place that the low bits of its number say.
+#[derive(Clone, Copy)]
+struct Led {
+    descriptor: u64,
+    origin: Option<Origin>,
+}
+
+/// Of how many descriptors that is remembered.
+const LED: usize = 256;
+const NOBODY: Led = Led { descriptor: u64::MAX, origin: None };
+
+/// How many threads or processes may have the memory in common with others, and have other descriptors: nothing is remembered meanwhile.
+static APART: AtomicU32 = AtomicU32::new(0);
+
 struct Labels {
     labels: [Label; LABELS],
     reads: u64,
+    led: [Led; LED],
+    changes: u64,                           // how often something of that was forgotten
     connections: [Connection; CONNECTIONS], // each in the place that its inode says
 }
 
 static KNOWN: Locked<Labels> = Locked::new(Labels {
     labels: [Label { device: 0, used: 0 }; LABELS],
     reads: 0,
+    led: [NOBODY; LED],
+    changes: 0,
     connections: [Connection {
         device: 0,
         inode: 0,
@@ -79,10 +100,61 @@ pub fn map() -> Option<u64> {
 
 /// Return what `descriptor` leads to, if the policy makes that a source.
 pub fn origin(descriptor: u64) -> Option<Origin> {
-    let mailbox = sys::mailbox();
-    if mailbox.sources == 0 {
+    let sources = sys::mailbox().sources;
+    if sources == 0 {
         return None;
     }
+    let descriptor = descriptor & INT;
+    let may_be_listed_later = sources & source::FILE != 0;
+    if may_be_listed_later || APART.load(Ordering::Acquire) != 0 {
+        return ask(descriptor);
+    }
+    let (known, changes) = KNOWN.with(|known| (known.led[descriptor as usize % LED], known.changes));
+    if known.descriptor == descriptor {
+        return known.origin;
+    }
+    let origin = ask(descriptor);
+    KNOWN.with(|known| {
+        if known.changes == changes {
+            known.led[descriptor as usize % LED] = Led { descriptor, origin };
+        }
+    });
+    origin
+}
+
+/// A call has changed where descriptors lead.
+pub fn forget(changed: Changed) {
+    match changed {
+        Changed::Nothing => {}
+        Changed::One(descriptor) => KNOWN.with(|known| {
+            known.changes += 1;
+            let place = &mut known.led[(descriptor & INT) as usize % LED];
+            if place.descriptor == descriptor & INT {
+                *place = NOBODY;
+            }
+        }),
+        Changed::All => KNOWN.with(|known| {
+            known.changes += 1;
+            known.led = [NOBODY; LED];
+        }),
+        Changed::Apart => part(),
+    }
+}
+
+/// From here on somebody may have this memory and other descriptors.
+pub fn part() {
+    APART.fetch_add(1, Ordering::AcqRel);
+    forget(Changed::All);
+}
+
+/// One of them less.
+pub fn rejoin() {
+    forget(Changed::All);
+    APART.fetch_sub(1, Ordering::AcqRel);
+}
+
+fn ask(descriptor: u64) -> Option<Origin> {
+    let mailbox = sys::mailbox();
     let status = descriptors::status(descriptor)?;
     let mut origin = Origin { kind: 0, descriptor: descriptor as u32, device: status.device, inode: status.inode };
     let family = if status.kind == SOCKET { family(&origin) } else { 0 };

@@ -50,6 +50,20 @@ impl Tags {
         Tags::from_fn(|at| self.0[at] | other.0[at])
     }
 
+    /// Of two, the first where a bit of `bits` says so, for each byte.
+    pub fn choose(bits: u64, yes: &Tags, no: &Tags) -> Tags {
+        let mut chosen = *no;
+        for (at, byte) in bits.to_le_bytes().into_iter().enumerate().filter(|&(_, byte)| byte != 0) {
+            // Of eight bits, each to a byte of its own, and from there into all its bits.
+            let apart = (u64::from(byte) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
+            let whole = ((apart + 0x7f7f_7f7f_7f7f_7f7f) >> 7 & 0x0101_0101_0101_0101) * 0xff;
+            let word = |tags: &Tags| u64::from_le_bytes(core::array::from_fn(|within| tags.0[8 * at + within]));
+            let of_both = word(yes) & whole | word(no) & !whole;
+            chosen.0[8 * at..][..8].copy_from_slice(&of_both.to_le_bytes());
+        }
+        chosen
+    }
+
     /// The first bytes alone.
     pub fn first(&self, bytes: usize) -> Tags {
         Tags::from_fn(|at| if at < bytes { self.0[at] } else { 0 })

@@ -6,9 +6,10 @@ use crate::abi::{self, AltStack, Context, RAX, RSP, SLOT_BYTES, THREADS_MAX, map
 use crate::cache::Thread;
 use crate::emit::GuestPc;
 use crate::sys::{self, Locked};
-use crate::{dispositions, entry, start};
+use crate::{dispositions, entry, sources, start};
 
 const CLONE_VM: u64 = 0x100;
+const CLONE_FILES: u64 = 0x400;
 const CLONE_SIGHAND: u64 = 0x800;
 const CLONE_VFORK: u64 = 0x4000;
 const CLONE: u64 = 56;
@@ -127,7 +128,14 @@ pub fn multiply(context: &mut Context) {
     // Signals wait until the child has a stack for them.
     dispositions::block_all();
     inherit(context, child, &asked);
+    let apart = asked.flags & CLONE_FILES == 0;
+    if apart {
+        sources::part();
+    }
     let answer = entry::issue_clone(context, child);
+    if apart && (answer < 0 || asked.flags & CLONE_VFORK != 0) {
+        sources::rejoin();
+    }
     dispositions::set_kernel_mask(context);
     if answer < 0 || asked.flags & CLONE_VFORK != 0 {
         child.state = state::FREE; // none came, or it has gone to another image or ended
@@ -176,6 +184,9 @@ fn inherit(context: &Context, child: &mut Context, asked: &Asked) {
 
 // A child with memory of its own: a copy of this thread alone, engine and all.
 fn fork(context: &mut Context, asked: &Asked) {
+    if asked.flags & CLONE_FILES != 0 {
+        sources::part(); // who of the two closes one, the other does not hear
+    }
     dispositions::block_all();
     start::before_fork();
     let parent = sys::call(sys::GETPID, [0; 6]) as u64;

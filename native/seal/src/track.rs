@@ -34,7 +34,7 @@ use crate::{frames, lanes, reckon, shadow, sys};
 const OFTEN: u64 = 64;
 const SELDOM: u64 = 4096;
 /// How many jumps backwards count as much as one return.
-const JUMPS_A_RETURN: u64 = 8;
+const JUMPS_A_RETURN: u64 = 2;
 
 /// Where tags lie.
 #[derive(Clone, Copy)]

@@ -143,7 +143,7 @@ const XFS_QUOTA: &[Write] = &[To(Done, 3, Bytes(112))];
 
 /// In the order of their numbers, and of a call the rows with a command first.
 #[rustfmt::skip]
-pub static ROWS: &[Row] = &[
+pub const ROWS: &[Row] = &[
     row(0, BUFFER), // read
     row(4, &[To(Done, 1, Bytes(144))]), // stat
     row(5, &[To(Done, 1, Bytes(144))]), // fstat
@@ -407,10 +407,26 @@ pub static ROWS: &[Row] = &[
     row(468, &[To(Done, 2, Argument(3))]), // file_getattr
 ];
 
+const NUMBERS: usize = 512;
+
+// By a call's number, the first row that is not of a lesser one.
+static FIRST: [u16; NUMBERS] = {
+    let mut first = [0; NUMBERS];
+    let (mut number, mut row) = (0, 0);
+    while number < NUMBERS {
+        while row < ROWS.len() && ROWS[row].number < number as u64 {
+            row += 1;
+        }
+        first[number] = row as u16;
+        number += 1;
+    }
+    first
+};
+
 /// Return what a call writes, by its number and the values of its arguments.
 pub fn writes(number: u64, argument: impl Fn(usize) -> u64) -> &'static [Write] {
-    let begin = ROWS.partition_point(|row| row.number < number);
-    let of_call = ROWS[begin..].iter().take_while(|row| row.number == number);
+    let Some(&begin) = FIRST.get(number as usize) else { return &[] };
+    let of_call = ROWS[usize::from(begin)..].iter().take_while(|row| row.number == number);
     let mut meant = of_call.filter(|row| row.command.as_ref().is_none_or(|it| argument(it.at) & it.mask == it.value));
     meant.next().map_or(&[], |row| row.writes)
 }

@@ -13,8 +13,8 @@ use std::os::unix::net::UnixStream;
 
 use inside::Inside;
 use seal::abi::{self, INPUT_BYTES, LABELS, R8, R9, R10, RAX, RDI, RDX, RSI, Stream, mode, source};
-use seal::descriptors::REMEMBERED_MAX;
-use seal::{shadow, sys};
+use seal::descriptors::{Changed, REMEMBERED_MAX};
+use seal::{shadow, sources, sys};
 
 #[rustfmt::skip]
 global_asm!(".globl sources_call", "sources_call:", "syscall", "ret");
@@ -47,7 +47,13 @@ struct Program<'a> {
 }
 
 impl Program<'_> {
+    /// After what the test itself has done to descriptors, which the engine has not seen.
     fn call(&mut self, number: u64, arguments: &[u64]) -> i64 {
+        sources::forget(Changed::All);
+        self.make(number, arguments)
+    }
+
+    fn make(&mut self, number: u64, arguments: &[u64]) -> i64 {
         let mut registers = [0; 16];
         registers[RAX] = number;
         for (at, &argument) in arguments.iter().enumerate() {
@@ -499,6 +505,65 @@ fn a_descriptor_that_is_another_now_is_another_stream() {
         assert_eq!(program.read(&second, &buffer), 1);
         buffer.has(b"3", 2);
         assert_eq!(ring(1, 2), b"23");
+    });
+}
+
+#[test]
+fn a_number_is_asked_about_again_when_calls_may_have_given_it_to_another() {
+    const CLOSE: u64 = 3;
+    const DUP: u64 = 32;
+    const DUP2: u64 = 33;
+    const SENDMSG: u64 = 46;
+    const FCNTL: u64 = 72;
+    const CLOSE_RANGE: u64 = 436;
+    const PLACE: u64 = 200; // where nothing else is opened
+    let (mut peer, connection) = connection();
+    let (mut end, other_end) = UnixStream::pair().expect("a pair");
+    let (carrier, carried) = UnixStream::pair().expect("a pair");
+    with(source::INET, |program| {
+        sources::forget(Changed::All);
+        let buffer = Buffer::new(8);
+        let mut is_input = |program: &mut Program<'_>| {
+            buffer.taint();
+            peer.write_all(b"i").expect("sent");
+            end.write_all(b"u").expect("sent");
+            assert_eq!(program.make(READ, &[PLACE, buffer.at(), 8]), 1);
+            // The other's byte waits for nobody.
+            for socket in [&connection as &dyn AsRawFd, &other_end] {
+                let descriptor = socket.as_raw_fd() as u64;
+                sys::call(RECVFROM, [descriptor, [0u64; 8].as_mut_ptr() as u64, 8, MSG_DONTWAIT, 0, 0]);
+            }
+            buffer.tags(1) != [0]
+        };
+        let both = [(number(&connection), true), (number(&other_end), false)];
+        for (from, is_a_source) in both.into_iter().cycle().take(4) {
+            assert_eq!(program.make(DUP2, &[from, PLACE]), PLACE as i64);
+            assert_eq!((is_input(program), is_input(program)), (is_a_source, is_a_source));
+        }
+        for (from, is_a_source) in both {
+            program.make(CLOSE, &[PLACE]);
+            assert_eq!(program.make(FCNTL, &[from, 0, PLACE]), PLACE as i64); // F_DUPFD
+            assert_eq!(is_input(program), is_a_source);
+        }
+        // All of them at once, and one that comes with a message: the lowest that is free.
+        let mut fillers = Vec::new();
+        while fillers.last().is_none_or(|&last| last < PLACE as i64 - 1) {
+            fillers.push(sys::call(DUP, [number(&carrier), 0, 0, 0, 0, 0]));
+        }
+        for (from, is_a_source) in both.into_iter().cycle().take(3) {
+            program.make(CLOSE_RANGE, &[PLACE, PLACE, 0]);
+            let control = [20u64, 1 << 32 | 1, from]; // SOL_SOCKET, SCM_RIGHTS
+            let part = [b"m".as_ptr() as u64, 1];
+            let sent = [0, 0, part.as_ptr() as u64, 1, control.as_ptr() as u64, 24, 0];
+            assert_eq!(sys::call(SENDMSG, [number(&carrier), sent.as_ptr() as u64, 0, 0, 0, 0]), 1);
+            let mut room = [0u64; 3];
+            let part = [buffer.at(), 8];
+            let received = [0, 0, part.as_ptr() as u64, 1, room.as_mut_ptr() as u64, 24, 0];
+            assert_eq!(program.make(RECVMSG, &[number(&carried), received.as_ptr() as u64, 0]), 1);
+            assert_eq!(room[2] as u32 as u64, PLACE);
+            assert_eq!(is_input(program), is_a_source);
+        }
+        fillers.into_iter().chain([PLACE as i64]).for_each(|it| _ = sys::call3(sys::CLOSE, it as u64, 0, 0));
     });
 }
 

@@ -190,9 +190,8 @@ impl<T: Tagged> Flow<'_, T> {
 
     // What becomes of a comparison in a mask: a bit of each element.
     fn bits(&self, tags: &Tags) -> Tags {
-        let (size, width) = (self.element(), self.explicit(1).map_or(Tags::BYTES_MAX, |register| register.size()));
-        let bits = |at: usize| (8 * at..8 * at + 8).filter(move |bit| (bit + 1) * size <= width);
-        self.made(|at| bits(at).fold(0, |all, bit| all | tags.0[bit * size + size - 1]))
+        let size = self.element();
+        self.made(|at| part(tags, 8 * at * size, 8 * size).iter().fold(0, |all, tag| all | tag))
     }
 
     // The output, each byte as asked.
