@@ -250,7 +250,7 @@ def broker_of(host: Host) -> str:
 def configuration(host: Host, *, names: bool) -> dict[str, str]:
     """Return what the configuration says, of the broker or of the name server."""
     home = host.seed.child("rocketmq").choice(
-        "home", ("/home/rocketmq/rocketmq-{0}", "/opt/rocketmq-{0}", "/usr/local/rocketmq", "/data/rocketmq-all-{0}")
+        "home", ("/srv/rocketmq-{0}", "/opt/rocketmq-{0}", "/usr/local/rocketmq", "/data/rocketmq-all-{0}")
     )
     own = {"rocketmqHome": home.format(server_of(host)[0]), "listenPort": "9876" if names else "10911"}
     if names:
