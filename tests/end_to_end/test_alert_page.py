@@ -116,6 +116,11 @@ def _look(net: Honeynet, urls: dict[str, str], kept: dict[str, str], pictures: P
             assert stack.locator(".culprit").count() == 8
             expect(stack).to_contain_text("▸")
             expect(panel.locator("tr.here")).to_contain_text("ret")
+            expect(panel.get_by_role("group", name="Registers")).to_be_hidden()
+            panel.get_by_text("Registers", exact=True).click()
+            expect(panel.get_by_role("group", name="Registers")).to_contain_text("rsp")
+            panel.get_by_text("Memory map", exact=True).click()
+            expect(panel.get_by_role("group", name="Memory map")).to_contain_text("r-xp")
             (name,) = (one for one in urls if page.get_by_text(urls[one]).count())
             seen.add(name)
             expect(page.locator(f"a.hash[href='/samples/{kept[name]}']").first).to_be_visible()

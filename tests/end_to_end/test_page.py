@@ -13,6 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
 from end_to_end.page_farm import CHROMIUM, Running, Watched, browser
+from eudaemon.cli._capture import Capture
+from eudaemon.cli._streams import Streams
 from eudaemon.events import Fact
 from eudaemon.events import catalogue as facts
 from eudaemon.farm.outputs.journal import State
@@ -105,7 +107,7 @@ def test_the_overview_fills(desk: Watched) -> None:
     assert 400 < attacks < 700
     assert page.locator(".timeline .attacks").count() > 20
     assert page.locator(".land:is(.s1,.s2,.s3,.s4,.s5)").count() > 20
-    for panel in ("Countries", "Networks", "Addresses", "Credentials", "Ports", "Exploits"):
+    for panel in ("Countries", "Networks", "Addresses", "Credentials", "Ports", "Known exploits"):
         assert page.get_by_role("region", name=panel).locator("li").count() >= 3
     expect(page.get_by_role("region", name="Countries").locator("li").first).to_contain_text("China")
 
@@ -223,7 +225,7 @@ def test_a_session_replays_in_the_terminal(desk: Watched) -> None:
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     expect(screen).to_contain_text("rm -rf", timeout=20_000)
     expect(page.get_by_role("button", name="Play")).to_be_visible()
-    page.get_by_role("button", name="Both sides").click()
+    page.get_by_role("button", name="Text").click()
     expect(page.locator(".both .attacker").first).to_contain_text("\\r\\n")
 
 
@@ -370,8 +372,137 @@ def test_a_session_within_milliseconds_can_be_followed(desk: Watched, running: R
     page.get_by_label("Reading pace").uncheck()
     expect(page.get_by_label("Moment in the session")).to_have_attribute("max", "21")
     assert stretched > 10 * 21
-    page.get_by_role("button", name="Both sides").click()
+    page.get_by_role("button", name="Text").click()
     expect(page.locator(".both .host").first).to_contain_text("telnet: DO WINDOW SIZE")
+
+
+def test_a_binary_conversation_is_shown_byte_by_byte_and_saved_as_packets(
+    desk: Watched, running: Running, tmp_path: Path
+) -> None:
+    asked, answered, long = b"\x00\x00\x00\x2b\xffSMB" + bytes(39), b"\x00\x00\x00\x04\xfeSMB", bytes(range(256)) * 20
+    talk = conversation.MAGIC
+    for ms, side, data in (
+        (0, conversation.ATTACKER, asked), (3, conversation.HOST, answered), (40, conversation.ATTACKER, long)
+    ):  # fmt: skip
+        talk += conversation.encode(side, ms, data)
+    closed = facts.SessionClosed("smb", "reset", 0.04, len(asked + long), 8, running.artefact(talk))
+    session = running.happen(time.time(), [facts.SessionOpened("tcp", "smb"), closed])
+    running.settle()
+    page = desk.open(f"/sessions/{session}")
+    expect(page.get_by_role("button", name="Bytes")).to_have_attribute("aria-pressed", "true")
+    said = page.locator(".dump > li")
+    expect(said.nth(0)).to_contain_text("attacker, 47 bytes")
+    expect(said.nth(0).locator(".hex-bytes").first).to_have_text("0000002bff534d42" + "00" * 8)
+    expect(said.nth(1)).to_contain_text("honeypot, 8 bytes")
+    expect(said.nth(1).locator(".hex-text")).to_have_text("·····SMB")
+    expect(said.nth(2).locator(".hex-offset").first).to_have_text("0000002f")  # in what the attacker sent
+    assert page.locator(".hex-row").count() == 256
+    page.get_by_role("button", name="Next page").click()
+    assert page.locator(".hex-row").count() == 3 + 1 + 320 - 256
+    expect(said).to_contain_text("(continued)")
+    expect(page.locator(".hex-bytes").last).to_have_text(bytes(range(240, 256)).hex())
+    page.get_by_role("textbox", name="Page").fill("99")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Next page")).to_be_disabled()
+    page.get_by_role("button", name="Text", exact=True).click()
+    expect(page.locator(".both .host .raw")).to_contain_text("\\0\\0\\0\\x04þSMB")
+    with page.expect_download() as saving:
+        page.get_by_role("link", name="Download as pcapng").click()
+    assert saving.value.suggested_filename == f"{session}.pcapng"
+    saving.value.save_as(tmp_path / "it.pcapng")
+    (read,) = Streams().read(Capture((tmp_path / "it.pcapng").read_bytes()).ip())
+    assert (read.attacker, read.local) == (("198.51.100.66", 40226), ("192.0.2.1", 23))
+    assert [data for _, data in read.pieces] == [asked, *(long[at : at + 1400] for at in range(0, len(long), 1400))]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pages"),
+    [([], []), ([0], []), ([4096], [256]), ([4097], [256, 1]), ([1] * 256, [256]), ([1] * 257, [256, 1]),
+     ([4080, 33, 20_000], [256] * 5 + [228])],
+)  # fmt: skip
+def test_a_page_of_bytes_has_so_many_rows_and_none_is_lost(desk: Watched, sizes: list[int], pages: list[int]) -> None:
+    shown = desk.open("/").evaluate(
+        """async (sizes) => {
+          const { pagesOf } = await import("/js/dump.js");
+          const side = (i) => (i % 2 ? "host" : "attacker");
+          const pages = pagesOf(sizes.map((length, i) => ({ side: side(i), data: { length } })));
+          return pages.map((page) => page.map(({ from, to }) => [from, to]));
+        }""",
+        sizes,
+    )
+    assert sum(to - begin for page in shown for begin, to in page) == sum(sizes)
+    assert [sum(-(-(to - begin) // 16) for begin, to in page) for page in shown] == pages
+
+
+def test_every_chip_leads_to_all_that_did_the_same(desk: Watched) -> None:
+    page = desk.open("/sessions?span=7d&room=http&with_sample=true")
+    rows = page.locator("table.rows tbody tr")
+    name = rows.first.locator("a.chip.hot").nth(1).inner_text()
+    cve = rows.first.locator("a.chip.hot", has_text="CVE-").inner_text()
+    rows.first.locator("a.chip.hot", has_text="CVE-").click()
+    expect(page).to_have_url(re.compile(f"room=http&with_sample=true&span=7d&exploit={cve}$"))  # they combine
+    expect(rows.filter(has_not_text=cve)).to_have_count(0)
+    expect(rows.filter(has_text=name).first).to_be_visible()
+    expect(page.get_by_label("Exploit or CVE")).to_have_value(cve)
+    page.get_by_label("brought a sample").uncheck()
+    expect(page).not_to_have_url(re.compile("with_sample"))
+    page.get_by_label("used a known exploit").check()
+    expect(page).to_have_url(re.compile("with_exploit=true"))
+    expect(page).to_have_url(re.compile("span=7d"))
+    page.goto(page.url.replace("room=http", "room=telnet"))
+    expect(page.get_by_text("No sessions fit")).to_be_visible()
+    page = desk.open("/sessions?span=7d&with_command=true")
+    expect(rows.filter(has_not_text="command")).to_have_count(0)
+    sensor = rows.first.locator(".sensor").inner_text()
+    rows.first.locator(".sensor").click()
+    expect(page.get_by_label("Sensor")).to_have_value(sensor)
+    expect(page.get_by_label("entered commands")).to_be_checked()
+    when = "2026-01-02T03:04:05"
+    page.get_by_label("Since").fill(when)
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Since")).to_have_value(when)
+    assert f"since={page.evaluate('(t) => new Date(t).toISOString()', when).replace(':', '%3A')}" in page.url
+
+
+def test_one_address_is_followed_across_its_sessions(desk: Watched, running: Running) -> None:
+    ip, at_s = "198.51.100.77", time.time() - 60
+    sample = running.artefact(b"#!/bin/sh\necho one visit\n")
+    running.happen(at_s, [facts.SessionOpened("tcp", "telnet"), facts.LoginTried("visitor", "visits", True),
+                          facts.CommandEntered("cat /proc/visit"), facts.ArtefactKept(sample, 25, "upload", "visit.sh"),
+                          facts.SessionClosed("telnet", "peer", 1.0, 9, 9)], attacker=ip)  # fmt: skip
+    running.happen(at_s + 20, [facts.SessionOpened("tcp", "http"), facts.ExploitRecognised("visited", "CVE-2000-7"),
+                               facts.DownloadWished("http://203.0.113.9/visit", "wget"),
+                               facts.SessionClosed("http", "peer", 1.0, 9, 9)], attacker=ip)  # fmt: skip
+    hijacked = facts.ControlHijacked("return", "nginx", "/usr/sbin/nginx", 4711, "contain", "x", "ret")
+    taken = running.happen(at_s + 40, [facts.SessionOpened("tcp", "possession"), hijacked,
+                                       facts.SessionClosed("possession", "room", 0.0, 9, 0)], attacker=ip)  # fmt: skip
+    running.settle()
+    page = desk.open(f"/sessions/{taken}")
+    page.get_by_role("heading", level=1).get_by_role("link").click()
+    expect(page).to_have_url(re.compile(f"/addresses/{ip}$"))
+    expect(page.locator("dl.facts").first).to_contain_text("3")
+    for panel, text in (("Exploits", "visited CVE-2000-7"), ("Credentials", "visitor / visits"), ("URLs", "/visit"),
+                        ("Commands", "cat /proc/visit"), ("Ports and rooms", "possession"), ("Brought", "visit.sh"),
+                        ("Took control", "of nginx")):  # fmt: skip
+        expect(page.get_by_role("region", name=panel, exact=True)).to_contain_text(text)
+    line = page.locator(".address-line li")
+    expect(line).to_have_count(12)
+    expect(line.first).to_contain_text("ended after")
+    expect(line.last).to_contain_text("connected to telnet")
+    expect(page.locator(".address-line a")).to_have_count(3)
+    expect(page.get_by_role("region", name="Newest sessions").locator("tbody tr")).to_have_count(3)
+    page.get_by_role("region", name="Exploits").get_by_role("link").click()
+    expect(page).to_have_url(re.compile(f"/sessions\\?network={ip}&span=all&exploit=visited$"))
+    page.locator("tbody td a", has_text=ip).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Address {ip}")
+    page.reload()  # the name holds dots, and is a place all the same
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Address {ip}")
+    expect(desk.open("/addresses/203.0.113.254").get_by_text("Nothing is known")).to_be_visible()
+    desk.wrong[:] = [w for w in desk.wrong if "404" not in w]  # the browser notes the refusal
+    takeovers = desk.open("/").locator(".figure", has_text="Takeovers")
+    assert int(takeovers.locator(".value").inner_text()) >= 1
+    takeovers.get_by_role("link").click()
+    expect(page.locator("tbody tr").first).to_contain_text("took control of nginx")
 
 
 def test_raw_payloads_are_shown_apart_from_samples(desk: Watched, running: Running) -> None:
@@ -588,7 +719,8 @@ def test_hostile_text_is_shown_and_does_nothing(desk: Watched, running: Running)
     page = desk.open("/")
     session, sample = hostile(running)
     expect(page.locator(".feed-line", has_text="<script>alert(1)</script>").first).to_be_visible()
-    places = ["/", f"/sessions/{session}", "/sessions?text=onerror", f"/samples/{sample}", "/samples", "/sensors",
+    places = ["/", f"/sessions/{session}", "/addresses/198.51.100.66", "/sessions?with_exploit=true",
+              "/sessions?text=onerror", f"/samples/{sample}", "/samples", "/sensors",
               "/search?q=%3Cscript%3E", f"/search?q={session}"]  # fmt: skip
     places += [
         f"/credentials?kind={kind}" for kind in ("credentials", "users", "passwords", "commands", "exploits", "urls")
@@ -605,9 +737,12 @@ def test_hostile_text_is_shown_and_does_nothing(desk: Watched, running: Running)
     page.get_by_role("button", name="Terminal").click()
     expect(page.locator(".screen")).to_contain_text("click")
     inert(page)
-    page.get_by_role("button", name="Both sides").click()
+    page.get_by_role("button", name="Text").click()
     expect(page.locator(".both")).to_contain_text(MARKUP)
     expect(page.locator(".both .esc").first).to_be_visible()
+    inert(page)
+    page.get_by_role("button", name="Bytes").click()
+    expect(page.locator(".dump .attacker .hex-text").first).to_contain_text("<script>")
     inert(page)
     assert page.title() == "Session · Eudaemon"
 
@@ -634,11 +769,15 @@ def inert(page: Page) -> None:
 
 # --- for everybody -------------------------------------------------------------------------------
 
-VIEWS = ["/", "/sessions", "SESSION", "/credentials", "/credentials?kind=commands", "/samples", "SAMPLE", "/sensors",
+VIEWS = ["/", "/sessions", "SESSION", "BINARY", "/addresses/100.64.0.1",
+         "/credentials", "/credentials?kind=commands", "/samples", "SAMPLE", "/sensors",
          "/search?q=root", "/search", "/account", "/no/such/place"]  # fmt: skip
 
 
 def place(desk: Watched, view: str) -> str:
+    if view == "BINARY":
+        page = desk.open("/sessions?port=445&room=catchall&span=all")
+        return str(page.locator("tbody tr a.row-link").first.get_attribute("href"))
     if view == "SESSION":
         return infected(desk)
     if view == "SAMPLE":

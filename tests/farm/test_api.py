@@ -11,12 +11,16 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any
 
 import httpx
 import pytest
 
+from eudaemon.cli._capture import Capture
+from eudaemon.cli._streams import Streams
 from eudaemon.events import catalogue as facts
+from eudaemon.farm.api import conversations
 from eudaemon.farm.api.guard import BODY_BYTES_MAX, OPEN
 from eudaemon.farm.store.engine import QueryTooLargeError
 from eudaemon.testing.synthetic import Synthetic
@@ -190,7 +194,8 @@ async def test_every_answer_has_the_strict_headers(anybody: httpx.AsyncClient, s
     ("path", "word"),
     [
         ("/api/sessions?limit=0", "limit"), ("/api/sessions?limit=501", "limit"), ("/api/sessions?limit=x", "limit"),
-        ("/api/sessions?network=300.1.2.3", "block"), ("/api/sessions?network=' OR 1=1", "block"),
+        ("/api/sessions?network=300.1.2.3", "block"), ("/api/ranked/urls?network=300.1.2.3", "block"),
+        ("/api/sessions?network=' OR 1=1", "block"),
         ("/api/sessions?country=DEU", "country"), ("/api/sessions?country='--", "country"),
         ("/api/sessions?port=65536", "port"), ("/api/sessions?asn=-1", "asn"), ("/api/sessions?span=2h", "span"),
         ("/api/sessions?since=yesterday", "since"), ("/api/sessions?since=2026-11-24&until=2026-11-23", "since"),
@@ -216,6 +221,7 @@ async def test_wrong_arguments_are_refused_in_words(script: httpx.AsyncClient, p
         "/api/sessions/ffffffff-ffff-ffff-ffff-ffffffffffff", "/api/sessions/00000000-0000-0000-0000-000000000000",
         "/api/samples/" + "0" * 64 + "/hex", "/api/samples/" + "0" * 64 + "/strings",
         "/api/samples/" + "0" * 64 + "/download", "/api/sessions/01a20b44-533f-7000-8936-87014eb6128b/conversation",
+        "/api/sessions/01a20b44-533f-7000-8936-87014eb6128b/pcapng",
     ],
 )  # fmt: skip
 async def test_what_is_not_there_is_404_in_words(script: httpx.AsyncClient, path: str) -> None:
@@ -254,7 +260,7 @@ async def test_overview_and_rankings(full: World, script: httpx.AsyncClient) -> 
     assert overview["before"]["attacks"] == 0
     assert sum(bucket["attacks"] for bucket in overview["timeline"]["buckets"]) == len(opened)
     countries = (await script.get("/api/ranked/countries", params={**UNTIL, "limit": 3})).json()
-    assert [set(row) for row in countries] == [{"country", "count", "attackers", "last"}] * 3
+    assert [set(row) for row in countries] == [{"country", "count", "attackers", "first", "last"}] * 3
 
 
 async def test_sessions_by_pages_and_as_files(full: World, script: httpx.AsyncClient) -> None:
@@ -307,16 +313,45 @@ async def test_one_session_and_its_recording(full: World, script: httpx.AsyncCli
     assert not talk["truncated"]
 
 
+async def test_a_recording_as_captured_packets(
+    full: World, script: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = session_with(full, facts.CommandEntered)
+    opened = next(s.event for s in full.seen if s.event.session == session)
+    sha256 = (await script.get(f"/api/sessions/{session}")).json()["conversation"]
+    recorded = list(conversation.decode(full.kept.data[sha256]))
+    answer = await script.get(f"/api/sessions/{session}/pcapng")
+    assert answer.headers["content-disposition"] == f'attachment; filename="{session}.pcapng"'
+    assert b"sequence numbers are not" in answer.content
+    (read,) = Streams().read(Capture(answer.content).ip())
+    assert (read.attacker, read.local) == tuple(
+        (str(ip_address(e.ip)), e.port) for e in (opened.attacker, opened.local)
+    )  # type: ignore[union-attr]
+    said = [(u.ms, u.data) for u in recorded if u.side == conversation.ATTACKER]
+    assert [data for _, data in read.pieces] == [data for _, data in said]
+    assert [at_s for at_s, _ in read.pieces] == pytest.approx([opened.at_s + ms / 1000 for ms, _ in said], abs=1e-5)
+    for name, most in (("CAPTURE_BYTES_MAX", len(full.kept.data[sha256])), ("CAPTURE_PIECES_MAX", len(recorded))):
+        with monkeypatch.context() as patched:
+            patched.setattr(conversations, name, most)
+            assert (await script.get(f"/api/sessions/{session}/pcapng")).content == answer.content
+            patched.setattr(conversations, name, most - 1)
+            cut = (await script.get(f"/api/sessions/{session}/pcapng")).content
+            assert b"Only the beginning is here." in cut
+            assert len(cut) < len(answer.content)
+
+
 async def test_a_recording_that_is_none_is_said_to_be_none(full: World, script: httpx.AsyncClient) -> None:
     session = session_with(full, facts.RequestReceived)
     sha256 = (await script.get(f"/api/sessions/{session}")).json()["conversation"]
     whole = full.kept.data[sha256]
     try:
         full.kept.data[sha256] = b"no recording"
-        answer = await script.get(f"/api/sessions/{session}/conversation")
-        assert (answer.status_code, "cannot be read" in answer.json()["error"]) == (404, True)
+        for form in ("conversation", "pcapng"):
+            answer = await script.get(f"/api/sessions/{session}/{form}")
+            assert (answer.status_code, "cannot be read" in answer.json()["error"]) == (404, True)
         full.kept.data[sha256] = whole[:-1]  # torn: what is there is shown
-        assert (await script.get(f"/api/sessions/{session}/conversation")).status_code == 200
+        for form in ("conversation", "pcapng"):
+            assert (await script.get(f"/api/sessions/{session}/{form}")).status_code == 200
     finally:
         full.kept.data[sha256] = whole
 
@@ -423,7 +458,14 @@ async def test_live_feeds_are_bounded(full: World, script: httpx.AsyncClient) ->
 
 async def test_the_page_is_served_at_every_place_of_it(anybody: httpx.AsyncClient) -> None:
     page = (await anybody.get("/")).text
-    for path in ("/sessions", "/sessions/01a20b44-533f-7000-8936-87014eb6128b", "/search?q=x", "/login"):
+    for path in (
+        "/addresses/198.51.100.7",
+        "/addresses/2001:db8::1",
+        "/sessions",
+        "/sessions/01a20b44-533f-7000-8936-87014eb6128b",
+        "/search?q=x",
+        "/login",
+    ):
         assert (await anybody.get(path)).text == page
     for path in ("/no.such", "/js/nothing.js", "/..%2f..%2fapi.py", "/../api.py", "/vendor/MANIFEST.md"):
         assert (await anybody.get(path)).status_code == 404

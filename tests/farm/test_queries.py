@@ -51,6 +51,7 @@ async def test_totals(full: World, window: Window) -> None:
         "logins": len(of(seen, facts.LoginTried)),
         "commands": len(of(seen, facts.CommandEntered)),
         "exploits": len(of(seen, facts.ExploitRecognised)),
+        "alerts": 0,
         "with_sample": len({s.event.session for s in kept}),
         "samples": len({s.event.fact.sha256 for s in kept}),  # type: ignore[attr-defined]
     }
@@ -88,20 +89,24 @@ COUNTED = {
     "commands": (facts.CommandEntered, lambda s: (s.event.fact.line,)),
     "exploits": (facts.ExploitRecognised, lambda s: (s.event.fact.name,)),
     "urls": (facts.DownloadWished, lambda s: (s.event.fact.url,)),
+    "artefacts": (facts.ArtefactKept, lambda s: (s.event.fact.sha256,)),
 }
 
 
+@pytest.mark.parametrize("network", ["", "100.64.0.0/16"])
 @pytest.mark.parametrize("what", RANKINGS)
-async def test_every_ranking(full: World, what: str) -> None:
+async def test_every_ranking(full: World, what: str, network: str) -> None:
     kind, key = COUNTED[what]
     counted: Counter[tuple[object, ...]] = Counter()
     addresses, last = defaultdict(set), {}
-    for seen in of(full.seen, kind):
+    wanted = [s for s in of(full.seen, kind) if not network or (s.attacker and s.attacker.ip.startswith("100.64."))]
+    assert wanted
+    for seen in wanted:
         entry = key(seen)
         counted[entry] += 1
         addresses[entry].add(ip(seen))
         last[entry] = max(last.get(entry, ""), rfc3339(seen.event.at_s))
-    rows = await attacks.ranked(full.store, what, ALL, limit=500)
+    rows = await attacks.ranked(full.store, what, ALL, limit=500, network=network)
     columns = list(RANKINGS[what].columns)
     answered = {tuple(row[c] for c in columns): (row["count"], row["attackers"], row["last"]) for row in rows}
     assert len(rows) == min(500, len(counted))
@@ -144,6 +149,10 @@ def sessions_of(seen: list[Seen]) -> dict[str, list[Seen]]:
     return grouped
 
 
+def used(seen: list[Seen], reference: str) -> bool:
+    return any(s.event.fact.reference == reference for s in of(seen, facts.ExploitRecognised))  # type: ignore[attr-defined]
+
+
 FILTERS = {
     "country": (SessionFilter(ALL, country="cn"), lambda ss: ss[0].attacker.country == "CN"),
     "sensor": (SessionFilter(ALL, sensor="lab"), lambda ss: ss[0].event.sensor == "lab"),
@@ -160,6 +169,14 @@ FILTERS = {
     "login": (
         SessionFilter(ALL, with_login=True),
         lambda ss: any(s.event.fact.accepted for s in of(ss, facts.LoginTried)),
+    ),
+    "command": (SessionFilter(ALL, with_command=True), lambda ss: of(ss, facts.CommandEntered)),
+    "known exploit": (SessionFilter(ALL, with_exploit=True), lambda ss: of(ss, facts.ExploitRecognised)),
+    "exploit by name": (SessionFilter(ALL, exploit="Realtek SDK miniigd"), lambda ss: used(ss, "CVE-2014-8361")),
+    "exploit by CVE": (SessionFilter(ALL, exploit="cve-2014-8361"), lambda ss: used(ss, "CVE-2014-8361")),
+    "exploit in a room": (
+        SessionFilter(ALL, exploit="CVE-2014-8361", with_sample=True, port=8443),
+        lambda ss: used(ss, "CVE-2014-8361") and of(ss, facts.ArtefactKept) and ss[0].event.local.port == 8443,
     ),
     "text": (
         SessionFilter(ALL, text="taZZ@23495859"),
@@ -239,6 +256,10 @@ async def test_a_process_that_was_taken_over_is_said(full: World) -> None:
     assert [(row["session"], row["hijacked"]) for row in rows] == [(session, "nginx")]
     others = await attacks.sessions(full.store, SessionFilter(ALL), limit=500)
     assert {row["hijacked"] for row in others} == {""}
+    assert (await attacks.totals(full.store, later))["alerts"] == 1
+    for window, wanted in ((later, [session]), (ALL, [])):
+        found = await attacks.sessions(full.store, SessionFilter(window, with_alert=True))
+        assert [row["session"] for row in found] == wanted
 
 
 async def test_of_several_rooms_at_a_port_the_one_that_answered_is_named_and_found(full: World) -> None:

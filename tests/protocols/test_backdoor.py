@@ -60,6 +60,13 @@ def test_optix_lets_in_and_tells_what_was_asked() -> None:
     assert [fact.line for fact in table.facts if isinstance(fact, CommandEntered)] == ["022\\xac\\xac1.2", "019\\xac"]
 
 
+@pytest.mark.parametrize(("port", "greeting"), [(27347, b"PWD"), (3127, b"")])
+def test_sub7_asks_first_where_nothing_else_is(port: int, greeting: bytes) -> None:
+    table = Table(Backdoor(visit(port=port))).open()
+    assert table.sent == greeting
+    assert table.say(b"PWD1").startswith(b"connected.")
+
+
 def test_sub7_tells_its_password() -> None:
     table = talk()
     table.say(b"PWD14438136782715101980")

@@ -50,6 +50,14 @@ def search(script: str, **more: str) -> dict[str, Any]:
     return {"size": 1, "query": {"match_all": {}}, "script_fields": {"lupin": {**more, "script": script}}}
 
 
+def test_json_is_utf_8_alone() -> None:
+    """For the others a confined sensor may have no codec."""
+    table, body = talk(), json.dumps(search(GROOVY.format(WGET))).encode("utf-32-be")
+    head = f"POST /_search HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    assert table.say(head.encode() + body).startswith(b"HTTP/1.1 ")
+    assert not table.wishes
+
+
 @pytest.mark.parametrize("way", ["body", "query", "raw"])
 @pytest.mark.parametrize(
     ("script", "name", "reference"),

@@ -297,6 +297,18 @@ def told(table: Table) -> tuple[bytes, list[object], list[object], list[object],
     return table.sent, list(table.facts), list(table.kept), list(table.wishes), table.over, table.fault
 
 
+# RFC 7685: padded to 512 bytes, as browsers do.
+CLIENT_HELLO = bytes.fromhex("1603010200010001fc0303" + "aa" * 32 + "000006c02f009c002f010001cd001501c9") + bytes(457)
+
+
+@pytest.mark.parametrize("name", [door.name for door in ROOMS.values() if door.plain])
+def test_where_nothing_begins_with_tls_who_does_leaves_nothing_behind(name: str) -> None:
+    table = talk(name)
+    table.say(CLIENT_HELLO)
+    finish(table)
+    assert not table.kept
+
+
 messages = st.lists(st.binary(max_size=40) | st.sampled_from(WORDS), max_size=12)
 
 

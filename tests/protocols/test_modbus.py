@@ -89,10 +89,19 @@ def test_limits() -> None:
     assert len(table.facts) == modbus.SAID_MAX
     table.say(request(3, b"\0\0\0\1"))
     assert "requests" in table.fault
-    for rubbish in (b"\0\0\0\1\0\6\1\3", b"\0\0\0\0\0\1\1\3", b"\0\0\0\0\1\0\1\3"):
-        table = talk()
-        table.say(rubbish)
-        assert table.fault
+
+
+@pytest.mark.parametrize("split", [0, 1])
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [(b"\0\0\0\1\0\6\1\3", b"\0\0\0\0\0\3\1\x83\1"), (b"\0\0\0\0\0\1\1\3", b"\0\0\0\0\0\3\1\x83\1"),
+     (b"\0\0\0\0\1\0\1\3", b"\0\0\0\0\0\3\1\x83\1"), (b"GET / HTTP/1.0\r\n\r\n", b"GE\0\0\0\3H\xd4\1"),
+     (b"\x16\3\1\0\xc4\1\0", b"")],
+)  # fmt: skip
+def test_what_is_no_request_is_refused(said: bytes, answer: bytes, split: int) -> None:
+    table = talk()
+    assert table.say(said, split) == answer
+    assert bool(table.fault) == bool(answer)
 
 
 @given(st.integers(0, 255), st.binary(max_size=60))

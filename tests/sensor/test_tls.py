@@ -62,6 +62,17 @@ async def test_curl_on_a_port_for_plain_http(rooms: str, tmp_path: Path) -> None
     assert next(decode(conversation)).data.startswith(b"GET / HTTP/1.1\r\n")  # what was meant, not what was sent
 
 
+@pytest.mark.parametrize(("rooms", "is_tls"), [("git", False), ("git+http", True)])
+async def test_a_room_of_whose_kind_nothing_begins_with_tls(rooms: str, is_tls: bool, tmp_path: Path) -> None:
+    async with running(tmp_path, rooms) as sensor:
+        code, _ = await run(need("curl"), "-sik", "--max-time", "10", f"https://localhost:{sensor.port}/")
+        await sensor.until("session.closed")
+    assert (code == 0, len(events(tmp_path, "tls.accepted"))) == (is_tls, is_tls)
+    (conversation,) = blobs(tmp_path)
+    assert next(decode(conversation)).data.startswith(b"GET / HTTP/1.1\r\n" if is_tls else b"\x16\3\1")
+    assert not events(tmp_path, "sensor.faulted")
+
+
 @pytest.mark.parametrize("version", ["-tls1", "-tls1_1", "-tls1_2", "-tls1_3"])
 async def test_openssl_s_client_in_every_version(version: str, tmp_path: Path) -> None:
     async with running(tmp_path) as sensor:

@@ -37,9 +37,7 @@ def test_every_room_is_tried_before_the_sensor_is_confined() -> None:
     assert set(CODECS) <= set(whatever), "a codec that cannot be found is a session's end"
 
 
-def test_an_idle_sensor_loads_no_room() -> None:
-    """Nor what one needs, nor a shell, nor OpenSSL: all of that comes with the first peer that asks for it."""
-    code = """
+IDLE = """
 import sys
 from pathlib import Path
 from eudaemon.sensing import put_off_openssl
@@ -50,13 +48,28 @@ from eudaemon.protocols import ROOMS
 from eudaemon.sensor.runtime import Sensor
 from eudaemon.sensor.settings import SensorSettings
 Sensor(SensorSettings(), FetchSettings(), bytes(32), Path("nowhere")).preload()
-print(*sorted({package for door in ROOMS.values() for package in door.needs}))
-print(*sys.modules)
 """
+
+
+def lines_of(code: str) -> list[list[str]]:
+    """Return the words of each line that an idle sensor prints which then runs this code."""
     env = {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    done = subprocess.run([sys.executable, "-c", IDLE + code], capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
-    needed, loaded = (line.split() for line in done.stdout.splitlines())
+    return [line.split() for line in done.stdout.splitlines()]
+
+
+def test_an_idle_sensor_loads_no_room() -> None:
+    """Nor what one needs, nor a shell, nor OpenSSL: all of that comes with the first peer that asks for it."""
+    needed, loaded = lines_of(
+        "print(*sorted({package for door in ROOMS.values() for package in door.needs}))\nprint(*sys.modules)"
+    )
     assert needed == sorted(ROOMS_NEED.values())[:1]
     heavy = ("_hashlib", "hmac", "ssl", "eudaemon.world.shell", "eudaemon.world.windows", *needed)
     assert not {name for name in loaded if name in heavy or name.startswith("eudaemon.protocols.")} - AT_THE_DOOR
+
+
+def test_an_uplink_brings_openssl_and_nothing_that_it_could_do_without() -> None:
+    before, after = lines_of("print(*sys.modules)\nimport eudaemon.sensor.uplink\nprint(*sys.modules)")
+    ours = {"eudaemon.payload.fetch.tls", "eudaemon.sensor.client", "eudaemon.sensor.uplink", "eudaemon.wire.tls"}
+    assert set(after) - set(before) == {"_ssl", "ssl", *ours}

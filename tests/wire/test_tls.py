@@ -10,7 +10,7 @@ import pytest
 from eudaemon.payload.fetch.tls import unjudging
 from eudaemon.sensor.certificate import kept
 from eudaemon.wire import PeerError
-from eudaemon.wire.tls import Layer
+from eudaemon.wire.tls import PIECE_BYTES, Layer
 from eudaemon.world.seed import Seed
 
 
@@ -51,6 +51,23 @@ def test_what_one_says_is_what_the_other_hears(step: int, ends: tuple[Layer, Lay
     assert carry(server.wrap(b"last") + server.closing(), client, step) == (b"last", b"")
     assert client.is_over
     assert not server.is_over
+
+
+def test_what_is_long_goes_through_openssl_in_pieces(ends: tuple[Layer, Layer]) -> None:
+    """Whose buffers keep the size of the most that was ever in them, for as long as a session is held."""
+    client, server = ends
+    said = client.received(b"")[1]
+    for at in (server, client, server):
+        said = at.received(said)[1]
+    wrapped, sizes = server.wrap(bytes(10 * PIECE_BYTES + 1)), []
+    while wrapped:
+        size = int.from_bytes(wrapped[3:5], "big")  # RFC 8446 section 5.1
+        sizes.append(size)
+        wrapped = wrapped[5 + size :]
+    overhead = sizes[0] - PIECE_BYTES
+    assert 0 < overhead < 64
+    assert sizes == [PIECE_BYTES + overhead] * 10 + [1 + overhead]
+    assert server.wrap(b"") == b""
 
 
 @pytest.mark.parametrize("number", [0, 1])

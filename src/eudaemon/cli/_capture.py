@@ -1,6 +1,6 @@
-"""Captured packets out of a file: pcap and pcapng, down to the IP packet. What is in that: `_packets`.
+"""Captured packets out of a file: pcap and pcapng. What is in a frame: `_frames`; in an IP packet: `_packets`.
 
-File formats: draft-ietf-opsawg-pcap and -pcapng. Link types: tcpdump.org/linktypes.html. Nothing of a file is believed:
+File formats: draft-ietf-opsawg-pcap and -pcapng. Nothing of a file is believed:
 what is cut off, of another kind or in pieces is counted in `Capture.left_out` and passed over.
 """
 
@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from eudaemon.cli._frames import network
+
 PCAP = {
     b"\xd4\xc3\xb2\xa1": ("<", 1e-6), b"\xa1\xb2\xc3\xd4": (">", 1e-6),
     b"\x4d\x3c\xb2\xa1": ("<", 1e-9), b"\xa1\xb2\x3c\x4d": (">", 1e-9),
@@ -18,20 +20,13 @@ PCAP = {
 PCAPNG = b"\x0a\x0d\x0d\x0a"
 MAGICS = (*PCAP, PCAPNG)
 INTERFACES_MAX = 4096  # of one section
-TAGS_MAX = 4  # of VLAN, one in the other
 
 _SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 _TSRESOL = 9
-_IPV4, _IPV6 = 0x0800, 0x86DD
-_TAGS = (0x8100, 0x88A8, 0x9100)
-# Link type -> bytes before the number of the protocol, and bytes of the whole header.
-_HEADERS = {1: (12, 14), 113: (14, 16), 276: (0, 20)}
-_RAW = {12, 14, 101, 228, 229}  # the packet itself
 # Packets of Linux's USB monitor: what ADB says over a cable it says over TCP, too. Link type -> bytes of the header.
 _USB = {189: 48, 220: 64}
 _SUBMITTED, _BULK, _INWARD, _HAS_DATA = ord("S"), 3, 0x80, 0
 USB_PIPES_MAX = 256
-_LOOPBACK = {0, 108}  # four bytes, then the packet itself
 
 
 class CaptureError(ValueError):
@@ -54,7 +49,7 @@ class Capture:
             if link in _USB:
                 self._usb(at_s, frame, _USB[link])
                 continue
-            found = _network(link, frame)
+            found = network(link, frame)
             if isinstance(found, str):
                 self.left_out[found] += 1
             else:
@@ -162,22 +157,3 @@ def _unit_s(options: bytes, order: str) -> float:
             break
         at += 4 + (length + 3) // 4 * 4
     return 1e-6
-
-
-def _network(link: int, frame: bytes) -> bytes | str:
-    """Return the IP packet in a frame, or why there is none."""
-    if link in _RAW:
-        return frame
-    if link in _LOOPBACK:
-        return frame[4:]
-    if link not in _HEADERS:
-        return f"of link type {link}"
-    place, size = _HEADERS[link]
-    if len(frame) < size:
-        return "cut off"
-    kind = int.from_bytes(frame[place : place + 2], "big")
-    for _ in range(TAGS_MAX):
-        if kind not in _TAGS:
-            break
-        kind, size = int.from_bytes(frame[size + 2 : size + 4], "big"), size + 4
-    return frame[size:] if kind in (_IPV4, _IPV6) else "of another protocol than IP"

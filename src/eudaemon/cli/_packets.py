@@ -1,6 +1,6 @@
 """IP packets, of either version, down to what they carry for TCP and UDP; fragments put together. Knows no connections.
 
-    packet --> headers --> whole: Segment
+    packet --> headers --> whole: Segment, or a tunnel's packet, from the beginning
                        --> a fragment --> waits for the others of its kind --> Segment
 
 A datagram's fragments (RFC 791 section 3.2, RFC 8200 section 4.5) come in any order and more than once. Of two versions
@@ -15,6 +15,8 @@ import ipaddress
 import struct
 from collections import Counter
 from dataclasses import dataclass, field, replace
+
+from eudaemon.cli._tunnels import NESTED_MAX, inner
 
 TCP, UDP = 6, 17
 DATAGRAM_BYTES_MAX = 65_535
@@ -88,12 +90,14 @@ class Packets:
 
     def read(self, at_s: float, packet: bytes) -> Segment | None:
         """Return what a packet carries, or makes whole; None if that is nothing, or nothing yet."""
-        part: _Part | str | None = _part(packet)
-        if isinstance(part, _Part) and not part.whole:
-            part = self._together(at_s, part)
-        if part is None:
+        part = self._whole(at_s, packet)
+        for _ in range(NESTED_MAX):
+            if not isinstance(part, _Part) or not part.whole or (carried := inner(part.protocol, part.data)) is None:
+                break
+            part = self._whole(at_s, carried)
+        found = _segment(part) if isinstance(part, _Part) else part
+        if found is None:
             return None
-        found = part if isinstance(part, str) else _segment(part)
         if isinstance(found, str):
             self.left_out[found] += 1
             return None
@@ -103,6 +107,11 @@ class Packets:
         """Count what waits for a rest that has not come."""
         for key in list(self._waiting):
             self._give_up(key)
+
+    def _whole(self, at_s: float, packet: bytes) -> _Part | str | None:
+        """Return what a packet carries, or makes whole; why it carries nothing; None if something is to come yet."""
+        part = _part(packet)
+        return self._together(at_s, part) if isinstance(part, _Part) and not part.whole else part
 
     def _together(self, at_s: float, part: _Part) -> _Part | str | None:
         size = len(part.data)

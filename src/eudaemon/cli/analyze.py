@@ -18,6 +18,7 @@ from eudaemon.cli._shellcode import shellcode
 from eudaemon.payload.extract import extract
 from eudaemon.payload.identify import Identity, identify
 from eudaemon.payload.strings import strings
+from eudaemon.payload.tables import tables
 from eudaemon.wire import printable
 from eudaemon.world.host import Host
 from eudaemon.world.seed import Seed
@@ -85,6 +86,7 @@ def examine(data: bytes) -> dict[str, Any]:
         "commands": list(found.commands),
         "layers": list(_layers(found.layers[1:], identity)),
         "strings": list(telling),
+        "hidden": [{"key": f"{table.key:#04x}", "texts": list(table.texts)} for table in tables(data)],
         "shellcode": shellcode(data, identity.format),
     }
 
@@ -133,6 +135,7 @@ def _lines(findings: dict[str, Any]) -> Iterator[str]:
         ("commands", findings["commands"]),
         ("decoded", findings["layers"]),
         ("strings that say something", findings["strings"]),
+        *((f"strings behind a XOR with {table['key']}", table["texts"]) for table in findings["hidden"]),
     ):
         if entries:
             yield f"{title}:"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 
+from eudaemon.farm.store.cgroups import without_cgroups
+
 # Who imports it late, in brackets.
 MODULES = (
     "anyio._backends._asyncio",  # (anyio, at the first thread of a request)
@@ -24,5 +26,6 @@ MODULES = (
 
 def load(*, s3: bool) -> None:
     """Import them; with `s3` also the client of object stores."""
-    for module in (*MODULES, *(("obstore", "obstore.exceptions") if s3 else ())):
-        importlib.import_module(module)
+    with without_cgroups():
+        for module in (*MODULES, *(("obstore", "obstore.exceptions") if s3 else ())):
+            importlib.import_module(module)

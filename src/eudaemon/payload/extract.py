@@ -21,6 +21,8 @@ from eudaemon.payload.shellcode.behaviour import Executes, wishes
 from eudaemon.payload.shellcode.shells import Shell as WantedShell
 from eudaemon.payload.shellcode.shells import shells
 from eudaemon.payload.shellcode.signatures import signatures
+from eudaemon.payload.unfolding import unfolded
+from eudaemon.payload.unpacking import unpacked
 from eudaemon.wire import PeerError, Purse, decode, printable
 from eudaemon.world.host import Host
 from eudaemon.world.outside import Download, Downloaded
@@ -231,7 +233,13 @@ def _layers(payload: bytes, bytes_max: int) -> Iterator[bytes]:
             yield text
             starts.extend(
                 inner
-                for inner in (_unzipped(text, bytes_max), _narrow(text), _looked_up(text), _announced(text))
+                for inner in (
+                    *unpacked(text, bytes_max),
+                    _narrow(text),
+                    _looked_up(text),
+                    _announced(text),
+                    *unfolded(text),
+                )
                 if inner
             )
 
@@ -241,10 +249,6 @@ def _is_meant(decoded: bytes) -> bool:
     if decoded.startswith(_MAGIC) or fragments.has_command(decoded) or _narrow(decoded):
         return True
     return len(decoded.translate(None, _PRINTABLE)) * _STRANGE_SHARE <= len(decoded)
-
-
-def _unzipped(text: bytes, bytes_max: int) -> bytes:
-    return decode.inflated(text, bytes_max)[0] if text[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\xda") else b""
 
 
 def _narrow(text: bytes) -> bytes:

@@ -35,6 +35,16 @@ _MAGIC = (
     (b"!<arch>\ndebian", "archive", "Debian package"),
     (b"!<arch>\n", "archive", "ar archive"),
     (b"\xed\xab\xee\xdb", "archive", "RPM package"),
+    (b"MSCF\0\0\0\0", "archive", "Windows cabinet"),
+    (b"\x1f\x9d", "archive", "compress'd data"),
+    (b"\x04\x22\x4d\x18", "archive", "LZ4 compressed data"),
+    (b"\x5d\0\0\x80\0", "archive", "LZMA compressed data"),
+    (b"070701", "archive", "cpio archive"),
+    (b"\x27\x05\x19\x56", "data", "U-Boot image"),
+    (b"ITSF\x03\0\0\0", "document", "compiled HTML help"),
+    (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d", "document", "OneNote document"),
+    (b"#@~^", "script", "Windows script, encoded"),
+    (b"<%@", "script", "server page (JSP or ASP.NET)"),
     (b"hsqs", "archive", "SquashFS file system, little-endian"),
     (b"sqsh", "archive", "SquashFS file system, big-endian"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "document", "OLE compound file (old Office document or MSI)"),
@@ -116,6 +126,8 @@ def _magic(data: bytes) -> Identity | None:
             return Identity(kind, description)
     if data[257:262] == b"ustar":
         return Identity("archive", "tar archive")
+    if data[0x8001:0x8006] == b"CD001":
+        return Identity("archive", "ISO 9660 image")
     return None
 
 

@@ -37,6 +37,12 @@ _BATCH_STARTS = (
 )  # fmt: skip
 _BATCH_HOLDS = (b"%temp%", b"%~dp0", b"%appdata%", b"%systemroot%", b"%windir%")
 _VBSCRIPT = (b"createobject(", b"on error resume next", b"wscript.sleep", b"wscript.shell", b"wscript.echo")
+_JAVASCRIPT = (
+    b"new activexobject(", b"string.fromcharcode(", b"require('child_process')", b'require("child_process")',
+    b"document.write(", b"eval(function(p,a,c,k,e,", b"eval(unescape(", b"eval(atob(",
+)  # fmt: skip
+_PERL_STARTS = (b"use strict", b"use warnings", b"use io::", b"use socket", b"use lwp", b"use mime::", b"use http::")
+_PERL_VARIABLES = (b"my $", b"my @", b"my %", b"our $", b"my ($", b"local $")
 _PYTHON_MODULES = frozenset(
     b"argparse asyncio base64 binascii ctypes hashlib io itertools json os platform pty random re requests select "
     b"shutil signal socket ssl string struct subprocess sys tempfile threading time traceback urllib urllib2".split()
@@ -95,6 +101,14 @@ def _batch(line: bytes) -> bool:
     return line.startswith(_BATCH_STARTS) or line in (b"setlocal", b"endlocal") or any(m in line for m in _BATCH_HOLDS)
 
 
+def _perl(line: bytes) -> bool:
+    return line.startswith(_PERL_STARTS) or (line.startswith(_PERL_VARIABLES) and line.endswith((b";", b"{")))
+
+
+def _javascript(line: bytes) -> bool:
+    return any(mark in line for mark in _JAVASCRIPT)
+
+
 def _vbscript(line: bytes) -> bool:
     return any(mark in line for mark in _VBSCRIPT)
 
@@ -105,5 +119,7 @@ _LANGUAGES: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
     ("PowerShell", _powershell),
     ("Python", _python),
     ("Windows batch", _batch),
+    ("Perl", _perl),
+    ("JavaScript", _javascript),  # before VBScript, with which it shares the host's objects
     ("VBScript", _vbscript),
 )

@@ -1,6 +1,6 @@
 """What stands at a room's door: what a sensor must know of a room before somebody comes in.
 
-    ROOMS["smb"] --> Door            name, speaks_first, needs: a row of the table, nothing is imported
+    ROOMS["smb"] --> Door            name, speaks_first, needs, plain: a row of the table, nothing is imported
                  --> Door.load()     the room's class, with its first peer
                  --> Door(visit)     a conversation
 
@@ -24,6 +24,7 @@ class Door:
     place: str  # a module, a colon, a class
     speaks_first: bool = False  # as the room's own
     needs: tuple[str, ...] = ()  # packages that it cannot do without, as the index names them
+    plain: bool = False  # whether nothing of its kind begins with TLS: an answer in it would tell this from a real one
 
     @property
     def module(self) -> str:

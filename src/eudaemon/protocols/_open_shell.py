@@ -8,6 +8,7 @@ Rooms say which shell it is, by what stands at the connection's end (`_services.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from eudaemon.protocols._base import (
@@ -28,6 +29,7 @@ from eudaemon.protocols._services import Service
 
 STAGE_BYTES_MAX = 4 * 1024 * 1024
 HEAD_BYTES = 4  # that tell code from lines: most stages begin with their length in so many bytes
+_HELLO = re.compile(rb"\x16\x03[\x00-\x04]..\x01", re.DOTALL)  # RFC 8446 sections 5.1 and 4: of a scanner, and no code
 _TEXT = bytes((7, 8, 9, 10, 13, 27, *range(0x20, 0x7F)))
 
 
@@ -101,4 +103,5 @@ class OpenShell(Room):
         if self._stage:
             stage, self._stage = bytes(self._stage), bytearray()
             self.visit.purse.give_back(len(stage))
-            yield Keep(stage, "payload", "second stage", partial)
+            if not _HELLO.match(stage):
+                yield Keep(stage, "payload", "second stage", partial)

@@ -5,7 +5,7 @@
     Optix    3140    022¬… --> 001¬ --> 019¬ --> 020¬
               500    path and size --> +OK REDY --> the program --> +OK RECVD
     Kuang2  17300    messages of command, number and name: upload, run, quit, each answered DONE
-    Sub7    27347    PWD --> TID --> SFT05 and the size --> the program --> +OK RECVD
+    Sub7    27347    greeted with PWD --> PWD and one's own --> TID --> SFT05 and the size --> the program --> +OK RECVD
 
 The first bytes say whose way it is, whatever the port. The handshakes are those that Nepenthes (2006) found sufficient
 for the bots that used these doors. What is brought is kept; nothing is answered beyond what makes the bot go on.
@@ -28,6 +28,7 @@ from eudaemon.protocols._base import (
     HangUp,
     Keep,
     Occasion,
+    Opened,
     Order,
     Received,
     Room,
@@ -49,6 +50,7 @@ _MYDOOM = b"\x85\x13\x3c\x9e\xa2"
 _OPTIX = b"022\xac"
 _OPTIX_FILE = re.compile(rb"[A-Za-z]:[^\r\n]{1,512}\r\n")
 _SUB7 = b"PWD"
+_SUB7_PORT = 27347  # where it is the first to speak: nothing else here asks who one is
 _SUB7_VERSIONS = ("Legends 2.1", "BoNuS 2.1", "M.U.I.E. 2.1")
 _KUANG2 = struct.Struct("<4sI")
 _KUANG2_DONE = b"DONE"
@@ -98,6 +100,8 @@ class Backdoor(Room):
                 if not self._over:
                     self._buffer += data
                     yield from self._read()
+            case Opened() if self.visit.local.port == _SUB7_PORT:
+                yield Send(_SUB7)
             case HalfClosed():
                 yield HangUp()
             case Ended():

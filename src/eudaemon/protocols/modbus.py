@@ -83,17 +83,19 @@ class Modbus(Room):
                 yield HangUp()
 
     def _next(self) -> bytes | None:
-        head = self._reader.peek()[: HEAD.size]
-        if len(head) < HEAD.size:
+        """Return the next request, and of what is none as much as one has at least."""
+        head = self._reader.peek()[: HEAD.size + 1]
+        if len(head) <= HEAD.size:
             return None
-        _, protocol, size, _ = HEAD.unpack(head)
-        if protocol or not 2 <= size <= SIZE_BYTES_MAX:
-            raise PeerError("Modbus: no request")
-        return self._reader.take(6 + size)
+        size = HEAD.unpack_from(head)[2]
+        return self._reader.take(6 + size) if _is_framed(head) else head
 
     def _request(self, request: bytes) -> Iterator[Order]:
         transaction, _, _, unit = HEAD.unpack_from(request)
         function, data = request[7], request[8:]
+        if not _is_framed(request):  # many devices refuse what they were never asked for, as if it were a function
+            yield Send(HEAD.pack(transaction, 0, 3, unit) + bytes((function | 0x80, _ILLEGAL_FUNCTION)))
+            raise PeerError("Modbus: no request")
         name, step = _STEPS.get(function, (f"function {function}", _unknown))
         writes = step in (_write_one, _write_bits, _write_words)
         self._said += not writes
@@ -121,6 +123,11 @@ class Modbus(Room):
             return False
         self._written[key] = value
         return True
+
+
+def _is_framed(request: bytes) -> bool:
+    _, protocol, size, _ = HEAD.unpack_from(request)
+    return not protocol and 2 <= int(size) <= SIZE_BYTES_MAX
 
 
 def _shown(step: Step, function: int, data: bytes) -> str:

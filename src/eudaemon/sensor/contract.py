@@ -110,3 +110,4 @@ class Service:
     make: Callable[[Visit], Room]
     speaks_first: bool = False  # as the rooms' own; where several share a port, they have waited before they speak
     follows: str = ""  # the session whose shellcode opened this, empty for what always listens
+    plain: bool = False  # whether a ClientHello is no more than bytes, for none of its rooms begins with TLS

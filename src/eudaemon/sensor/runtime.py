@@ -25,7 +25,6 @@ from eudaemon.events.catalogue import SensorStarted, SensorStopped, SessionsRefu
 from eudaemon.events.envelope import rfc3339
 from eudaemon.payload.fetch.policy import FetchSettings
 from eudaemon.protocols import ROOMS
-from eudaemon.protocols._base import Room, Visit
 from eudaemon.protocols._front import Front
 from eudaemon.sensor import binding, certificate
 from eudaemon.sensor.artefacts import ArtefactStore, free_bytes
@@ -165,7 +164,7 @@ class Sensor:
         doors: tuple[Doorkeeper, Doorkeeper],
         spare: Spare,
     ) -> TcpListener | UdpListener:
-        service = Service("+".join(listener.rooms), *_answering(listener))
+        service = _service(listener)
         if listener.transport == "udp":
             return UdpListener(sock, service, driver, doors[1])
         return TcpListener(sock, service, driver, doors[0], spare)
@@ -247,13 +246,14 @@ def rss_bytes() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _answering(listener: Listener) -> tuple[Callable[[Visit], Room], bool]:
-    """Return what makes the room that answers, and whether it speaks first."""
-    rooms = [ROOMS[name] for name in listener.rooms]
+def _service(listener: Listener) -> Service:
+    """Return what answers there."""
+    name, rooms = "+".join(listener.rooms), [ROOMS[name] for name in listener.rooms]
+    plain = all(room.plain for room in rooms)
     if len(rooms) == 1:
-        return rooms[0], rooms[0].speaks_first
+        return Service(name, rooms[0], rooms[0].speaks_first, plain=plain)
     otherwise = ROOMS["catchall"]
-    return lambda visit: Front(visit, rooms, otherwise), Front.speaks_first
+    return Service(name, lambda visit: Front(visit, rooms, otherwise), Front.speaks_first, plain=plain)
 
 
 async def _last_delivery(uplink: Uplink) -> None:

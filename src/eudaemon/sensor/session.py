@@ -119,7 +119,7 @@ class Session:
         driver.sessions_total += 1
         driver.state(SessionOpened(self._transport, self._service.name, self._service.follows), self)
         driver.wheel.put(self, self._deadline_s())
-        if self._service.speaks_first and self._transport == "tcp" and driver.settings.tls:
+        if self._service.speaks_first and self._begins_with_tls:
             asked = (self.local.port, self.local.port - driver.settings.port_offset)
             self._waits = not TLS_PORTS.isdisjoint(asked) or driver.grace.put(self)
         if not self._waits:
@@ -386,8 +386,13 @@ class Session:
             self._line.note(ATTACKER, data)
         self._tell(Received(self._driver.clock(), data))
 
+    @property
+    def _begins_with_tls(self) -> bool:
+        """Whether a peer may."""
+        return self._driver.settings.tls and self._transport == "tcp" and not self._service.plain
+
     def _may_be_tls(self, data: bytes) -> bool:
-        if not self._driver.settings.tls or self._transport != "tcp":
+        if not self._begins_with_tls:
             return False
         return bool(self._held) or (self._line.bytes_in == len(data) and data[:1] == b"\x16")
 

@@ -307,7 +307,11 @@ class SensorSettings:
     downloads: bool = option(
         True, "Whether the pretended device has wget, tftp and curl. Without them loaders upload in the session itself."
     )
-    tls: bool = option(True, "Whether a peer that opens with TLS, on any TCP port, is answered with TLS.")
+    tls: bool = option(
+        True,
+        "Whether a peer that opens with TLS, on any TCP port, is answered with TLS; but where a real service never is, "
+        "as SMB's or Modbus'.",
+    )
     tls_grace_ms: int = option(
         30,
         "How long a room that speaks first, as telnet does, waits for a peer to begin with TLS, milliseconds; "

@@ -57,7 +57,7 @@ class Shells:
         if not isinstance(session, Session):
             return
         door = ROOMS[shell.room]
-        service = Service(door.name, door, door.speaks_first, session.id)
+        service = Service(door.name, door, door.speaks_first, session.id, door.plain)
         if shell.way == HERE:
             if here:
                 self.loop.call_soon(self._become, session, shell, service)  # not now: its room is still talking

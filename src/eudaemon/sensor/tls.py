@@ -35,7 +35,7 @@ class Tls(Layer):
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__(context, server_side=True)
         self._reader: HelloReader | None = HelloReader()
-        self._hello = ClientHello()
+        self._hello: ClientHello | None = None  # until the handshake is done
         self.accepted: TlsAccepted | None = None
 
     def received(self, data: bytes) -> tuple[bytes, bytes]:
@@ -46,6 +46,6 @@ class Tls(Layer):
                 self._hello, self._reader = hello, None
         meant_and_answer = super().received(data)
         if self.is_accepted and self.accepted is None:
-            hello = self._hello
+            hello, self._hello = self._hello or ClientHello(), None
             self.accepted = TlsAccepted(self.version, self.cipher, hello.server_name, hello.ja4, hello.ja3)
         return meant_and_answer

@@ -11,6 +11,8 @@ import ssl
 from eudaemon.wire.faults import PeerError
 
 _READ_BYTES = 64 * 1024
+# What goes through OpenSSL's two buffers at a time: they keep the size of the most that was ever in them.
+PIECE_BYTES = 2048
 
 
 class Layer:
@@ -30,8 +32,13 @@ class Layer:
 
     def received(self, data: bytes) -> tuple[bytes, bytes]:
         """Take the peer's bytes; return what they mean and what is to be sent. Raises `PeerError`."""
-        self._inside.write(data)
         plain = bytearray()
+        for at in range(0, len(data) or 1, PIECE_BYTES):
+            self._inside.write(data[at : at + PIECE_BYTES])
+            self._read(plain)
+        return bytes(plain), self._outside.read()
+
+    def _read(self, plain: bytearray) -> None:
         try:
             if not self.is_accepted:
                 self._tls.do_handshake()
@@ -47,12 +54,14 @@ class Layer:
             reason = (error.reason or "unknown").lower().replace("_", " ")
             what = "TLS" if self.is_accepted else "TLS handshake"
             raise PeerError(f"{what}: {reason}") from None
-        return bytes(plain), self._outside.read()
 
     def wrap(self, data: bytes) -> bytes:
         """Return what is to be sent for this."""
-        self._tls.write(data)
-        return self._outside.read()
+        wrapped = []
+        for at in range(0, len(data), PIECE_BYTES):
+            self._tls.write(data[at : at + PIECE_BYTES])
+            wrapped.append(self._outside.read())
+        return b"".join(wrapped)
 
     def closing(self) -> bytes:
         """Return what is to be sent last: an alert, or nothing."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import random
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from eudaemon.events import Endpoint, Event, Fact, IdSource, Unknown
 from eudaemon.events import catalogue as facts
 from eudaemon.farm.geo import Place
 from eudaemon.farm.settings import StoreSettings
-from eudaemon.farm.store import DiskFullError, QueueFullError, RowError, Store, row_of
+from eudaemon.farm.store import DiskFullError, QueueFullError, RowError, Store, cgroups, row_of
 from eudaemon.farm.store.engine import EngineError, QueryTooLargeError
 
 NOW_S = 1_795_487_000.0
@@ -262,3 +264,39 @@ async def test_a_full_disk_harms_nothing_and_when_there_is_room_it_goes_on(small
         await store.settle()
         assert await store.query("SELECT count() AS n, uniqExact(id) AS u FROM events") == [{"n": taken, "u": taken}]
         assert store.health()["engine_fault"] == ""
+
+
+def test_an_engine_without_cgroups_does_not_tell_so_with_a_stack_trace(tmp_path: Path) -> None:
+    """So it is within `ip netns exec`, whose /sys is a new one."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        pytest.skip("needs leave to make a mount namespace")
+    told = {}
+    for name, before in (
+        ("as it is", "cgroups.without_cgroups = __import__('contextlib').nullcontext;"),
+        ("quiet", ""),
+    ):
+        code = f"""from eudaemon.farm.store import cgroups
+{before}
+from pathlib import Path; from eudaemon.farm import preloading, settings; from eudaemon.farm.store.chdb import Chdb
+preloading.load(s3=False); engine = Chdb(Path({str(tmp_path / name)!r}), settings.StoreSettings())
+engine.create(); engine.close()"""
+        line = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$@"', "sh"]
+        done = subprocess.run([*line, sys.executable, "-c", code], capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        told[name] = done.stderr
+    assert b"cgroups" in told["as it is"]
+    assert told["quiet"] == b""
+
+
+def test_what_else_the_engine_tells_meanwhile_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cgroups, "CGROUPS", tmp_path)
+    with cgroups.without_cgroups():
+        os.write(2, b"before\nCannot use cgroups reader: Code: 107.\n\n0. ? @ 0x1\n (version 26.9.2.1)\nbehind\n")
+    os.write(2, b"later\n")
+    assert capfd.readouterr().err == "before\nbehind\nlater\n"
+    (tmp_path / "memory.stat").touch()
+    with cgroups.without_cgroups():
+        os.write(2, b"Cannot use cgroups reader: (version 1)\n")
+        assert capfd.readouterr().err == "Cannot use cgroups reader: (version 1)\n"  # at once

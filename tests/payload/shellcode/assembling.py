@@ -83,6 +83,8 @@ KERNEL32 = {
     "xchg eax, esi\nlodsd\nmov ebx, [eax+0x10]\n",
     "in order of initialisation": "xor ecx, ecx\nmov eax, fs:[ecx+0x30]\nmov eax, [eax+0xc]\nmov esi, [eax+0x1c]\n"
     "lodsd\nmov ebx, [eax+8]\n",
+    "in order of initialisation, as of Windows 7": "xor ecx, ecx\nmov eax, fs:[ecx+0x30]\nmov eax, [eax+0xc]\n"
+    "mov esi, [eax+0x1c]\nlodsd\nmov eax, [eax]\nmov ebx, [eax+8]\n",
     "by its name": "xor ecx, ecx\nmov esi, fs:[ecx+0x30]\nmov esi, [esi+0xc]\nmov esi, [esi+0x1c]\n"
     "9: mov ebx, [esi+8]\nmov edi, [esi+0x20]\nmov esi, [esi]\ncmp word ptr [edi+24], cx\njne 9b\n",
     "by the last exception handler": "xor ecx, ecx\nmov esi, fs:[ecx]\n9: lodsd\ncmp eax, -1\nje 8f\nmov esi, eax\n"

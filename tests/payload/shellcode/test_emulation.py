@@ -129,7 +129,61 @@ OTHERS = {
                    "searches the memory for more code (an egg hunter)"),
     "egg hunter of Windows": ("xor ecx, ecx\n1: or cx, 0xfff\n2: inc ecx\nmov edx, ecx\npush 2\npop eax\nint 0x2e\n"
                               "cmp al, 5\nje 1b\n" + EGG, "searches the memory for more code (an egg hunter)"),
+    # What is mapped is asked of mprotect: an egg hunter once more.
+    "egg hunter by mprotect": ("xor ebx, ebx\n1: mov ecx, 0x1000\nmov edx, 7\npush 125\npop eax\nint 0x80\n"
+                               "test eax, eax\njns 2f\nadd ebx, 0x1000\njmp 1b\n2: jmp ebx\n",
+                               "searches the memory for more code (an egg hunter)"),
+    "out of a chroot": ("push 0\npush 0x2e2e\nmov ebx, esp\nxor esi, esi\nmov si, 500\n1: push 12\npop eax\nint 0x80\n"
+                        "dec esi\njnz 1b\nxor ecx, ecx\nxor edx, edx\npush ecx\npush 0x68732f2f\npush 0x6e69622f\n"
+                        "mov ebx, esp\npush 11\npop eax\nint 0x80\n", "executes /bin//sh"),
+    "an owner": ("xor eax, eax\ncdq\npush eax\npush 0x68732f2f\npush 0x6e69622f\nmov ebx, esp\nxor ecx, ecx\n"
+                 "mov al, 182\nint 0x80\n", "changes the owner of /bin//sh"),
+    # The text that is pushed ends where the stack was empty.
+    "a text without an end": ("push 0x68732f2f\npush 0x6e69622f\nmov ebx, esp\nxor ecx, ecx\nxor edx, edx\npush 11\n"
+                              "pop eax\nint 0x80\n", "executes /bin//sh"),
+    "addresses of one Windows": ("push 0\npush 0x636c6163\nmov ecx, esp\npush 0\npush ecx\nmov eax, 0x7c8623ad\n"
+                                 "call eax\n", "executes calc"),
+    "such within a module's head": ("push 0\npush 0x3233\npush 0x5f327377\npush esp\nmov ebx, 0x7c801d7b\n"
+                                    "call ebx\npush 0\npush 0x636c6163\nmov ecx, esp\npush 0\npush ecx\n"
+                                    "mov ebx, 0x7c86250d\ncall ebx\n", "executes calc"),
 }  # fmt: skip
+
+
+def test_a_child_fetches_what_its_parent_starts() -> None:
+    name, tool = "push 0\npush 0x78\nmov ebx, esp\n", "push 0\npush 0x74656777\nmov ebx, esp\n"
+    source = (f"push 2\npop eax\nint 0x80\ntest eax, eax\njz 1f\npush 7\npop eax\nint 0x80\n{name}"
+              f"xor ecx, ecx\nxor edx, edx\npush 11\npop eax\nint 0x80\n1: {tool}push 0\npush 0x782f68\n"
+              "mov edx, esp\npush 0\npush edx\npush ebx\nmov ecx, esp\nxor edx, edx\npush 11\npop eax\n"
+              "int 0x80\n")  # fmt: skip
+    report = emulate(assemble("x86", source), limits=PATIENT)
+    assert report is not None
+    assert report.behaviours == (Executes("wget h/x"), Executes("x"))
+    assert [call.name for call in report.calls] == ["fork", "execve", "fork", "waitpid", "execve"]
+
+
+def test_a_code_for_one_windows_counts_on_a_functions_number() -> None:
+    source = """
+        mov rsi, gs:[0x60]
+        mov rsi, [rsi+0x18]
+        mov rsi, [rsi+0x10]
+        lodsq
+        mov rsi, [rax]
+        mov rbx, [rsi+0x30]
+        mov eax, [rbx+0x3c]
+        mov eax, [rbx+rax+0x88]
+        mov ecx, [rbx+rax+0x1c]
+        add rcx, rbx
+        mov eax, [rcx+4*0x527]
+        add rax, rbx
+        lea rcx, [rip+1f]
+        xor edx, edx
+        and rsp, -16
+        call rax
+    1:  .asciz "cmd"
+    """
+    report = emulate(assemble("x86-64", source), limits=PATIENT)
+    assert report is not None
+    assert report.behaviours == (Executes("cmd"),)
 
 
 @pytest.mark.parametrize("way", OTHERS)

@@ -62,3 +62,10 @@ def test_sites_are_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(scan.starts(data, "x86")) == [0, 5, 10, 15]  # half of them, for those that are surest
     monkeypatch.setattr(scan, "SITES_MAX", 10)
     assert list(scan.starts(data, "x86")) == [0, 5, 10, 15, 20]
+
+
+def test_what_calls_the_kernel_in_the_new_way_alone_is_of_64_bits() -> None:
+    filling = b"\x01\xcc" * 100
+    assert scan.architectures(filling + b"\x48\x31\xc0\x0f\x05")[:2] == ("x86-64", "x86")
+    assert scan.architectures(filling + b"\x48\x31\xc0\x0f\x05\xcd\x80")[0] == "x86"
+    assert scan.architectures(filling * 6 + b"\x48\x31\xc0\x0f\x05")[0] == "x86"  # so long that it is chance

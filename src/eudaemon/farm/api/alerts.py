@@ -14,6 +14,8 @@ from eudaemon.farm.api import models
 ROWS_MAX = 256  # of one picture
 PICTURES_MAX = 16
 LINES_MAX = 256  # of a listing, and of the call stack
+REGISTERS_MAX = 64
+AREAS_MAX = 1024  # of the memory map
 _LEADING = ("return", "jump", "call", "code")  # kinds that lead somewhere
 
 
@@ -39,8 +41,16 @@ def alert_shown(report: Report) -> models.Alert:
         pictures=list(islice(_pictures(report, place, rsp), PICTURES_MAX)),
         code=_listing(report.code or (report.instruction,), report.pc),
         injected=_listing(report.injected.listing if report.injected else (), report.pc),
+        registers=list(_registers(report)),
+        maps=[(f"{one.begin:#x}–{one.end:#x}", plain(one.rights), plain(one.path)) for one in report.maps[:AREAS_MAX]],
         frames=[(f"{one.address:#x}", plain(words.place(one)), plain(one.how)) for one in report.frames[:LINES_MAX]],
     )  # fmt: skip
+
+
+def _registers(report: Report) -> Iterator[tuple[str, str, str]]:
+    for one in report.registers[:REGISTERS_MAX]:
+        yield plain(one.name), f"{one.value:#018x}", words.labels(one.tags)
+    yield "flags", f"{report.rflags:#x}", ""
 
 
 def _pictures(report: Report, place: Collection[int], rsp: int | None) -> Iterator[models.Picture]:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException as PlainHTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from eudaemon.farm.api import accounts, overview, samples, sessions
+from eudaemon.farm.api import accounts, addresses, conversations, overview, samples, sessions
 from eudaemon.farm.api.assets import Assets
 from eudaemon.farm.api.common import Parts
 from eudaemon.farm.api.guard import Guard
@@ -35,7 +35,7 @@ def create_app(parts: Parts, *, hosts: Collection[str] = ()) -> ASGIApp:
     )  # fmt: skip
     app.state.parts = parts
     assets = Assets()
-    for module in (accounts, overview, sessions, samples):
+    for module in (accounts, overview, sessions, conversations, addresses, samples):
         app.include_router(module.router)
 
     @app.exception_handler(RequestValidationError)

@@ -32,6 +32,9 @@ class Asset:
     etag: str
 
 
+_DOTTED = "/addresses/"  # the one place within the page whose name may hold a dot
+
+
 class Assets:
     """All files under `folder`; any other path is a place within the page and gets its one document."""
 
@@ -48,7 +51,7 @@ class Assets:
         path = request.url.path
         asset = self._files.get(path)
         if asset is None:
-            if "." in path.rsplit("/", 1)[-1]:
+            if "." in path.rsplit("/", 1)[-1] and not path.startswith(_DOTTED):
                 return Response("There is no such file.\n", 404, media_type="text/plain")
             asset = self._document
         headers = {"ETag": asset.etag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}

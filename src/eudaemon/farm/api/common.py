@@ -15,7 +15,7 @@ from fastapi import Depends, HTTPException, Path, Query, Request
 from eudaemon.events import Event
 from eudaemon.farm.accounts import Accounts
 from eudaemon.farm.api import models
-from eudaemon.farm.queries.attacks import Answers, Window
+from eudaemon.farm.queries.attacks import Answers, Window, address_range, session_events
 
 Row = dict[str, Any]
 
@@ -84,6 +84,17 @@ def event_shown(row: Row, session: str = "") -> models.EventShown:
     return models.EventShown(**{"session": session, **row, "fields": fields_of(row["fields"])})
 
 
+async def events_of(parts: Parts, session: str) -> list[Row]:
+    """Return one session's facts as the store has them. Refuses with 404 where there is no such session."""
+    try:
+        rows = await session_events(parts.store, session)
+    except (ValueError, OverflowError):
+        rows = []
+    if not rows:
+        raise HTTPException(404, "There is no such session. What has just happened may take some seconds to show.")
+    return rows
+
+
 SPANS = {"1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30 * 24, "365d": 365 * 24}
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -107,6 +118,21 @@ def _with_zone(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def network_of(
+    network: Annotated[str, Query(max_length=49, description="an address, or a block such as 198.51.100.0/24")] = "",
+) -> str:
+    """Return the address or block that a request asks for; empty is any."""
+    if network:
+        try:
+            address_range(network)
+        except ValueError:
+            raise HTTPException(
+                422, f"network: {network!r} is no address and no block such as 198.51.100.0/24 or 2001:db8::/32."
+            ) from None
+    return network
+
+
+NetworkHere = Annotated[str, Depends(network_of)]
 PartsHere = Annotated[Parts, Depends(parts_of)]
 User = Annotated[str, Depends(user_of)]
 WindowHere = Annotated[Window, Depends(window_of)]

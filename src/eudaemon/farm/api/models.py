@@ -81,7 +81,8 @@ class Totals(Model):
     attackers: int = Field(description="different addresses, to within a percent")
     logins: int
     commands: int
-    exploits: int
+    exploits: int = Field(description="known ones")
+    alerts: int = Field(description="attempts to take control of a possessed process, known or not")
     with_sample: int = Field(description="sessions that brought a sample, to within a percent")
     samples: int = Field(description="different samples, to within a percent; raw payloads are none")
 
@@ -118,6 +119,7 @@ class Ranked(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
     count: int
     attackers: int
+    first: Time
     last: Time
 
 
@@ -142,7 +144,8 @@ class Session(Model):
     commands: int
     samples: int = Field(description="different files that it brought; raw payloads are none")
     hijacked: str = Field(description="name of the possessed process that it was about to take control of, or empty")
-    exploit: str
+    exploit: str = Field(description="name of a known exploit in it, or empty")
+    reference: str = Field(description="the exploit's CVE or other public reference, or empty")
     request: str = Field(description="method and target of an HTTP request in it, or empty")
     guess: str = Field(description="what the first bytes look like where no room claims them, or empty")
     closed: str = Field(description="why it ended; empty while it lasts")
@@ -237,7 +240,34 @@ class Alert(Model):
     pictures: list[Picture] = Field(description="whose bytes they were first, then memory")
     code: list[Line] = Field(description="around the instruction")
     injected: list[Line]
+    registers: list[tuple[str, str, str]] = Field(
+        description="name, value, and the stream that each byte came from, the highest first: `-` none, `*` several"
+    )
+    maps: list[tuple[str, str, str]] = Field(description="the memory map: addresses, rights, file")
     frames: list[tuple[str, str, str]] = Field(description="call stack, the innermost first: address, place, how found")
+
+
+# --- addresses -----------------------------------------------------------------------------------
+
+
+class Address(Model):
+    """When one address was where. What it did is for the rankings and the sessions to say, with `network`."""
+
+    ip: str
+    sessions: int
+    first: Time = Field(description="when its first session began")
+    last: Time = Field(description="when its newest session began")
+    country: str = Field(description="two letters, empty if unknown")
+    asn: int
+    as_name: str
+    sensors: list[str] = Field(description="20 at most")
+
+
+class AddressEvents(Model):
+    """A page of an address's facts, the newest first."""
+
+    events: list[EventShown]
+    next: str | None = Field(description="pass it as `before` to get the following page")
 
 
 # --- samples -------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from eudaemon.events import rfc3339
 from eudaemon.farm.api import models
-from eudaemon.farm.api.common import FAILURES, Limit, Parts, PartsHere, Text, WindowHere, event_shown
+from eudaemon.farm.api.common import FAILURES, Limit, NetworkHere, Parts, PartsHere, Text, WindowHere, event_shown
 from eudaemon.farm.queries import attacks, samples
 from eudaemon.farm.queries.attacks import Window
 
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api", tags=["overview"], responses=FAILURES)
 KEEPALIVE_S = 15.0
 LIVE_S_MAX = 3600.0  # then the browser asks again, and whoever was logged out meanwhile is refused
 What = Literal["countries", "networks", "attackers", "ports", "sensors", "credentials", "users", "passwords",
-               "commands", "exploits", "urls"]  # fmt: skip
+               "commands", "exploits", "urls", "artefacts"]  # fmt: skip
 
 
 @router.get("/health", summary="Whether the farm answers (needs no login)", tags=["sensors"])
@@ -49,10 +49,10 @@ async def overview(parts: PartsHere, window: WindowHere) -> models.Overview:
 
 @router.get("/ranked/{what}", summary="The most frequent countries, networks, credentials, commands, …")
 async def ranked(
-    parts: PartsHere, window: WindowHere, what: What, limit: Limit = 10, contains: Text = ""
+    parts: PartsHere, window: WindowHere, what: What, network: NetworkHere, limit: Limit = 10, contains: Text = ""
 ) -> list[models.Ranked]:
-    """Return one ranking."""
-    rows = await attacks.ranked(parts.store, what, window, limit=limit, contains=contains)
+    """Return one ranking. With `network` it is of what that address or block did."""
+    rows = await attacks.ranked(parts.store, what, window, limit=limit, contains=contains, network=network)
     return [models.Ranked(**row) for row in rows]
 
 

@@ -1,8 +1,7 @@
-"""The API's routes for sessions: the list and its filters, one session, its recording, and exports."""
+"""The API's routes for sessions: the list and its filters, one session, its alert, and exports."""
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -20,45 +19,45 @@ from eudaemon.farm.api.common import (
     FAILURES,
     NOT_FOUND,
     Limit,
+    NetworkHere,
     Parts,
     PartsHere,
     SessionHere,
     Text,
     WindowHere,
     event_shown,
+    events_of,
     fields_of,
 )
 from eudaemon.farm.queries import attacks
 from eudaemon.farm.queries.attacks import SessionFilter
-from eudaemon.wire import conversation as recording
 
 router = APIRouter(prefix="/api", tags=["sessions"], responses=FAILURES)
 
-CONVERSATION_BYTES_MAX = 4 * 1024 * 1024
 EXPORT_ROWS_MAX = 100_000
 
 
 def filter_of(
     window: WindowHere,
+    network: NetworkHere,
     country: Annotated[str, Query(pattern="^([A-Za-z]{2})?$", description="two letters")] = "",
-    network: Annotated[str, Query(max_length=49, description="an address, or a block such as 198.51.100.0/24")] = "",
     sensor: Annotated[str, Query(max_length=128)] = "",
     room: Annotated[str, Query(max_length=64, description="the room that answered, such as `telnet`")] = "",
     port: Annotated[int, Query(ge=0, le=65535, description="the port that was attacked; 0 is any")] = 0,
     asn: Annotated[int, Query(ge=0, le=4_294_967_295, description="autonomous system; 0 is any")] = 0,
+    exploit: Annotated[str, Query(max_length=200, description="a known exploit's name, or its CVE")] = "",
     with_sample: Annotated[bool, Query(description="only sessions that brought a sample")] = False,
     with_login: Annotated[bool, Query(description="only sessions that were let in")] = False,
+    with_command: Annotated[bool, Query(description="only sessions that entered a command")] = False,
+    with_exploit: Annotated[bool, Query(description="only sessions with a known exploit")] = False,
+    with_alert: Annotated[bool, Query(description="only those that were about to take control of a process")] = False,
     text: Text = "",
 ) -> SessionFilter:
     """Return which sessions a request asks for."""
-    if network:
-        try:
-            attacks.address_range(network)
-        except ValueError:
-            raise HTTPException(
-                422, f"network: {network!r} is no address and no block such as 198.51.100.0/24 or 2001:db8::/32."
-            ) from None
-    return SessionFilter(window, country, network, sensor, room, port, asn, with_sample, with_login, text)
+    return SessionFilter(
+        window, country, network, sensor, room, port, asn, exploit, with_sample, with_login, with_command, with_exploit,
+        with_alert, text,
+    )  # fmt: skip
 
 
 Filter = Annotated[SessionFilter, Depends(filter_of)]
@@ -149,7 +148,7 @@ def _cell(value: object) -> object:
 @router.get("/sessions/{session}", summary="One session and its facts", responses=NOT_FOUND)
 async def session(parts: PartsHere, session: SessionHere) -> models.SessionDetail:
     """Return all facts of a session in order."""
-    rows = await _events(parts, session)
+    rows = await events_of(parts, session)
     events = [event_shown(row, session) for row in rows]
     sha256 = next((str(e.fields.get("conversation", "")) for e in events if e.kind == "session.closed"), "")
     return models.SessionDetail(
@@ -157,45 +156,10 @@ async def session(parts: PartsHere, session: SessionHere) -> models.SessionDetai
     )
 
 
-async def _events(parts: Parts, session: str) -> list[dict[str, Any]]:
-    try:
-        rows = await attacks.session_events(parts.store, session)
-    except (ValueError, OverflowError):
-        rows = []
-    if not rows:
-        raise HTTPException(404, "There is no such session. What has just happened may take some seconds to show.")
-    return rows
-
-
-@router.get("/sessions/{session}/conversation", summary="What both sides sent, and when", responses=NOT_FOUND)
-async def conversation(parts: PartsHere, session: SessionHere) -> models.Conversation:
-    """Return the recorded conversation of a session, up to 4 MiB of it."""
-    closed = [row for row in await _events(parts, session) if row["kind"] == "session.closed"]
-    if not closed:
-        raise HTTPException(404, "The session still lasts. Its recording arrives when it ends.")
-    sha256 = str(fields_of(closed[-1]["fields"]).get("conversation", ""))
-    size = await parts.samples.size(sha256) if sha256 else None
-    if size is None:
-        raise HTTPException(404, "No recording of this session was kept.")
-    data = await parts.samples.read(sha256, 0, CONVERSATION_BYTES_MAX)
-    try:
-        pieces = [
-            models.Piece(
-                ms=piece.ms,
-                side="host" if piece.side == recording.HOST else "attacker",
-                data=base64.b64encode(piece.data).decode(),
-            )
-            for piece in recording.decode(data)
-        ]
-    except ValueError as error:
-        raise HTTPException(404, f"The recording cannot be read: {error}.") from None
-    return models.Conversation(sha256=sha256, pieces=pieces, truncated=size > len(data))
-
-
 @router.get("/sessions/{session}/alert", summary="What took control of a possessed process", responses=NOT_FOUND)
 async def alert(parts: PartsHere, session: SessionHere) -> models.Alert:
     """Return the report of the session's alert: whose bytes they were, and the memory around them."""
-    told = [fields_of(row["fields"]) for row in await _events(parts, session) if row["kind"] == "control.hijacked"]
+    told = [fields_of(row["fields"]) for row in await events_of(parts, session) if row["kind"] == "control.hijacked"]
     sha256 = next((str(fields.get("report", "")) for fields in told), "")
     size = await parts.samples.size(sha256) if sha256 else None
     if size is None or size > REPORT_BYTES_MAX:

@@ -64,7 +64,7 @@ class Window:
 
     def parameters(self) -> dict[str, Any]:
         """Return what `WITHIN` needs."""
-        return {"since": _engine_time(self.since), "until": _engine_time(self.until)}
+        return {"since": engine_time(self.since), "until": engine_time(self.until)}
 
     def slices(self, first: timedelta) -> Iterator[Window]:
         """Yield the window in parts, the newest first and each four times as long as the one before.
@@ -86,7 +86,8 @@ SAMPLE_KEPT = f"({KEPT} AND origin IN ('upload', 'download', 'script'))"
 PAYLOAD_KEPT = f"({KEPT} AND origin = 'payload')"
 
 
-def _engine_time(moment: datetime) -> str:
+def engine_time(moment: datetime) -> str:
+    """Return a time as the engine reads it."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
@@ -95,12 +96,12 @@ def _engine_time(moment: datetime) -> str:
 
 _COUNTED = {
     "attacks": "session.opened", "logins": "login.tried", "commands": "command.entered",
-    "exploits": "exploit.recognised",
+    "exploits": "exploit.recognised", "alerts": "control.hijacked",
 }  # fmt: skip
 
 
 async def totals(store: Answers, window: Window) -> Row:
-    """Return how many attacks, attackers, logins, commands, exploits, samples and attacks `with_sample` there were."""
+    """Return how many attacks, attackers, logins, commands, exploits, alerts and samples, and attacks `with_sample`."""
     counted, attackers, samples = await asyncio.gather(
         ask(
             store,
@@ -167,7 +168,10 @@ class Ranking:
     kind: str
     columns: Mapping[str, str]  # name in the answer -> column
     carried: Mapping[str, str] = field(default_factory=dict)  # columns that follow from those, and need no grouping
+    also_holds: tuple[str, ...] = ()  # what else is looked into for a text
 
+
+REFERENCE = "JSONExtractString(fields, 'reference')"  # of an exploit: its CVE, mostly
 
 RANKINGS: dict[str, Ranking] = {
     "countries": Ranking("session.opened", {"country": "country"}),
@@ -181,15 +185,24 @@ RANKINGS: dict[str, Ranking] = {
     "users": Ranking("login.tried", {"user": "user"}),
     "passwords": Ranking("login.tried", {"password": "password"}),
     "commands": Ranking("command.entered", {"command": "command"}),
-    "exploits": Ranking("exploit.recognised", {"name": "name"}),
+    "exploits": Ranking(
+        "exploit.recognised", {"name": "name"}, carried={"reference": f"any({REFERENCE})"}, also_holds=(REFERENCE,)
+    ),
     "urls": Ranking("download.wished", {"url": "url"}),
-}
+    "artefacts": Ranking(
+        "artefact.kept", {"sha256": "sha256"},
+        carried={"name": "any(name)", "size": "any(size)", "origin": "any(origin)"}, also_holds=("name",),
+    ),
+}  # fmt: skip
 
 
-async def ranked(store: Answers, what: str, window: Window, *, limit: int = 10, contains: str = "") -> list[Row]:
-    """Return the most frequent entries of a ranking: its columns, `count`, `attackers` and `last`.
+async def ranked(
+    store: Answers, what: str, window: Window, *, limit: int = 10, contains: str = "", network: str = ""
+) -> list[Row]:  # fmt: skip
+    """Return the most frequent entries of a ranking: its columns, `count`, `attackers`, `first` and `last`.
 
-    `contains` keeps entries of which a text column holds the text, in any case. Raises `KeyError` for another ranking.
+    `contains` keeps entries of which a text column holds the text, in any case; `network` is one address or a CIDR
+    block, and what others did does not count. Raises `KeyError` for another ranking.
     """
     ranking = RANKINGS[what]
     limit = min(max(limit, 1), ROWS_MAX)
@@ -200,15 +213,18 @@ async def ranked(store: Answers, what: str, window: Window, *, limit: int = 10, 
     matches = ""
     parameters = {**window.parameters(), "limit": limit, "kind": ranking.kind}
     if contains:
-        texts = [e for e in groups if e not in ("asn", "local_port", "attacker_ip")]
+        texts = [*(e for e in groups if e not in ("asn", "local_port", "attacker_ip")), *ranking.also_holds]
         matches = (
             "AND (" + " OR ".join(f"positionCaseInsensitiveUTF8({e}, {{contains:String}}) > 0" for e in texts) + ")"
         )
         parameters["contains"] = contains[:TEXT_CHARS_MAX]
+    if network:
+        parameters["first_ip"], parameters["last_ip"] = address_range(network)
+        matches += f" AND {_IN_NETWORK}"
     return await ask(
         store,
         f"""SELECT {", ".join(shown)}, count() AS count, {attackers} AS attackers,
-                   {said_time("max(time)")} AS last
+                   {said_time("min(time)")} AS first, {said_time("max(time)")} AS last
             FROM events WHERE kind = {{kind:String}} AND {WITHIN} {matches}
             GROUP BY {", ".join(groups)} ORDER BY count DESC, {", ".join(groups)} LIMIT {{limit:UInt32}}""",
         parameters,
@@ -220,7 +236,10 @@ async def ranked(store: Answers, what: str, window: Window, *, limit: int = 10, 
 
 @dataclass(frozen=True, slots=True)
 class SessionFilter:
-    """Which sessions are wanted. Empty means any. `network` is one address or a CIDR block."""
+    """Which sessions are wanted; what is given holds together. Empty means any.
+
+    `network` is one address or a CIDR block, `exploit` its name or its CVE.
+    """
 
     window: Window
     country: str = ""
@@ -229,8 +248,12 @@ class SessionFilter:
     room: str = ""
     port: int = 0
     asn: int = 0
+    exploit: str = ""
     with_sample: bool = False
     with_login: bool = False
+    with_command: bool = False
+    with_exploit: bool = False
+    with_alert: bool = False
     text: str = ""
 
 
@@ -241,10 +264,20 @@ def address_range(network: str) -> tuple[str, str]:
     return f"{prefix}{block[0]}", f"{prefix}{block[-1]}"
 
 
+_IN_NETWORK = "attacker_ip BETWEEN toIPv6({first_ip:String}) AND toIPv6({last_ip:String})"
+
 # Sessions in which something of the kind happened and a column holds the text.
 _TEXT_COLUMNS = ("user", "password", "command", "url", "name")
 _SESSIONS_WITH = """session IN (SELECT session FROM events WHERE {condition} AND session != ''
     AND time >= {{since:DateTime64(6, 'UTC')}} AND time < {{until_closed:DateTime64(6, 'UTC')}})"""
+
+
+_OUTCOMES = {
+    "with_sample": SAMPLE_KEPT, "with_login": "kind = 'login.tried' AND accepted",
+    "with_command": "kind = 'command.entered'", "with_exploit": "kind = 'exploit.recognised'",
+    "with_alert": "kind = 'control.hijacked'",
+}  # fmt: skip
+_EXPLOIT = f"kind = 'exploit.recognised' AND (name = {{exploit:String}} OR {REFERENCE} = upper({{exploit:String}}))"
 
 
 # Where several rooms share a port (`telnet+tr069`), which one answered is known when the session has ended.
@@ -255,7 +288,7 @@ _ANSWERED = _SESSIONS_WITH.format(
 
 
 def _until_closed(window: Window) -> dict[str, Any]:
-    return {"until_closed": _engine_time(window.until + timedelta(seconds=_SESSION_S_MAX))}
+    return {"until_closed": engine_time(window.until + timedelta(seconds=_SESSION_S_MAX))}
 
 
 def _session_conditions(wanted: SessionFilter) -> tuple[list[str], dict[str, Any]]:
@@ -273,11 +306,11 @@ def _session_conditions(wanted: SessionFilter) -> tuple[list[str], dict[str, Any
         parameters["room"] = wanted.room
     if wanted.network:
         parameters["first_ip"], parameters["last_ip"] = address_range(wanted.network)
-        conditions.append("attacker_ip BETWEEN toIPv6({first_ip:String}) AND toIPv6({last_ip:String})")
-    if wanted.with_sample:
-        conditions.append(_SESSIONS_WITH.format(condition=SAMPLE_KEPT))
-    if wanted.with_login:
-        conditions.append(_SESSIONS_WITH.format(condition="kind = 'login.tried' AND accepted"))
+        conditions.append(_IN_NETWORK)
+    conditions += [_SESSIONS_WITH.format(condition=c) for name, c in _OUTCOMES.items() if getattr(wanted, name)]
+    if wanted.exploit:
+        conditions.append(_SESSIONS_WITH.format(condition=_EXPLOIT))
+        parameters["exploit"] = wanted.exploit[:TEXT_CHARS_MAX]
     if wanted.text:
         found = " OR ".join(f"positionCaseInsensitiveUTF8({c}, {{text:String}}) > 0" for c in _TEXT_COLUMNS)
         kinds = "kind IN ('login.tried', 'command.entered', 'exploit.recognised', 'download.wished', 'artefact.kept')"
@@ -306,7 +339,8 @@ async def sessions(
         return []
     happened = await _happened(store, opened)
     nothing = {"logins": 0, "credential": "", "commands": 0, "samples": 0, "hijacked": "", "exploit": "",
-               "request": "", "guess": "", "closed": "", "duration_s": None, "conversation": ""}  # fmt: skip
+               "reference": "", "request": "", "guess": "", "closed": "", "duration_s": None,
+               "conversation": ""}  # fmt: skip
     rows = [{**row, **nothing, **happened.get(row["session"], {})} for row in opened]
     for row in rows:
         row["room"] = row.pop("answered", "") or row["room"]
@@ -318,7 +352,7 @@ async def _opened(store: Answers, wanted: SessionFilter, limit: int, before: tup
     parameters["limit"] = limit
     if before:
         conditions.append("(time, session) < ({before_time:DateTime64(6, 'UTC')}, {before_session:String})")
-        parameters["before_time"] = _engine_time(datetime.fromisoformat(before[0]))
+        parameters["before_time"] = engine_time(datetime.fromisoformat(before[0]))
         parameters["before_session"] = before[1]
     return await ask(
         store,
@@ -340,6 +374,7 @@ async def _happened(store: Answers, opened: Sequence[Row]) -> dict[str, Row]:
                    uniqExactIf(sha256, {SAMPLE_KEPT}) AS samples,
                    anyIf(JSONExtractString(fields, 'process'), kind = 'control.hijacked') AS hijacked,
                    anyIf(name, kind = 'exploit.recognised') AS exploit,
+                   anyIf({REFERENCE}, kind = 'exploit.recognised') AS reference,
                    anyIf(concat(name, ' ', url), kind = 'http.request') AS request,
                    anyIf(name, kind = 'payload.classified') AS guess,
                    anyIf(room, kind = 'session.closed') AS answered,
@@ -348,8 +383,8 @@ async def _happened(store: Answers, opened: Sequence[Row]) -> dict[str, Row]:
                    anyIf(JSONExtractString(fields, 'conversation'), kind = 'session.closed') AS conversation
             FROM events WHERE {WITHIN} AND session IN {{sessions:Array(String)}} GROUP BY session""",
         {
-            "since": _engine_time(datetime.fromisoformat(first)),
-            "until": _engine_time(datetime.fromisoformat(last) + timedelta(seconds=_SESSION_S_MAX)),
+            "since": engine_time(datetime.fromisoformat(first)),
+            "until": engine_time(datetime.fromisoformat(last) + timedelta(seconds=_SESSION_S_MAX)),
             "sessions": [row["session"] for row in opened],
         },
     )
@@ -362,7 +397,7 @@ def session_window(session: str) -> Window:
     return Window(begun - timedelta(minutes=5), begun + timedelta(seconds=_SESSION_S_MAX))
 
 
-_EVENT = f"""{said_time("time")} AS time_, sensor, kind, {said_address("attacker_ip")} AS ip, attacker_port,
+EVENT = f"""{said_time("time")} AS time_, sensor, kind, {said_address("attacker_ip")} AS ip, attacker_port,
              {said_address("local_ip")} AS local_ip_, local_port AS port, country, asn, as_name, fields"""
 
 
@@ -370,7 +405,7 @@ async def session_events(store: Answers, session: str) -> list[Row]:
     """Return one session's facts in order, at most `SESSION_EVENTS_MAX`. Raises `ValueError` if it is no session id."""
     rows = await ask(
         store,
-        f"""SELECT toString(id) AS id_, {_EVENT} FROM events WHERE {WITHIN} AND session = {{session:String}}
+        f"""SELECT toString(id) AS id_, {EVENT} FROM events WHERE {WITHIN} AND session = {{session:String}}
             ORDER BY time, id LIMIT {SESSION_EVENTS_MAX}""",
         {**session_window(session).parameters(), "session": session},
     )
@@ -384,7 +419,7 @@ async def recent(store: Answers, *, limit: int = 60) -> list[Row]:
     for part in Window.last(timedelta(days=30)).slices(timedelta(minutes=10)):
         rows += await ask(
             store,
-            f"""SELECT toString(id) AS id_, session, {_EVENT} FROM events WHERE {WITHIN}
+            f"""SELECT toString(id) AS id_, session, {EVENT} FROM events WHERE {WITHIN}
                 ORDER BY time DESC, id DESC LIMIT {{limit:UInt32}}""",
             {**part.parameters(), "limit": limit - len(rows)},
         )

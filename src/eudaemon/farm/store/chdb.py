@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from eudaemon.farm.settings import StoreSettings
+from eudaemon.farm.store.cgroups import without_cgroups
 from eudaemon.farm.store.engine import EngineError, QueryTooLargeError
 from eudaemon.farm.store.schema import CREATE, TABLE
 
@@ -61,7 +62,8 @@ class Chdb:
 
     def create(self) -> None:
         """Open the engine, and make the table where it is not there."""
-        self._writer = self._connect()
+        with without_cgroups():
+            self._writer = self._connect()
         self._write(CREATE)
 
     def close(self) -> None:

@@ -50,7 +50,10 @@ def architectures(data: bytes) -> tuple[str, ...]:
         longest["arm"] = max(longest["arm"], _WORDS_SURE)
     sure = [name for name in found if longest[name] >= _WORDS_SURE or longest[name] * 8 >= len(data)]
     wide = len(_X64.findall(data))
-    x86 = ["x86-64", "x86"] if wide and wide * _X64_SHARE >= min(len(data), 2048) else ["x86"]
+    is_wide = wide * _X64_SHARE >= min(len(data), 2048)
+    # What asks the kernel in the new way alone.
+    is_wide |= len(data) <= SHORT_BYTES_MAX and b"\x0f\x05" in data and b"\xcd\x80" not in data
+    x86 = ["x86-64", "x86"] if wide and is_wide else ["x86"]
     if "x86-64" not in x86 and re.search(rb"\x0f\x05|\x65[\x48\x4c]\x8b", data):
         x86.append("x86-64")
     # A short one is tried on all: it costs little, and few words tell little.

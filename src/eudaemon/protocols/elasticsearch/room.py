@@ -359,9 +359,9 @@ def _found(hits: list[dict[str, Any]], total: int, count: int) -> dict[str, Any]
 
 
 def _parsed(text: bytes) -> Any:
-    """Return JSON as Jackson reads it: also with line ends in its strings."""
+    """Return JSON as Jackson reads it: also with line ends in its strings. RFC 8259 section 8.1: in UTF-8 alone."""
     try:
-        return json.loads(text, strict=False)
+        return json.loads(text.decode("utf-8", "surrogatepass"), strict=False)
     except (ValueError, RecursionError):
         return None
 

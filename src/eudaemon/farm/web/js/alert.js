@@ -21,6 +21,8 @@ function Shown({ data }) {
     ${data.pictures.map((picture, i) => html`<${Picture} key=${i} picture=${picture} />`)}
     ${data.injected.length > 0 && html`<${Listing} title="Injected code" lines=${data.injected} />`}
     <${Listing} title="Code around the instruction" lines=${data.code} />
+    <${Folded} title="Registers" says="Beside each value the stream that its bytes came from, the highest byte first: - none, * several." rows=${data.registers} />
+    <${Folded} title="Memory map" rows=${data.maps} />
     ${data.frames.length > 0 && html`<section><h3>Call stack</h3><div class="picture" tabindex="0" role="group" aria-label="Call stack"><table>${data.frames.map(([address, place, how], i) => html`<tr key=${i}><td>${address}</td><td><${Raw} text=${place} /></td><td class="muted"><${Raw} text=${how} plain /></td></tr>`)}</table></div></section>`}
   </div>`;
 }
@@ -44,6 +46,11 @@ function Row({ row }) {
   return html`<div class="picture-row"><span class="picture-at">${row.pointed ? "▸ " : ""}${row.at}</span>
     <span class="picture-bytes">${blanks}${bytes.map((byte, i) => html`<span key=${i} class=${MARKS[row.marks[i]] ?? ""}>${byte.toString(16).padStart(2, "0")}</span>`)}</span>
     <span class="picture-text">${" ".repeat(skipped)}${bytes.map(printable).join("")}</span></div>`;
+}
+
+function Folded({ title, says, rows }) {
+  return rows.length > 0 && html`<details class="folded"><summary><h3>${title}</h3></summary>${says && html`<p class="note">${says}</p>`}
+    <div class="picture" tabindex="0" role="group" aria-label=${title}><table>${rows.map((row, i) => html`<tr key=${i}>${row.map((text, k) => html`<td key=${k}><${Raw} text=${text} empty="" /></td>`)}</tr>`)}</table></div></details>`;
 }
 
 function Listing({ title, lines }) {

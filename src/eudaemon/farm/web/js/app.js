@@ -6,6 +6,7 @@ import * as live from "./live.js";
 import { Icon, Problem } from "./parts.js";
 import { go, path, useRoute } from "./route.js";
 import { Account } from "./views/account.js";
+import { Address } from "./views/address.js";
 import { Credentials } from "./views/credentials.js";
 import { Login } from "./views/login.js";
 import { Overview } from "./views/overview.js";
@@ -23,6 +24,7 @@ const ROUTES = [
   [/^\/$/, "Overview", () => html`<${Overview} />`],
   [/^\/sessions$/, "Sessions", () => html`<${Sessions} />`],
   [/^\/sessions\/([0-9a-f-]{36})$/, "Session", (id) => html`<${Session} key=${id} id=${id} />`],
+  [/^\/addresses\/([0-9a-fA-F:.]{2,45})$/, "Address", (ip) => html`<${Address} key=${ip} ip=${ip} />`],
   [/^\/credentials$/, "Credentials and commands", () => html`<${Credentials} />`],
   [/^\/samples$/, "Samples", () => html`<${Samples} />`],
   [/^\/samples\/([0-9a-f]{64})$/, "Sample", (sha256) => html`<${Sample} key=${sha256} sha256=${sha256} />`],

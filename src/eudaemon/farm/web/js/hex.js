@@ -5,9 +5,12 @@ import { Empty, Icon, Loaded, Raw } from "./parts.js";
 import { useData } from "./state.js";
 
 const PAGE = 512;
-const WIDTH = matchMedia("(max-width: 44rem)").matches ? 8 : 16;
+export const WIDTH = matchMedia("(max-width: 44rem)").matches ? 8 : 16;
 const printable = (byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : "·");
 const kind = (byte) => (byte === 0 ? "zero" : byte >= 32 && byte < 127 ? "text" : "other");
+
+// Up to `WIDTH` bytes in a row, from an offset on.
+export const HexRow = ({ offset, bytes }) => html`<div class="hex-row"><span class="hex-offset">${offset.toString(16).padStart(8, "0")}</span><span class="hex-bytes">${Array.from(bytes, (b, i) => html`<span key=${i} class=${kind(b)}>${b.toString(16).padStart(2, "0")}</span>`)}</span><span class="hex-text">${Array.from(bytes, printable).join("")}</span></div>`;
 
 function rowsOf(page) {
   const rows = [];
@@ -36,7 +39,7 @@ export function HexView({ sha256, size, at, setAt }) {
       <span class="note">of ${number(size)} bytes</span>
     </form>
     <${Loaded} from=${page} rows="8">${(data) => html`<div class="hex" tabindex="0" role="group" aria-label=${`Bytes from offset ${begin}`}>
-      ${rowsOf(data).map(({ offset: o, bytes }) => html`<div class="hex-row" key=${o}><span class="hex-offset">${o.toString(16).padStart(8, "0")}</span><span class="hex-bytes">${bytes.map((b, i) => html`<span key=${i} class=${kind(b)}>${b.toString(16).padStart(2, "0")}</span>`)}</span><span class="hex-text">${bytes.map(printable).join("")}</span></div>`)}
+      ${rowsOf(data).map(({ offset: o, bytes }) => html`<${HexRow} key=${o} offset=${o} bytes=${bytes} />`)}
     </div>`}<//>
   </div>`;
 }

@@ -34,6 +34,8 @@ export function Time({ at }) {
 
 export const Country = ({ code, brief = false }) => html`<span class="country" title=${countryName(code)}>${(code || brief) && html`<span class="code" aria-hidden=${brief ? undefined : "true"}>${code || "?"}</span> `}${!brief && countryName(code)}</span>`;
 
+export const Address = ({ ip }) => (ip ? html`<a class="mono" href=${`/addresses/${ip}`}>${ip}</a>` : null);
+
 export const Hash = ({ sha256, chars = 12 }) => html`<a class="hash" href=${`/samples/${sha256}`} title=${sha256}>${sha256.slice(0, chars)}…</a>`;
 
 export function Panel({ title, children, actions, id, className = "", loading = false }) {

@@ -1,13 +1,15 @@
-// Replays a recorded conversation: as the attacker's terminal showed it, or as both sides' bytes.
+// Shows a recorded conversation: as the attacker's terminal showed it, or as both sides' text or bytes.
+import { Dump } from "./dump.js";
 import { moment, plural, SHORT_MS } from "./format.js";
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { Icon, Raw } from "./parts.js";
-import { foldBinary, asText, lineEnds, timesOf, unpack } from "./talk.js";
+import { foldBinary, asText, isBinary, lineEnds, timesOf, unpack } from "./talk.js";
 import { telnetFilter, telnetSplitter } from "./telnet.js";
 import { create, Screen } from "./terminal.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8, 16];
 const SHOWN_MAX = 400;
+const MODES = [["terminal", "Terminal"], ["text", "Text"], ["bytes", "Bytes"]];
 
 function prepare(pieces, room) {
   const forScreen = room === "telnet" ? telnetFilter() : room === "ssh" ? lineEnds() : (data) => data;
@@ -16,19 +18,18 @@ function prepare(pieces, room) {
   return pieces.map((piece) => {
     const data = unpack(piece.data);
     const raw = piece.side === "host" ? forScreen(data) : null;
-    return { ms: piece.ms, side: piece.side, parts: split[piece.side](data), raw, folded: raw && foldBinary(raw) };
+    return { ms: piece.ms, side: piece.side, data, parts: split[piece.side](data), raw, folded: raw && foldBinary(raw) };
   });
 }
 
 export function Replay({ conversation, room }) {
-  const [mode, setMode] = useState(["telnet", "ssh"].includes(room) ? "terminal" : "both");
   const pieces = useMemo(() => prepare(conversation.pieces, room), [conversation, room]);
+  const [mode, setMode] = useState(() => (["telnet", "ssh"].includes(room) ? "terminal" : isBinary(pieces) ? "bytes" : "text"));
   return html`<div class="replay">
     <div class="segments" role="group" aria-label="Show as">
-      <button type="button" aria-pressed=${mode === "terminal"} onClick=${() => setMode("terminal")}>Terminal</button>
-      <button type="button" aria-pressed=${mode === "both"} onClick=${() => setMode("both")}>Both sides</button>
+      ${MODES.map(([name, label]) => html`<button type="button" key=${name} aria-pressed=${mode === name} onClick=${() => setMode(name)}>${label}</button>`)}
     </div>
-    ${mode === "terminal" ? html`<${Player} pieces=${pieces} />` : html`<${Both} pieces=${pieces} />`}
+    ${mode === "terminal" ? html`<${Player} pieces=${pieces} />` : mode === "text" ? html`<${Both} pieces=${pieces} />` : html`<${Dump} pieces=${pieces} />`}
     ${conversation.truncated && html`<p class="note">Only the first 4 MiB of this conversation are shown.</p>`}
   </div>`;
 }

@@ -36,6 +36,16 @@ function binaryRuns(data) {
   return runs.filter((run) => run.count >= BINARY_MIN).map(({ begin, end }) => [begin, end]);
 }
 
+// Whether so much of a conversation is no text that one would rather see its bytes: a tenth.
+export function isBinary(pieces) {
+  let [all, binary] = [0, 0];
+  for (const { data } of pieces) {
+    all += data.length;
+    for (let i = 0, length; i < data.length; i += length || 1) if (!(length = textLength(data, i))) binary += 1;
+  }
+  return binary * 10 > all;
+}
+
 // Puts a note, in reverse video, in the place of every run of binary bytes. Text comes back as it was.
 export function foldBinary(data) {
   const runs = binaryRuns(data);

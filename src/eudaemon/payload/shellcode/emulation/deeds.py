@@ -61,6 +61,7 @@ class Deeds:
     behaviours: dict[Behaviour, None] = field(default_factory=dict)
     received_from: set[str] = field(default_factory=set)  # sorts of handles that brought something
     forks: int = 0
+    is_parent: bool = False  # whose side of a fork is seen
     names: dict[str, str] = field(default_factory=dict)  # by the address that stands for one
     watch: Callable[[int, int], None] = lambda _address, _count: None  # is told where received bytes lie
     source: Handle | None = None  # what was read from last

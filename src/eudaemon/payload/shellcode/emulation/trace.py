@@ -7,6 +7,8 @@ from collections import Counter
 from eudaemon.payload.shellcode.emulation.machine import Machine
 from eudaemon.payload.shellcode.report import Call
 
+_REPEATED = ("chdir",)  # what is done so often because it costs nothing: `..` out of a chroot, up to 1,024 times
+
 
 class Trace:
     """The calls of the code on a machine."""
@@ -23,5 +25,5 @@ class Trace:
         self._from[at, name] += 1
         if len(self.calls) >= limits.calls_max:
             self._machine.stop(f"limit: {limits.calls_max} calls")
-        elif self._from[at, name] >= limits.same_call_max:
+        elif self._from[at, name] >= limits.same_call_max and name not in _REPEATED:
             self._machine.stop(f"{name} again and again")

@@ -11,7 +11,7 @@ from eudaemon.payload.shellcode.behaviour import Connects, Downloads, Listens, R
 from eudaemon.payload.shellcode.emulation.cpu import CPUS, Cpu
 from eudaemon.payload.shellcode.emulation.deeds import Deeds
 from eudaemon.payload.shellcode.emulation.limits import Limits
-from eudaemon.payload.shellcode.emulation.linux.system import UNALIGNED, Linux
+from eudaemon.payload.shellcode.emulation.linux.system import FORKS, UNALIGNED, Linux
 from eudaemon.payload.shellcode.emulation.listing import Listing
 from eudaemon.payload.shellcode.emulation.machine import BASE, Machine
 from eudaemon.payload.shellcode.emulation.trace import Trace
@@ -115,8 +115,16 @@ def _rank(report: Report | None) -> tuple[bool, int, int]:
 
 
 def _starts(data: bytes, architectures: Sequence[str]) -> Iterator[tuple[Cpu, int, bool]]:
-    for name in architectures or scan.architectures(data):
+    names = architectures or scan.architectures(data)
+    # The first byte for both kinds of x86, which look alike, before any other place for one of them.
+    at_once = [name for name in names if name.startswith("x86")] if names[0].startswith("x86") else []
+    for name in at_once:
+        for pointing in (True, False):
+            yield CPUS[name], 0, pointing
+    for name in names:
         for start in _given(data, name) if architectures else scan.starts(data, name):
+            if start == 0 and name in at_once:
+                continue
             yield CPUS[name], start, True
             if start == 0:
                 yield CPUS[name], start, False
@@ -132,12 +140,32 @@ def run(
     data: bytes, cpu: Cpu, start: int, limits: Limits, until_s: float, *, pointing: bool, careful: bool = False,
     listing: Listing | None = None,
 ) -> Report:  # fmt: skip
-    """Run the bytes from one start. With `pointing`, registers hold the start's address, otherwise zero."""
+    """Run the bytes from one start. With `pointing`, registers hold the start's address, otherwise zero.
+
+    A code that forks is run as the child, and once more as the parent: one fetches what the other starts.
+    """
+    child = _run(data, cpu, start, limits, until_s, pointing=pointing, careful=careful, listing=listing)
+    forked = next((at for at, call in enumerate(child.calls) if call.name in FORKS), None)
+    if forked is None:
+        return child
+    parent = _run(data, cpu, start, limits, until_s, pointing=pointing, careful=careful, is_parent=True)
+    return replace(
+        child,
+        instructions=child.instructions + parent.instructions,
+        behaviours=tuple(dict.fromkeys((*child.behaviours, *parent.behaviours))),
+        calls=(*child.calls, *parent.calls[forked:]),
+    )
+
+
+def _run(
+    data: bytes, cpu: Cpu, start: int, limits: Limits, until_s: float, *, pointing: bool, careful: bool = False,
+    listing: Listing | None = None, is_parent: bool = False,
+) -> Report:  # fmt: skip
     windows = cpu.name.startswith("x86")
     # Instructions that are words lie at whole words, wherever in the bytes they began.
     base = BASE if windows else BASE + -start % 4
     machine = Machine(cpu, data, limits, until_s, base)
-    deeds = Deeds(limits, cpu.order, _TRAPS[cpu.name])
+    deeds = Deeds(limits, cpu.order, _TRAPS[cpu.name], is_parent=is_parent)
     trace = Trace(machine)
 
     def received_runs() -> None:
@@ -149,6 +177,8 @@ def run(
     system = Windows(machine, deeds, trace) if windows else None
     for register in cpu.general:
         machine.put(register, base + start if pointing else 0)
+    if not pointing:  # nor does the stack hold anything: codes push texts without an end
+        machine.put_word(machine.get(cpu.sp), 0)
     if listing is not None:
         listing.attach(machine)
     at: int | None = base + start

@@ -11,7 +11,7 @@ const KINDS = {
   users: ["Users", (r) => html`<${Raw} text=${r.user} max="100" />`, (r) => r.user],
   passwords: ["Passwords", (r) => html`<${Password} text=${r.password} max="100" />`, (r) => r.password],
   commands: ["Commands", (r) => html`<${Raw} text=${r.command} max="400" />`, (r) => r.command],
-  exploits: ["Exploits", (r) => html`<${Raw} text=${r.name} max="100" />`, (r) => r.name],
+  exploits: ["Exploits", (r) => html`<${Raw} text=${r.name} max="100" /> <${Raw} text=${r.reference} plain max="40" empty="" />`, (r) => r.name, "exploit"],
   urls: ["URLs", (r) => html`<${Raw} text=${r.url} max="300" />`, (r) => r.url],
 };
 
@@ -22,7 +22,7 @@ export function Credentials() {
   const contains = query.get("contains") ?? "";
   const [typed, setTyped] = useState(contains);
   const [limit, setLimit] = useState(100);
-  const [title, label, text] = KINDS[kind];
+  const [title, label, text, filter = "text"] = KINDS[kind];
   const ranked = useData(`/api/ranked/${kind}`, { span, limit, contains });
   const submit = (event) => { event.preventDefault(); go(withQuery({ contains: typed.trim() })); };
   return html`
@@ -33,7 +33,7 @@ export function Credentials() {
       <table class=${ranked.stale ? "rows ranked stale" : "rows ranked"}><caption class="sr">${title}, the most frequent first</caption>
         <thead><tr><th scope="col" class="num">#</th><th scope="col">${title}</th><th scope="col" class="num">Times</th><th scope="col" class="num">Addresses</th><th scope="col">Last</th></tr></thead>
         <tbody>${rows.map((row, i) => html`<tr key=${i}><td class="num rank">${i + 1}</td>
-          <td data-label=${title} class="what"><a href=${path("/sessions", { text: text(row).slice(0, 200), span })}>${label(row)}</a></td>
+          <td data-label=${title} class="what"><a href=${path("/sessions", { [filter]: text(row).slice(0, 200), span })}>${label(row)}</a></td>
           <td data-label="Times" class="num">${number(row.count)}</td><td data-label="Addresses" class="num">${number(row.attackers)}</td><td data-label="Last"><${Time} at=${row.last} /></td></tr>`)}</tbody></table>
       ${rows.length === limit && limit < 500 && html`<div class="after"><button type="button" class="button" onClick=${() => setLimit(500)}>Show 500</button></div>`}`}<//>`;
 }

@@ -10,7 +10,7 @@ import { useData, useSpan } from "../state.js";
 import { SpanChooser } from "../span.js";
 import { Timeline } from "../chart.js";
 
-const TOTALS = [["attacks", "Attacks", "/sessions"], ["attackers", "Addresses", ""], ["logins", "Logins tried", "/credentials"], ["exploits", "Exploits", ""], ["with_sample", "Brought a sample", "/sessions?with_sample=true"], ["samples", "Different samples", "/samples"]];
+const TOTALS = [["attacks", "Attacks", "/sessions"], ["attackers", "Addresses", ""], ["logins", "Logins tried", "/credentials"], ["commands", "Commands", "/sessions?with_command=true"], ["exploits", "Known exploits", "/sessions?with_exploit=true"], ["alerts", "Takeovers", "/sessions?with_alert=true"], ["with_sample", "Brought a sample", "/sessions?with_sample=true"], ["samples", "Different samples", "/samples"]];
 
 function Figure({ name, label, href, totals, before }) {
   const [now, then] = [totals[name], before[name]];
@@ -48,9 +48,9 @@ export function Overview() {
       <${Panel} title="Where from" className="wide"><${Loaded} from=${countries}>${(rows) => html`<${WorldMap} rows=${rows} />`}<//><//>
       <${Panel} title="Countries"><${Loaded} from=${countries} empty=${nothing}>${(rows) => html`<${Bars} caption="Countries by attacks" rows=${rows.slice(0, 8)} label=${(r) => html`<${Country} code=${r.country} />`} href=${(r) => r.country && path("/sessions", { country: r.country, span })} />`}<//><//>
       <${Panel} title="Networks"><${Loaded} from=${networks} empty=${nothing}>${(rows) => html`<${Bars} caption="Networks by attacks" rows=${rows} label=${(r) => (r.asn ? html`<${Raw} text=${r.as_name || `AS${r.asn}`} />` : NOWHERE)} href=${(r) => r.asn && path("/sessions", { asn: r.asn, span })} />`}<//><//>
-      <${Panel} title="Addresses"><${Loaded} from=${attackers} empty=${nothing}>${(rows) => html`<${Bars} caption="Addresses by attacks" rows=${rows} label=${(r) => html`<${Country} code=${r.country} brief /> <span class="mono">${r.ip}</span>`} href=${(r) => path("/sessions", { network: r.ip, span })} />`}<//><//>
+      <${Panel} title="Addresses"><${Loaded} from=${attackers} empty=${nothing}>${(rows) => html`<${Bars} caption="Addresses by attacks" rows=${rows} label=${(r) => html`<${Country} code=${r.country} brief /> <span class="mono">${r.ip}</span>`} href=${(r) => `/addresses/${r.ip}`} />`}<//><//>
       <${Panel} title="Credentials"><${Loaded} from=${credentials} empty=${nothing}>${(rows) => html`<${Bars} caption="Credentials by attempts" rows=${rows} label=${(r) => html`<${Credential} user=${r.user} password=${r.password} max="24" />`} />`}<//><//>
       <${Panel} title="Ports"><${Loaded} from=${ports} empty=${nothing}>${(rows) => html`<${Bars} caption="Ports by attacks" rows=${rows} label=${(r) => html`<span class="mono">${r.port}</span> <${Raw} text=${r.room} plain max="24" />`} href=${(r) => path("/sessions", { port: r.port, span })} />`}<//><//>
-      <${Panel} title="Exploits"><${Loaded} from=${exploits} empty=${html`<${Empty} title="No known exploit in this span">Requests that carry one show up here.<//>`}>${(rows) => html`<${Bars} caption="Exploits by use" rows=${rows} label=${(r) => html`<${Raw} text=${r.name} />`} href=${(r) => path("/sessions", { text: r.name, span })} />`}<//><//>
+      <${Panel} title="Known exploits"><${Loaded} from=${exploits} empty=${html`<${Empty} title="No known exploit in this span">Requests that carry one show up here. An unknown one that was about to take control of a process is a takeover, above.<//>`}>${(rows) => html`<${Bars} caption="Exploits by use" rows=${rows} label=${(r) => html`<${Raw} text=${r.name} />${r.reference && html` <span class="muted"><${Raw} text=${r.reference} plain max="40" /></span>`}`} href=${(r) => path("/sessions", { exploit: r.name.slice(0, 200), span })} />`}<//><//>
     </div>`;
 }

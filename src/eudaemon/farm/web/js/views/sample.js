@@ -2,7 +2,7 @@
 import { bytes, exactly, number, plural, says } from "../format.js";
 import { html, useState } from "../lib.js";
 import { HexView, StringsView } from "../hex.js";
-import { Copy, Country, Empty, Icon, Loaded, Panel, Raw, Time } from "../parts.js";
+import { Address, Copy, Country, Empty, Icon, Loaded, Panel, Raw, Time } from "../parts.js";
 import { useData } from "../state.js";
 import { Relations } from "../relations.js";
 import { Rules } from "./samples.js";
@@ -38,4 +38,4 @@ export function Sample({ sha256 }) {
 
 const none = html`<${Empty} title="Nothing known">No event names this sample.<//>`;
 
-const Sessions = ({ rows }) => (rows.length ? html`<ul class="plain-list">${rows.slice(0, 12).map((r) => html`<li key=${r.session}><a href=${`/sessions/${r.session}`}><${Time} at=${r.time} /></a> <${Country} code=${r.country} brief /> <span class="mono">${r.ip}</span> <span class="muted">${r.sensor}</span></li>`)}</ul>` : none);
+const Sessions = ({ rows }) => (rows.length ? html`<ul class="plain-list">${rows.slice(0, 12).map((r) => html`<li key=${r.session}><a href=${`/sessions/${r.session}`}><${Time} at=${r.time} /></a> <${Country} code=${r.country} brief /> <${Address} ip=${r.ip} /> <span class="muted">${r.sensor}</span></li>`)}</ul>` : none);

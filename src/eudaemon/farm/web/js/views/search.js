@@ -1,7 +1,7 @@
 // One box for everything.
 import { number, plural } from "../format.js";
 import { html, useEffect, useRef, useState } from "../lib.js";
-import { Country, Credential, Empty, Loaded, Panel, Raw, Time } from "../parts.js";
+import { Address, Country, Credential, Empty, Loaded, Panel, Raw, Time } from "../parts.js";
 import { go, path, useRoute } from "../route.js";
 import { useData } from "../state.js";
 import { SampleTable } from "./samples.js";
@@ -10,7 +10,7 @@ const TEXTS = [
   ["credentials", "Credentials", (r) => html`<${Credential} user=${r.user} password=${r.password} max="60" />`, (r) => r.password || r.user],
   ["commands", "Commands", (r) => html`<${Raw} text=${r.command} max="200" />`, (r) => r.command],
   ["urls", "URLs", (r) => html`<${Raw} text=${r.url} max="200" />`, (r) => r.url],
-  ["exploits", "Exploits", (r) => html`<${Raw} text=${r.name} max="100" />`, (r) => r.name],
+  ["exploits", "Exploits", (r) => html`<${Raw} text=${r.name} max="100" /> <${Raw} text=${r.reference} plain max="40" empty="" />`, (r) => r.name, "exploit"],
 ];
 
 export function Search() {
@@ -32,9 +32,9 @@ function Results({ data, asked, stale }) {
   const total = groups.reduce((sum, name) => sum + data[name].length, 0);
   if (!total) return html`<${Empty} title="Nothing found">Nothing holds “<${Raw} text=${asked} plain />”. Try a shorter piece of it.<//>`;
   return html`<p class="sr" role="status">${plural(total, "result")}</p><div class=${stale ? "results stale" : "results"}>
-    ${data.sessions.length > 0 && html`<${Panel} title="Session"><ul class="plain-list">${data.sessions.map((s) => html`<li key=${s.session}><a class="mono" href=${`/sessions/${s.session}`}>${s.session}</a> <${Time} at=${s.time} /> <span class="mono">${s.ip}</span> ${s.sensor}</li>`)}</ul><//>`}
-    ${data.attackers.length > 0 && html`<${Panel} title="Addresses"><ul class="plain-list">${data.attackers.map((r) => html`<li key=${r.ip}><${Country} code=${r.country} brief /> <a class="mono" href=${path("/sessions", { network: r.ip, span: "all" })}>${r.ip}</a> <span class="muted"><${Raw} text=${r.as_name} /></span> ${plural(r.count, "attack")}, last <${Time} at=${r.last} /></li>`)}</ul><//>`}
+    ${data.sessions.length > 0 && html`<${Panel} title="Session"><ul class="plain-list">${data.sessions.map((s) => html`<li key=${s.session}><a class="mono" href=${`/sessions/${s.session}`}>${s.session}</a> <${Time} at=${s.time} /> <${Address} ip=${s.ip} /> ${s.sensor}</li>`)}</ul><//>`}
+    ${data.attackers.length > 0 && html`<${Panel} title="Addresses"><ul class="plain-list">${data.attackers.map((r) => html`<li key=${r.ip}><${Country} code=${r.country} brief /> <${Address} ip=${r.ip} /> <span class="muted"><${Raw} text=${r.as_name} /></span> ${plural(r.count, "attack")}, last <${Time} at=${r.last} /></li>`)}</ul><//>`}
     ${data.samples.length > 0 && html`<${Panel} title="Samples"><${SampleTable} rows=${data.samples} /><//>`}
-    ${TEXTS.map(([name, title, label, text]) => data[name].length > 0 && html`<${Panel} key=${name} title=${title}><ul class="plain-list">${data[name].map((r, i) => html`<li key=${i}><a href=${path("/sessions", { text: text(r).slice(0, 200), span: "all" })}>${label(r)}</a> <span class="muted">${number(r.count)}×, last <${Time} at=${r.last} /></span></li>`)}</ul><//>`)}
+    ${TEXTS.map(([name, title, label, text, filter = "text"]) => data[name].length > 0 && html`<${Panel} key=${name} title=${title}><ul class="plain-list">${data[name].map((r, i) => html`<li key=${i}><a href=${path("/sessions", { [filter]: text(r).slice(0, 200), span: "all" })}>${label(r)}</a> <span class="muted">${number(r.count)}×, last <${Time} at=${r.last} /></span></li>`)}</ul><//>`)}
   </div>`;
 }

@@ -2,7 +2,7 @@
 import { Alert } from "../alert.js";
 import { bytes, ending, exactly, moment, plural, says, span } from "../format.js";
 import { html } from "../lib.js";
-import { Copy, Country, Empty, Hash, Loaded, Panel, Problem, Raw, Waiting } from "../parts.js";
+import { Address, Copy, Country, Empty, Hash, Icon, Loaded, Panel, Problem, Raw, Waiting } from "../parts.js";
 import { Replay } from "../replay.js";
 import { path } from "../route.js";
 import { useData } from "../state.js";
@@ -25,19 +25,19 @@ function Shown({ id, data, talk, lasts, reload }) {
   const room = closed?.room || (opened.fields.room ?? "");  // of several at a port, the end says which one answered
   const samples = [...new Set(data.events.filter((e) => e.kind === "artefact.kept" && e.fields.origin !== "payload").map((e) => e.fields.sha256))];
   return html`
-    <div class="view-head"><h1 tabindex="-1">Session <span class="muted">from</span> <span class="mono">${first.ip}</span></h1>
+    <div class="view-head"><h1 tabindex="-1">Session <span class="muted">from</span> <${Address} ip=${first.ip} /></h1>
       ${lasts && html`<button type="button" class="button" onClick=${reload}>Still open. Look again</button>`}</div>
     <dl class="facts">
       <div><dt>Opened</dt><dd><time datetime=${first.time}>${exactly(first.time)}</time></dd></div>
-      <div><dt>Attacker</dt><dd><a class="mono" href=${path("/sessions", { network: first.ip, span: "all" })}>${first.ip}</a><span class="muted">:${first.attacker_port}</span> <${Copy} text=${first.ip} what="address" /></dd></div>
-      <div><dt>From</dt><dd><${Country} code=${first.country} />${first.asn ? html`, <a href=${path("/sessions", { asn: first.asn, span: "all" })}><${Raw} text=${first.as_name || `AS${first.asn}`} /></a>` : ""}</dd></div>
-      <div><dt>To</dt><dd>${first.sensor}, port ${first.port}${room && html`, <${Raw} text=${room} plain />`}</dd></div>
+      <div><dt>Attacker</dt><dd><${Address} ip=${first.ip} /><span class="muted">:${first.attacker_port}</span> <${Copy} text=${first.ip} what="address" /></dd></div>
+      <div><dt>From</dt><dd>${first.country ? html`<a href=${path("/sessions", { country: first.country, span: "all" })}><${Country} code=${first.country} /></a>` : html`<${Country} code="" />`}${first.asn ? html`, <a href=${path("/sessions", { asn: first.asn, span: "all" })}><${Raw} text=${first.as_name || `AS${first.asn}`} /></a>` : ""}</dd></div>
+      <div><dt>To</dt><dd><a href=${path("/sessions", { sensor: first.sensor, span: "all" })}>${first.sensor}</a>, port <a href=${path("/sessions", { port: first.port, span: "all" })}>${first.port}</a>${room && html`, <a href=${path("/sessions", { room, span: "all" })}><${Raw} text=${room} plain /></a>`}</dd></div>
       ${closed && html`<div><dt>Lasted</dt><dd>${span(closed.duration_s)} (<${Raw} text=${ending(closed.reason)} plain />)</dd></div><div><dt>Traffic</dt><dd>${bytes(closed.bytes_in)} in, ${bytes(closed.bytes_out)} out</dd></div>`}
       ${samples.length > 0 && html`<div><dt>Brought</dt><dd>${samples.slice(-BROUGHT_MAX).map((s) => html`<${Hash} key=${s} sha256=${s} /> `)}${samples.length > BROUGHT_MAX && html`<span class="muted">and ${plural(samples.length - BROUGHT_MAX, "file")} before</span>`}</dd></div>`}
     </dl>
     ${data.events.some((e) => e.kind === "control.hijacked" && e.fields.report) && html`<${Alert} session=${id} />`}
     <div class="grid-session">
-      <${Panel} title="Replay" className="replay-panel">${
+      <${Panel} title="Replay" className="replay-panel" actions=${talk.data && html`<a class="button" href=${`/api/sessions/${id}/pcapng`} download title="For Wireshark: addresses, ports, bytes and times are those of the recording"><${Icon} name="download" size="16" /> Download as pcapng</a>`}>${
         talk.error && !talk.data ? html`<${Problem} error=${talk.error} retry=${talk.reload} />`
         : talk.data ? html`<${Replay} conversation=${talk.data} room=${room} />`
         : data.conversation ? html`<${Waiting} />`
@@ -55,5 +55,6 @@ function Fact({ event, begun, wholeMs }) {
   return html`<li class=${`fact ${tone}`}><time datetime=${event.time} title=${exactly(event.time)}>+${moment(Date.parse(event.time) - begun, wholeMs)}</time>
     <div><details><summary><span class="fact-what"><${Raw} text=${what} plain /></span> ${text && html`<${Raw} text=${text} />`}</summary>
       <dl class="fields"><div><dt>kind</dt><dd><${Raw} text=${event.kind} /></dd></div>${Object.entries(event.fields).map(([name, value]) => html`<div key=${name}><dt><${Raw} text=${name} plain /></dt><dd><${Raw} text=${typeof value === "object" ? JSON.stringify(value) : String(value)} /></dd></div>`)}</dl></details>
-      ${hash && html`<${Hash} sha256=${hash} chars="24" />`}</div></li>`;
+      ${hash && html`<${Hash} sha256=${hash} chars="24" />`}
+      ${event.kind === "exploit.recognised" && html`<span class="fact-links">${[event.fields.name, event.fields.reference].filter(Boolean).map((exploit) => html`<a key=${exploit} href=${path("/sessions", { exploit: exploit.slice(0, 200), span: "all" })}>All sessions with <${Raw} text=${exploit} plain max="60" /></a>`)}</span>`}</div></li>`;
 }

@@ -37,11 +37,15 @@ _SOCK_DGRAM_MIPS = 1  # MIPS has SOCK_STREAM and SOCK_DGRAM the other way round
 _BAD = -14  # EFAULT
 _NOT_THERE = -2  # ENOENT
 _NO_CALL = -38  # ENOSYS
+_NO_MEMORY = -12  # ENOMEM
+_NAMES = (b"Linux", b"localhost", b"3.10.14", b"#1", b"mips", b"(none)")  # struct new_utsname
 _ARGUMENTS_MAX, _WORDS_MAX = 6, 24
 _WRITING = 3  # O_WRONLY | O_RDWR
 # How many unknown calls in a row are made by what is no code at all.
 _UNKNOWN_MAX = 8
 _FORKS_MANY = 16
+_CHILD = 1235  # the number of every process that is begun
+FORKS = ("fork", "vfork", "clone")
 _NT_CALLS_HUNTED_BY = {0x02, 0x43, 0x1C9, 0x1C6}  # NtAccessCheckAndAlarm, NtDisplayString: what egg hunters ask with
 
 
@@ -293,7 +297,20 @@ def _mmap(call: Trapped) -> int:
         near, count = (call.machine.word(call.arguments[0] + call.machine.cpu.word_bytes * i) for i in range(2))
     else:
         near, count = call.arguments[:2]
-    return call.machine.allocate(count, near) or -12
+    return call.machine.allocate(count, near) or _NO_MEMORY
+
+
+def _mprotect(call: Trapped) -> int:
+    """Refuse what is not there, to whom asks so whether it is; what is there may do everything as it is."""
+    if call.arguments[1] and not call.machine.read(call.arguments[0], 1):
+        call.deeds.hunts()
+        return _NO_MEMORY
+    return 0
+
+
+def _uname(call: Trapped) -> int:
+    call.machine.write(call.arguments[0], b"".join(name.ljust(65, b"\0") for name in _NAMES))
+    return 0
 
 
 def _does(how: str, argument: int = 0) -> Callable[[Trapped], int]:
@@ -310,7 +327,7 @@ def _fork(call: Trapped) -> int:
     call.deeds.forks += 1
     if call.deeds.forks == _FORKS_MANY:
         call.deeds.note(Touches("fills the machine with", "its own processes"))
-    return 0  # what follows is the child
+    return _CHILD if call.deeds.is_parent else 0
 
 
 def _reboot(call: Trapped) -> int:
@@ -346,7 +363,10 @@ HANDLERS: dict[str, Callable[[Trapped], int]] = {
     "sendto": _sendto, "dup": _dup, "dup2": _dup, "dup3": _dup, "fcntl": _fcntl, "close": _close, "pipe": _pipe,
     "pipe2": _pipe, "socket": _socket, "connect": _connect, "bind": _bind, "accept": _accept, "accept4": _accept,
     "mmap": _mmap, "mmap2": _mmap, "old_mmap": _mmap, "chmod": _does("changes the mode of"),
-    "fchmodat": _does("changes the mode of", 1), "unlink": _does("deletes"), "unlinkat": _does("deletes", 1),
+    "fchmodat": _does("changes the mode of", 1), "chown": _does("changes the owner of"),
+    "lchown": _does("changes the owner of"), "fchownat": _does("changes the owner of", 1),
+    "truncate": _does("empties"), "mprotect": _mprotect, "uname": _uname, "unlink": _does("deletes"),
+    "unlinkat": _does("deletes", 1),
     "mkdir": _does("makes the folder"),
     "mkdirat": _does("makes the folder", 1), "rmdir": _does("removes the folder"), "link": _does("links to", 1),
     "symlink": _does("links to", 1), "setdomainname": _does("names the domain"), "swapon": _does("swaps to"),

@@ -49,6 +49,12 @@ _EXPORTS = {
         GlobalFree p; HeapAlloc hii; HeapCreate iii; HeapFree hip; HeapReAlloc hipi; IsBadReadPtr pi
         IsDebuggerPresent -; IsWow64Process hp; LeaveCriticalSection p; LoadLibraryA/W s; LoadLibraryExA/W shi
         LoadModule sp; LocalAlloc ii; LocalFree p; MapViewOfFile hiiii; MoveFileA/W ss; MoveFileExA/W ssi
+        GetFullPathNameA/W sipp; GetLogicalDriveStringsA/W ip; GetDriveTypeA/W s; GetNativeSystemInfo p; GetSystemInfo p
+        GetVolumeInformationA/W spipppsi; GetUserDefaultLangID -; GetSystemDefaultLangID -; GetSystemTimeAsFileTime p
+        GetModuleHandleExA/W isp; GetConsoleMode hp; SetConsoleMode hi; CreateWaitableTimerA/W pis; GetFileTime hppp
+        InitializeCriticalSection p; DeleteCriticalSection p; InterlockedExchange pi; VirtualFreeEx hpii
+        CreateRemoteThreadEx hpippipp; CreateProcessAsUserA/W hssppiipspp; CreateTimerQueueTimer pppiiii
+        EnumSystemLocalesA/W pi; ConvertThreadToFiber p; CreateFiber ipp; SwitchToFiber p; GetStringTypeW iwip
         MultiByteToWideChar iisipi; OpenMutexA/W iis; OpenProcess iii; OpenThread iii; OutputDebugStringA/W s
         PeekNamedPipe hpippp; Process32First hp; Process32Next hp; QueueUserAPC php; ReadFile hpipp
         ReadProcessMemory hppip; ReleaseMutex h; ResumeThread h; RtlFillMemory pii; RtlMoveMemory ppi; RtlZeroMemory pi
@@ -62,6 +68,9 @@ _EXPORTS = {
         _lcreat si; _llseek hii; _lopen si; _lread hpi; _lwrite hpi; lstrcatA/W ps; lstrcmpA/W ss; lstrcmpiA/W ss
         lstrcpyA/W ps; lstrcpynA/W psi; lstrlenA/W s""",
     "ntdll.dll": """
+        NtCreateThreadEx pipppiiiiip; NtDelayExecution ip; NtOpenProcess pipp; NtQueueApcThread hpppp
+        NtQueryInformationProcess hipip; NtReadVirtualMemory hppip; NtResumeThread hp; NtUnmapViewOfSection hp
+        RtlAdjustPrivilege iiip; RtlCreateUserThread hpiiiipppp; RtlInitUnicodeString pw; NtRaiseHardError iiipip
         LdrGetProcedureAddress hpip; LdrLoadDll pppp; LdrShutdownThread -; NtAllocateVirtualMemory hpipii; NtClose h
         NtProtectVirtualMemory hppip; NtTerminateProcess hi; NtTerminateThread hi; NtWriteVirtualMemory hppip
         RtlCreateHeap ippppp; RtlAllocateHeap hii; RtlEnterCriticalSection p; RtlExitUserProcess i; RtlExitUserThread i
@@ -102,6 +111,11 @@ _EXPORTS = {
         RegOpenKeyExA/W hsiip; RegQueryValueExA/W hspppp; RegSetValueA/W hsisi; RegSetValueExA/W hsiipi
         RevertToSelf -; StartServiceA/W hip""",
     "user32.dll": """
+        CallNextHookEx hipp; DispatchMessageA/W p; GetAsyncKeyState i; GetDesktopWindow -; GetKeyState i
+        GetKeyboardState p; GetMessageA/W phii; GetWindowTextA/W hpi; LockWorkStation -; PeekMessageA/W phiii
+        PostMessageA/W hipp; SendMessageA/W hipp; SetWindowsHookExA/W iphi; SwapMouseButton i;
+        SystemParametersInfoA/W iipi
+        TranslateMessage p; UnhookWindowsHookEx h; EnumWindows pp; BlockInput i; MessageBoxExA/W hssii
         ExitWindowsEx ii; FindWindowA/W ss; GetForegroundWindow -; GetWindowThreadProcessId hp; MessageBeep i
         MessageBoxA/W hssi; ShowWindow hi; wsprintfA/W pss""",
     "netapi32.dll": "NetLocalGroupAddMembers wwipi; NetUserAdd wipp",
@@ -124,6 +138,24 @@ ORDINALS = {
 # Places in the import table of a module that was never relocated, through which a worm calls: SQL Server's sqlsort.dll,
 # whose functions MS SQL Slammer (2003) uses.
 IMPORT_SLOTS = {0x42AE_1010: "GetProcAddress", 0x42AE_1018: "LoadLibraryA", 0x42AE_101C: "GetProcAddress"}
+# Where they lay on Windows XP with service packs 2 and 3, for codes that look nothing up: there is no more to know of
+# such an address than which it is.
+FIXED = {
+    0x7C80_1D77: ("kernel32.dll", "LoadLibraryA"), 0x7C80_1D7B: ("kernel32.dll", "LoadLibraryA"),
+    0x7C80_AC28: ("kernel32.dll", "GetProcAddress"), 0x7C80_AE30: ("kernel32.dll", "GetProcAddress"),
+    0x7C80_AE40: ("kernel32.dll", "GetProcAddress"), 0x7C80_2442: ("kernel32.dll", "Sleep"),
+    0x7C80_2446: ("kernel32.dll", "Sleep"), 0x7C83_7A8F: ("kernel32.dll", "Beep"),
+    0x7C81_CAA2: ("kernel32.dll", "ExitProcess"), 0x7C81_CAFA: ("kernel32.dll", "ExitProcess"),
+    0x7C81_CB12: ("kernel32.dll", "ExitProcess"), 0x7C81_CDDA: ("kernel32.dll", "ExitProcess"),
+    0x7C81_CDEA: ("kernel32.dll", "ExitProcess"), 0x7C86_114D: ("kernel32.dll", "WinExec"),
+    0x7C86_136D: ("kernel32.dll", "WinExec"), 0x7C86_158D: ("kernel32.dll", "WinExec"),
+    0x7C86_23AD: ("kernel32.dll", "WinExec"), 0x7C86_250D: ("kernel32.dll", "WinExec"),
+    0x7C86_2AED: ("kernel32.dll", "WinExec"), 0x77BF_93C7: ("msvcrt.dll", "system"),
+    0x77C1_93C7: ("msvcrt.dll", "system"), 0x77C2_93C7: ("msvcrt.dll", "system"),
+    0x7E45_07EA: ("user32.dll", "MessageBoxA"),
+}  # fmt: skip
+# Numbers in kernel32's table of addresses since Windows 7, which codes for one version alone count on.
+NUMBERED = {0x24A: "GetProcAddress", 0x33F: "LoadLibraryA", 0x340: "LoadLibraryA", 0x527: "WinExec"}
 
 
 @cache

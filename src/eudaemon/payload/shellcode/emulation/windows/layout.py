@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from eudaemon.payload.shellcode.emulation.windows.functions import BASES, ORDINALS, Function, exports
+from eudaemon.payload.shellcode.emulation.windows.functions import BASES, NUMBERED, ORDINALS, Function, exports
 
 IMAGE_BYTES, STUBS, STUB_BYTES, HOOK = 0x10000, 0x8000, 16, 5
 PEB, TEB, TABLES = 0x7FFD_F000, 0x7FFD_E000, 0x7FFD_8000
@@ -28,6 +28,7 @@ EXE = ("services.exe", 0x0100_0000)
 _PE, _EXPORTS = 0xE0, 0x1000
 # The first in the lists are what codes count on; a process that was attacked has the others loaded as well.
 _LOADED = ("ntdll.dll", "kernel32.dll", "msvcrt.dll", "advapi32.dll", "user32.dll", "ws2_32.dll")
+_AGAIN = ("kernel32.dll", BASES["kernel32.dll"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ def _put_exports(image: bytearray, module: str, functions: tuple[Function, ...])
     # the table of ordinals add one to a name's number.
     others = iter(range(200, 200 + count)) if by_ordinal else iter(range(2, count + 2))
     ordinals = [by_ordinal.get(function.name) or next(others) for function in functions]
-    slots = max(ordinals)
+    numbered = NUMBERED if module == "kernel32.dll" else {}
+    slots = max((*ordinals, *(index + 1 for index in numbered)))
     table = _EXPORTS + 40
     names = table + 4 * slots
     numbers = names + 4 * count
@@ -86,6 +88,9 @@ def _put_exports(image: bytearray, module: str, functions: tuple[Function, ...])
     struct.pack_into("<12xIIIIIII", image, _EXPORTS, text, 1, slots, count, table, names, numbers)
     for at, ordinal in enumerate(ordinals):
         struct.pack_into("<I", image, table + 4 * (ordinal - 1), STUBS + at * STUB_BYTES)
+    at_of = {function.name: at for at, function in enumerate(functions)}
+    for index, name in numbered.items():
+        struct.pack_into("<I", image, table + 4 * index, STUBS + at_of[name] * STUB_BYTES)
     text = _put_text(image, text, module.upper())
     for index, (function, ordinal) in enumerate(zip(functions, ordinals, strict=True)):
         struct.pack_into("<I", image, names + 4 * index, text)
@@ -136,14 +141,20 @@ def tables(bits: int, stack_top: int, stack_bytes: int) -> tuple[bytes, bytes, b
 
 
 def _put_lists(put: Callable[..., None], rest: bytearray, word: int, ldr: int) -> None:
-    """Link one entry a module into three rings: in order of loading, of memory, of initialisation (no program)."""
-    modules = [EXE, *((name, BASES[name]) for name in _LOADED)]
+    """Link one entry a module into three rings: in order of loading, of memory, of initialisation (no program).
+
+    kernel32 is the second to be initialised up to Windows Vista, and since Windows 7, where kernelbase is before it,
+    the third: in that ring it stands twice.
+    """
+    modules = [EXE, *((name, BASES[name]) for name in _LOADED), _AGAIN]
     entries = [TABLES + 0x200 + 0x200 * index for index in range(len(modules))]
+    *once, again = entries
+    initialised = [*once[1:3], again, *once[3:]]
     struct.pack_into("<II", rest, ldr - TABLES, 0x28, 1)
     heads_at = 12 if word == 4 else 16
     for ring in range(3):
         offset = 2 * word * ring
-        links = [ldr + heads_at + offset, *(entry + offset for entry in entries[1 if ring == 2 else 0 :])]
+        links = [ldr + heads_at + offset, *(entry + offset for entry in (initialised if ring == 2 else once))]
         for index, link in enumerate(links):
             put(rest, link - TABLES, links[(index + 1) % len(links)], links[index - 1])
     for (name, base), entry in zip(modules, entries, strict=True):

@@ -15,7 +15,7 @@ from eudaemon.payload.shellcode.emulation.limits import SHOWN_CHARS_MAX
 from eudaemon.payload.shellcode.emulation.machine import STACK_BYTES, STACK_TOP, Machine
 from eudaemon.payload.shellcode.emulation.trace import Trace
 from eudaemon.payload.shellcode.emulation.windows import files, network, process
-from eudaemon.payload.shellcode.emulation.windows.functions import BASES, IMPORT_SLOTS, Function
+from eudaemon.payload.shellcode.emulation.windows.functions import BASES, FIXED, IMPORT_SLOTS, Function
 from eudaemon.payload.shellcode.emulation.windows.layout import (
     EXE,
     HOOK,
@@ -92,7 +92,8 @@ class Windows:
         for base, image in self._all.images.items():
             engine.mem_map(base, IMAGE_BYTES)
             engine.mem_write(base, image)
-            machine.hook(uc.UC_HOOK_CODE, self._entered, base + STUBS, base + IMAGE_BYTES - 1)
+            # What lies below the stubs is no code, but in a code's opinion.
+            machine.hook(uc.UC_HOOK_CODE, self._entered, base + 0x1000, base + IMAGE_BYTES - 1)
         engine.mem_map(min(IMPORT_SLOTS) & ~0xFFF, 0x1000)
         for slot, name in IMPORT_SLOTS.items():
             machine.put_word(slot, self.address_of("kernel32.dll", name))
@@ -160,8 +161,11 @@ class Windows:
             engine.reg_write(register, selector)
 
     def _entered(self, _engine: uc.Uc, address: int, _size: int, _data: object) -> None:
+        if address in FIXED:
+            self.machine.go_to(self.address_of(*FIXED[address]))
+            return
         offset = address % IMAGE_BYTES - STUBS
-        if offset % STUB_BYTES != HOOK:
+        if offset < 0 or offset % STUB_BYTES != HOOK:
             return
         function = self._all.functions.get(address - HOOK)
         if function is not None:
@@ -205,6 +209,9 @@ class Windows:
     def _fault(self) -> bool:
         """Give a fault to the code's own handler of structured exceptions, if it has set one."""
         machine = self.machine
+        if machine.cpu.bits == 32 and (fixed := FIXED.get(machine.get(machine.cpu.pc))) is not None:
+            machine.go_to(self.address_of(*fixed))
+            return True
         frame = machine.word(TEB)
         handler = machine.word(frame + 4)
         self._faults += 1
