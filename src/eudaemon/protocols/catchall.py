@@ -1,7 +1,8 @@
 """The catch-all: takes whatever comes, says what it looks like, keeps it, and answers nothing.
 
 Silent over UDP, so that nobody is flooded through it, and over TCP, so that there is nothing to recognise. What reads
-as commands for a shell is given to the pretended one, whose output is not shown; so is what a request in HTTP carries.
+as commands for a shell is given to the pretended one, whose output is not shown; so are what a request in HTTP carries,
+commands that stand in plain text in something else, and those of doors that whole families of devices have left open.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from eudaemon.events.catalogue import ExploitRecognised, PayloadClassified
+from eudaemon.protocols import _plain as plain
 from eudaemon.protocols._base import (
     Answered,
     Claim,
@@ -46,7 +48,12 @@ LOOKS_MAX = 4  # into what came, while more may come: an exploit's author waits 
 LOOK_BYTES_MAX = 256 * 1024  # of that: what is larger is no exploit alone, and is looked into when it is kept
 COMMAND_LINES_MAX = 64  # of one request in HTTP
 DATAGRAMS_MAX = 64  # of one peer that are looked at; the rest is only kept
-_JUNGLE = b"orf;"  # Realtek Jungle's UDPServer on 9034, CVE-2021-35394
+PROGRAMS = ("elf", "pe", "zip", "gzip", "script", "php")  # guesses
+# What opens a door that takes commands in datagrams, and what stands before the command.
+DOORS = (
+    ("realtek-jungle", "CVE-2021-35394", b"orf;"),  # Realtek Jungle's UDPServer on 9034
+    ("netis-backdoor", "CWE-912", b"AA\0\0AAAA"),  # Netis' and Netcore's igdmptd on 53413 (Trend Micro, 2014)
+)
 
 
 class CatchAll(Room):
@@ -55,8 +62,8 @@ class CatchAll(Room):
     name: ClassVar[str] = "catchall"
 
     __slots__ = (
-        "_asked_by_shell", "_guess", "_kept", "_leaves", "_lines", "_looked", "_looks", "_payload", "_requests",
-        "_shell",
+        "_asked_by_shell", "_guess", "_kept", "_leaves", "_lines", "_looked", "_looks", "_obeyed", "_payload",
+        "_requests", "_shell",
     )  # fmt: skip
 
     def __init__(self, visit: Visit) -> None:
@@ -66,6 +73,7 @@ class CatchAll(Room):
         self._guess = ""
         self._looked = 0  # at how many datagrams
         self._looks = 0  # into what came over TCP
+        self._obeyed: set[bytes] = set()  # which commands in plain text
         self._lines = LineReader(LINE_BYTES_MAX)
         self._shell: ShellDialogue | None = None
         self._requests = 0  # of HTTP that were looked through
@@ -86,7 +94,7 @@ class CatchAll(Room):
                 yield from self._stream(data, at_s)
             case Woken(at_s):
                 yield from self._classify(at_s)
-                yield from self._look_into()
+                yield from self._look_into(at_s)
                 yield from self._look_through(at_s, whole=False)
             case HalfClosed(at_s):
                 yield from self._finish(at_s)
@@ -116,11 +124,22 @@ class CatchAll(Room):
         elif self._guess != "shell" and self._looks < LOOKS_MAX:
             yield WakeAt(at_s + PAUSE_S)
 
-    def _look_into(self) -> Iterator[Order]:
+    def _look_into(self, at_s: float) -> Iterator[Order]:
         is_exploit = 0 < len(self._payload) <= LOOK_BYTES_MAX and self._guess != "shell"
         if is_exploit and self._looks < LOOKS_MAX:
             self._looks += 1
             yield LookInto(bytes(self._payload))
+            yield from self._obey(bytes(self._payload), at_s)
+
+    def _obey(self, data: bytes, at_s: float) -> Iterator[Order]:
+        """Run what stands in it in plain text, each command once. Of a program it is what that may do later."""
+        if self._guess in PROGRAMS or (self._guess == "http" and self.visit.transport == "tcp"):
+            return
+        for command in plain.commands(data):
+            if command not in self._obeyed and len(self._obeyed) < plain.COMMANDS_MAX:
+                self._obeyed.add(command)
+                yield Saw(ExploitRecognised("command-in-plain-text", "CWE-77", printable(command, 2048)))
+                yield from self._command(command, at_s)
 
     def _classify(self, at_s: float) -> Iterator[Order]:
         """State what the first bytes look like, once."""
@@ -189,13 +208,17 @@ class CatchAll(Room):
         if not self._guess:
             self._guess = looks_like(data, "udp")
             yield Saw(PayloadClassified(self._guess, data[:HEAD_BYTES].hex()))
-        if data.startswith(_JUNGLE):
-            command = data[len(_JUNGLE) :].strip(b" \r\n\0")
-            yield Saw(ExploitRecognised("realtek-jungle", "CVE-2021-35394", printable(command, 2048)))
+        door = next((door for door in DOORS if data.startswith(door[2])), None)
+        if door is not None:
+            name, reference, before = door
+            command = data[len(before) :].strip(b" \r\n\0")
+            yield Saw(ExploitRecognised(name, reference, printable(command, 2048)))
             yield from self._command(command[:LINE_BYTES_MAX], at_s)
         elif looks_like(data, "udp") == "shell":
             for line in data[:LINE_BYTES_MAX].splitlines():
                 yield from self._command(line, at_s)
+        else:
+            yield from self._obey(data, at_s)
 
     def _take(self, data: bytes) -> Iterator[Order]:
         """Hold what still fits; of what does not, what came so far is a part."""
@@ -221,5 +244,7 @@ class CatchAll(Room):
         if self._guess == "shell" and self.visit.transport == "tcp":
             last, self._lines = self._lines.unfinished(), LineReader(LINE_BYTES_MAX)
             yield from self._command(last, at_s)
+        if self.visit.transport == "tcp" and self._guess != "shell":
+            yield from self._obey(bytes(self._payload[: plain.LOOKED_BYTES_MAX]), at_s)
         yield from self._look_through(at_s, whole=True)
         yield from self._keep()

@@ -110,6 +110,9 @@ def inflated(data: bytes, bytes_max: int) -> tuple[bytes, bool]:
     return (found, whole) if found or whole else _inflated(data, -zlib.MAX_WBITS, bytes_max)
 
 
+_DOTLESS_I = "\N{LATIN SMALL LETTER DOTLESS I}".encode()
+
+
 def lookups(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Resolve Log4j's lookups (CVE-2021-44228), however they are nested: `${${lower:j}ndi:${::-l}dap://h/x}`.
 
@@ -128,7 +131,9 @@ def lookups(data: bytes) -> tuple[bytes, tuple[str, ...]]:
             return b"jndi:%s " % url.encode("utf-8")
         name, colon, argument = text.partition(b":")
         if name.lower() in (b"lower", b"upper"):
-            return argument.lower() if name.lower() == b"lower" else argument.upper()
+            if name.lower() == b"lower":
+                return argument.lower()
+            return argument.upper().replace(_DOTLESS_I, b"I")  # as Java does: that letter passes filters
         if colon and name == b"date":
             return argument.replace(b"'", b"")
         return text.partition(b":-")[2]  # what else there is to look up is not here: the default

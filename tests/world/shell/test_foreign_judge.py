@@ -114,6 +114,10 @@ echo | awk '{print NF ? "some" : "none"}'; printf 'x\n\ny\n' | awk 'NF'
 printf 'a b\n' | awk '{print $(NF-1), $(1+1)}'; echo 'a b' | awk '{ print ($1 == "a") ? "yes" : "no" }'
 seq 3; seq 2 4; basename /a/b.c .c; dirname /a/b/c; dirname a; expr 1 + 2; expr length abc
 echo hi | md5sum; echo hi | sha256sum; echo hi | base64; echo aGk= | base64 -d
+printf '\x7fELF\1\2\3\0%s' 0123456789abcdefg > h; hexdump -e '16/1 "%c"' -n 20 h; hexdump -v -e '/1 "%02x"' h; rm h
+printf '\x7fELF\1\2\3\0%s' 01234567 > h; hexdump -v -e '4/1 "%02x " "\n"' h; hexdump -v -e '"\\x" 1/1 "%02x"' h; rm h
+printf 'abcdefghijklmnop' | hexdump -v -e '1/2 "%d,"'; printf 'ab\1d' | hexdump -v -e '/1 "%_p"'
+awk 'BEGIN {printf "%c%c%c|%5c|%d%%\n", 69, "x", 76, 70, 7}'
 printf 'AB' | hexdump -C; printf 'ABC' | od -x; printf 'AB\n' | od -c
 printf 'AB' | xxd; printf 'AB' | xxd -p; echo 4142 | xxd -r -p; printf 'ab\0cdefg\0' | strings
 echo a b c | xargs echo x; printf 'a\nb\n' | xargs -n 1 echo; echo a | xargs -I{} echo [{}]

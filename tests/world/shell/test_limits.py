@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eudaemon.wire import PeerError
 from eudaemon.world.files import FILES_MAX, LEVELS_MAX, NAME_BYTES_MAX, PATH_BYTES_MAX
 from eudaemon.world.shell import limits
-from eudaemon.world.shell.applets import APPLETS
+from eudaemon.world.shell.applets import APPLETS, _dump
 from world.shell.told import HOST, Told, printed
 
 PIECES = [
@@ -268,3 +268,13 @@ def test_a_full_purse() -> None:
     assert told.purse.bytes_taken <= 10_000
     told.purse.close()
     assert told.purse.bytes_taken == 0
+
+
+def test_a_dump_in_a_form_of_ones_own_says_so_much_and_no_more() -> None:
+    most = _dump.SAID_BYTES_MAX
+    assert len(_dump.dumped(bytes(most), b'/1 "%c"')) == min(most, _dump.TURNS_MAX)
+    assert len(_dump.dumped(bytes(2048), b'/1 "%999x"')) == most
+    assert len(_dump.dumped(bytes(1), b'9999 "a" ' * 9 + b'"%x"')) == 9 * 9999 + 1
+    assert len(_dump.dumped(bytes(1), b'9999 "a" ' * 11 + b'"%x"')) == _dump.TURNS_MAX
+    assert _dump.dumped(b"a", b'1 "b"' * _dump.UNITS_MAX + b'"%c"') == b""
+    assert _dump.dumped(b"a", b'1 "b"' * (_dump.UNITS_MAX - 1) + b'"%c"') == b"b" * (_dump.UNITS_MAX - 1) + b"a"

@@ -22,6 +22,7 @@ from eudaemon.world.shell.words import unescape
 FIELDS_MAX = 1024
 Value: TypeAlias = "bytes | float"
 
+_LETTER = re.compile(rb"%[-+ #0-9.]*([A-Za-z%])")
 _NUMBER = re.compile(rb"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -148,7 +149,8 @@ class _Run:
                 shown = [_text(self.value(one)) for one in given] or [self.line]
                 self.call.out(_text(self.names[b"OFS"]).join(shown) + _text(self.names[b"ORS"]))
             case ("printf", given) if given:
-                values = [_text(self.value(one)) for one in given]
+                form, *rest = (self.value(one) for one in given)
+                values = [_text(form), *_characters(_text(form), rest)]
                 if values[1:] or b"%" in values[0]:
                     self.call.out(printed(values[0].replace(b"\\", b"\\\\"), values[1:], self.call.shell.budget))
                 else:
@@ -284,6 +286,16 @@ def _whole(value: Value, low: int, high: int) -> int:
     """Return the whole number next to a value, within bounds; what is no number is the lower."""
     figure = _number(value)
     return round(min(max(figure, low), high)) if figure == figure else low
+
+
+def _characters(form: bytes, values: list[Value]) -> list[bytes]:
+    """Return values for a form of `printf` as texts; for its `%c` a number is the character of that code."""
+    letters = [letter for letter in _LETTER.findall(form) if letter != b"%"]
+    return [
+        bytes((int(value) & 0xFF,)) if letter == b"c" and isinstance(value, float) and math.isfinite(value)
+        else _text(value)
+        for letter, value in zip([*letters, *[b""] * len(values)], values, strict=False)
+    ]  # fmt: skip
 
 
 def _text(value: Value) -> bytes:

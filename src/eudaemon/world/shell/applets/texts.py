@@ -6,6 +6,7 @@ import binascii
 import hashlib
 
 from eudaemon.world.files import FileError
+from eudaemon.world.shell.applets._dump import dumped
 from eudaemon.world.shell.call import Applet, Call, Run, cannot_open, number, options, text
 from eudaemon.world.shell.words import unescape
 
@@ -247,12 +248,15 @@ def checksum(call: Call) -> Run:
 
 
 def hexdump(call: Call) -> Run:
-    """`hexdump`, with `-C` in the canonical form."""
+    """`hexdump`, with `-C` in the canonical form, with `-e` in one's own."""
     given, paths = options(call.args, "nse")
     size = number(given.get("n", b""), -1)
     data = b"".join(data for _, data in (yield from call.sources(paths)))[number(given.get("s", b"")) :]
     data = data if size < 0 else data[:size]
-    call.shell.budget.work(4 * len(data))
+    call.shell.budget.work((4 if "e" not in given else 16) * len(data))
+    if "e" in given:
+        call.out(dumped(data, given["e"]))
+        return 0
     for at in range(0, len(data), 16):
         row = data[at : at + 16]
         if "C" in given:

@@ -9,7 +9,7 @@ import { useData, useSpan } from "../state.js";
 
 const FIELDS = ["since", "until", "country", "network", "asn", "port", "sensor", "room", "exploit", "with_login", "with_command", "with_exploit", "with_sample", "with_alert", "text"];
 const OUTCOMES = [["with_login", "let in"], ["with_command", "entered commands"], ["with_exploit", "used a known exploit"], ["with_sample", "brought a sample"], ["with_alert", "took control"]];
-const ROOMS = ["activemq", "adb", "backdoor", "catchall", "cmd", "dns", "docker", "elasticsearch", "epmap", "ftp", "git", "http", "imap", "ipp", "jenkins", "kubelet", "ldap", "memcached", "modbus", "mongodb", "mqtt", "mssql", "mysql", "netbios", "ntp", "pop3", "postgres", "pptp", "printer", "proxy", "rdp", "redis", "rtsp", "s7", "sh", "sip", "smartinstall", "smb", "smtp", "snmp", "socks", "ssh", "telnet", "tftp", "tr069", "upnp", "vnc", "yarn"]; // a test holds it to the sensor's
+const ROOMS = ["activemq", "adb", "backdoor", "catchall", "cmd", "distcc", "dns", "docker", "elasticsearch", "epmap", "ftp", "git", "http", "imap", "ipp", "java", "jdwp", "jenkins", "kubelet", "ldap", "memcached", "modbus", "mongodb", "mqtt", "mssql", "mysql", "netbios", "ntp", "pop3", "postgres", "pptp", "printer", "proxy", "rdp", "redis", "rocketmq", "rtsp", "s7", "sh", "sip", "smartinstall", "smb", "smtp", "snmp", "socks", "ssh", "telnet", "tftp", "tr069", "upnp", "vnc", "yarn"]; // a test holds it to the sensor's
 
 // A moment as a field for dates and times wants it: in the browser's own zone.
 function local(time) {
