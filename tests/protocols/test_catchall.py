@@ -205,7 +205,8 @@ def test_a_command_in_plain_text_is_found_and_run(how: str, split: int) -> None:
     talk.answer("ok", b"#!/bin/sh\n")
     talk.end()
     found = [fact for fact in talk.facts if isinstance(fact, ExploitRecognised)]
-    assert [fact.name for fact in found] == ["command-in-plain-text"], "and once"
+    by = "shell-injection" if IN_PLAIN_TEXT[how].startswith(b"GET ") else "command-in-plain-text"
+    assert [fact.name for fact in found] == [by], "and once"
     assert b"wget" in found[0].command.encode() or "base64" in found[0].command
     assert [keep.data for keep in talk.kept if keep.origin == "payload"] == [IN_PLAIN_TEXT[how]]
     assert talk.sent == b""

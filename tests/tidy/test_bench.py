@@ -10,11 +10,13 @@ from eudaemon.protocols import ROOMS
 from protocols.test_every_room import _UDP
 from tidy.tree import SOURCE
 
-sys.path.append(str(SOURCE.parents[1] / "bench"))  # last, for `sensor` is a package of tests as well
+sys.path.append(str(SOURCE.parents[1] / "bench"))
 from dialogues import DATAGRAMS, ENTRIES, UDP_ALONE, enter, exchange
 from held import TLS
 from scan import TCP, UDP
 from sensor_process import free_run, sensor
+
+sys.path.remove(str(SOURCE.parents[1] / "bench"))  # where `sensor` is no folder of tests
 
 
 def test_every_room_has_a_dialogue() -> None:

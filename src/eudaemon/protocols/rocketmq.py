@@ -114,6 +114,7 @@ class RocketMq(Room):
             return None
         size, header = int.from_bytes(self._buffer[:4], "big"), int.from_bytes(self._buffer[5:8], "big")
         if self._buffer[4] != _JSON or header > HEADER_BYTES_MAX or not header + 4 <= size <= FRAME_BYTES_MAX:
+            self._buffer.clear()  # nothing of it is a body
             raise PeerError("no frame of RocketMQ's, or one that is too large")
         return size, header
 
