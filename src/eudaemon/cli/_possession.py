@@ -135,6 +135,6 @@ def _row(status: Status) -> tuple[str, ...]:
 
 
 def _pid(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
+    if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no process id: a number, as `pidof NAME` prints it")
     return int(text)

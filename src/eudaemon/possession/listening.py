@@ -159,7 +159,7 @@ class Listener:
 
     def _look_at_new(self) -> None:
         """Look at the processes that have come since the last time: one of ours may have forked it and ended."""
-        there = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
+        there = {int(name) for name in os.listdir("/proc") if name.isdecimal()}  # noqa: PTH208
         # A number that is free may be one of ours next time.
         self._others = {pid: looks for pid, looks in self._others.items() if pid in there}
         for pid in there - self._others.keys():

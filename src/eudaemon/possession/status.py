@@ -92,7 +92,7 @@ def status_of(pid: int, abi: Abi) -> Status | None:
 
 def possessed(abi: Abi, hidden: list[int] | None = None) -> Iterator[Status]:
     """Yield the status of every possessed process, by pid. Those that may not be looked into are added to `hidden`."""
-    pids = sorted(int(place.name) for place in Path("/proc").iterdir() if place.name.isdigit())
+    pids = sorted(int(place.name) for place in Path("/proc").iterdir() if place.name.isdecimal())
     for pid in pids:
         try:
             found = status_of(pid, abi)

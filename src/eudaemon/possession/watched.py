@@ -119,7 +119,7 @@ def _candidates(policy: Policy) -> list[int]:
         with suppress(OSError, ValueError):
             return [int(Path(policy.pid_file).read_text().split()[0])]
         return []
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208
 
 
 def _fits(pid: int, policy: Policy) -> bool:

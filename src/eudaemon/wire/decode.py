@@ -110,7 +110,7 @@ def inflated(data: bytes, bytes_max: int) -> tuple[bytes, bool]:
     return (found, whole) if found or whole else _inflated(data, -zlib.MAX_WBITS, bytes_max)
 
 
-_DOTLESS_I = "\N{LATIN SMALL LETTER DOTLESS I}".encode()
+_DOTLESS_I = "\u0131".encode()
 
 
 def lookups(data: bytes) -> tuple[bytes, tuple[str, ...]]:

@@ -39,7 +39,7 @@ def _named(program: bytes) -> str:
 
 def _holds(program: bytes, peer: str) -> bool:
     parts = peer.split(".")
-    if len(parts) != 4 or not all(part.isdigit() and int(part) < 256 for part in parts):
+    if len(parts) != 4 or not all(part.isdecimal() and int(part) < 256 for part in parts):
         return False
     address = bytes(map(int, parts))
     # As it stands in memory, or as a constant of the other byte order.

@@ -57,7 +57,7 @@ async def copied(reader: Source, writer: Writes, transfer: Transfer) -> None:
             writer.write(b"\0")
         elif kind == b"C":
             words = line.split(" ", 2)
-            if len(words) != 3 or not words[1].isdigit() or len(words[1]) > _DIGITS_MAX:
+            if len(words) != 3 or not words[1].isdecimal() or len(words[1]) > _DIGITS_MAX:
                 raise Failed("rcp: no size")
             writer.write(b"\0")
             await transfer.take_exactly(reader, int(words[1]))

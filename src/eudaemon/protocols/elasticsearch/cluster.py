@@ -180,7 +180,7 @@ class Indices:
             if known == f"{kind}/{key}" or (kind == "_all" and known.endswith(f"/{key}")):
                 return source
         own = self.own(name)
-        if own and kind in (own.kind, "_all") and key.isascii() and key.isdigit() and len(key) < 9:
+        if own and kind in (own.kind, "_all") and key.isascii() and key.isdecimal() and len(key) < 9:
             return own.document(int(key) - 1) if 1 <= int(key) <= own.count else None
         return None
 

@@ -99,7 +99,7 @@ def role(room: Redis, words: Words, at_s: float) -> Reply:  # noqa: ARG001
     if not room.master:
         return [b"master", 0, []]
     host, _, port = room.master.partition(" ")
-    return [b"slave", host.encode(), int(port) if port.isdigit() else 0, b"connected", 1]
+    return [b"slave", host.encode(), int(port) if port.isdecimal() else 0, b"connected", 1]
 
 
 def command(room: Redis, words: Words, at_s: float) -> Reply:  # noqa: ARG001

@@ -84,7 +84,7 @@ def _create(evaluator: Evaluator, op: bytes, path: bytes, scope: Scope) -> Gener
 
 def _connection(target: bytes) -> Generator[Act, Downloaded | None, Stream]:
     parts = text(target).split("/")
-    if len(parts) != 5 or not parts[3] or not parts[4].isdigit():
+    if len(parts) != 5 or not parts[3] or not parts[4].isdecimal():
         raise FileError("No such file or directory")
     host = f"[{parts[3]}]" if ":" in parts[3] else parts[3]
     answer = yield Download(f"tcp://{host}:{parts[4]}/", tool="/dev/tcp")

@@ -75,7 +75,7 @@ class _Expression:
             if self._next() != ")":
                 raise ExpressionError("Unbalanced parenthesis.")
             return value
-        if token[:1].isdigit():
+        if token[:1].isdecimal():
             return _number(token)
         if token[:1].isalpha() or token[:1] == "_":
             return self._value(token)

@@ -107,7 +107,7 @@ def _of_lines(
     delimiters = options.get("delims", " \t")
     comment = options.get("eol", ";")[:1]
     wanted, takes_rest = _tokens(options.get("tokens", "1"))
-    skip = int(options.get("skip", "0") or 0) if options.get("skip", "0").isdigit() else 0
+    skip = int(options.get("skip", "0") or 0) if options.get("skip", "0").isdecimal() else 0
     return _turns(text.split("\n")[skip:], node.variable, wanted, takes_rest, delimiters, comment)
 
 
@@ -152,7 +152,7 @@ def _tokens(text: str) -> tuple[list[int], bool]:
     wanted: list[int] = []
     for part in text.rstrip("*").split(","):
         first, dash, last = part.partition("-")
-        if first.isdigit() and (not dash or last.isdigit()):
+        if first.isdecimal() and (not dash or last.isdecimal()):
             wanted += range(int(first[:2]), min(int((last or first)[:2]), 31) + 1)
     return sorted({number for number in wanted if number}), text.endswith("*")
 

@@ -129,7 +129,7 @@ class Parser:
         while True:
             self._skip_blanks()
             fd = self._text[self._at : self._at + 1]
-            digit = fd.isdigit() and self._text[self._at + 1 : self._at + 2] in ("<", ">")
+            digit = fd.isdecimal() and self._text[self._at + 1 : self._at + 2] in ("<", ">")
             if self._text[self._at + digit : self._at + digit + 1] not in ("<", ">"):
                 return Group(body, tuple(redirects))
             self._at += digit
@@ -176,7 +176,7 @@ class Parser:
         if self._peek() == "&":
             self._at += 1
             target = self._peek()
-            if not target.isdigit():
+            if not target.isdecimal():
                 raise _unexpected(self._text[self._at :])
             self._at += 1
             return Redirect(fd, char + "&", target)
@@ -354,7 +354,7 @@ class Parser:
 def _handle(out: list[str]) -> int | None:
     """Take the digit that stands directly before a redirection, if it is a handle's."""
     last = out[-1] if out else ""
-    if last[-1:].isdigit() and last[-1:].isascii() and (len(last) == 1 or last[-2] in _DELIMITERS):
+    if last[-1:].isdecimal() and last[-1:].isascii() and (len(last) == 1 or last[-2] in _DELIMITERS):
         if len(last) == 1 and len(out) > 1:
             return None
         out[-1] = last[:-1]

@@ -121,6 +121,6 @@ def share_url(path: str) -> str:
     where = rest.replace("\\", "/").removeprefix("DavWWWRoot/")
     if at:
         scheme = "https" if port.upper().startswith("SSL") else "http"
-        digits = "".join(char for char in port if char.isdigit())
+        digits = "".join(char for char in port if char.isdecimal())
         return f"{scheme}://{name}{':' + digits if digits else ''}/{where}"
     return f"smb://{name}/{where}"

@@ -254,7 +254,7 @@ class _Reader:
         return None
 
     def _argument(self, number: str | None) -> str | None:
-        if number is not None and number.isdigit() and int(number[:3]) < len(self._arguments):
+        if number is not None and number.isdecimal() and int(number[:3]) < len(self._arguments):
             return self._arguments[int(number[:3])]
         return None
 
@@ -341,4 +341,4 @@ def _unescaped(text: str) -> str:
 
 
 def _character(code: str | None) -> str:
-    return chr(int(code[:7])) if code and code.isdigit() and int(code[:7]) < 0x110000 else ""
+    return chr(int(code[:7])) if code and code.isdecimal() and int(code[:7]) < 0x110000 else ""

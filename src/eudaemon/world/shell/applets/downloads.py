@@ -84,7 +84,7 @@ def _connecting(url: str, host: str) -> str:
 
 def _host_and_port(authority: str) -> tuple[str, str]:
     name, colon, port = authority.rpartition(":")
-    return (name, port) if colon and port.isdigit() else (authority, "")
+    return (name, port) if colon and port.isdecimal() else (authority, "")
 
 
 def _wget_done(call: Call, got: Downloaded, name: bytes, host: str, *, quiet: bool) -> Run:
@@ -92,7 +92,7 @@ def _wget_done(call: Call, got: Downloaded, name: bytes, host: str, *, quiet: bo
         return call.error("server returned error: HTTP/1.1 404 Not Found")
     if got.outcome not in _BROUGHT:
         address, _ = _host_and_port(host)
-        if not address[:1].isdigit() and "[" not in address:
+        if not address[:1].isdecimal() and "[" not in address:
             return call.error(f"bad address '{address}'")
         return call.error(f"can't connect to remote host ({address}): Connection refused")
     status = yield from _deliver(call, got, name)

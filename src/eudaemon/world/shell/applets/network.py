@@ -98,7 +98,7 @@ def ping(call: Call) -> int:
         return call.error("missing operand")
     count = min(number(given.get("c", b"4"), 4), 16)
     name = text(rest[0])
-    if not name.replace(".", "").isdigit():
+    if not name.replace(".", "").isdecimal():
         return call.error(f"bad address '{name}'")
     call.line(f"PING {name} ({name}): 56 data bytes\n\n--- {name} ping statistics ---")
     call.line(f"{count} packets transmitted, 0 packets received, 100% packet loss")

@@ -101,7 +101,7 @@ def goto(call: Call) -> int:
 def exit_(call: Call) -> int:
     """Leave this cmd.exe, or with `/b` the batch file."""
     arguments = words(call.tail.lower())
-    codes = [word for word in arguments if word.lstrip("-").isdigit()]
+    codes = [word for word in arguments if word.lstrip("-").isdecimal()]
     if codes:
         call.scope.status = int(codes[0][:10])
     if "/b" in arguments and call.scope.batch is not None:

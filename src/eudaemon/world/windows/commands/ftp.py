@@ -117,7 +117,7 @@ class Session:
             return 1
         who = _quoted(self.user) + (f":{_quoted(self.password)}" if self.password else "")
         authority = f"[{self.host}]" if self.host.count(":") > 1 else self.host
-        port = f":{self.port}" if self.port.isdigit() and len(self.port) < 6 and self.port != "21" else ""
+        port = f":{self.port}" if self.port.isdecimal() and len(self.port) < 6 and self.port != "21" else ""
         path = remote if remote.startswith("/") else f"{self.directory}/{remote}"
         url = f"ftp://{who + '@' if who else ''}{authority}{port}/{path.lstrip('/')}"
         got = yield from call.fetch(url, "ftp", local)

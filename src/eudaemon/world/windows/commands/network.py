@@ -91,7 +91,7 @@ def ping(call: Call) -> Run:
     args = call.args
     while at < len(args):
         if args[at].lower() in ("-n", "/n") and at + 1 < len(args):
-            count = min(int(args[at + 1][:6]), _PINGS_MAX) if args[at + 1].isdigit() else _PINGS
+            count = min(int(args[at + 1][:6]), _PINGS_MAX) if args[at + 1].isdecimal() else _PINGS
             at += 1
         elif args[at].lower() in ("-w", "-l", "-i", "/w", "/l", "/i", "-r", "-s"):
             at += 1
@@ -103,7 +103,7 @@ def ping(call: Call) -> Run:
                           "            [-r count] [-s count] [[-j host-list] | [-k host-list]]\r\n"
                           "            [-w timeout] [-R] [-S srcaddr] [-4] [-6] target_name\r\n")  # fmt: skip
     own = target.lower() in ("127.0.0.1", "localhost", call.machine.address, call.machine.name.lower())
-    if not own and not target[:1].isdigit():
+    if not own and not target[:1].isdecimal():
         yield from waiting(2.0, call)
         return call.error(f"Ping request could not find host {target}. Please check the name and try again.")
     call.lines(f"\nPinging {target} with 32 bytes of data:\n")

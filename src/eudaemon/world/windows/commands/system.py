@@ -164,7 +164,7 @@ def timeout(call: Call) -> Run:
     """Wait."""
     options, rest = switches(call.args)
     text = options.get("t", "") or (rest[0] if rest else "")
-    yield from waiting(min(float(text[:6]), 99_999.0) if text.isdigit() else _DEFAULT_SLEEP_S, call)
+    yield from waiting(min(float(text[:6]), 99_999.0) if text.isdecimal() else _DEFAULT_SLEEP_S, call)
     return 0
 
 

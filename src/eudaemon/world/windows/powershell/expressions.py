@@ -85,7 +85,7 @@ class Expressions(Lexer):
 
     def _one_argument(self) -> Node:
         char = self.peek()
-        if char == "," or (char == "-" and self.peek(2)[1:].isdigit()):
+        if char == "," or (char == "-" and self.peek(2)[1:].isdecimal()):
             return self._unary()
         if char == "[" and TYPE.match(self.text, self.at) is None:
             return self._bare()
@@ -95,7 +95,7 @@ class Expressions(Lexer):
                 return value
             rest = self._bare()
             return Expandable((value, rest))
-        if char.isdigit() and (number := self.number_ahead()) is not None:
+        if char.isdecimal() and (number := self.number_ahead()) is not None:
             before = self.at
             self.number()
             if self.peek() in ("", " ", "\t", "\n", "\r", ";", "|", ")", "}", ","):
@@ -190,7 +190,7 @@ class Expressions(Lexer):
             before = self.at
             self.skip()
             follows = self.peek()
-            casts = follows in ("$", "(", '"', "'", "@", "[", "{", "-") or follows.isdigit()
+            casts = follows in ("$", "(", '"', "'", "@", "[", "{", "-") or follows.isdecimal()
             if casts and not (follows == "-" and _LEVELS_AHEAD.match(self.text, self.at)):
                 return Unary(f"[{kind}]", self._unary())
             self.at = before

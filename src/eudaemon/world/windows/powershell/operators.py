@@ -177,7 +177,7 @@ def cast(kind: str, value: Any) -> Any:  # noqa: C901 - one row a type
         case "byte":
             return whole(value) & 0xFF
         case "int" | "int32" | "int64" | "long" | "uint32" | "uint64" | "int16" | "convert":
-            return ord(value) if isinstance(value, str) and len(value) == 1 and not value.isdigit() else whole(value)
+            return ord(value) if isinstance(value, str) and len(value) == 1 and not value.isdecimal() else whole(value)
         case "double" | "float" | "decimal":
             return float(number(value))
         case "bool" | "switch":
@@ -191,7 +191,7 @@ def cast(kind: str, value: Any) -> Any:  # noqa: C901 - one row a type
 
 def _character(value: Any) -> str:
     if isinstance(value, str):
-        return value[:1] if not (len(value) > 1 and value.isdigit()) else _character(int(value[:7]))
+        return value[:1] if not (len(value) > 1 and value.isdecimal()) else _character(int(value[:7]))
     code = whole(value)
     return chr(code) if 0 <= code < 0x110000 else ""
 
@@ -281,7 +281,7 @@ def formatted(pattern: str, values: list[Any]) -> str:
             return found[0][0]
         value = values[int(found[1])] if int(found[1]) < len(values) else ""
         form = (found[3] or "").lower()
-        if (form[:1] in ("x", "d") and form[1:].isdigit()) or form in ("x", "d"):
+        if (form[:1] in ("x", "d") and form[1:].isdecimal()) or form in ("x", "d"):
             width = min(int(form[1:] or "0"), 64)
             made = f"{whole(value):0{width}{form[0]}}"
             made = made.upper() if (found[3] or "")[:1] == "X" else made

@@ -255,12 +255,12 @@ class Parser(Expressions):
                 name = Expandable((name, self._bare()))
             return self._command(name)
         is_expression = char in _BEGINS_EXPRESSION or (
-            char == "-" and (two[1:].isdigit() or UNARY.match(self.text, self.at) is not None)
+            char == "-" and (two[1:].isdecimal() or UNARY.match(self.text, self.at) is not None)
         )
         if char == "%" or (char == "?" and not first):
             self.at += 1
             return self._command(Constant(char))
-        if char.isdigit() and self.number_ahead() is None:
+        if char.isdecimal() and self.number_ahead() is None:
             is_expression = False
         if not is_expression:
             return self._command(self._bare())
