@@ -111,6 +111,8 @@ def later(settings: SensorSettings) -> Iterator[Sequence[str]]:
 
     if find_spec("_ssl") is not None:
         yield TLS
+    if find_spec("_bz2") is not None:
+        yield ("bz2",)
     yield CODECS
     yield ("unicodedata",)  # by a traceback through a line that is not all ASCII, and a fault must not end a sensor
     doors = {ROOMS[room] for listener in settings.listeners for room in ("catchall", "cmd", "sh", *listener.rooms)}

@@ -6,7 +6,6 @@ directory at its end, and what that says need not be true. Nothing is written an
 
 from __future__ import annotations
 
-import bz2
 import struct
 import zlib
 from collections.abc import Iterator
@@ -26,8 +25,10 @@ def unpacked(data: bytes, bytes_max: int) -> Iterator[bytes]:
         yield decode.inflated(data, bytes_max)[0]
     elif data[:3] == b"BZh":
         try:
+            import bz2  # which a router's Python lacks
+
             yield bz2.BZ2Decompressor().decompress(data, bytes_max)
-        except (OSError, ValueError):  # broken, and what stands before that is not given
+        except (ImportError, OSError, ValueError):  # broken, and what stands before that is not given
             return
     elif data[:4] == _LOCAL:
         yield from _members(data, bytes_max)
