@@ -215,7 +215,7 @@ async def test_somebody_logs_in_to_windows(credentials_first: bool, tmp_path: Pa
             "+auth-only", code=None,
         )  # fmt: skip
     (tried,) = facts(tmp_path, "login.tried")
-    assert (tried.user, tried.password) == (("bob", "") if credentials_first else ("CORP\\bob", "N0t.l1st3d"))
+    assert (tried.user, tried.password) == (("bob", None) if credentials_first else ("CORP\\bob", "N0t.l1st3d"))
     assert len(facts(tmp_path, "tls.accepted")) == 1
     if credentials_first:
         (given,) = facts(tmp_path, "ntlm.response")

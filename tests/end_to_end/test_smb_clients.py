@@ -297,7 +297,7 @@ async def test_a_response_is_evidence(tmp_path: Path) -> None:
     async with running(tmp_path, "smb") as net:
         await in_thread(with_wrong_password, net.port)
     (login,) = (event.fact for event in events(tmp_path, "login.tried"))
-    assert (login.user, login.password, login.accepted) == (USER, "", False)  # type: ignore[attr-defined]
+    assert (login.user, login.password, login.accepted) == (USER, None, False)  # type: ignore[attr-defined]
     (given,) = (event.fact for event in events(tmp_path, "ntlm.response"))
     assert re.fullmatch(rf"{USER}::DOMAIN:[0-9a-f]{{16}}:[0-9a-f]{{32}}:0101[0-9a-f]+", given.response)  # type: ignore[attr-defined]
 

@@ -33,7 +33,7 @@ export function Credentials() {
       <table class=${ranked.stale ? "rows ranked stale" : "rows ranked"}><caption class="sr">${title}, the most frequent first</caption>
         <thead><tr><th scope="col" class="num">#</th><th scope="col">${title}</th><th scope="col" class="num">Times</th><th scope="col" class="num">Addresses</th><th scope="col">Last</th></tr></thead>
         <tbody>${rows.map((row, i) => html`<tr key=${i}><td class="num rank">${i + 1}</td>
-          <td data-label=${title} class="what"><a href=${path("/sessions", { [filter]: text(row).slice(0, 200), span })}>${label(row)}</a></td>
+          <td data-label=${title} class="what">${text(row) === null ? label(row) : html`<a href=${path("/sessions", { [filter]: text(row).slice(0, 200), span })}>${label(row)}</a>`}</td>
           <td data-label="Times" class="num">${number(row.count)}</td><td data-label="Addresses" class="num">${number(row.attackers)}</td><td data-label="Last"><${Time} at=${row.last} /></td></tr>`)}</tbody></table>
       ${rows.length === limit && limit < 500 && html`<div class="after"><button type="button" class="button" onClick=${() => setLimit(500)}>Show 500</button></div>`}`}<//>`;
 }
