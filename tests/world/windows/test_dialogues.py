@@ -156,6 +156,11 @@ def test_pieces_that_are_copied_together() -> None:
     assert told.kept[0].path == "C:\\Windows\\System32\\c.exe"
 
 
+def test_a_library_that_is_copied_and_called_is_a_file_like_others() -> None:
+    said = Told().run("cd %temp% & copy \\Windows\\System32\\zipfldr.dll x.exe & x.exe & echo went on")
+    assert said.endswith("went on\r\n")
+
+
 VBS = r"""
 Set Post = CreateObject("Msxml2.XMLHTTP")
 Set aGet = CreateObject("ADODB.Stream")

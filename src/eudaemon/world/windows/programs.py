@@ -55,8 +55,9 @@ def find(shell: CommandShell, name: str, scope: Scope) -> str | bytes | None:
             path = shell.drives.locate(name + ending, directory)
             if isinstance(node, Image) and stem in PROGRAMS:
                 return stem
-            if isinstance(node, Written) and shell.copies and path in shell.copies:
-                return shell.copies[path]
+            copied = shell.copies.get(path) if shell.copies and isinstance(node, Written) else None
+            if copied in PROGRAMS:  # any other file of the system's runs as a file
+                return copied
             if ending or "." in base or isinstance(node, Image):
                 return path
         is_known = directory == scope.cwd and not has_path and stem in PROGRAMS and stem not in _ELSEWHERE
