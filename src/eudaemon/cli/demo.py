@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help=f"the sensor's port (default: 23, 80 or {UNEXPECTED_PORT}, or those plus 10000), or the victim's ({PORT})",
     )
-    parser.add_argument("--password", default="xc3511", help="for telnet's user root (default: %(default)s)")
+    parser.add_argument("--password", default="root", help="for telnet's user root (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="bring a program that was not brought before")
     parser.add_argument(
         "--url", default="", help="what the code of `demo attack` downloads (default: a file of the demo's)"
@@ -89,6 +89,8 @@ def _telnet(arguments: argparse.Namespace) -> bool:
     )
     if not outcome.succeeded:
         print(f"  gave up at: {outcome.stage}")
+        if outcome.stage == "password":
+            print("  Who has been let in with a password keeps it: name that by --password, or start the sensor anew.")
         return False
     print(f"  it ran. {outcome.architecture}, {len(outcome.payload)} bytes,")
     print(f"  SHA-256 {hashlib.sha256(outcome.payload).hexdigest()}")

@@ -57,7 +57,7 @@ async def attack(
     payload: Payload = b"",
     method: str = "auto",
     user: str = "root",
-    password: str = "xc3511",  # noqa: S107
+    password: str = "root",  # noqa: S107
     http: str = "",
     tftp: str = "",
     architecture: str = "",
