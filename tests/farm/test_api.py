@@ -296,7 +296,9 @@ def test_no_cell_of_a_spreadsheet_is_a_formula() -> None:
     ]
 
 
-async def test_one_session_and_its_recording(full: World, script: httpx.AsyncClient) -> None:
+async def test_one_session_and_its_recording(
+    full: World, script: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = session_with(full, facts.CommandEntered)
     seen = [s for s in full.seen if s.event.session == session]
     answer = (await script.get(f"/api/sessions/{session}")).json()
@@ -311,6 +313,10 @@ async def test_one_session_and_its_recording(full: World, script: httpx.AsyncCli
         (u.ms, u.side == conversation.HOST, u.data) for u in recorded
     ]
     assert not talk["truncated"]
+    for most in (len(recorded), len(recorded) - 1):
+        monkeypatch.setattr(conversations, "PIECES_MAX", most)
+        cut = (await script.get(f"/api/sessions/{session}/conversation")).json()
+        assert (cut["pieces"], cut["truncated"]) == (talk["pieces"][:most], most < len(recorded))
 
 
 async def test_a_recording_as_captured_packets(
@@ -330,7 +336,7 @@ async def test_a_recording_as_captured_packets(
     said = [(u.ms, u.data) for u in recorded if u.side == conversation.ATTACKER]
     assert [data for _, data in read.pieces] == [data for _, data in said]
     assert [at_s for at_s, _ in read.pieces] == pytest.approx([opened.at_s + ms / 1000 for ms, _ in said], abs=1e-5)
-    for name, most in (("CAPTURE_BYTES_MAX", len(full.kept.data[sha256])), ("CAPTURE_PIECES_MAX", len(recorded))):
+    for name, most in (("CAPTURE_BYTES_MAX", len(full.kept.data[sha256])), ("PIECES_MAX", len(recorded))):
         with monkeypatch.context() as patched:
             patched.setattr(conversations, name, most)
             assert (await script.get(f"/api/sessions/{session}/pcapng")).content == answer.content

@@ -8,8 +8,8 @@
 //! What a descriptor leads to is asked when it is first read from, and again when a call may have changed it. What is known of a socket goes by
 //! its inode, which no later socket has; of connections more is kept than there are labels, for a server takes turns among its peers.
 //!
-//! Not seen: another process that closes descriptors which it shares with this one, what comes by io_uring, by the kernel's asynchronous reads, into shared memory. Of threads that read the same stream at once, the
-//! ring has the bytes in the order in which they came back from the kernel.
+//! Not seen: another process that closes descriptors which it shares with this one; what comes by io_uring, by the kernel's asynchronous reads,
+//! into shared memory. Of threads that read the same stream at once, the ring has the bytes in the order in which they came back from the kernel.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 

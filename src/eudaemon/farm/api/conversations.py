@@ -21,13 +21,13 @@ router = APIRouter(prefix="/api", tags=["sessions"], responses=FAILURES)
 
 CONVERSATION_BYTES_MAX = 4 * 1024 * 1024
 CAPTURE_BYTES_MAX = 16 * 1024 * 1024  # a sensor records 8 MiB, unless it was told otherwise
-CAPTURE_PIECES_MAX = 100_000
+PIECES_MAX = 100_000  # of either, as a peer may send byte by byte
 _PART_BYTES = 64 * 1024
 
 
 @router.get("/sessions/{session}/conversation", summary="What both sides sent, and when", responses=NOT_FOUND)
 async def conversation(parts: PartsHere, session: SessionHere) -> models.Conversation:
-    """Return the recorded conversation of a session, up to 4 MiB of it."""
+    """Return the recorded conversation of a session, up to 4 MiB or 100,000 pieces of it."""
     sha256, size, data = await _recorded(parts, await events_of(parts, session), CONVERSATION_BYTES_MAX)
     pieces = [
         models.Piece(
@@ -35,9 +35,10 @@ async def conversation(parts: PartsHere, session: SessionHere) -> models.Convers
             side="host" if piece.side == recording.HOST else "attacker",
             data=base64.b64encode(piece.data).decode(),
         )
-        for piece in _decoded(data)
+        for piece in islice(_decoded(data), PIECES_MAX + 1)
     ]
-    return models.Conversation(sha256=sha256, pieces=pieces, truncated=size > len(data))
+    is_cut = size > len(data) or len(pieces) > PIECES_MAX
+    return models.Conversation(sha256=sha256, pieces=pieces[:PIECES_MAX], truncated=is_cut)
 
 
 @router.get(
@@ -53,13 +54,13 @@ async def capture(parts: PartsHere, session: SessionHere) -> StreamingResponse:
     """
     rows = await events_of(parts, session)
     _, size, data = await _recorded(parts, rows, CAPTURE_BYTES_MAX)
-    pieces = await run_in_threadpool(lambda: list(islice(_decoded(data), CAPTURE_PIECES_MAX + 1)))
-    is_cut = size > len(data) or len(pieces) > CAPTURE_PIECES_MAX
+    pieces = await run_in_threadpool(lambda: list(islice(_decoded(data), PIECES_MAX + 1)))
+    is_cut = size > len(data) or len(pieces) > PIECES_MAX
     talk, told = _talk(rows, is_cut), "Only the beginning is here." if is_cut else ""
     comment = f"Session {session}, made of the recording by Eudaemon: addresses, ports, bytes and times are recorded;" \
               f" handshakes, segments and sequence numbers are not. What came in TLS is plain. {told}"  # fmt: skip
     return StreamingResponse(
-        _gathered(pcapng(talk, pieces[:CAPTURE_PIECES_MAX], comment.strip())),
+        _gathered(pcapng(talk, pieces[:PIECES_MAX], comment.strip())),
         media_type="application/x-pcapng",
         headers={"Content-Disposition": f'attachment; filename="{session}.pcapng"'},
     )
